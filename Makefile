@@ -1,0 +1,59 @@
+# The commands of this project. Each works on a machine with only python3 (3.11 or newer), git and make.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATA_DIR ?= $(CURDIR)/data
+export HOST PORT DATA_DIR
+
+VENV := .venv
+BIN := $(VENV)/bin
+MANAGE := $(BIN)/python manage.py
+
+.PHONY: run test check chromium
+
+run: $(VENV)/installed .env
+	@$(MANAGE) migrate --verbosity 0
+	@$(MANAGE) collectstatic --noinput --verbosity 0
+	@exec $(MANAGE) serve
+
+test: $(VENV)/installed-dev chromium
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/djade --check --target-version 5.2 $$(git ls-files 'templates/*.html')
+	$(BIN)/mypy
+	SECRET_KEY=for-this-check-only DEBUG=true $(MANAGE) makemigrations --check --dry-run
+	DEBUG=false SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
+	  ALLOWED_HOSTS=video.example.com CSRF_TRUSTED_ORIGINS=https://video.example.com \
+	  SITE_URL=https://video.example.com $(MANAGE) check --deploy --fail-level WARNING
+
+# A stamp newer than the list of packages means that they are installed.
+$(VENV)/installed: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/installed
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "aivideo needs Python 3.11 or newer; choose one: make run PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv module is missing. Install it: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# The first start decides for demo mode, so that every later command in this checkout agrees.
+.env:
+	@if [ -z "$$SECRET_KEY" ]; then \
+	  umask 077 && printf 'DEBUG=true\nSECRET_KEY=%s\n' \
+	    "$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(50))')" > .env; \
+	fi
+
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
+	  { echo "The tests drive Chromium: install it, for example with apt-get install chromium"; exit 1; }

@@ -1,0 +1,38 @@
+"""Sign-in, as allauth calls it: who may enter, and what a new user finds."""
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from django.db import transaction
+from django.forms import Form
+from django.http import HttpRequest
+from django.shortcuts import render
+
+from accounts import credits
+from accounts.models import User
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Nobody signs up with a password: Google vouches for everybody."""
+        return False
+
+
+class SocialAccountAdapter(DefaultSocialAccountAdapter):
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        return True
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Refuse an identity whose address its provider has not verified."""
+        if not any(address.verified for address in sociallogin.email_addresses):
+            raise ImmediateHttpResponse(render(request, "accounts/unverified_email.html", status=403))
+
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Form | None = None) -> Any:
+        """Create the user and grant the first credits together, so that neither exists without the other."""
+        with transaction.atomic():
+            user: User = super().save_user(request, sociallogin, form)
+            credits.grant_signup(user)
+        return user

@@ -1,0 +1,40 @@
+"""Pages about you: the demo sign-in and your credits."""
+
+from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.helpers import complete_social_login
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_GET, require_POST
+
+DEMO_USER = {
+    "id": 1,
+    "email": "demo@example.com",
+    "email_verified": True,
+    "username": "demo",
+    "first_name": "Demo",
+}
+
+
+@login_not_required
+@require_POST
+def demo_sign_in(request: HttpRequest) -> HttpResponse:
+    """Sign in as the demo user, through allauth's dummy provider. Exists only in demo mode."""
+    if not settings.DEMO_SIGN_IN:
+        raise Http404
+    login = get_adapter().get_provider(request, "dummy").sociallogin_from_response(request, DEMO_USER)
+    login.state = {"process": "login"}
+    next_url = request.POST.get("next", "")
+    if url_has_allowed_host_and_scheme(next_url, {request.get_host()}, require_https=request.is_secure()):
+        login.state["next"] = next_url
+    return complete_social_login(request, login)
+
+
+@require_GET
+def credits(request: HttpRequest) -> HttpResponse:
+    """`/credits/`: the balance and every line that made it."""
+    page = Paginator(request.user.credit_entries.all(), 50).get_page(request.GET.get("page"))
+    return render(request, "accounts/credits.html", {"page": page})

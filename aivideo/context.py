@@ -1,0 +1,12 @@
+"""What every template may show about this installation."""
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def site(request: HttpRequest) -> dict[str, object]:
+    return {
+        "use_mock_sora": settings.USE_MOCK_SORA,
+        "demo_sign_in": settings.DEMO_SIGN_IN,
+        "google_sign_in": bool(settings.GOOGLE_CLIENT_ID),
+    }

@@ -1,0 +1,34 @@
+"""Pages for what goes wrong before a view of ours is reached."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form from a page that is older than the present session, or from another site."""
+    return error_page(
+        request,
+        403,
+        _("This page was out of date"),
+        _("You signed in or out since it was opened. Nothing was sent and no credits were used. Go back, reload the page and try again."),
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_page(
+        request, 404, _("Not found"), _("There is nothing here, or it belongs to somebody else.")
+    )
+
+
+def too_large(request: HttpRequest) -> HttpResponse:
+    return error_page(
+        request,
+        413,
+        _("That was too large"),
+        _("The most we take is a 10 MB picture. Nothing was saved and no credits were used. Go back and choose a smaller one."),
+    )
+
+
+def error_page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
+    return render(request, "error.html", {"title": title, "text": text}, status=status)

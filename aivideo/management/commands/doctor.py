@@ -1,0 +1,94 @@
+"""What is wrong with this installation, and how to mend it."""
+
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+from aivideo import health
+from videos import catalogue
+from videos.models import Channel
+
+LEAST_FREE = 1024**3  # bytes
+
+
+class Command(BaseCommand):
+    help = "Check each part this installation depends on; exit 1 if any is wrong."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        wrong = 0
+        for name, (check, mend) in CHECKS.items():
+            problem = health.problem(check)
+            wrong += problem is not None
+            self.stdout.write(f"{name}: {problem or 'ok'}" + (f"\n    {mend}" if problem else ""))
+        if wrong:
+            raise SystemExit(1)
+
+
+def migrations() -> str | None:
+    executor = MigrationExecutor(connection)
+    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return f"{len(waiting)} migrations are not applied" if waiting else None
+
+
+def disk() -> str | None:
+    free = shutil.disk_usage(settings.DATA_DIR).free
+    return f"only {free // 1024**2} MiB are free in DATA_DIR" if free < LEAST_FREE else None
+
+
+def redis() -> str | None:
+    if settings.REDIS_URL:
+        from django.core.cache import cache
+
+        cache.set("doctor", "ok", 10)
+    return None
+
+
+def sign_in() -> str | None:
+    if not settings.GOOGLE_CLIENT_ID and not settings.DEMO_SIGN_IN:
+        return "nobody can sign in: Google is not configured"
+    return None
+
+
+def models() -> str | None:
+    return None if catalogue.models().exists() else "no model is enabled, so nothing can be generated"
+
+
+def providers() -> str | None:
+    """Each channel that models use: its key is set, and something answers at its address."""
+    problems = []
+    if settings.USE_MOCK_SORA:
+        used = Channel.objects.filter(slug="simulator")
+    else:
+        used = Channel.objects.filter(enabled=True, models__enabled=True).distinct()
+    for channel in used:
+        base_url = catalogue.base_url(channel)
+        if channel.slug != "simulator" and channel.key_variable and not os.environ.get(channel.key_variable):
+            problems.append(f"{channel}: {channel.key_variable} is not set")
+        try:
+            urllib.request.urlopen(base_url, timeout=5).close()
+        except urllib.error.HTTPError:
+            pass  # any HTTP answer is an answer
+        except (urllib.error.URLError, OSError) as error:
+            problems.append(f"{channel}: {base_url} does not answer ({error})")
+    return "; ".join(problems) or None
+
+
+CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
+    "database": (health.database, "Check DATABASE_URL, and that the server runs."),
+    "migrations": (migrations, "Run: manage.py migrate"),
+    "redis": (redis, "Check REDIS_URL, and that the server runs."),
+    "storage": (health.storage, "Check that DATA_DIR (or the bucket) exists and can be written."),
+    "disk": (disk, "Free some space, or move DATA_DIR to a larger disk."),
+    "sign-in": (sign_in, "Set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET; the README says where they come from."),
+    "models": (models, "Enable a model and its channel in the admin."),
+    "providers": (providers, "Start the provider, or correct its address and key; the README says how."),
+    "worker": (health.worker, "Start `manage.py videoworker`, or `make run`, which does."),
+}

@@ -1,0 +1,104 @@
+"""Everything that a small installation needs, in one terminal: web, worker and, for the demo, the simulator."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import urllib.error
+import urllib.request
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from videos import processes
+
+STOP = 9  # seconds from Ctrl-C until every child has ended
+PATIENCE = 60  # seconds until the first page must have been answered
+
+
+class Command(BaseCommand):
+    help = "Run web, worker and, when no provider is configured, the simulator, until Ctrl-C."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stopping = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+        signal.signal(signal.SIGINT, lambda *_: stopping.set())
+        parent = os.getppid()
+        if not _is_free(settings.HOST, settings.PORT):
+            raise CommandError(
+                f"Port {settings.PORT} on {settings.HOST} is taken. Choose another one: PORT=8001 make run"
+            )
+
+        commands = _commands()
+        children = {name: processes.start(command) for name, command in commands.items()}
+        url = f"http://{settings.HOST}:{settings.PORT}"
+        try:
+            for _ in range(PATIENCE * 10):
+                if stopping.wait(0.1) or _answers(url) or children["web"].poll() is not None:
+                    break
+            if children["web"].poll() is not None:
+                raise CommandError("The web server did not start; its message stands above.")
+            if not stopping.is_set():
+                self.stdout.write(f"aivideo is running at {url}")
+                if settings.USE_MOCK_SORA:
+                    self.stdout.write("No provider is configured: all videos come from the simulator.")
+                self.stdout.flush()
+            while not stopping.wait(1):
+                if os.getppid() != parent:
+                    break  # whoever started us is gone
+                for name, child in children.items():
+                    if child.poll() is not None:
+                        self.stderr.write(f"{name} ended with status {child.returncode}; starting it again.")
+                        processes.kill_group(child)
+                        children[name] = processes.start(commands[name])
+        finally:
+            processes.stop(list(children.values()), STOP)
+
+
+def _commands() -> dict[str, list[str]]:
+    """Each child's command line, in the order of their start."""
+    manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+    commands = {}
+    if settings.USE_MOCK_SORA:
+        port = _free_port()
+        settings.SIMULATOR_URL_FILE.write_text(f"http://127.0.0.1:{port}/v1")
+        commands["simulator"] = [*manage, "simulator", "--port", str(port)]
+    gunicorn = [sys.executable, "-m", "gunicorn", "aivideo.wsgi", "--bind", f"{settings.HOST}:{settings.PORT}"]
+    # Threads, because a slow reader of a video would hold a worker without them.
+    sizes = ["--workers", "2", "--threads", "8", "--graceful-timeout", "5", "--log-level", "warning"]
+    commands["web"] = gunicorn + sizes
+    commands["worker"] = [*manage, "videoworker"]
+    return commands
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _answers(url: str) -> bool:
+    request = urllib.request.Request(f"{url}/healthz", headers={"Host": _host()})
+    try:
+        with urllib.request.urlopen(request, timeout=2) as response:
+            return response.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _host() -> str:
+    """A name that the site answers to: in production it need not know its own address."""
+    first = settings.ALLOWED_HOSTS[0]
+    return "localhost" if first == "*" else first.lstrip(".")

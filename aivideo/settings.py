@@ -1,0 +1,283 @@
+"""All settings, in reading order, every one of them from the environment. `.env.example` explains each."""
+
+from pathlib import Path
+
+import dj_database_url
+from django.utils.translation import gettext_lazy as _
+from dotenv import load_dotenv
+
+from aivideo import environment as env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+load_dotenv(BASE_DIR / ".env")
+
+# --- What this installation is -------------------------------------------------------------------
+
+DEBUG = env.boolean("DEBUG", False)
+SECRET_KEY = env.text("SECRET_KEY")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+SITE_URL = env.url("SITE_URL")
+HOST = env.text("HOST", "127.0.0.1")
+PORT = env.integer("PORT", 8000, least=1, most=65535)
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).resolve()
+
+env.require("SECRET_KEY", "a long random text that signs sessions. `make run` writes one into .env for you.")
+if not DEBUG:
+    env.require("ALLOWED_HOSTS", "the host names that this site answers to, separated by commas.")
+    env.require("CSRF_TRUSTED_ORIGINS", "the origins that forms may come from, such as https://video.example.com.")
+    env.require("SITE_URL", "the public address of this site, such as https://video.example.com.")
+else:
+    ALLOWED_HOSTS = ALLOWED_HOSTS or ["*"]
+    SITE_URL = SITE_URL or f"http://{HOST}:{PORT}"
+
+# --- Where videos come from ----------------------------------------------------------------------
+
+OPENAI_API_KEY = env.text("OPENAI_API_KEY")
+OPENAI_BASE_URL = env.url("OPENAI_BASE_URL")
+USE_MOCK_SORA = env.boolean("USE_MOCK_SORA", not (OPENAI_API_KEY or OPENAI_BASE_URL))
+# The simulator takes a free port at each start of `manage.py serve`, which notes its address here.
+SIMULATOR_URL_FILE = DATA_DIR / "simulator.url"
+SIMULATOR_URL = env.url(
+    "SIMULATOR_URL",
+    SIMULATOR_URL_FILE.read_text() if SIMULATOR_URL_FILE.exists() else "http://127.0.0.1:8790/v1",
+)
+SIMULATOR_SECONDS = env.integer("SIMULATOR_SECONDS", 10, least=0, most=3600)
+JOB_DEADLINE_SECONDS = env.integer("JOB_DEADLINE_SECONDS", 1200, least=1, most=7 * 24 * 3600)
+
+# --- Credits -------------------------------------------------------------------------------------
+
+SIGNUP_CREDITS = env.integer("SIGNUP_CREDITS", 100, least=0, most=1_000_000)
+VIDEO_CREDITS = env.integer("VIDEO_CREDITS", 10, least=0, most=1_000_000)
+
+# --- Applications --------------------------------------------------------------------------------
+
+GOOGLE_CLIENT_ID = env.text("GOOGLE_CLIENT_ID")
+GOOGLE_CLIENT_SECRET = env.text("GOOGLE_CLIENT_SECRET")
+GOOGLE_ISSUER = env.url("GOOGLE_ISSUER")
+if bool(GOOGLE_CLIENT_ID) != bool(GOOGLE_CLIENT_SECRET):
+    env.problems.append("GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET go together: one of the two is not set.")
+# Anybody may enter as the demo user, so this exists only where no real sign-in does, and under DEBUG.
+DEMO_SIGN_IN = DEBUG and not GOOGLE_CLIENT_ID
+
+INSTALLED_APPS = [
+    "aivideo",
+    "accounts",
+    "videos",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.google",
+    *(["allauth.socialaccount.providers.dummy"] if DEMO_SIGN_IN else []),
+    "django_q",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "aivideo.middleware.BodyLimit",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "csp.middleware.CSPMiddleware",
+]
+
+ROOT_URLCONF = "aivideo.urls"
+WSGI_APPLICATION = "aivideo.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "aivideo.context.site",
+            ],
+        },
+    },
+]
+
+# --- Database, queue, cache ----------------------------------------------------------------------
+
+DATABASE_URL = env.url("DATABASE_URL", schemes=("postgres", "postgresql", "sqlite"))
+if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
+    # A connection opened for each request costs 15 times the throughput of a kept one.
+    DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATABASE_URL.removeprefix("sqlite:///") or DATA_DIR / "db.sqlite3",
+            # Persistent for the same reason as above; a file needs no health check.
+            "CONN_MAX_AGE": None,
+            "OPTIONS": {
+                # A deferred transaction that later writes fails at once as "locked" when somebody
+                # wrote meanwhile; an immediate one waits its turn.
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                # FULL: a committed credit survives a power cut.
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000;",
+            },
+        }
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"))
+if REDIS_URL:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+
+# Found to hold under kill -9 at any moment: messages are only doorbells, so a lost one is harmless
+# (max_attempts=1), and a prefetched one must not come back while its task runs (retry > timeout).
+Q_CLUSTER = {
+    "name": "aivideo",
+    "workers": 2,
+    "queue_limit": 4,
+    "bulk": 20,
+    "save_limit": -1,
+    "timeout": 300,
+    "retry": 600,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "catch_up": False,
+    "label": "Queue",
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+}
+
+# --- Who you are ---------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+CSRF_FAILURE_VIEW = "aivideo.errors.csrf_failure"
+
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+# A person is their Google `sub`. An address may pass to somebody else, so it neither identifies nor
+# links anybody, and two people may show the same one.
+ACCOUNT_UNIQUE_EMAIL = False
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_ADAPTER = "accounts.adapter.SocialAccountAdapter"
+SOCIALACCOUNT_ONLY = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = False
+SOCIALACCOUNT_LOGIN_ON_GET = False
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_PROVIDERS = {
+    "google": {
+        "APPS": [{"client_id": GOOGLE_CLIENT_ID, "secret": GOOGLE_CLIENT_SECRET}] if GOOGLE_CLIENT_ID else [],
+        "SCOPE": ["openid", "email", "profile"],
+        "AUTH_PARAMS": {"prompt": "select_account"},
+        "OAUTH_PKCE_ENABLED": True,
+        **(
+            {
+                "AUTHORIZE_URL": f"{GOOGLE_ISSUER}/oauth2/authorize",
+                "ACCESS_TOKEN_URL": f"{GOOGLE_ISSUER}/oauth2/token",
+                "IDENTITY_URL": f"{GOOGLE_ISSUER}/userinfo",
+                "CERTS_URL": f"{GOOGLE_ISSUER}/jwks",
+                "ID_TOKEN_ISSUER": GOOGLE_ISSUER,
+            }
+            if GOOGLE_ISSUER
+            else {}
+        ),
+    },
+}
+
+# --- Files ---------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+MEDIA_ROOT = DATA_DIR / "media"  # no URL: every file goes through a view that knows its owner
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+# The largest upload is a reference image; what is larger than this is refused before it is parsed.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
+
+# --- Language and time ---------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- Security ------------------------------------------------------------------------------------
+
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+if not DEBUG:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = SITE_URL.startswith("https://")
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
+
+CONTENT_SECURITY_POLICY = {
+    # Django's admin carries its own assets and runs under this policy as well.
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:", "blob:"],
+        "media-src": ["'self'"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        # The redirect that follows the sign-in form's POST counts as its action.
+        "form-action": ["'self'", GOOGLE_ISSUER or "https://accounts.google.com"],
+        "frame-ancestors": ["'none'"],
+        "base-uri": ["'none'"],
+    }
+}
+
+# --- Logs ----------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO"},
+        "django-q": {"level": "WARNING"},
+        # One line a poll of each job would drown everything else.
+        "httpx2": {"level": "WARNING"},
+        "httpcore2": {"level": "WARNING"},
+        "openai": {"level": "WARNING"},
+    },
+}
+
+env.stop_if_wrong()
+DATA_DIR.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,411 @@
+"""The story of a video: start → submit → check → save → complete | fail.
+
+Page, API, admin and worker all call these verbs. The first half is the story as it is told to a
+provider: asynchronous, driven by the pump, no database but through `db`, which runs one of the
+verbs of the second half in the pump's batch. Each of those moves a row by `move_to` and does what
+follows in the same transaction; each may run twice, at any time, on any machine.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.files import File
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from accounts import credits
+from accounts.models import User
+from videos import catalogue, images, media, presets
+from videos.models import LIVE, Status, Upload, Video, VideoEvent, VideoModel
+from videos.providers.base import (
+    Busy,
+    JobState,
+    MaybeSent,
+    NoFile,
+    NotSent,
+    Order,
+    Provider,
+    Rejected,
+    Unavailable,
+)
+
+log = logging.getLogger(__name__)
+
+Database = Callable[..., Awaitable[Any]]
+
+# Seconds.
+GRACE = 90  # after a lost reply: longer than a request can take, plus the time a listing may lag behind
+FIRST_POLL, LAST_POLL = 2.0, 15.0
+LONGEST_WAIT = 60.0
+
+MOST_BYTES = 2 * 1024**3  # of one downloaded video
+MOST_BAD_FILES = 6  # about a minute of tries, then the provider's "completed" is not believed
+
+
+def start(
+    user: User,
+    *,
+    model: VideoModel,
+    prompt: str,
+    size: str,
+    seconds: int,
+    preset: str = "",
+    upload: Upload | None = None,
+    client_key: str | None = None,
+) -> Video:
+    """Order a video: charge its price, create its row, ring the worker, all or nothing.
+
+    The same `client_key` gives the same video, whatever else is said. Raises ValidationError (by
+    field) for what the model cannot make, InsufficientCredits, and nothing is left behind then.
+    """
+    catalogue.check_order(model, prompt, size, seconds)
+    if client_key and (video := user.videos.filter(client_key=client_key).first()):
+        return video
+
+    video = Video(
+        user=user,
+        model=model,
+        channel=catalogue.channel_for(model),
+        prompt=prompt,
+        size=size,
+        seconds=seconds,
+        preset=preset,
+        upload=upload,
+        client_key=client_key,
+        credits=model.price,
+    )
+    try:
+        with transaction.atomic():
+            # First, because this row's lock is what other clicks of the same user wait for.
+            credits.charge(user, video.credits, reference=video.reference)
+            video.save(force_insert=True)
+            VideoEvent.objects.create(video=video, went_to=Status.QUEUED)
+            ring(video)
+    except IntegrityError:
+        # The other half of a double click was quicker, and this half's charge is undone.
+        if client_key and (video_of_twin := user.videos.filter(client_key=client_key).first()):
+            return video_of_twin
+        raise
+    return video
+
+
+def ring(video: Video) -> None:
+    """Tell a worker that there is something to do: inside the present transaction or, with Redis, after it."""
+    if settings.REDIS_URL:
+        transaction.on_commit(lambda: async_task("videos.tasks.generate", str(video.pk)), robust=True)
+    else:
+        async_task("videos.tasks.generate", str(video.pk))
+
+
+async def step(video: Video, provider: Provider, db: Database) -> None:
+    """Do what is next for a video that is due, until it has to wait again."""
+    if video.status == Status.QUEUED and _is_late(video):
+        await db(fail, video, "timed_out", "never taken")
+    elif video.status == Status.QUEUED:
+        await submit(video, provider, db)
+    elif video.status == Status.SUBMITTING:
+        # Due although somebody is submitting: that somebody died before the outcome was written.
+        await db(lose_sight, video, "the worker stopped in mid-request")
+    elif video.status == Status.UNCONFIRMED:
+        await reconcile(video, provider, db)
+    elif video.status == Status.IN_PROGRESS:
+        await check(video, provider, db)
+    elif video.status == Status.SAVING:
+        await save(video, provider, db)
+
+
+async def submit(video: Video, provider: Provider, db: Database) -> None:
+    """Send the order, once. The intent is committed before the request leaves."""
+    order = await asyncio.to_thread(order_of, video)
+    came_from = Status(video.status)
+    if not await db(intend, video):
+        return
+    try:
+        job = await provider.submit(order, video.submit_key)
+    except (NotSent, Busy) as error:
+        await db(postpone, video, came_from, error)
+    except Rejected as error:
+        await db(fail, video, error.code, str(error))
+    except MaybeSent as error:
+        await db(lose_sight, video, str(error))
+    else:
+        await db(accept, video, job)
+
+
+async def reconcile(video: Video, provider: Provider, db: Database) -> None:
+    """Find out whether a request whose answer was lost had arrived; never send again on a guess."""
+    if video.channel.honours_idempotency_key:
+        # The same key and body again: either the first answer comes back, or this is the first.
+        await submit(video, provider, db)
+        return
+    assert video.posted_at is not None
+    waited = (timezone.now() - video.posted_at).total_seconds()
+    order = await asyncio.to_thread(order_of, video)
+    try:
+        # Clocks differ, and their times are whole seconds.
+        found = await provider.find(order, since=video.posted_at - timedelta(seconds=5))
+    except Unavailable as error:
+        if waited > GRACE:
+            await db(fail, video, "unconfirmed", str(error))
+        else:
+            await db(wait, video, str(error))
+        return
+    for job in found:
+        if await db(accept, video, job):
+            return
+    if waited > GRACE:
+        await db(resend, video)
+    else:
+        await db(wait, video, "not in the provider's list yet")
+
+
+async def check(video: Video, provider: Provider, db: Database) -> None:
+    """Ask how the job stands. Only a definite word of the provider changes anything."""
+    assert video.ref is not None
+    try:
+        job = await provider.check(video.ref)
+    except Unavailable as error:
+        await db(wait, video, str(error))
+        return
+    if job.word == "failed":
+        await db(fail, video, job.code, job.message)
+    elif job.word == "completed":
+        if await db(finish, video):
+            await save(video, provider, db)
+    else:
+        await db(keep_waiting, video, job)
+
+
+async def save(video: Video, provider: Provider, db: Database) -> None:
+    """Bring the file home before the provider's copy expires: stream, check, make a poster, store."""
+    assert video.ref is not None
+    part = settings.DATA_DIR / "parts" / f"{video.pk}-{uuid.uuid4().hex}.part"
+    try:
+        await _download(provider, video.ref, part)
+        result = await asyncio.to_thread(_store, part)
+    except (NoFile, media.NotAVideo) as error:
+        if video.attempts + 1 >= MOST_BAD_FILES:
+            await db(fail, video, "no_file", str(error))
+        else:
+            await db(wait, video, str(error))
+    except Unavailable as error:
+        await db(wait, video, str(error))
+    else:
+        if not await db(complete, video, result):
+            await asyncio.to_thread(_discard, result["file"], result["poster"])
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# --- The verbs: each one is a move of the row and what follows from it, in one transaction ---------
+
+
+def intend(video: Video) -> bool:
+    """queued | unconfirmed → submitting: from here on a request may be under way.
+
+    An unconfirmed order keeps its key, so that a provider that honours keys sees one request.
+    """
+    key = video.submit_key if video.status == Status.UNCONFIRMED else uuid.uuid4().hex
+    posted_at = video.posted_at if video.status == Status.UNCONFIRMED else timezone.now()
+    return video.move_to(Status.SUBMITTING, submit_key=key, posted_at=posted_at)
+
+
+def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
+    """submitting → where it came from: nothing was taken now, so asking again later costs nothing.
+
+    `back_to` is queued, or unconfirmed while the fate of an earlier request is still open.
+    """
+    if _is_late(video):
+        return fail(video, "timed_out", str(error))
+    delay = min(getattr(error, "after", None) or _backoff(video), 2 * LONGEST_WAIT)
+    return video.move_to(back_to, str(error), attempts=video.attempts + 1, next_at=_in(delay))
+
+
+def lose_sight(video: Video, why: str) -> bool:
+    """submitting → unconfirmed: the request may have arrived, or not."""
+    log.warning("%s is unconfirmed: %s", video.pk, why)
+    return video.move_to(Status.UNCONFIRMED, why, attempts=video.attempts + 1, next_at=_in(_backoff(video)))
+
+
+def resend(video: Video) -> bool:
+    """unconfirmed → queued: the provider's list shows that the request never arrived."""
+    return video.move_to(Status.QUEUED, "not in the provider's list", attempts=0, next_at=Now())
+
+
+def accept(video: Video, job: JobState) -> bool:
+    """submitting | unconfirmed → in_progress, owning the provider's job. False if it is another video's."""
+    try:
+        return video.move_to(
+            Status.IN_PROGRESS,
+            ref=job.ref,
+            attempts=0,
+            accepted_at=timezone.now(),
+            progress=job.progress or 0,
+            next_at=_in(FIRST_POLL),
+        )
+    except IntegrityError:
+        if Video.objects.filter(channel=video.channel, ref=job.ref).exists():
+            return False
+        raise
+
+
+def keep_waiting(video: Video, job: JobState) -> None:
+    """Note the progress, and when to ask next; past the deadline, give up."""
+    if _is_late(video):
+        fail(video, "timed_out", f"still {job.word}")
+        return
+    progress = max(video.progress, min(job.progress or 0, 99))
+    video.progress = progress
+    Video.objects.filter(pk=video.pk, moves=video.moves).update(
+        progress=progress, attempts=0, next_at=_in(next_poll(video, timezone.now()))
+    )
+
+
+def wait(video: Video, why: str) -> None:
+    """Try the same step again later; past the deadline, give up."""
+    if _is_late(video):
+        fail(video, "timed_out", why)
+        return
+    log.info("%s (%s) waits: %s", video.pk, video.status, why)
+    Video.objects.filter(pk=video.pk, moves=video.moves).update(
+        attempts=video.attempts + 1, next_at=_in(_backoff(video))
+    )
+
+
+def finish(video: Video) -> bool:
+    """in_progress → saving: the provider is done."""
+    return video.move_to(Status.SAVING, progress=99, attempts=0)
+
+
+def complete(video: Video, result: dict[str, Any]) -> bool:
+    """saving → completed, with the stored file and its facts."""
+    return video.move_to(Status.COMPLETED, progress=100, ended_at=timezone.now(), **result)
+
+
+def fail(video: Video, code: str, detail: str = "") -> bool:
+    """Any unfinished state → failed, and the credits go back. True for exactly one caller."""
+    with transaction.atomic():
+        if not video.move_to(
+            Status.FAILED, code, error_code=code, error_detail=detail[:2000], ended_at=timezone.now()
+        ):
+            return False
+        credits.refund(video.user, video.credits, reference=video.reference)
+    level = logging.ERROR if code in ("provider_refused", "unconfirmed") else logging.INFO
+    log.log(level, "%s failed (%s): %s", video.pk, code, detail)
+    return True
+
+
+def delete(video: Video) -> bool:
+    """Remove a finished video from its owner's sight, and its files and words for good.
+
+    The row stays, emptied, because the ledger refers to it; deleting returns no credits. False
+    while the video is still being made.
+    """
+    with transaction.atomic():
+        files = [name for name in (video.file.name, video.poster.name) if name]
+        gone = Video.objects.filter(pk=video.pk, deleted_at=None).exclude(status__in=LIVE)
+        if not gone.update(deleted_at=timezone.now(), prompt="", file="", poster="", upload=None):
+            return False
+        if video.upload and not video.upload.videos.exists():
+            files.append(video.upload.file.name)
+            video.upload.delete()
+        transaction.on_commit(lambda: _discard(*files))
+    return True
+
+
+# --- Small parts ----------------------------------------------------------------------------------
+
+
+def order_of(video: Video) -> Order:
+    """What to send: always the same bytes for the same video, since a repeat must be recognisable."""
+    width, height = video.wanted_size
+    image = None
+    if video.upload:
+        with video.upload.file.open("rb") as file:
+            image = images.fit(file.read(), width, height)
+    elif video.preset:
+        image = images.fit(presets.presets()[video.preset].file.read_bytes(), width, height)
+    return Order(video.model.provider_model, video.prompt, width, height, video.seconds, image)
+
+
+def next_poll(video: Video, now: datetime) -> float:
+    """Seconds until the next question: a tenth of the job's age, or when its progress says it ends."""
+    age = (now - (video.accepted_at or now)).total_seconds()
+    delay = min(max(0.1 * age, FIRST_POLL), LAST_POLL)
+    if video.progress >= 10:
+        left = age * (100 - video.progress) / video.progress
+        delay = min(delay, left + 0.3)
+    return delay * random.uniform(0.9, 1.1)
+
+
+def seconds_left(video: Video, now: datetime) -> int | None:
+    """How long a running video will probably still take; None where nothing is known."""
+    record = catalogue.track_record(video.model)
+    if video.status == Status.IN_PROGRESS and video.progress >= 10 and video.accepted_at:
+        age = (now - video.accepted_at).total_seconds()
+        return max(1, round(age * (100 - video.progress) / video.progress))
+    if record and (left := record.seconds - (now - video.created_at).total_seconds()) > 0:
+        return round(left)
+    return None
+
+
+async def _download(provider: Provider, ref: str, part: Path) -> None:
+    part.parent.mkdir(parents=True, exist_ok=True)
+    size = 0
+    with part.open("wb") as file:
+        async for piece in provider.download(ref):
+            size += len(piece)
+            if size > MOST_BYTES:
+                raise NoFile(f"more than {MOST_BYTES} bytes")
+            file.write(piece)
+        file.flush()
+        # `completed` must not reach the disk before the file does.
+        await asyncio.to_thread(os.fsync, file.fileno())
+
+
+def _store(part: Path) -> dict[str, Any]:
+    """Check the downloaded file and move it into storage under a name that nobody can guess."""
+    facts = media.probe(part)
+    poster = media.poster(part)
+    name = uuid.uuid4().hex
+    with part.open("rb") as file:
+        stored = default_storage.save(f"videos/{name}.mp4", File(file))
+    return {
+        "file": stored,
+        "poster": default_storage.save(f"posters/{name}.webp", ContentFile(poster)),
+        "bytes": facts.size,
+        "sha256": facts.sha256,
+        "width": facts.width,
+        "height": facts.height,
+        "duration": facts.seconds,
+    }
+
+
+def _discard(*names: str) -> None:
+    for name in names:
+        default_storage.delete(name)
+
+
+def _in(seconds: float) -> Any:
+    """That many seconds from now by the database's clock, the one that all pumps share."""
+    return Now() + timedelta(seconds=seconds)
+
+
+def _backoff(video: Video) -> float:
+    return min(2.0**video.attempts, LONGEST_WAIT) * random.uniform(0.5, 1)
+
+
+def _is_late(video: Video) -> bool:
+    return timezone.now() > video.deadline

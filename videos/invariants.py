@@ -1,0 +1,69 @@
+"""What must be true of credits and videos at every moment, as queries that find what breaks it."""
+
+from collections.abc import Iterator
+
+from django.db.models import Count, Exists, F, OuterRef, Q, Sum, TextField, Value
+from django.db.models.functions import Cast, Coalesce, Concat, Replace, Substr
+
+from accounts.models import CreditEntry, User
+from videos.models import Status, Video, VideoQuerySet
+
+MOST_SHOWN = 20  # of each kind of violation
+
+
+def violations() -> tuple[dict[str, int], list[str]]:
+    """How many rows were looked at, and a sentence for each thing that is wrong (none when all is well)."""
+    counts = {
+        "users": User.objects.count(),
+        "credit entries": CreditEntry.objects.count(),
+        "videos": Video.objects.count(),
+        "videos unfinished": Video.objects.live().count(),
+    }
+    return counts, [*_balances(), *_charges(), *_refunds(), *_strays()]
+
+
+def _balances() -> Iterator[str]:
+    totals = User.objects.annotate(total=Coalesce(Sum("credit_entries__amount"), 0))
+    for user in totals.exclude(balance=F("total"))[:MOST_SHOWN]:
+        yield f"user {user.pk} has {user.balance} credits, but the entries add up to {user.total}"
+
+
+def _charges() -> Iterator[str]:
+    """Every video was charged its price once; that it is never twice is a constraint."""
+    charged = _entries(CreditEntry.Kind.CHARGE).filter(amount=-OuterRef("credits"))
+    for video in _videos().filter(~Exists(charged), credits__gt=0)[:MOST_SHOWN]:
+        yield f"video {video.pk} was not charged its {video.credits} credits"
+
+
+def _refunds() -> Iterator[str]:
+    """Failed or canceled if and only if refunded in full."""
+    refunds = _entries(CreditEntry.Kind.REFUND)
+    lost = Q(status__in=[Status.FAILED, Status.CANCELED])
+    in_full = refunds.filter(amount=OuterRef("credits"))
+    for video in _videos().filter(lost, ~Exists(in_full), credits__gt=0)[:MOST_SHOWN]:
+        yield f"video {video.pk} is {video.status}, but its {video.credits} credits did not return"
+    for video in _videos().filter(~lost, Exists(refunds))[:MOST_SHOWN]:
+        yield f"video {video.pk} is {video.status}, but its credits returned"
+
+
+def _strays() -> Iterator[str]:
+    """Entries of videos that do not exist. Counted first, since that is cheap and nearly always enough."""
+    of_videos = CreditEntry.objects.filter(reference__startswith="video:")
+    videos = _videos().filter(name=OuterRef("reference"))
+    charges = of_videos.aggregate(n=Count("pk", filter=Q(kind=CreditEntry.Kind.CHARGE)))["n"]
+    if charges == Video.objects.filter(credits__gt=0).count():
+        return
+    for entry in of_videos.filter(~Exists(videos))[:MOST_SHOWN]:
+        yield f"entry {entry.pk} ({entry}) belongs to no video"
+
+
+def _entries(kind: str):
+    return CreditEntry.objects.filter(kind=kind, reference=OuterRef("name"), user=OuterRef("user"))
+
+
+def _videos() -> VideoQuerySet:
+    """Videos with `name`, which is Video.reference in SQL: SQLite keeps a UUID as 32 digits without dashes."""
+    digits = Replace(Cast("pk", TextField()), Value("-"), Value(""))
+    parts = [Substr(digits, start, length) for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))]
+    dashed = [piece for part in parts for piece in (Value("-"), part)][1:]
+    return Video.objects.annotate(name=Concat(Value("video:"), *dashed))

@@ -1,0 +1,123 @@
+"""The worker: a q2 cluster, and the supervisor that keeps it at work."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connection
+from django.db.models.functions import Now
+from django_q.models import OrmQ, Schedule
+
+
+from videos import processes, pump
+from videos.models import PumpSlot, Video, Worker
+
+log = logging.getLogger(__name__)
+
+# Seconds.
+LOOK = 2
+REPORT = 6
+HUNG = 10  # how long work may wait without a live pump, though it was rung for
+START = 15  # what a cluster may need from its start to its first pump
+STOP = 8
+
+
+class Command(BaseCommand):
+    help = "Run the worker: a q2 cluster and the supervisor that mends it when it hangs."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stopping = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+        signal.signal(signal.SIGINT, lambda *_: stopping.set())
+        # What a killed download left behind; a living one of another worker is younger.
+        _remove_old_parts()
+        supervisor = Supervisor(f"{socket.gethostname()}:{os.getpid()}")
+        try:
+            while not stopping.wait(LOOK):
+                supervisor.look()
+        finally:
+            supervisor.stop()
+
+
+class Supervisor:
+    """Starts the cluster, and starts it anew when it ended or when work waits though it was rung for."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.waiting_since: float | None = None
+        self.reported = 0.0
+        Schedule.objects.update_or_create(
+            name="sweep",
+            defaults={"func": "videos.tasks.sweep", "schedule_type": Schedule.MINUTES, "minutes": 1},
+        )
+        self.start()
+
+    def start(self) -> None:
+        self.cluster: subprocess.Popen[bytes] = processes.manage("qcluster", env={"AIVIDEO_WORKER": self.name})
+        self.started = time.monotonic()
+
+    def look(self) -> None:
+        """One look: is the cluster alive, and does somebody pump while there is work?"""
+        if self.cluster.poll() is not None:
+            log.error("The cluster ended with status %s; starting it again.", self.cluster.returncode)
+            self.restart()
+        try:
+            close_old_connections()
+            self.report()
+            self.mend()
+        except DatabaseError:
+            # The database is away, perhaps restarting: nothing to do until it is back.
+            log.exception("The supervisor cannot reach the database.")
+            connection.close()
+
+    def report(self) -> None:
+        if time.monotonic() - self.reported > REPORT:
+            self.reported = time.monotonic()
+            Worker.objects.update_or_create(name=self.name, defaults={"seen_at": Now()})
+            Worker.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()
+
+    def mend(self) -> None:
+        pumped = PumpSlot.objects.filter(until__gt=Now()).exists()
+        if pumped or not Video.objects.live().exists():
+            self.waiting_since = None
+            return
+        now = time.monotonic()
+        if self.waiting_since is None:
+            self.waiting_since = now
+            pump.ring()
+        elif now - max(self.waiting_since, self.started + START - HUNG) > HUNG:
+            log.error("Work waits and no pump takes it: starting the cluster again.")
+            self.waiting_since = None
+            self.restart()
+            pump.ring()
+
+    def restart(self) -> None:
+        processes.kill_group(self.cluster)
+        if not settings.REDIS_URL:
+            # Doorbells that a dead cluster had taken would only come back when it is of no use.
+            OrmQ.objects.all().delete()
+        self.start()
+
+    def stop(self) -> None:
+        """Let the pumps hand back what they have, then end the cluster."""
+        try:
+            pump.dismiss(self.name)
+            Worker.objects.filter(name=self.name).delete()
+        finally:
+            processes.stop([self.cluster], STOP)
+
+
+def _remove_old_parts() -> None:
+    parts = settings.DATA_DIR / "parts"
+    for part in parts.glob("*.part"):
+        if time.time() - part.stat().st_mtime > 3600:
+            part.unlink(missing_ok=True)

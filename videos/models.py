@@ -1,0 +1,334 @@
+"""What you came for: the videos, where they are made, and the states of a job."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise, cached_property
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+
+
+class Channel(models.Model):
+    """One account at one provider: where requests go, and the name of the variable that holds its key."""
+
+    class Kind(models.TextChoices):
+        OPENAI = "openai", _("OpenAI Videos API (/v1/videos)")
+
+    slug = models.SlugField(_("name"), unique=True)
+    kind = models.CharField(_("protocol"), max_length=20, choices=Kind, default=Kind.OPENAI)
+    base_url = models.URLField(
+        _("base URL"), blank=True, help_text=_("Ends in /v1. Empty: what the settings say for this channel.")
+    )
+    key_variable = models.CharField(
+        _("key variable"),
+        max_length=100,
+        blank=True,
+        help_text=_("Name of the environment variable that holds the key. The key itself is never stored."),
+    )
+    honours_idempotency_key = models.BooleanField(
+        _("honours Idempotency-Key"),
+        default=False,
+        help_text=_("A request that was cut off is then sent again with the same key, and is paid once."),
+    )
+    enabled = models.BooleanField(_("enabled"), default=True)
+
+    class Meta:
+        verbose_name = _("channel")
+        verbose_name_plural = _("channels")
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class VideoModel(models.Model):
+    """One line of the catalogue: a model people may choose, what it can do and what it costs."""
+
+    slug = models.SlugField(_("name in the API"), unique=True)
+    name = models.CharField(_("name"), max_length=60)
+    channel = models.ForeignKey(Channel, models.PROTECT, related_name="models", verbose_name=_("channel"))
+    provider_model = models.CharField(_("the provider's name"), max_length=100)
+    sizes = models.JSONField(_("sizes"), help_text=_('Such as ["1280x720", "720x1280"]; the first is the default.'))
+    lengths = models.JSONField(_("lengths"), help_text=_("Seconds, such as [4, 8, 12]; the first is the default."))
+    has_sound = models.BooleanField(_("sound"), default=True)
+    credits = models.PositiveIntegerField(
+        _("credits"), null=True, blank=True, help_text=_("Price of one video. Empty: VIDEO_CREDITS.")
+    )
+    retires_on = models.DateField(_("retires on"), null=True, blank=True)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+
+    class Meta:
+        verbose_name = _("model")
+        verbose_name_plural = _("models")
+        ordering = ["position", "slug"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def price(self) -> int:
+        """Credits for one video."""
+        return settings.VIDEO_CREDITS if self.credits is None else self.credits
+
+
+class Upload(models.Model):
+    """A picture that a user brought, already checked and re-encoded as JPEG."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.PROTECT, related_name="uploads", verbose_name=_("user"))
+    file = models.FileField(_("file"), upload_to="uploads/")
+    sha256 = models.CharField(max_length=64, editable=False)
+    width = models.PositiveIntegerField(_("width"))
+    height = models.PositiveIntegerField(_("height"))
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("upload")
+        verbose_name_plural = _("uploads")
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "sha256"], name="one_upload_a_user_and_picture")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Status(models.TextChoices):
+    QUEUED = "queued", _("Queued")
+    SUBMITTING = "submitting", _("Submitting")
+    UNCONFIRMED = "unconfirmed", _("Unconfirmed")
+    IN_PROGRESS = "in_progress", _("Running")
+    SAVING = "saving", _("Saving")
+    COMPLETED = "completed", _("Ready")
+    FAILED = "failed", _("Failed")
+    CANCELED = "canceled", _("Canceled")
+
+
+# What the owner reads for each error code; that the credits are back is added where it is shown.
+REASONS = {
+    "moderation_blocked": _("The model's safety rules do not allow this prompt or picture."),
+    "invalid_request": _("The model did not accept this request. Try another prompt, picture or shape."),
+    "provider_refused": _("The video service did not let us in. The staff have been told; try another model."),
+    "generation_failed": _("The model could not make this video. Trying again often helps."),
+    "no_file": _("The model said it was done, but delivered no video that plays."),
+    "unconfirmed": _("The video service never confirmed that it got this request."),
+    "timed_out": _("The video service took too long."),
+}
+
+# Which states a state may be entered from. `move_to` is the only door.
+COMES_FROM: dict[Status, set[Status]] = {
+    Status.QUEUED: {Status.SUBMITTING, Status.UNCONFIRMED},
+    Status.SUBMITTING: {Status.QUEUED, Status.UNCONFIRMED},
+    Status.UNCONFIRMED: {Status.SUBMITTING},
+    Status.IN_PROGRESS: {Status.SUBMITTING, Status.UNCONFIRMED},
+    Status.SAVING: {Status.IN_PROGRESS},
+    Status.COMPLETED: {Status.SAVING},
+    Status.FAILED: {
+        Status.QUEUED,
+        Status.SUBMITTING,
+        Status.UNCONFIRMED,
+        Status.IN_PROGRESS,
+        Status.SAVING,
+    },
+    Status.CANCELED: {Status.QUEUED},
+}
+LIVE = (Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS, Status.SAVING)
+
+
+class VideoQuerySet(models.QuerySet["Video"]):
+    def live(self) -> Self:
+        """Videos that a pump still has to do something for."""
+        return self.filter(status__in=LIVE)
+
+    def kept(self) -> Self:
+        """Videos that their owner has not deleted."""
+        return self.filter(deleted_at=None)
+
+    def before(self, at: datetime, pk: uuid.UUID) -> Self:
+        """What the library shows below the video `pk` of the time `at`."""
+        return self.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=pk))
+
+
+class Video(models.Model):
+    """What the user asked for, from click to playback: job and result in one row."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.PROTECT, related_name="videos", verbose_name=_("user"))
+    client_key = models.CharField(
+        max_length=100, null=True, editable=False, help_text=_("Makes a repeated order the same order.")
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(_("deleted"), null=True, editable=False)
+
+    # What was asked for, and its price.
+    model = models.ForeignKey(VideoModel, models.PROTECT, related_name="videos", verbose_name=_("model"))
+    channel = models.ForeignKey(Channel, models.PROTECT, related_name="videos", verbose_name=_("channel"))
+    prompt = models.TextField(_("prompt"))
+    size = models.CharField(_("size"), max_length=12)
+    seconds = models.PositiveSmallIntegerField(_("seconds"))
+    preset = models.CharField(_("preset picture"), max_length=40, blank=True)
+    upload = models.ForeignKey(
+        Upload, models.SET_NULL, null=True, blank=True, related_name="videos", verbose_name=_("uploaded picture")
+    )
+    credits = models.PositiveIntegerField(_("credits"), help_text=_("What the start of this video charged."))
+
+    # Where the job stands.
+    status = models.CharField(_("state"), max_length=12, choices=Status, default=Status.QUEUED)
+    moves = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("Counts state changes; a change names the number it saw.")
+    )
+    next_at = models.DateTimeField(
+        _("due"), default=timezone.now, help_text=_("When a pump looks at it next: its schedule and its lease.")
+    )
+    progress = models.PositiveSmallIntegerField(_("progress"), default=0, help_text=_("Per cent."))
+    error_code = models.CharField(
+        _("error"), max_length=40, blank=True, help_text=_("Its sentence for the user is in REASONS.")
+    )
+    error_detail = models.TextField(_("what the provider said"), blank=True)
+
+    # The job at the provider.
+    ref = models.CharField(_("provider's id"), max_length=500, null=True, editable=False)
+    submit_key = models.CharField(_("submit key"), max_length=64, blank=True, editable=False)
+    posted_at = models.DateTimeField(_("posted"), null=True, editable=False)
+    attempts = models.PositiveIntegerField(
+        _("attempts"), default=0, editable=False, help_text=_("Tries of the present step that came to nothing.")
+    )
+    accepted_at = models.DateTimeField(_("accepted"), null=True, editable=False)
+    ended_at = models.DateTimeField(_("ended"), null=True, editable=False)
+
+    # The result.
+    file = models.FileField(_("file"), upload_to="videos/", blank=True)
+    poster = models.FileField(_("poster"), upload_to="posters/", blank=True)
+    bytes = models.PositiveBigIntegerField(_("bytes"), null=True, editable=False)
+    sha256 = models.CharField(max_length=64, blank=True, editable=False)
+    width = models.PositiveSmallIntegerField(_("width"), null=True, editable=False)
+    height = models.PositiveSmallIntegerField(_("height"), null=True, editable=False)
+    duration = models.FloatField(_("duration"), null=True, editable=False, help_text=_("Seconds."))
+
+    objects = VideoQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("video")
+        verbose_name_plural = _("videos")
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "client_key"], name="one_video_a_client_key"),
+            models.UniqueConstraint(fields=["channel", "ref"], name="one_video_a_provider_job"),
+            models.CheckConstraint(
+                condition=~Q(status=Status.COMPLETED) | (~Q(file="") & ~Q(sha256="")) | Q(deleted_at__isnull=False),
+                name="completed_has_its_file",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["user", "-created_at", "-id"], name="library", condition=Q(deleted_at=None)),
+            models.Index(fields=["model", "-ended_at"], name="track_record"),
+            # Only unfinished videos are in it, so a claim costs the same with a million finished ones.
+            models.Index(fields=["next_at"], name="due", condition=Q(status__in=LIVE)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.status})"
+
+    def get_absolute_url(self) -> str:
+        return reverse("videos:video", args=[self.pk])
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the page should keep asking."""
+        return self.status in LIVE
+
+    @property
+    def reference(self) -> str:
+        """The ledger's name for this video."""
+        return f"video:{self.pk}"
+
+    @property
+    def reason(self) -> Promise | str:
+        """Why it failed, in words for its owner; empty unless it did."""
+        return REASONS.get(self.error_code, "")
+
+    @property
+    def deadline(self) -> datetime:
+        """When an unfinished video is given up and its credits return."""
+        return self.created_at + timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
+
+    @cached_property
+    def wanted_size(self) -> tuple[int, int]:
+        width, height = self.size.split("x")
+        return int(width), int(height)
+
+    def move_to(self, status: Status, why: str = "", **fields: Any) -> bool:
+        """Change the state, if nobody changed it since this row was read. True for exactly one caller.
+
+        `fields` are written in the same UPDATE; `why` goes into the receipt. The caller who gets True
+        does what follows in the same transaction.
+        """
+        if self.status not in COMES_FROM[status]:
+            return False
+        came_from = self.status
+        changes = {"status": status, "moves": self.moves + 1, **fields}
+        with transaction.atomic():
+            if not Video.objects.filter(pk=self.pk, moves=self.moves).update(**changes):
+                return False
+            VideoEvent.objects.create(video_id=self.pk, came_from=came_from, went_to=status, why=why[:200])
+        for name, value in changes.items():
+            setattr(self, name, value)
+        return True
+
+
+class VideoEvent(models.Model):
+    """One move of a video: the receipt that its owner and staff can read."""
+
+    video = models.ForeignKey(Video, models.CASCADE, related_name="events", verbose_name=_("video"))
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    came_from = models.CharField(_("from"), max_length=12, choices=Status, blank=True)
+    went_to = models.CharField(_("to"), max_length=12, choices=Status)
+    why = models.CharField(_("why"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.came_from} → {self.went_to}"
+
+
+class PumpSlot(models.Model):
+    """The right to be a pump, leased: a pump that stops renewing loses it."""
+
+    number = models.PositiveSmallIntegerField(_("number"), primary_key=True)
+    owner = models.CharField(_("owner"), max_length=100, blank=True)
+    until = models.DateTimeField(_("until"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("pump slot")
+        verbose_name_plural = _("pump slots")
+        ordering = ["number"]
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.owner or '–'}"
+
+
+class Worker(models.Model):
+    """A running `videoworker`: it reports here every few seconds."""
+
+    name = models.CharField(_("name"), max_length=100, primary_key=True)
+    seen_at = models.DateTimeField(_("last seen"))
+
+    class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
+        ordering = ["-seen_at"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,42 @@
+"""The pictures and clips that come with the studio, as `static/presets` and `static/samples` list them."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from django.conf import settings
+
+PRESETS: Path = settings.BASE_DIR / "static" / "presets"
+SAMPLES: Path = settings.BASE_DIR / "static" / "samples"
+
+
+@dataclass(frozen=True)
+class Preset:
+    name: str
+    title: str
+    prompt: str
+
+    @property
+    def file(self) -> Path:
+        return PRESETS / f"{self.name}.jpg"
+
+    @property
+    def image_url(self) -> str:
+        return f"presets/{self.name}.jpg"
+
+    @property
+    def thumb_url(self) -> str:
+        return f"presets/{self.name}.thumb.webp"
+
+
+@cache
+def presets() -> dict[str, Preset]:
+    """All presets by name, in the order they are shown."""
+    return {entry["name"]: Preset(**entry) for entry in json.loads((PRESETS / "presets.json").read_text())}
+
+
+@cache
+def samples() -> list[dict[str, str]]:
+    """The sample clips: `file` and `poster` below static/samples, `prompt` and `alt`."""
+    return json.loads((SAMPLES / "samples.json").read_text())

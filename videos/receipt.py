@@ -1,0 +1,58 @@
+"""A video's receipt: what happened to it and to its credits, when, in plain words."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import CreditEntry
+from videos.models import Status, Video, VideoEvent
+
+
+@dataclass(frozen=True)
+class Line:
+    """`credits` is what moved at this point: negative out of the account, positive back into it, or 0."""
+
+    at: datetime
+    text: str
+    credits: int = 0
+
+
+def receipt(video: Video) -> list[Line]:
+    """The lines of the receipt, oldest first. Repeated tries of the same step share one line."""
+    lines: list[Line] = []
+    moved = {entry.kind: entry.amount for entry in CreditEntry.objects.filter(reference=video.reference)}
+    tries = 0
+    for event in video.events.all():
+        if event.went_to == Status.SUBMITTING:
+            tries += 1
+            if tries > 1:
+                continue
+        if event.went_to in (Status.QUEUED, Status.UNCONFIRMED) and lines and lines[-1].text == _text(event, video):
+            continue
+        credits = 0
+        if not event.came_from:
+            credits = moved.get(CreditEntry.Kind.CHARGE, 0)
+        elif event.went_to in (Status.FAILED, Status.CANCELED):
+            credits = moved.get(CreditEntry.Kind.REFUND, 0)
+        lines.append(Line(event.at, _text(event, video), credits))
+    return lines
+
+
+def _text(event: VideoEvent, video: Video) -> str:
+    held = ngettext("%(n)d credit", "%(n)d credits", video.credits) % {"n": video.credits}
+    if not event.came_from:
+        return _("Ordered, and %(credits)s held.") % {"credits": held}
+    if event.went_to == Status.COMPLETED:
+        return _("Ready to play. %(credits)s charged.") % {"credits": held}
+    if event.went_to in (Status.FAILED, Status.CANCELED):
+        reason = video.reason or _("Canceled.")
+        return _("%(reason)s %(credits)s returned.") % {"reason": reason, "credits": held}
+    return {
+        Status.QUEUED: _("The video service took nothing yet; waiting to ask again."),
+        Status.SUBMITTING: _("Submitted to the video service."),
+        Status.UNCONFIRMED: _("No answer came; finding out whether the request arrived."),
+        Status.IN_PROGRESS: _("Accepted by the video service; rendering."),
+        Status.SAVING: _("Rendered; bringing the file here."),
+    }[Status(event.went_to)]

@@ -1,0 +1,16 @@
+"""What the queue calls. Every message is a doorbell: the rows say what there is to do."""
+
+from videos import pump
+
+
+def generate(video_id: str) -> None:
+    """Generate and poll a video: this task becomes the pump that drives it, unless one runs already.
+
+    Starting it a thousand times is harmless, and so is losing it.
+    """
+    pump.run()
+
+
+def sweep() -> None:
+    """The same, for nobody in particular: rung by a pump for its successor, each minute, and by the supervisor."""
+    pump.run()

@@ -1,0 +1,243 @@
+"""The pages: what they show, and the verbs that their forms call."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.contrib.auth.decorators import login_not_required
+from django.core.files.storage import default_storage
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.credits import InsufficientCredits
+from videos import catalogue, generation, playback
+from videos.forms import StudioForm
+from videos.models import Video
+from videos.presets import presets, samples
+from videos.receipt import receipt
+
+POLL_SECONDS = 1  # how often an open page asks about a running video
+PAGE = 24
+
+
+@login_not_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def studio(request: HttpRequest) -> HttpResponse:
+    """`/`: the form on the left, the stage on the right. `?video=` shows one, `?again=` fills the form from one."""
+    if request.method == "POST":
+        return _generate(request)
+    return _studio(request, _draft(request), _on_stage(request))
+
+
+def _generate(request: HttpRequest) -> HttpResponse:
+    user = request.user if request.user.is_authenticated else None
+    form = StudioForm(request.POST, request.FILES, user=user)
+    if user is None:
+        # The session ended while the page was open, or never began: keep what was typed.
+        request.session["draft"] = {
+            name: request.POST.get(name, "")[:5000] for name in ("image", "prompt", "model", "size", "seconds")
+        }
+        form.is_valid()
+        form.add_error(None, _("Sign in to generate. What you typed is kept, and no credits were used."))
+        return _studio(request, form, None, status=401)
+
+    if not form.is_valid():
+        return _studio(request, form, _running(request), status=422)
+    try:
+        video = generation.start(user, **form.order())
+    except InsufficientCredits as error:
+        form.add_error(
+            None,
+            _("This video costs %(needed)d credits and you have %(available)d. Nothing was charged.")
+            % {"needed": error.needed, "available": error.available},
+        )
+        return _studio(request, form, _running(request), status=402)
+
+    user.refresh_from_db(fields=["balance"])
+    url = f"{reverse('videos:studio')}?video={video.pk}"
+    if not _is_htmx(request):
+        return redirect(url)
+    response = _studio(request, form, video, fresh_nonce=True)
+    response["HX-Push-Url"] = url
+    return response
+
+
+def _studio(
+    request: HttpRequest, form: StudioForm, video: Video | None, *, status: int = 200, fresh_nonce: bool = False
+) -> HttpResponse:
+    values: dict[str, Any] = {name: form[name].value() for name in form.fields if name != "file"}
+    if fresh_nonce:
+        values["nonce"] = uuid4()
+    uploads = []
+    if request.user.is_authenticated:
+        uploads = list(request.user.uploads.all()[:3])
+        if form.is_bound and (kept := form.cleaned_data.get("file")):
+            values["image"] = f"upload:{kept.pk}"
+    models = list(catalogue.models())
+    chosen = next((model for model in models if model.slug == values["model"]), models[0] if models else None)
+    context = {
+        "form": form,
+        "values": values,
+        "models": models,
+        "model": chosen,
+        "sizes": _ordered(model.sizes for model in models),
+        "lengths": sorted({length for model in models for length in model.lengths}),
+        "presets": presets().values(),
+        "uploads": uploads,
+        "samples": samples(),
+        "most_prompt_characters": catalogue.MOST_PROMPT_CHARACTERS,
+        "record": chosen and catalogue.track_record(chosen),
+        "missing": max(0, chosen.price - request.user.balance)
+        if chosen and request.user.is_authenticated
+        else 0,
+        "recent": _library(request)[:4] if request.user.is_authenticated else [],
+        "at_studio": True,
+        **_stage_context(video),
+    }
+    return render(request, "videos/studio.html", context, status=status)
+
+
+@require_GET
+def card(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The fragment that a page asks for again while the video is running: `?as=tile` for the small one."""
+    video = _own(request, pk)
+    template = "videos/_tile.html" if request.GET.get("as") == "tile" else "videos/_card.html"
+    context = {"at_studio": request.GET.get("at") == "studio", **_stage_context(video)}
+    if context["at_studio"]:
+        context["model"] = video.model
+    response = render(request, template, context)
+    if video.is_live:
+        response["Retry-After"] = str(POLL_SECONDS)
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+@require_GET
+def library(request: HttpRequest) -> HttpResponse:
+    """`/videos/`: newest first, PAGE at a time; `?before=<cursor>` goes on below a video."""
+    videos = _library(request)
+    if cursor := request.GET.get("before"):
+        created, _at, pk = cursor.partition("_")
+        try:
+            at, last = datetime.fromisoformat(created), UUID(pk)
+        except ValueError:
+            raise Http404 from None
+        if timezone.is_naive(at):
+            raise Http404
+        videos = videos.before(at, last)
+    page = list(videos[: PAGE + 1])
+    more = page[PAGE - 1] if len(page) > PAGE else None
+    context = {
+        "videos": page[:PAGE],
+        "next": f"{more.created_at.isoformat()}_{more.pk}" if more else None,
+        "poll_seconds": POLL_SECONDS,
+    }
+    return render(request, "videos/_library_page.html" if _is_htmx(request) else "videos/library.html", context)
+
+
+@require_GET
+def video(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """`/videos/<id>/`: the player, what to do with it, and its receipt."""
+    video = _own(request, pk)
+    return render(request, "videos/video.html", {"receipt": receipt(video), **_stage_context(video)})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Asks first, then deletes. A running video cannot be deleted: 409."""
+    video = _own(request, pk)
+    if request.method != "POST":
+        return render(request, "videos/delete.html", {"video": video})
+    if not generation.delete(video):
+        context = {"video": video, "error": _("This video is still being made. Delete it when it has ended.")}
+        return render(request, "videos/delete.html", context, status=409)
+    return redirect("videos:library")
+
+
+@require_http_methods(["GET", "HEAD"])
+def file(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The MP4 by byte ranges, for its owner; `?download=1` as an attachment."""
+    video = _own(request, pk)
+    if not video.file:
+        raise Http404
+    name = f"aivideo-{video.created_at:%Y%m%d-%H%M%S}.mp4" if request.GET.get("download") else None
+    return playback.serve(
+        request, default_storage, video.file.name, etag=video.sha256, content_type="video/mp4", download_as=name
+    )
+
+
+@require_http_methods(["GET", "HEAD"])
+def poster(request: HttpRequest, pk: UUID) -> HttpResponse:
+    video = _own(request, pk)
+    if not video.poster:
+        raise Http404
+    return playback.serve(
+        request, default_storage, video.poster.name, etag=f"{video.sha256}-poster", content_type="image/webp"
+    )
+
+
+@require_http_methods(["GET", "HEAD"])
+def upload(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """A picture that the user uploaded, for the tile in the studio."""
+    upload = get_object_or_404(request.user.uploads, pk=pk)
+    return playback.serve(
+        request, default_storage, upload.file.name, etag=upload.sha256, content_type="image/jpeg"
+    )
+
+
+def _own(request: HttpRequest, pk: UUID) -> Video:
+    return get_object_or_404(request.user.videos.kept().select_related("model"), pk=pk)
+
+
+def _library(request: HttpRequest) -> Any:
+    return request.user.videos.kept().select_related("model").order_by("-created_at", "-id")
+
+
+def _on_stage(request: HttpRequest) -> Video | None:
+    """The video that `?video=` names, else the newest that is running, on whatever device it was started."""
+    if not request.user.is_authenticated:
+        return None
+    if wanted := request.GET.get("video"):
+        try:
+            return _own(request, UUID(wanted))
+        except ValueError:
+            raise Http404 from None
+    return _running(request)
+
+
+def _running(request: HttpRequest) -> Video | None:
+    return _library(request).live().first()
+
+
+def _draft(request: HttpRequest) -> StudioForm:
+    """The form as it should stand: from another video, from before the sign-in, or untouched."""
+    if not request.user.is_authenticated:
+        return StudioForm(user=None, initial=StudioForm.defaults())
+    if wanted := request.GET.get("again"):
+        try:
+            return StudioForm(user=request.user, initial=StudioForm.defaults(_own(request, UUID(wanted))))
+        except ValueError:
+            raise Http404 from None
+    typed = {name: value for name, value in request.session.pop("draft", {}).items() if value}
+    return StudioForm(user=request.user, initial=StudioForm.defaults() | typed)
+
+
+def _stage_context(video: Video | None) -> dict[str, Any]:
+    return {
+        "video": video,
+        "seconds_left": generation.seconds_left(video, timezone.now()) if video and video.is_live else None,
+        "poll_seconds": POLL_SECONDS,
+    }
+
+
+def _is_htmx(request: HttpRequest) -> bool:
+    return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers
+
+
+def _ordered(lists: Any) -> list[str]:
+    """The different values of several lists, in the order of their first appearance."""
+    return list(dict.fromkeys(value for values in lists for value in values))
