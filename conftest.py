@@ -1,16 +1,62 @@
-"""Settings that every test runs under, set before Django reads them, so that no `.env` leaks in."""
+"""What every test finds: settings of its own, people, a simulator, and a whole site where one is needed."""
 
 import os
+import secrets
 import tempfile
+from importlib import import_module
 
+import django
+import pytest
+
+# Before Django reads its settings, and so that no `.env` leaks in. DATABASE_URL and REDIS_URL count:
+# the same suite runs on SQLite and on PostgreSQL.
 os.environ.update(
     DJANGO_SETTINGS_MODULE="aivideo.settings",
+    ENV_FILE=os.devnull,
     DEBUG="true",
-    SECRET_KEY="only-for-tests-" + "x" * 40,
+    SECRET_KEY=secrets.token_urlsafe(50),
     DATA_DIR=tempfile.mkdtemp(prefix="aivideo-tests-"),
-    OPENAI_API_KEY="",
-    OPENAI_BASE_URL="",
-    GOOGLE_CLIENT_ID="",
-    GOOGLE_CLIENT_SECRET="",
-    GOOGLE_ISSUER="",
+    # Playwright's synchronous API runs a loop in the thread of the test.
+    DJANGO_ALLOW_ASYNC_UNSAFE="true",
 )
+for name in (
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "GOOGLE_CLIENT_ID",
+    "GOOGLE_CLIENT_SECRET",
+    "GOOGLE_ISSUER",
+):
+    os.environ.pop(name, None)
+
+django.setup()
+
+pytest_plugins = ["aivideo.tests.fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def _whole_database(request: pytest.FixtureRequest) -> None:
+    """Make the database of each test complete, also after a test that emptied it for good."""
+    if request.node.get_closest_marker("django_db") is None:
+        yield
+        return
+    from django.apps import apps
+    from django.db import connection
+
+    request.getfixturevalue("transactional_db" if _is_transactional(request) else "db")
+    ledger = import_module("accounts.migrations.0002_ledger_is_append_only")
+    catalogue = import_module("videos.migrations.0002_first_catalogue")
+    sqlite = connection.vendor == "sqlite"
+    with connection.cursor() as cursor:
+        if sqlite:
+            for statement in ledger.SQLITE:
+                cursor.execute(statement.replace("CREATE TRIGGER", "CREATE TRIGGER IF NOT EXISTS"))
+        catalogue.forwards(apps, None)
+    yield
+    if sqlite and _is_transactional(request):
+        # The emptying of the tables deletes entries, which is just what this trigger forbids.
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TRIGGER IF EXISTS credit_entries_never_go")
+
+
+def _is_transactional(request: pytest.FixtureRequest) -> bool:
+    return bool(request.node.get_closest_marker("django_db").kwargs.get("transaction"))

@@ -48,8 +48,12 @@ def words(name: str) -> list[str]:
 def url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http", "https")) -> str:
     """An absolute URL without a trailing slash. Its value may hold a password, so it is never shown."""
     value = text(name, default)
-    if value and (urlsplit(value).scheme not in schemes or (schemes[0] == "http" and not urlsplit(value).hostname)):
-        problems.append(f"{name} cannot be read: expected a URL that starts with {' or '.join(f'{s}://' for s in schemes)}.")
+    if value and (
+        urlsplit(value).scheme not in schemes or (schemes[0] == "http" and not urlsplit(value).hostname)
+    ):
+        problems.append(
+            f"{name} cannot be read: expected a URL that starts with {' or '.join(f'{s}://' for s in schemes)}."
+        )
         return default
     return value.rstrip("/")
 

@@ -11,7 +11,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         request,
         403,
         _("This page was out of date"),
-        _("You signed in or out since it was opened. Nothing was sent and no credits were used. Go back, reload the page and try again."),
+        _(
+            "You signed in or out since it was opened. Nothing was sent and no credits were used. Go back, reload the page and try again."
+        ),
     )
 
 
@@ -26,7 +28,9 @@ def too_large(request: HttpRequest) -> HttpResponse:
         request,
         413,
         _("That was too large"),
-        _("The most we take is a 10 MB picture. Nothing was saved and no credits were used. Go back and choose a smaller one."),
+        _(
+            "The most we take is a 10 MB picture. Nothing was saved and no credits were used. Go back and choose a smaller one."
+        ),
     )
 
 

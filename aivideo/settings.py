@@ -9,7 +9,7 @@ from dotenv import load_dotenv
 from aivideo import environment as env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-load_dotenv(BASE_DIR / ".env")
+load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
 
 # --- What this installation is -------------------------------------------------------------------
 
@@ -25,7 +25,9 @@ DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).resolve()
 env.require("SECRET_KEY", "a long random text that signs sessions. `make run` writes one into .env for you.")
 if not DEBUG:
     env.require("ALLOWED_HOSTS", "the host names that this site answers to, separated by commas.")
-    env.require("CSRF_TRUSTED_ORIGINS", "the origins that forms may come from, such as https://video.example.com.")
+    env.require(
+        "CSRF_TRUSTED_ORIGINS", "the origins that forms may come from, such as https://video.example.com."
+    )
     env.require("SITE_URL", "the public address of this site, such as https://video.example.com.")
 else:
     ALLOWED_HOSTS = ALLOWED_HOSTS or ["*"]
@@ -128,6 +130,8 @@ else:
             "NAME": DATABASE_URL.removeprefix("sqlite:///") or DATA_DIR / "db.sqlite3",
             # Persistent for the same reason as above; a file needs no health check.
             "CONN_MAX_AGE": None,
+            # A file in tests as well: several processes and threads share it, as in life.
+            "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
             "OPTIONS": {
                 # A deferred transaction that later writes fails at once as "locked" when somebody
                 # wrote meanwhile; an immediate one waits its turn.

@@ -46,7 +46,9 @@ def check_order(model: VideoModel, prompt: str, size: str, seconds: int) -> None
             "sizes": ", ".join(model.sizes),
         }
     if seconds not in model.lengths:
-        problems["seconds"] = _("%(model)s does not make this length. Choose one of: %(lengths)s seconds.") % {
+        problems["seconds"] = _(
+            "%(model)s does not make this length. Choose one of: %(lengths)s seconds."
+        ) % {
             "model": model.name,
             "lengths": ", ".join(map(str, model.lengths)),
         }

@@ -133,7 +133,7 @@ async def submit(video: Video, provider: Provider, db: Database) -> None:
     if not await db(intend, video):
         return
     try:
-        job = await provider.submit(order, video.submit_key)
+        job = await provider.submit(order, key=video.pk.hex)
     except (NotSent, Busy) as error:
         await db(postpone, video, came_from, error)
     except Rejected as error:
@@ -147,7 +147,7 @@ async def submit(video: Video, provider: Provider, db: Database) -> None:
 async def reconcile(video: Video, provider: Provider, db: Database) -> None:
     """Find out whether a request whose answer was lost had arrived; never send again on a guess."""
     if video.channel.honours_idempotency_key:
-        # The same key and body again: either the first answer comes back, or this is the first.
+        # The same key (the video's id) and body again: the first job comes back, or this makes it.
         await submit(video, provider, db)
         return
     assert video.posted_at is not None
@@ -215,11 +215,10 @@ async def save(video: Video, provider: Provider, db: Database) -> None:
 def intend(video: Video) -> bool:
     """queued | unconfirmed → submitting: from here on a request may be under way.
 
-    An unconfirmed order keeps its key, so that a provider that honours keys sees one request.
+    `posted_at` is the time of the earliest request whose fate is open.
     """
-    key = video.submit_key if video.status == Status.UNCONFIRMED else uuid.uuid4().hex
     posted_at = video.posted_at if video.status == Status.UNCONFIRMED else timezone.now()
-    return video.move_to(Status.SUBMITTING, submit_key=key, posted_at=posted_at)
+    return video.move_to(Status.SUBMITTING, posted_at=posted_at)
 
 
 def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:

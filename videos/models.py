@@ -55,8 +55,12 @@ class VideoModel(models.Model):
     name = models.CharField(_("name"), max_length=60)
     channel = models.ForeignKey(Channel, models.PROTECT, related_name="models", verbose_name=_("channel"))
     provider_model = models.CharField(_("the provider's name"), max_length=100)
-    sizes = models.JSONField(_("sizes"), help_text=_('Such as ["1280x720", "720x1280"]; the first is the default.'))
-    lengths = models.JSONField(_("lengths"), help_text=_("Seconds, such as [4, 8, 12]; the first is the default."))
+    sizes = models.JSONField(
+        _("sizes"), help_text=_('Such as ["1280x720", "720x1280"]; the first is the default.')
+    )
+    lengths = models.JSONField(
+        _("lengths"), help_text=_("Seconds, such as [4, 8, 12]; the first is the default.")
+    )
     has_sound = models.BooleanField(_("sound"), default=True)
     credits = models.PositiveIntegerField(
         _("credits"), null=True, blank=True, help_text=_("Price of one video. Empty: VIDEO_CREDITS.")
@@ -117,7 +121,9 @@ class Status(models.TextChoices):
 REASONS = {
     "moderation_blocked": _("The model's safety rules do not allow this prompt or picture."),
     "invalid_request": _("The model did not accept this request. Try another prompt, picture or shape."),
-    "provider_refused": _("The video service did not let us in. The staff have been told; try another model."),
+    "provider_refused": _(
+        "The video service did not let us in. The staff have been told; try another model."
+    ),
     "generation_failed": _("The model could not make this video. Trying again often helps."),
     "no_file": _("The model said it was done, but delivered no video that plays."),
     "unconfirmed": _("The video service never confirmed that it got this request."),
@@ -177,7 +183,12 @@ class Video(models.Model):
     seconds = models.PositiveSmallIntegerField(_("seconds"))
     preset = models.CharField(_("preset picture"), max_length=40, blank=True)
     upload = models.ForeignKey(
-        Upload, models.SET_NULL, null=True, blank=True, related_name="videos", verbose_name=_("uploaded picture")
+        Upload,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="videos",
+        verbose_name=_("uploaded picture"),
     )
     credits = models.PositiveIntegerField(_("credits"), help_text=_("What the start of this video charged."))
 
@@ -187,7 +198,9 @@ class Video(models.Model):
         default=0, editable=False, help_text=_("Counts state changes; a change names the number it saw.")
     )
     next_at = models.DateTimeField(
-        _("due"), default=timezone.now, help_text=_("When a pump looks at it next: its schedule and its lease.")
+        _("due"),
+        default=timezone.now,
+        help_text=_("When a pump looks at it next: its schedule and its lease."),
     )
     progress = models.PositiveSmallIntegerField(_("progress"), default=0, help_text=_("Per cent."))
     error_code = models.CharField(
@@ -197,10 +210,12 @@ class Video(models.Model):
 
     # The job at the provider.
     ref = models.CharField(_("provider's id"), max_length=500, null=True, editable=False)
-    submit_key = models.CharField(_("submit key"), max_length=64, blank=True, editable=False)
     posted_at = models.DateTimeField(_("posted"), null=True, editable=False)
     attempts = models.PositiveIntegerField(
-        _("attempts"), default=0, editable=False, help_text=_("Tries of the present step that came to nothing.")
+        _("attempts"),
+        default=0,
+        editable=False,
+        help_text=_("Tries of the present step that came to nothing."),
     )
     accepted_at = models.DateTimeField(_("accepted"), null=True, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True, editable=False)
@@ -224,7 +239,9 @@ class Video(models.Model):
             models.UniqueConstraint(fields=["user", "client_key"], name="one_video_a_client_key"),
             models.UniqueConstraint(fields=["channel", "ref"], name="one_video_a_provider_job"),
             models.CheckConstraint(
-                condition=~Q(status=Status.COMPLETED) | (~Q(file="") & ~Q(sha256="")) | Q(deleted_at__isnull=False),
+                condition=~Q(status=Status.COMPLETED)
+                | (~Q(file="") & ~Q(sha256=""))
+                | Q(deleted_at__isnull=False),
                 name="completed_has_its_file",
             ),
         ]

@@ -29,7 +29,11 @@ def receipt(video: Video) -> list[Line]:
             tries += 1
             if tries > 1:
                 continue
-        if event.went_to in (Status.QUEUED, Status.UNCONFIRMED) and lines and lines[-1].text == _text(event, video):
+        if (
+            event.went_to in (Status.QUEUED, Status.UNCONFIRMED)
+            and lines
+            and lines[-1].text == _text(event, video)
+        ):
             continue
         credits = 0
         if not event.came_from:

@@ -39,7 +39,8 @@ def _generate(request: HttpRequest) -> HttpResponse:
     if user is None:
         # The session ended while the page was open, or never began: keep what was typed.
         request.session["draft"] = {
-            name: request.POST.get(name, "")[:5000] for name in ("image", "prompt", "model", "size", "seconds")
+            name: request.POST.get(name, "")[:5000]
+            for name in ("image", "prompt", "model", "size", "seconds")
         }
         form.is_valid()
         form.add_error(None, _("Sign in to generate. What you typed is kept, and no credits were used."))
@@ -67,7 +68,12 @@ def _generate(request: HttpRequest) -> HttpResponse:
 
 
 def _studio(
-    request: HttpRequest, form: StudioForm, video: Video | None, *, status: int = 200, fresh_nonce: bool = False
+    request: HttpRequest,
+    form: StudioForm,
+    video: Video | None,
+    *,
+    status: int = 200,
+    fresh_nonce: bool = False,
 ) -> HttpResponse:
     values: dict[str, Any] = {name: form[name].value() for name in form.fields if name != "file"}
     if fresh_nonce:
@@ -136,7 +142,9 @@ def library(request: HttpRequest) -> HttpResponse:
         "next": f"{more.created_at.isoformat()}_{more.pk}" if more else None,
         "poll_seconds": POLL_SECONDS,
     }
-    return render(request, "videos/_library_page.html" if _is_htmx(request) else "videos/library.html", context)
+    return render(
+        request, "videos/_library_page.html" if _is_htmx(request) else "videos/library.html", context
+    )
 
 
 @require_GET
@@ -166,7 +174,12 @@ def file(request: HttpRequest, pk: UUID) -> HttpResponse:
         raise Http404
     name = f"aivideo-{video.created_at:%Y%m%d-%H%M%S}.mp4" if request.GET.get("download") else None
     return playback.serve(
-        request, default_storage, video.file.name, etag=video.sha256, content_type="video/mp4", download_as=name
+        request,
+        default_storage,
+        video.file.name,
+        etag=video.sha256,
+        content_type="video/mp4",
+        download_as=name,
     )
 
 

@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=DeprecationWarning)
 
 WORDS: dict[str, Word] = {
-    **dict.fromkeys(["queued", "pending", "submitted", "created", "in_queue", "starting", "throttled"], "queued"),
+    **dict.fromkeys(
+        ["queued", "pending", "submitted", "created", "in_queue", "starting", "throttled"], "queued"
+    ),
     **dict.fromkeys(["in_progress", "processing", "running"], "in_progress"),
     **dict.fromkeys(["completed", "succeeded", "succeed", "success", "done"], "completed"),
     **dict.fromkeys(["failed", "error", "cancelled", "canceled", "expired", "deleted"], "failed"),
@@ -73,8 +75,8 @@ class OpenAIProvider:
             if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
                 raise NotSent(repr(error.__cause__)) from error
             raise MaybeSent(repr(error.__cause__)) from error
-        except openai.APIError as error:
-            raise MaybeSent(repr(error)) from error
+        except (openai.APIError, ValueError) as error:
+            raise MaybeSent(f"an answer that cannot be read: {error!r}") from error
         try:
             return _state(job)
         except Unavailable as error:
@@ -90,7 +92,7 @@ class OpenAIProvider:
             try:
                 page = await self.client.videos.list(limit=PAGE, order="desc", after=after)
                 jobs = page.data
-            except (openai.APIError, AttributeError) as error:
+            except (openai.APIError, ValueError, AttributeError) as error:
                 raise Unavailable(f"cannot list: {error!r}") from error
             if not isinstance(jobs, list):
                 raise Unavailable("cannot list: no data")
@@ -152,10 +154,14 @@ class OpenAIProvider:
                 body = error.response.json()
             except ValueError:
                 body = None
-            if isinstance(body, dict) and body.get("id") == ref and WORDS.get(str(body.get("status"))) == "failed":
+            if (
+                isinstance(body, dict)
+                and body.get("id") == ref
+                and WORDS.get(str(body.get("status"))) == "failed"
+            ):
                 return Job.construct(**body)
             raise Unavailable(f"HTTP {error.status_code}: {error.message[:200]}") from error
-        except openai.APIError as error:
+        except (openai.APIError, ValueError) as error:  # ValueError: an empty body is no JSON
             raise Unavailable(repr(error.__cause__ or error)) from error
 
 

@@ -87,7 +87,10 @@ CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
     "redis": (redis, "Check REDIS_URL, and that the server runs."),
     "storage": (health.storage, "Check that DATA_DIR (or the bucket) exists and can be written."),
     "disk": (disk, "Free some space, or move DATA_DIR to a larger disk."),
-    "sign-in": (sign_in, "Set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET; the README says where they come from."),
+    "sign-in": (
+        sign_in,
+        "Set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET; the README says where they come from.",
+    ),
     "models": (models, "Enable a model and its channel in the admin."),
     "providers": (providers, "Start the provider, or correct its address and key; the README says how."),
     "worker": (health.worker, "Start `manage.py videoworker`, or `make run`, which does."),

@@ -65,7 +65,14 @@ def _commands() -> dict[str, list[str]]:
         port = _free_port()
         settings.SIMULATOR_URL_FILE.write_text(f"http://127.0.0.1:{port}/v1")
         commands["simulator"] = [*manage, "simulator", "--port", str(port)]
-    gunicorn = [sys.executable, "-m", "gunicorn", "aivideo.wsgi", "--bind", f"{settings.HOST}:{settings.PORT}"]
+    gunicorn = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "aivideo.wsgi",
+        "--bind",
+        f"{settings.HOST}:{settings.PORT}",
+    ]
     # Threads, because a slow reader of a video would hold a worker without them.
     sizes = ["--workers", "2", "--threads", "8", "--graceful-timeout", "5", "--log-level", "warning"]
     commands["web"] = gunicorn + sizes

@@ -62,7 +62,9 @@ class Supervisor:
         self.start()
 
     def start(self) -> None:
-        self.cluster: subprocess.Popen[bytes] = processes.manage("qcluster", env={"AIVIDEO_WORKER": self.name})
+        self.cluster: subprocess.Popen[bytes] = processes.manage(
+            "qcluster", env={"AIVIDEO_WORKER": self.name}
+        )
         self.started = time.monotonic()
 
     def look(self) -> None:

@@ -1,0 +1,132 @@
+"""People, a simulator, and a whole site of real processes."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+MANAGE = [sys.executable, str(Path(__file__).parents[2] / "manage.py")]
+numbers = itertools.count(1)
+
+
+def new_user(**fields: Any) -> Any:
+    """A user as a first sign-in makes one: with SIGNUP_CREDITS."""
+    from accounts import credits
+    from accounts.models import User
+
+    name = f"person-{next(numbers)}"
+    user = User.objects.create(**{"username": name, "email": f"{name}@example.com", **fields})
+    credits.grant_signup(user)
+    user.refresh_from_db()
+    return user
+
+
+def signed_in(user: Any) -> Client:
+    client = Client()
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+@pytest.fixture
+def owner(db: None) -> Any:
+    return new_user()
+
+
+@pytest.fixture
+def stranger(db: None) -> Any:
+    return new_user()
+
+
+@pytest.fixture
+def as_owner(owner: Any) -> Client:
+    return signed_in(owner)
+
+
+@pytest.fixture
+def as_stranger(stranger: Any) -> Client:
+    return signed_in(stranger)
+
+
+@pytest.fixture
+def as_staff(db: None) -> Client:
+    return signed_in(new_user(is_staff=True, is_superuser=True))
+
+
+@pytest.fixture(autouse=True)
+def _plain_static_files(settings: Any) -> None:
+    """Django's test client needs no collected files."""
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+
+
+def start_simulator(data_dir: Path, **env: str) -> tuple[subprocess.Popen[str], str]:
+    """A real simulator process and its base URL."""
+    process = subprocess.Popen(
+        [*MANAGE, "simulator", "--port", "0", "--data-dir", str(data_dir)],
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if match := re.search(r"http://\S+", line):
+            return process, match.group()
+    raise AssertionError("The simulator ended without listening.")
+
+
+@pytest.fixture(scope="session")
+def simulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A simulator that renders within a second, for the whole session."""
+    process, url = start_simulator(tmp_path_factory.mktemp("simulator"), SIMULATOR_SECONDS="1")
+    yield url
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture
+def simulator(simulator_url: str, settings: Any) -> str:
+    settings.SIMULATOR_URL = simulator_url
+    return simulator_url
+
+
+@pytest.fixture(autouse=True)
+def _media_of_its_own(settings: Any, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path / "media"
+
+
+def order(user: Any, prompt: str = "A red kite over the sea", **fields: Any) -> Any:
+    """Start a video by the verb that page and API use."""
+    from videos import catalogue, generation
+
+    values = {"model": catalogue.models().first(), "size": "1280x720", "seconds": 4, **fields}
+    return generation.start(user, prompt=prompt, **values)
+
+
+def entries(video: Any) -> list[tuple[str, int]]:
+    """What the ledger says of a video: [("charge", -10), ("refund", 10)]."""
+    from accounts.models import CreditEntry
+
+    found = CreditEntry.objects.filter(reference=video.reference).order_by("id")
+    return list(found.values_list("kind", "amount"))
+
+
+def pump_until_done(seconds: float) -> None:
+    """Be the pump, slice after slice, until nothing is unfinished."""
+    import time
+
+    from videos import pump
+    from videos.models import Video
+
+    end = time.monotonic() + seconds
+    while Video.objects.live().exists():
+        assert time.monotonic() < end, list(Video.objects.live().values_list("prompt", "status", "attempts"))
+        pump.run()

@@ -1,0 +1,167 @@
+"""One provider client against a real server in every way of misbehaving: what becomes of state, credits and file."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, start_simulator
+from videos import generation
+from videos.invariants import violations
+from videos.models import Channel, Status, Video
+from videos.providers import openai
+from videos.simulator.faults import FAULTS
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+READY = ("completed", "")
+OUTCOME = {
+    "rejected": ("failed", "moderation_blocked"),
+    "unverified": ("failed", "provider_refused"),
+    "bad-key": ("failed", "provider_refused"),
+    "busy": READY,
+    "busy-forever": ("failed", "timed_out"),
+    "down": READY,
+    "error-500": READY,
+    "lost-reply": READY,
+    "lost-reply-500": READY,
+    "hang": READY,
+    "fail": ("failed", "generation_failed"),
+    "moderation": ("failed", "moderation_blocked"),
+    "cancelled": ("failed", "generation_failed"),
+    "slow": READY,
+    "late": READY,
+    "stuck": ("failed", "timed_out"),
+    "mark-*": READY,
+    "unknown-word": READY,
+    "words": READY,
+    "progress-fraction": READY,
+    "progress-text": READY,
+    "no-progress": READY,
+    "id-changes": READY,
+    "fail-http": ("failed", "generation_failed"),
+    "fail-string": ("failed", "generation_failed"),
+    "poll-500": READY,
+    "poll-401": READY,
+    "poll-404-once": READY,
+    "poll-html": READY,
+    "poll-empty": READY,
+    "expired": ("failed", "no_file"),
+    "truncated": READY,
+    "truncated-forever": ("failed", "timed_out"),
+    "html-file": ("failed", "no_file"),
+    "html-as-mp4": ("failed", "no_file"),
+    "empty-file": ("failed", "no_file"),
+    "content-500-once": READY,
+    "url-result": READY,
+}
+
+
+@pytest.fixture
+def hasty(monkeypatch, settings):
+    """The same waits, shorter: nothing here depends on their length."""
+    monkeypatch.setattr(openai, "TIMEOUT", openai.httpx2.Timeout(3))
+    monkeypatch.setattr(generation, "LONGEST_WAIT", 2.0)
+    settings.JOB_DEADLINE_SECONDS = 45
+
+
+def outcome(video):
+    video.refresh_from_db()
+    stored = bool(video.file) and default_storage.exists(video.file.name)
+    return (video.status, video.error_code, tuple(entries(video)), stored)
+
+
+def expected(status, code):
+    refunded = (("refund", 10),) if status == "failed" else ()
+    return (status, code, (("charge", -10), *refunded), status == "completed")
+
+
+def test_every_fault_of_a_provider_has_its_one_outcome(simulator, hasty):
+    assert set(OUTCOME) == set(FAULTS)
+    videos = {
+        fault: order(new_user(), f"A kite [sim:{fault.replace('*', '1')}]", size="720x1280")
+        for fault in FAULTS
+    }
+    pump_until_done(120)
+    assert {f: outcome(v) for f, v in videos.items()} == {f: expected(*o) for f, o in OUTCOME.items()}
+    assert violations()[1] == []
+
+
+@pytest.mark.parametrize("listing", ["true", "false"])
+def test_a_lost_reply_without_idempotency_keys_is_found_in_the_list_and_never_bought_twice(
+    listing, hasty, settings, monkeypatch, tmp_path
+):
+    env = {"SIMULATOR_SECONDS": "1", "SIMULATOR_IDEMPOTENCY": "false", "SIMULATOR_LIST": listing}
+    process, settings.SIMULATOR_URL = start_simulator(tmp_path / "simulator", **env)
+    Channel.objects.filter(slug="simulator").update(honours_idempotency_key=False)
+    monkeypatch.setattr(generation, "GRACE", 8)
+    try:
+        lost = [
+            order(new_user(), f"The same for all [sim:{f}]") for f in ("lost-reply", "lost-reply", "hang")
+        ]
+        unsent = order(new_user(), "Another [sim:error-500]")
+        pump_until_done(90)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+    if listing == "true":
+        assert [outcome(video) for video in [*lost, unsent]] == [expected("completed", "")] * 4
+        assert Video.objects.values("ref").distinct().count() == 4
+    else:
+        # Nobody can tell whether the requests arrived, so nothing is sent again and all credits return.
+        assert [outcome(video) for video in [*lost, unsent]] == [expected("failed", "unconfirmed")] * 4
+    assert violations()[1] == []
+
+
+def test_a_provider_that_is_away_keeps_the_video_waiting_until_the_deadline(hasty, settings):
+    settings.SIMULATOR_URL = "http://127.0.0.1:9/v1"
+    settings.JOB_DEADLINE_SECONDS = 4
+    video = order(new_user())
+    pump_until_done(30)
+    assert outcome(video) == expected("failed", "timed_out")
+
+
+def test_a_video_that_nobody_drove_until_its_deadline_is_never_sent(simulator, settings):
+    video = order(new_user())
+    Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timedelta(days=1))
+    pump_until_done(30)
+    assert outcome(video) == expected("failed", "timed_out")
+    assert video.ref is None
+
+
+def test_a_result_that_waited_for_us_beyond_the_deadline_is_still_delivered(simulator):
+    """The worker was down for a day; the provider had finished long ago."""
+    from videos import pump
+
+    video = order(new_user())
+    while Video.objects.get(pk=video.pk).status in (Status.QUEUED, Status.SUBMITTING):
+        slot = pump.take_slot()
+        assert slot
+        pump.dismiss(pump.worker_name())
+        _one_step()
+    Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timedelta(days=1))
+    _wait_for_render()
+    pump_until_done(30)
+    assert outcome(video) == expected("completed", "")
+
+
+def _one_step():
+    import asyncio
+
+    from videos import catalogue, pump
+
+    async def drive():
+        db = pump.Batches()
+        for video in await db(pump.claim, 10, set()):
+            await generation.step(video, catalogue.provider_for(video.channel), db)
+        await db.close()
+
+    asyncio.run(drive())
+
+
+def _wait_for_render():
+    import time
+
+    time.sleep(4)

@@ -1,0 +1,268 @@
+"""The verbs of a video's life, each with what happens when it runs twice."""
+
+import itertools
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from accounts.credits import InsufficientCredits
+from aivideo.tests.fixtures import entries, new_user, order
+from videos import catalogue, generation
+from videos.models import COMES_FROM, LIVE, Status, Video
+from videos.providers.base import Busy, JobState, NotSent
+from videos.receipt import receipt
+
+pytestmark = pytest.mark.django_db
+
+
+def again(video):
+    """The row as another process would read it now."""
+    return Video.objects.get(pk=video.pk)
+
+
+def job(ref="job-1", word="in_progress", progress=None):
+    return JobState(ref=ref, word=word, progress=progress)
+
+
+def accepted(user):
+    video = order(user)
+    assert generation.intend(video)
+    assert generation.accept(video, job(ref=f"job-{video.pk}"))
+    return video
+
+
+RESULT = {
+    "file": "videos/x.mp4",
+    "poster": "posters/x.webp",
+    "bytes": 1,
+    "sha256": "0" * 64,
+    "width": 1280,
+    "height": 720,
+    "duration": 4.0,
+}
+
+
+def test_starting_charges_the_price_and_rings_the_worker(owner, settings):
+    settings.REDIS_URL = ""
+    before = OrmQ.objects.count()
+    video = order(owner)
+    owner.refresh_from_db()
+    assert (video.status, owner.balance, entries(video)) == (Status.QUEUED, 90, [("charge", -10)])
+    assert OrmQ.objects.count() == before + 1
+
+
+def test_a_model_with_a_price_of_its_own_charges_that(owner):
+    model = catalogue.models().first()
+    model.credits = 35
+    model.save()
+    assert entries(order(owner, model=model)) == [("charge", -35)]
+
+
+def test_the_same_client_key_starts_one_video(owner):
+    first, second = (order(owner, client_key="k") for _ in range(2))
+    owner.refresh_from_db()
+    assert (first.pk, owner.balance, Video.objects.count()) == (second.pk, 90, 1)
+
+
+def test_two_people_may_use_the_same_client_key(owner, stranger):
+    assert order(owner, client_key="k").pk != order(stranger, client_key="k").pk
+
+
+def test_too_few_credits_leave_nothing_behind(settings):
+    settings.SIGNUP_CREDITS = 9
+    user = new_user()
+    before = OrmQ.objects.count()
+    with pytest.raises(InsufficientCredits):
+        order(user)
+    user.refresh_from_db()
+    assert (user.balance, Video.objects.count(), OrmQ.objects.count()) == (9, 0, before)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("prompt", ""),
+        ("prompt", " \n\t "),
+        ("prompt", "x" * 4001),
+        ("prompt", "nul\x00"),
+        ("size", "640x480"),
+        ("size", ""),
+        ("seconds", 5),
+        ("seconds", -4),
+    ],
+)
+def test_what_the_model_cannot_make_is_refused_by_field(owner, field, value):
+    with pytest.raises(ValidationError) as refusal:
+        order(owner, **{field: value})
+    owner.refresh_from_db()
+    assert list(refusal.value.message_dict) == [field]
+    assert (owner.balance, Video.objects.count()) == (100, 0)
+
+
+def test_a_crash_at_the_doorbell_leaves_nothing_behind(owner, monkeypatch):
+    def break_down(*_args):
+        raise RuntimeError("the machine dies here")
+
+    monkeypatch.setattr(generation, "ring", break_down)
+    with pytest.raises(RuntimeError):
+        order(owner)
+    owner.refresh_from_db()
+    assert (owner.balance, Video.objects.count(), owner.credit_entries.count()) == (100, 0, 1)
+
+
+def test_failing_twice_refunds_once(owner):
+    video = order(owner)
+    twin = again(video)
+    assert generation.fail(video, "generation_failed") is True
+    assert generation.fail(twin, "generation_failed") is False
+    assert generation.fail(again(video), "generation_failed") is False
+    owner.refresh_from_db()
+    assert (owner.balance, entries(video)) == (100, [("charge", -10), ("refund", 10)])
+
+
+def test_a_video_that_completed_cannot_fail_and_keeps_its_charge(owner):
+    video = accepted(owner)
+    late = again(video)
+    assert generation.finish(video)
+    assert generation.complete(video, RESULT)
+    assert generation.fail(late, "timed_out") is False
+    assert generation.fail(again(video), "timed_out") is False
+    assert (again(video).status, entries(video)) == (Status.COMPLETED, [("charge", -10)])
+
+
+def test_completing_twice_completes_once(owner):
+    video = accepted(owner)
+    generation.finish(video)
+    twin = again(video)
+    assert generation.complete(video, RESULT) is True
+    assert generation.complete(twin, RESULT) is False
+
+
+def test_only_one_of_two_workers_submits(owner):
+    video = order(owner)
+    twin = again(video)
+    assert generation.intend(video) is True
+    assert generation.intend(twin) is False
+
+
+def test_a_job_of_the_provider_belongs_to_one_video(owner):
+    first, second = order(owner), order(owner)
+    for video in (first, second):
+        generation.intend(video)
+    assert generation.accept(first, job("job-1")) is True
+    assert generation.accept(second, job("job-1")) is False
+    assert (again(first).status, again(second).status) == (Status.IN_PROGRESS, Status.SUBMITTING)
+
+
+def test_a_lost_request_keeps_its_time_until_its_fate_is_known(owner):
+    video = order(owner)
+    generation.intend(video)
+    posted_at = video.posted_at
+    generation.lose_sight(video, "cut off")
+    generation.intend(video)
+    assert video.posted_at == posted_at
+    generation.lose_sight(video, "cut off again")
+    generation.resend(video)
+    generation.intend(video)
+    assert video.posted_at > posted_at
+
+
+@pytest.mark.parametrize("error", [NotSent("refused"), Busy("429", after=3)])
+def test_a_busy_provider_leaves_the_video_waiting_for_its_turn(owner, error):
+    video = order(owner)
+    generation.intend(video)
+    generation.postpone(video, Status.QUEUED, error)
+    video = again(video)
+    assert (video.status, video.attempts, entries(video)) == (Status.QUEUED, 1, [("charge", -10)])
+    assert video.next_at > timezone.now()
+
+
+def test_a_move_from_a_state_that_does_not_lead_there_changes_nothing(owner):
+    for start, end in itertools.product(Status, Status):
+        if start in COMES_FROM.get(end, set()) or end not in COMES_FROM:
+            continue
+        video = order(new_user())
+        result = RESULT if start == Status.COMPLETED else {}
+        Video.objects.filter(pk=video.pk).update(status=start, **result)
+        assert again(video).move_to(end) is False
+        assert again(video).status == start
+
+
+def test_every_unfinished_state_can_fail():
+    assert COMES_FROM[Status.FAILED] == set(LIVE)
+
+
+def test_the_database_forbids_a_completed_video_without_its_file(owner):
+    video = order(owner)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Video.objects.filter(pk=video.pk).update(status=Status.COMPLETED)
+
+
+def test_progress_never_goes_back_and_is_not_100_before_the_end(owner):
+    video = accepted(owner)
+    for said, shown in ((40, 40), (10, 40), (None, 40), (100, 99)):
+        generation.keep_waiting(video, job(progress=said))
+        assert again(video).progress == shown
+
+
+def test_a_deleted_video_loses_its_words_and_files_and_returns_no_credits(owner):
+    video = accepted(owner)
+    generation.finish(video)
+    generation.complete(video, RESULT)
+    assert generation.delete(again(video)) is True
+    assert generation.delete(again(video)) is False
+    row = again(video)
+    assert (row.prompt, row.file.name, row.poster.name) == ("", "", "")
+    assert entries(video) == [("charge", -10)]
+    assert not owner.videos.kept().exists()
+
+
+def test_a_running_video_cannot_be_deleted(owner):
+    video = accepted(owner)
+    assert generation.delete(video) is False
+    assert owner.videos.kept().get() == video
+
+
+def test_an_upload_goes_with_the_last_video_that_used_it(owner):
+    upload = owner.uploads.create(file="uploads/x.jpg", sha256="1" * 64, width=1, height=1)
+    first, second = (order(owner, upload=upload) for _ in range(2))
+    for video in (first, second):
+        generation.fail(video, "generation_failed")
+    generation.delete(again(first))
+    assert owner.uploads.exists()
+    generation.delete(again(second))
+    assert not owner.uploads.exists()
+
+
+def test_the_receipt_tells_what_happened_to_the_credits(owner):
+    video = order(owner)
+    generation.intend(video)
+    generation.accept(video, job())
+    generation.fail(video, "moderation_blocked", "provider's words")
+    assert [(line.text, line.credits) for line in receipt(again(video))] == [
+        ("Ordered, and 10 credits held.", -10),
+        ("Submitted to the video service.", 0),
+        ("Accepted by the video service; rendering.", 0),
+        ("The model's safety rules do not allow this prompt or picture. 10 credits returned.", 10),
+    ]
+
+
+def test_the_receipt_of_a_long_wait_stays_short(owner):
+    video = order(owner)
+    for _ in range(20):
+        generation.intend(video)
+        generation.postpone(video, Status.QUEUED, Busy("429"))
+    assert len(receipt(again(video))) == 3
+
+
+def test_the_next_question_comes_when_the_progress_says_that_the_job_ends():
+    now = timezone.now()
+    video = Video(accepted_at=now - timezone.timedelta(seconds=9), progress=90)
+    assert 1.1 < generation.next_poll(video, now) < 1.5
+    video.progress = 0
+    assert 1.8 <= generation.next_poll(video, now) <= 2.2
+    video.accepted_at = now - timezone.timedelta(hours=1)
+    assert 13 < generation.next_poll(video, now) < 17
