@@ -10,7 +10,7 @@ from accounts.models import CreditEntry, User
 class PersonAdmin(UserAdmin):
     list_display = ["email", "username", "balance", "is_staff", "is_active", "date_joined"]
     readonly_fields = ["balance", "last_login", "date_joined"]
-    fieldsets = [*UserAdmin.fieldsets, (_("Credits"), {"fields": ["balance"]})]
+    fieldsets = [*(UserAdmin.fieldsets or ()), (_("Credits"), {"fields": ["balance"]})]
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """The ledger refers to every user: switch `is_active` off instead."""

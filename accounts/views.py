@@ -1,5 +1,7 @@
 """Pages about you: the demo sign-in and your credits."""
 
+from typing import Any
+
 from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.helpers import complete_social_login
 from django.conf import settings
@@ -10,7 +12,17 @@ from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
-DEMO_USER = {
+from accounts.models import User
+
+
+
+class UserRequest(HttpRequest):
+    """A request that LoginRequiredMiddleware has let through."""
+
+    user: User
+
+
+DEMO_USER: dict[str, Any] = {
     "id": 1,
     "email": "demo@example.com",
     "email_verified": True,
@@ -34,7 +46,7 @@ def demo_sign_in(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def credits(request: HttpRequest) -> HttpResponse:
+def credits(request: UserRequest) -> HttpResponse:
     """`/credits/`: the balance and every line that made it."""
     page = Paginator(request.user.credit_entries.all(), 50).get_page(request.GET.get("page"))
     return render(request, "accounts/credits.html", {"page": page})

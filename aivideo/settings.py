@@ -127,7 +127,7 @@ else:
     DATABASES = {
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": DATABASE_URL.removeprefix("sqlite:///") or DATA_DIR / "db.sqlite3",
+            "NAME": DATABASE_URL.removeprefix("sqlite:///") or str(DATA_DIR / "db.sqlite3"),
             # Persistent for the same reason as above; a file needs no health check.
             "CONN_MAX_AGE": None,
             # A file in tests as well: several processes and threads share it, as in life.

@@ -194,7 +194,7 @@ async def save(video: Video, provider: Provider, db: Database) -> None:
     part = settings.DATA_DIR / "parts" / f"{video.pk}-{uuid.uuid4().hex}.part"
     try:
         await _download(provider, video.ref, part)
-        result = await asyncio.to_thread(_store, part)
+        result = await asyncio.to_thread(store, part)
     except (NoFile, media.NotAVideo) as error:
         if video.attempts + 1 >= MOST_BAD_FILES:
             await db(fail, video, "no_file", str(error))
@@ -313,12 +313,12 @@ def delete(video: Video) -> bool:
     while the video is still being made.
     """
     with transaction.atomic():
-        files = [name for name in (video.file.name, video.poster.name) if name]
+        files = [str(file.name) for file in (video.file, video.poster) if file]
         gone = Video.objects.filter(pk=video.pk, deleted_at=None).exclude(status__in=LIVE)
         if not gone.update(deleted_at=timezone.now(), prompt="", file="", poster="", upload=None):
             return False
         if video.upload and not video.upload.videos.exists():
-            files.append(video.upload.file.name)
+            files.append(str(video.upload.file.name))
             video.upload.delete()
         transaction.on_commit(lambda: _discard(*files))
     return True
@@ -374,7 +374,7 @@ async def _download(provider: Provider, ref: str, part: Path) -> None:
         await asyncio.to_thread(os.fsync, file.fileno())
 
 
-def _store(part: Path) -> dict[str, Any]:
+def store(part: Path) -> dict[str, Any]:
     """Check the downloaded file and move it into storage under a name that nobody can guess."""
     facts = media.probe(part)
     poster = media.poster(part)

@@ -1,5 +1,6 @@
 """Child processes that never outlive the parent that watches them."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -31,19 +32,15 @@ def stop(children: list[subprocess.Popen[bytes]], seconds: float) -> None:
             child.terminate()
     end = time.monotonic() + seconds
     for child in children:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(max(0.0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            pass
         kill_group(child)
 
 
 def kill_group(child: subprocess.Popen[bytes]) -> None:
     """SIGKILL to a child and to all that it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.wait()
 
 

@@ -11,11 +11,12 @@ import logging
 import os
 import socket
 import time
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
+from uuid import UUID, uuid4
 
 from django.db import close_old_connections, connection, transaction
 from django.db.models import Q
@@ -76,7 +77,7 @@ def worker_name() -> str:
 
 def take_slot() -> PumpSlot | None:
     """Lease a free slot, or None when live pumps hold them all."""
-    owner = f"{worker_name()}/{uuid.uuid4().hex[:8]}"
+    owner = f"{worker_name()}/{uuid4().hex[:8]}"
     PumpSlot.objects.bulk_create([PumpSlot(number=n) for n in range(SLOTS)], ignore_conflicts=True)
     # A lease that ends later than any lease can was written before the clock was set back.
     lapsed = Q(until__lte=Now()) | Q(until__gt=Now() + timedelta(seconds=2 * LEASE))
@@ -93,7 +94,7 @@ def dismiss(worker: str) -> None:
     PumpSlot.objects.filter(owner__startswith=f"{worker}/").update(owner="", until=timezone.now())
 
 
-def claim(limit: int, busy: set[Any]) -> list[Video]:
+def claim(limit: int, busy: set[UUID]) -> list[Video]:
     """Lease up to `limit` due videos for LEASE seconds and return them; `busy` are in this pump's hands.
 
     A row that is due far in the future, though no step waits that long, was written under a clock
@@ -137,7 +138,7 @@ class Pump:
     def __init__(self, slot: PumpSlot) -> None:
         self.slot = slot
         self.dismissed = False
-        self.under_way: dict[Any, asyncio.Task[None]] = {}
+        self.under_way: dict[UUID, asyncio.Task[None]] = {}
         self.providers: dict[int, Provider] = {}
         self.saving = asyncio.Semaphore(MOST_DOWNLOADS)
 
@@ -171,7 +172,10 @@ class Pump:
             for video in await self.db(claim, room, set(self.under_way)):
                 task = asyncio.create_task(self.drive(video))
                 self.under_way[video.pk] = task
-                task.add_done_callback(lambda _task, pk=video.pk: self.under_way.pop(pk, None))
+                task.add_done_callback(partial(self._put_down, video.pk))
+
+    def _put_down(self, pk: UUID, _task: asyncio.Task[None]) -> None:
+        self.under_way.pop(pk, None)
 
     async def drive(self, video: Video) -> None:
         """Take one video one step further. Whatever goes wrong here is one video's trouble only."""
@@ -198,7 +202,7 @@ class Pump:
             await asyncio.gather(*late, return_exceptions=True)
 
 
-def renew(slot: PumpSlot, video_ids: list[Any]) -> bool:
+def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
     """Prolong the lease of a slot and of the videos in its pump's hands. False if the slot is lost."""
     until = Now() + timedelta(seconds=LEASE)
     if not PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(until=until):

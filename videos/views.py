@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from django.contrib.auth.decorators import login_not_required
 from django.core.files.storage import default_storage
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -14,6 +15,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.credits import InsufficientCredits
+from accounts.models import User
+from accounts.views import UserRequest
 from videos import catalogue, generation, playback
 from videos.forms import StudioForm
 from videos.models import Video
@@ -47,7 +50,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
         return _studio(request, form, None, status=401)
 
     if not form.is_valid():
-        return _studio(request, form, _running(request), status=422)
+        return _studio(request, form, _running(request.user), status=422)
     try:
         video = generation.start(user, **form.order())
     except InsufficientCredits as error:
@@ -56,7 +59,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
             _("This video costs %(needed)d credits and you have %(available)d. Nothing was charged.")
             % {"needed": error.needed, "available": error.available},
         )
-        return _studio(request, form, _running(request), status=402)
+        return _studio(request, form, _running(request.user), status=402)
 
     user.refresh_from_db(fields=["balance"])
     url = f"{reverse('videos:studio')}?video={video.pk}"
@@ -100,7 +103,7 @@ def _studio(
         "missing": max(0, chosen.price - request.user.balance)
         if chosen and request.user.is_authenticated
         else 0,
-        "recent": _library(request)[:4] if request.user.is_authenticated else [],
+        "recent": _library(request.user)[:4] if request.user.is_authenticated else [],
         "at_studio": True,
         **_stage_context(video),
     }
@@ -108,9 +111,9 @@ def _studio(
 
 
 @require_GET
-def card(request: HttpRequest, pk: UUID) -> HttpResponse:
+def card(request: UserRequest, pk: UUID) -> HttpResponse:
     """The fragment that a page asks for again while the video is running: `?as=tile` for the small one."""
-    video = _own(request, pk)
+    video = _own(request.user, pk)
     template = "videos/_tile.html" if request.GET.get("as") == "tile" else "videos/_card.html"
     context = {"at_studio": request.GET.get("at") == "studio", **_stage_context(video)}
     if context["at_studio"]:
@@ -123,9 +126,9 @@ def card(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_GET
-def library(request: HttpRequest) -> HttpResponse:
+def library(request: UserRequest) -> HttpResponse:
     """`/videos/`: newest first, PAGE at a time; `?before=<cursor>` goes on below a video."""
-    videos = _library(request)
+    videos = _library(request.user)
     if cursor := request.GET.get("before"):
         created, _at, pk = cursor.partition("_")
         try:
@@ -148,16 +151,16 @@ def library(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-def video(request: HttpRequest, pk: UUID) -> HttpResponse:
+def video(request: UserRequest, pk: UUID) -> HttpResponse:
     """`/videos/<id>/`: the player, what to do with it, and its receipt."""
-    video = _own(request, pk)
+    video = _own(request.user, pk)
     return render(request, "videos/video.html", {"receipt": receipt(video), **_stage_context(video)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
+def delete(request: UserRequest, pk: UUID) -> HttpResponse:
     """Asks first, then deletes. A running video cannot be deleted: 409."""
-    video = _own(request, pk)
+    video = _own(request.user, pk)
     if request.method != "POST":
         return render(request, "videos/delete.html", {"video": video})
     if not generation.delete(video):
@@ -167,16 +170,16 @@ def delete(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD"])
-def file(request: HttpRequest, pk: UUID) -> HttpResponse:
+def file(request: UserRequest, pk: UUID) -> HttpResponseBase:
     """The MP4 by byte ranges, for its owner; `?download=1` as an attachment."""
-    video = _own(request, pk)
+    video = _own(request.user, pk)
     if not video.file:
         raise Http404
     name = f"aivideo-{video.created_at:%Y%m%d-%H%M%S}.mp4" if request.GET.get("download") else None
     return playback.serve(
         request,
         default_storage,
-        video.file.name,
+        str(video.file.name),
         etag=video.sha256,
         content_type="video/mp4",
         download_as=name,
@@ -184,30 +187,34 @@ def file(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD"])
-def poster(request: HttpRequest, pk: UUID) -> HttpResponse:
-    video = _own(request, pk)
+def poster(request: UserRequest, pk: UUID) -> HttpResponseBase:
+    video = _own(request.user, pk)
     if not video.poster:
         raise Http404
     return playback.serve(
-        request, default_storage, video.poster.name, etag=f"{video.sha256}-poster", content_type="image/webp"
+        request,
+        default_storage,
+        str(video.poster.name),
+        etag=f"{video.sha256}-poster",
+        content_type="image/webp",
     )
 
 
 @require_http_methods(["GET", "HEAD"])
-def upload(request: HttpRequest, pk: UUID) -> HttpResponse:
+def upload(request: UserRequest, pk: UUID) -> HttpResponseBase:
     """A picture that the user uploaded, for the tile in the studio."""
     upload = get_object_or_404(request.user.uploads, pk=pk)
     return playback.serve(
-        request, default_storage, upload.file.name, etag=upload.sha256, content_type="image/jpeg"
+        request, default_storage, str(upload.file.name), etag=upload.sha256, content_type="image/jpeg"
     )
 
 
-def _own(request: HttpRequest, pk: UUID) -> Video:
-    return get_object_or_404(request.user.videos.kept().select_related("model"), pk=pk)
+def _own(user: User, pk: UUID) -> Video:
+    return get_object_or_404(user.videos.kept().select_related("model"), pk=pk)
 
 
-def _library(request: HttpRequest) -> Any:
-    return request.user.videos.kept().select_related("model").order_by("-created_at", "-id")
+def _library(user: User) -> Any:
+    return user.videos.kept().select_related("model").order_by("-created_at", "-id")
 
 
 def _on_stage(request: HttpRequest) -> Video | None:
@@ -216,14 +223,14 @@ def _on_stage(request: HttpRequest) -> Video | None:
         return None
     if wanted := request.GET.get("video"):
         try:
-            return _own(request, UUID(wanted))
+            return _own(request.user, UUID(wanted))
         except ValueError:
             raise Http404 from None
-    return _running(request)
+    return _running(request.user)
 
 
-def _running(request: HttpRequest) -> Video | None:
-    return _library(request).live().first()
+def _running(user: User) -> Video | None:
+    return _library(user).live().first()
 
 
 def _draft(request: HttpRequest) -> StudioForm:
@@ -232,7 +239,9 @@ def _draft(request: HttpRequest) -> StudioForm:
         return StudioForm(user=None, initial=StudioForm.defaults())
     if wanted := request.GET.get("again"):
         try:
-            return StudioForm(user=request.user, initial=StudioForm.defaults(_own(request, UUID(wanted))))
+            return StudioForm(
+                user=request.user, initial=StudioForm.defaults(_own(request.user, UUID(wanted)))
+            )
         except ValueError:
             raise Http404 from None
     typed = {name: value for name, value in request.session.pop("draft", {}).items() if value}

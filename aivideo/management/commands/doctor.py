@@ -67,7 +67,7 @@ def providers() -> str | None:
     if settings.USE_MOCK_SORA:
         used = Channel.objects.filter(slug="simulator")
     else:
-        used = Channel.objects.filter(enabled=True, models__enabled=True).distinct()
+        used = Channel.objects.filter(enabled=True, video_models__enabled=True).distinct()
     for channel in used:
         base_url = catalogue.base_url(channel)
         if channel.slug != "simulator" and channel.key_variable and not os.environ.get(channel.key_variable):

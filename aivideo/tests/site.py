@@ -1,0 +1,134 @@
+"""A whole installation of real processes, as `make run` starts one: web, worker, simulator, a database of its own."""
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import psycopg
+import requests
+
+from aivideo.tests.fixtures import MANAGE
+
+PATIENCE = 60  # seconds
+
+
+class Site:
+    """Start with `with Site(folder) as site:`; `env` overrides settings."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.env = {
+            **os.environ,
+            "DATA_DIR": str(folder),
+            "PORT": str(self.port),
+            "SIMULATOR_SECONDS": "2",
+            "DJANGO_ALLOW_ASYNC_UNSAFE": "",
+            **env,
+        }
+        self.log = folder / "site.log"
+        self.postgres = os.environ.get("DATABASE_URL", "")
+        if self.postgres:
+            self.database = f"site_{secrets.token_hex(6)}"
+            self.env["DATABASE_URL"] = re.sub(r"/[^/?]*(\?|$)", rf"/{self.database}\1", self.postgres)
+        if os.environ.get("REDIS_URL"):
+            # Queues of their own for sites that run side by side.
+            worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+            self.env["REDIS_URL"] = re.sub(r"/\d*$", f"/{10 + int(worker) % 5}", os.environ["REDIS_URL"])
+
+    def __enter__(self) -> "Site":
+        if self.postgres:
+            self._on_server(f'CREATE DATABASE "{self.database}"')
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("collectstatic", "--noinput", "--verbosity", "0")
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self.postgres:
+            self._on_server(f'DROP DATABASE "{self.database}" WITH (FORCE)')
+
+    def start(self) -> None:
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen([*MANAGE, "serve"], env=self.env, stdout=log, stderr=log)
+        end = time.monotonic() + PATIENCE
+        while "aivideo is running at" not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.1)
+
+    def stop(self) -> float:
+        """Stop it as Ctrl-C does; the seconds that took."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(20)
+        return time.monotonic() - began
+
+    def manage(self, *arguments: str) -> str:
+        """Run a management command of this installation; its output. Raises when it fails."""
+        done = subprocess.run([*MANAGE, *arguments], env=self.env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def visitor(self) -> "Visitor":
+        return Visitor(self.url)
+
+    def _on_server(self, statement: str) -> None:
+        with psycopg.connect(self.postgres, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+class Visitor(requests.Session):
+    """A browser without a window: cookies, and the CSRF token of the last page."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+        self.trust_env = False
+
+    def page(self, path: str) -> str:
+        answer = self.get(self.url + path)
+        answer.raise_for_status()
+        return answer.text
+
+    def send(self, path: str, data: dict[str, str], **options: object) -> requests.Response:
+        token = {"csrfmiddlewaretoken": self.cookies.get("csrftoken", "")}
+        return self.post(self.url + path, data={**token, **data}, allow_redirects=False, **options)
+
+    def sign_in(self) -> "Visitor":
+        """As the demo user."""
+        self.page("/accounts/login/")
+        assert self.send("/accounts/demo/", {}).status_code == 302
+        self.page("/")
+        return self
+
+    @property
+    def balance(self) -> int:
+        found = re.search(r'id="balance".*?(\d[\d,.\s]*)\s*<', self.page("/credits/"), re.DOTALL)
+        assert found
+        return int(re.sub(r"\D", "", found.group(1)))
+
+
+def processes_of(site: Site, name: str) -> list[int]:
+    """Process ids of this installation's processes whose command line holds `name`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_text().replace("\0", " ")
+            if name in command and f"DATA_DIR={site.env['DATA_DIR']}\0" in (entry / "environ").read_text():
+                found.append(int(entry.name))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,83 @@
+"""The start: what is missing or unreadable stops it with a sentence that says what to do."""
+
+import os
+import secrets
+import subprocess
+import sys
+
+import pytest
+from django.core.checks import run_checks
+
+from aivideo.tests.fixtures import MANAGE
+
+PRODUCTION = {
+    "DEBUG": "false",
+    "SECRET_KEY": secrets.token_urlsafe(50),
+    "ALLOWED_HOSTS": "video.example.com",
+    "CSRF_TRUSTED_ORIGINS": "https://video.example.com",
+    "SITE_URL": "https://video.example.com",
+}
+
+
+def check(tmp_path, *arguments, **env):
+    env = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "DATA_DIR": str(tmp_path), **env}
+    return subprocess.run([*MANAGE, "check", *arguments], env=env, capture_output=True, text=True)
+
+
+def test_production_settings_start_and_pass_the_deployment_check(tmp_path):
+    done = check(tmp_path, "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+    assert (done.returncode, done.stdout) == (0, "System check identified no issues (0 silenced).\n")
+
+
+def test_every_missing_setting_is_named_at_once(tmp_path):
+    done = check(tmp_path)
+    assert done.returncode == 1
+    for name in ("SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "SITE_URL"):
+        assert f"{name} is not set" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SIGNUP_CREDITS", "many", "a whole number from 0"),
+        ("VIDEO_CREDITS", "-1", "a whole number from 0"),
+        ("PORT", "99999", "a whole number from 1 to 65535"),
+        ("SIMULATOR_SECONDS", "1.5", "a whole number"),
+        ("USE_MOCK_SORA", "perhaps", "true or false"),
+    ],
+)
+def test_an_unreadable_value_is_named_with_what_is_expected(tmp_path, name, value, expected):
+    done = check(tmp_path, **PRODUCTION, **{name: value})
+    assert done.returncode == 1
+    assert f"{name} is '{value}': expected {expected}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "OPENAI_BASE_URL"])
+def test_an_unreadable_url_is_named_without_the_password_in_it(tmp_path, name):
+    done = check(tmp_path, **PRODUCTION, **{name: "gopher://user:hunter2@host/x"})
+    assert (done.returncode, name in done.stderr, "hunter2" in done.stderr) == (1, True, False)
+
+
+def test_half_of_the_google_keys_is_a_mistake(tmp_path):
+    done = check(tmp_path, **PRODUCTION, GOOGLE_CLIENT_ID="x")
+    assert "GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET go together" in done.stderr
+
+
+def test_the_demo_sign_in_exists_only_under_debug(settings):
+    settings.DEBUG = False
+    assert "accounts.E001" in [error.id for error in run_checks()]
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if "dummy" not in app]
+    assert "accounts.E001" not in [error.id for error in run_checks()]
+
+
+def test_production_does_not_load_the_demo_sign_in(tmp_path):
+    code = (
+        "import django; django.setup(); from django.conf import settings;"
+        " print(settings.DEMO_SIGN_IN, [a for a in settings.INSTALLED_APPS if 'dummy' in a])"
+    )
+    env = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "DATA_DIR": str(tmp_path), **PRODUCTION}
+    env["DJANGO_SETTINGS_MODULE"] = "aivideo.settings"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout.strip() == "False []"

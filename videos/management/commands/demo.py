@@ -1,0 +1,89 @@
+"""A first look at a product that is in use."""
+
+import shutil
+from typing import Any
+
+from allauth.socialaccount.models import SocialAccount
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from accounts import credits
+from accounts.models import User
+from accounts.views import DEMO_USER
+from videos import catalogue, generation
+from videos.models import Status, Video
+from videos.presets import SAMPLES, presets, samples
+from videos.providers.base import JobState
+
+
+class Command(BaseCommand):
+    help = "Give the demo user videos in every state. Running it again adds nothing."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEMO_SIGN_IN:
+            raise CommandError("The demo user exists only under DEBUG and without Google sign-in.")
+        user = _demo_user()
+        credits.grant(user, 200, reference=f"demo:{user.pk}", note="manage.py demo")
+
+        for number, sample in enumerate(samples()):
+            _finished(user, f"demo-ready-{number}", sample)
+        some = list(presets().values())
+        _failed(user, "demo-blocked", some[0].prompt, "moderation_blocked")
+        _failed(user, "demo-late", some[1].prompt, "timed_out")
+        _canceled(user, "demo-canceled", some[2].prompt)
+        # Real orders: the worker, when it runs, takes them through the remaining states.
+        for number, preset in enumerate(some[3:5]):
+            _order(user, f"demo-running-{number}", preset.prompt, preset=preset.name)
+        self.stdout.write(f"{user.email} has {user.videos.count()} videos. Sign in as demo user to see them.")
+
+
+def _demo_user() -> User:
+    account = SocialAccount.objects.filter(provider="dummy", uid=str(DEMO_USER["id"])).first()
+    if account:
+        return account.user
+    with transaction.atomic():
+        user = User(username=DEMO_USER["username"], email=DEMO_USER["email"], first_name=DEMO_USER["first_name"])
+        user.set_unusable_password()
+        user.save()
+        SocialAccount.objects.create(user=user, provider="dummy", uid=str(DEMO_USER["id"]))
+        credits.grant_signup(user)
+    return user
+
+
+def _order(user: User, key: str, prompt: str, preset: str = "") -> Video:
+    model = catalogue.models()[0]
+    return generation.start(
+        user,
+        model=model,
+        prompt=prompt,
+        size=model.sizes[0],
+        seconds=model.lengths[0],
+        preset=preset,
+        client_key=key,
+    )
+
+
+def _finished(user: User, key: str, sample: dict[str, str]) -> None:
+    part = settings.DATA_DIR / "parts" / f"{key}.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with transaction.atomic():
+        video = _order(user, key, sample["prompt"])
+        if generation.intend(video):
+            shutil.copy(SAMPLES / sample["file"], part)
+            generation.accept(video, JobState(ref=f"demo-{video.pk}", word="completed"))
+            generation.finish(video)
+            generation.complete(video, generation.store(part))
+            part.unlink()
+
+
+def _failed(user: User, key: str, prompt: str, code: str) -> None:
+    with transaction.atomic():
+        generation.fail(_order(user, key, prompt), code)
+
+
+def _canceled(user: User, key: str, prompt: str) -> None:
+    with transaction.atomic():
+        video = _order(user, key, prompt)
+        if video.move_to(Status.CANCELED):
+            credits.refund(user, video.credits, reference=video.reference)

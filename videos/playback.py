@@ -1,0 +1,131 @@
+"""A stored file over HTTP, by byte range.
+
+Safari refuses to play and Chromium cannot seek without ranges, and Django's FileResponse has none. The rules are those
+of RFC 9110, sections 13 and 14, for one range at a time: a request for several gets the whole file, as it may.
+"""
+
+import re
+from collections.abc import Iterator
+
+from django.core.files import File
+from django.core.files.storage import Storage
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.utils.http import content_disposition_header, quote_etag
+
+BLOCK = 128 * 1024
+
+# Longer numbers than any file are malformed: Python would refuse to read one of 5,000 digits.
+ONE_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
+
+
+def serve(
+    request: HttpRequest,
+    storage: Storage,
+    name: str,
+    *,
+    etag: str,
+    content_type: str,
+    download_as: str | None = None,
+) -> HttpResponseBase:
+    """Answer GET or HEAD with a stored file, or with the part of it that was asked for.
+
+    `etag` must change whenever the bytes do: a hash of them, without quotes. With `download_as`, the browser saves the
+    file under that name instead of showing it. The caller has checked that this person may have the file. Raises
+    FileNotFoundError before anything is sent.
+    """
+    etag = quote_etag(etag)
+    response: HttpResponseBase | None = get_conditional_response(request, etag)
+    if response is None:
+        response = _answer(request, storage.open(name, "rb"), etag, content_type)
+
+    response["Accept-Ranges"] = "bytes"
+    response["ETag"] = etag
+    response["Content-Disposition"] = _disposition(download_as)
+
+    # Private to whoever asked, and never a page of ours, whatever a provider has put into the file.
+    response["Cache-Control"] = "private, no-store"
+    patch_vary_headers(response, ["Cookie", "Authorization"])
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+
+    return response
+
+
+def _answer(request: HttpRequest, file: File, etag: str, content_type: str) -> HttpResponseBase:
+    size = file.size
+    asked = _asked_range(request, etag, size)
+    part = range(size) if asked is None else asked
+
+    response: HttpResponseBase
+    if request.method == "HEAD":
+        file.close()
+        response = HttpResponse(content_type=content_type)
+    elif asked is not None and not asked:
+        file.close()
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+    else:
+        response = StreamingHttpResponse(_Part(file, part), content_type=content_type)
+
+    response["Content-Length"] = str(len(part))
+    if asked is not None:
+        response.status_code = 206
+        response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+
+    return response
+
+
+def _asked_range(request: HttpRequest, etag: str, size: int) -> range | None:
+    """The bytes asked for: None means the whole file, an empty range one that the file does not have."""
+    # Only GET has ranges. A part is of no use to a client that holds the beginning of another file; we send no
+    # Last-Modified, so a date in If-Range cannot be ours either.
+    if request.method != "GET" or request.headers.get("If-Range", etag).strip() != etag:
+        return None
+
+    match = ONE_RANGE.fullmatch(request.headers.get("Range", ""))
+    if match is None:
+        return None
+
+    first, last = match.groups()
+    if not first:
+        return range(max(size - int(last), 0), size) if last else None
+    if not last:
+        return range(int(first), size)
+    if int(last) < int(first):
+        return None
+
+    return range(int(first), min(int(last) + 1, size))
+
+
+def _disposition(download_as: str | None) -> str:
+    if download_as is None:
+        return "inline"
+
+    # No folders, no line breaks, and no marks that show a name in another order than it is written.
+    letters = (letter if letter.isprintable() else "_" for letter in download_as)
+    safe = re.sub(r'[/\\:*?"<>|]', "_", "".join(letters))
+
+    return content_disposition_header(True, safe) or "attachment"
+
+
+class _Part:
+    """Some bytes of an open file, in blocks. Django calls `close` at the end, and also when the client goes away.
+
+    A generator alone would not do: closed before its first block, it never runs, and leaves the file open.
+    """
+
+    def __init__(self, file: File, part: range) -> None:
+        self.file = file
+        self.part = part
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.file.seek(self.part.start)
+        left = len(self.part)
+
+        while left and (block := self.file.read(min(BLOCK, left))):
+            left -= len(block)
+            yield block
+
+    def close(self) -> None:
+        self.file.close()
