@@ -33,7 +33,9 @@ class Command(BaseCommand):
             self.stdout.write(f"  {name:<18} {meaning}")
 
     def _serve(self, host: str, port: int, data_dir: Path | None) -> None:
-        from videos.simulator.server import Options, serve  # aiohttp is slow to import, and --faults needs none
+        # aiohttp is slow to import, and --faults needs none of it.
+        from videos.simulator.server import serve
+        from videos.simulator.studio import Options
 
         options = Options(
             folder=data_dir or settings.DATA_DIR / "simulator",

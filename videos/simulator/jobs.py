@@ -1,0 +1,132 @@
+"""What a job is, and what it looks like at a moment: a function of its row, the clock and its picture.
+
+Nothing is stored while a job runs, so ten thousand of them cost nothing until somebody asks.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .faults import without_tags
+
+QUEUED_SHARE = 0.05  # of the time that a job takes
+EXPIRES_AFTER = 3600  # seconds between completion and the end of its files
+STUCK_AT = 40
+
+ENDINGS: dict[str, tuple[str | int, str]] = {
+    "fail": ("internal_error", "The video could not be generated."),
+    "moderation": ("moderation_blocked", "Your request was blocked by our moderation system."),
+    "cancelled": ("cancelled", "The video was cancelled."),
+    "fail-http": (500, "The video could not be generated."),
+    "fail-string": ("internal_error", "The video could not be generated."),
+}
+
+
+@dataclass(slots=True)
+class Job:
+    """One accepted job, as the journal keeps it. Times are Unix seconds."""
+
+    number: int  # counts up: the order of acceptance
+    id: str
+    prompt: str  # as it was sent, with its tags
+    model: str
+    seconds: str
+    size: str
+    faults: frozenset[str]
+    picture: str  # the name of its files, see `pictures`; "" when it will never hand one out
+    reference: str  # the name of its input image; "" without one
+    remixed_from: str | None
+    created: float
+    duration: float  # seconds from acceptance to completion
+    submit_key: str | None  # its Idempotency-Key
+    body_hash: str
+    deleted: float | None = None
+    # Counted in memory, for faults that pass
+    polls: int = 0
+    downloads: int = 0
+
+    @property
+    def caption(self) -> str:
+        return without_tags(self.prompt)
+
+
+class State(NamedTuple):
+    """A job at a moment; the times are Unix seconds."""
+
+    status: str
+    progress: int
+    completed_at: int | None = None
+    expires_at: int | None = None  # from when on its files are gone
+    error: dict[str, Any] | None = None
+
+
+def state_of(job: Job, faults: frozenset[str], now: float, painted: float | None, broken: bool) -> State:
+    """The job at `now`. `painted` is when its picture was ready, None while it is not; `broken` if it never will be.
+
+    Without its file a job waits at 99: a completed job always has something to download.
+    """
+    duration = job.duration * (10 if "late" in faults else 3 if "slow" in faults else 1)
+    share = (now - job.created) / duration if duration else 1.0
+    progress = max(0, min(99, int((share - QUEUED_SHARE) / (1 - QUEUED_SHARE) * 100)))
+
+    if share < QUEUED_SHARE:
+        return State("queued", 0)
+    if "stuck" in faults:
+        return State("in_progress", min(progress, STUCK_AT))
+    if share < 1:
+        return State("in_progress", progress)
+    for fault, (code, message) in ENDINGS.items():
+        if fault in faults:
+            return _failed(code, message)
+    if broken:
+        return _failed("internal_error", "The video could not be rendered.")
+    if painted is None:
+        return State("in_progress", 99)
+    completed_at = int(max(job.created + duration, painted))
+    expires_at = completed_at if "expired" in faults else completed_at + EXPIRES_AFTER
+    return State("completed", 100, completed_at, expires_at)
+
+
+def describe(job: Job, faults: frozenset[str], state: State) -> dict[str, Any]:
+    """The video object with OpenAI's 13 keys, or with what `faults` make of them."""
+    video = {
+        "id": job.id,
+        "object": "video",
+        "model": job.model,
+        "status": state.status,
+        "progress": state.progress,
+        "created_at": int(job.created),
+        "completed_at": state.completed_at,
+        "expires_at": state.expires_at,
+        "prompt": job.prompt,
+        "size": job.size,
+        "seconds": job.seconds,
+        "remixed_from_video_id": job.remixed_from,
+        "error": state.error,
+    }
+    if faults:
+        _distort(video, faults)
+    return video
+
+
+def _failed(code: str | int, message: str) -> State:
+    status = "cancelled" if code == "cancelled" else "failed"
+    return State(status, 99, error={"code": code, "message": message})
+
+
+def _distort(video: dict[str, Any], faults: frozenset[str]) -> None:
+    status, progress = video["status"], video["progress"]
+    if "words" in faults:
+        video["status"] = {"in_progress": "processing", "completed": "succeeded"}.get(status, status)
+    if "unknown-word" in faults and status == "in_progress" and 30 <= progress < 80:
+        video["status"] = "rendering"
+    if "progress-fraction" in faults:
+        video["progress"] = progress / 100
+    if "progress-text" in faults:
+        video["progress"] = f"{progress}%"
+    if "no-progress" in faults:
+        if status == "completed":
+            video["progress"] = None
+        else:
+            del video["progress"]
+    if "fail-string" in faults and video["error"]:
+        video["error"] = video["error"]["message"]

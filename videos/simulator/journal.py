@@ -1,0 +1,93 @@
+"""The jobs on disk: SQLite, written behind the answers' back but before they leave.
+
+Requests that arrive together share one transaction, so a thousand creates a second need only a few commits.
+"""
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from pathlib import Path
+
+from .jobs import Job
+
+COLUMNS = [field.name for field in fields(Job) if field.name not in ("polls", "downloads")]
+
+SCHEMA = """
+    CREATE TABLE IF NOT EXISTS jobs (
+        number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, prompt TEXT NOT NULL, model TEXT NOT NULL,
+        seconds TEXT NOT NULL, size TEXT NOT NULL, faults TEXT NOT NULL, picture TEXT NOT NULL,
+        reference TEXT NOT NULL, remixed_from TEXT, created REAL NOT NULL, duration REAL NOT NULL,
+        submit_key TEXT, body_hash TEXT NOT NULL, deleted REAL
+    )
+"""
+INSERT = f"INSERT INTO jobs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+
+
+class Journal:
+    def __init__(self, path: Path) -> None:
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._database = sqlite3.connect(path, check_same_thread=False)
+        # In WAL mode NORMAL loses nothing when a process is killed, only when the machine loses power.
+        self._database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {SCHEMA};")
+        self._waiting: list[tuple[str, tuple, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    def load(self, forget_before: float) -> list[Job]:
+        """All jobs in the order of their acceptance; those created before `forget_before` are dropped for good."""
+        with self._database:
+            self._database.execute("DELETE FROM jobs WHERE created < ?", (forget_before,))
+        rows = self._database.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs ORDER BY number")
+        return [_job(dict(zip(COLUMNS, row, strict=True))) for row in rows]
+
+    async def add(self, job: Job) -> None:
+        """Return once the job is on disk."""
+        row = tuple(" ".join(job.faults) if name == "faults" else getattr(job, name) for name in COLUMNS)
+        await self._write(INSERT, row)
+
+    async def mark_deleted(self, job: Job) -> None:
+        """Keep the row: who audits a run wants every job that was ever accepted."""
+        await self._write("UPDATE jobs SET deleted = ? WHERE number = ?", (job.deleted, job.number))
+
+    async def settle(self) -> None:
+        """Return once everything asked for so far is on disk."""
+        await self._write("SELECT 1", ())
+
+    async def close(self) -> None:
+        await self.settle()
+        self._thread.shutdown()
+        self._database.close()
+
+    async def _write(self, sql: str, values: tuple) -> None:
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append((sql, values, written))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_waiting())
+        # A client that hangs up must not take back a row that others share the transaction with.
+        await asyncio.shield(written)
+
+    async def _write_waiting(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            problem: BaseException | None = None
+            try:
+                await loop.run_in_executor(self._thread, self._commit, [row[:2] for row in batch])
+            except sqlite3.Error as error:  # a full disk, say: those who wait are told
+                problem = error
+            for _, _, written in batch:
+                if written.cancelled():
+                    continue
+                if problem:
+                    written.set_exception(problem)
+                else:
+                    written.set_result(None)
+
+    def _commit(self, statements: list[tuple[str, tuple]]) -> None:
+        with self._database:
+            for sql, values in statements:
+                self._database.execute(sql, values)
+
+
+def _job(row: dict) -> Job:
+    return Job(**row | {"faults": frozenset(row["faults"].split())})

@@ -1,0 +1,153 @@
+"""The jobs of one data folder: accepting, finding, listing and deleting them, and knowing where each stands."""
+
+import asyncio
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import dropwhile, islice
+from pathlib import Path
+
+from .errors import ApiError, not_found
+from .faults import WITHOUT_FILE, Refusals
+from .jobs import Job, State, state_of
+from .journal import Journal
+from .pictures import Picture, Pictures
+from .submission import Submission
+
+KEEP = 24 * 3600  # seconds that a job and its files are remembered, looked at on every start
+
+
+@dataclass(frozen=True)
+class Options:
+    folder: Path  # for the journal and the files
+    seconds: float  # that a job takes
+    idempotency: bool = True  # whether Idempotency-Key is honoured
+    listing: bool = True  # whether there is a GET /videos
+
+
+class Studio:
+    """For one event loop; polls are answered from memory."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.journal = Journal(options.folder / "jobs.sqlite3")
+        self.pictures = Pictures(options.folder)
+        self.refusals = Refusals()
+        self._jobs: dict[str, Job] = {}  # in the order of acceptance
+        self._by_submit_key: dict[str, Job] = {}
+        self._last_number = 0
+        for job in self.journal.load(forget_before=time.time() - KEEP):
+            self._remember(job)
+        self._resume_pictures()
+
+    async def close(self) -> None:
+        await self.pictures.close()
+        await self.journal.close()
+
+    async def accept(
+        self, submission: Submission, asked: frozenset[str], submit_key: str | None
+    ) -> tuple[Job, bool]:
+        """The job for a submission, on disk, and whether it is new. Raises ApiError when it is refused.
+
+        `asked` are the faults that were asked for, `submit_key` is the request's Idempotency-Key.
+        """
+        if submission.image:
+            await asyncio.to_thread(self.pictures.keep_reference, submission.image_hash, submission.image)
+        # From here to `_remember` nothing may be awaited, or two requests with the same key become two jobs.
+        if self.options.idempotency and submit_key and (job := self._by_submit_key.get(submit_key)):
+            if job.body_hash != submission.hash:
+                raise ApiError(
+                    400,
+                    "This Idempotency-Key was used before with another body.",
+                    code="idempotency_key_reused",
+                )
+            await self.journal.settle()  # the first request may still be on its way to the disk
+            return job, False
+
+        self.refusals.check(asked, submit_key or submission.prompt, submission.model)
+        job = self._new_job(submission, asked, submit_key)
+        self._remember(job)
+        self._want_picture(job)  # now, since a client that hangs up cancels what comes after the next line
+        try:
+            await self.journal.add(job)
+        except sqlite3.Error:
+            self._forget(job)
+            raise
+        return job, True
+
+    def find(self, video_id: str) -> Job:
+        """Raises ApiError 404 for an unknown or deleted one."""
+        job = self._jobs.get(video_id)
+        if job is None:
+            raise not_found(video_id)
+        return job
+
+    def page(self, after: str | None, limit: int, newest_first: bool) -> tuple[list[Job], bool]:
+        """Up to `limit` jobs that follow the job `after`, and whether there are more."""
+        jobs: Iterator[Job] = iter(reversed(self._jobs.values()) if newest_first else self._jobs.values())
+        if after:
+            if after not in self._jobs:
+                raise ApiError(400, f"No such video: '{after}'.", param="after")
+            jobs = islice(dropwhile(lambda job: job.id != after, jobs), 1, None)
+        found = list(islice(jobs, limit + 1))
+        return found[:limit], len(found) > limit
+
+    async def delete(self, job: Job) -> None:
+        """Its files stay: other jobs may share them."""
+        job.deleted = time.time()
+        del self._jobs[job.id]
+        await self.journal.mark_deleted(job)
+
+    def state(self, job: Job, asked: frozenset[str]) -> State:
+        """Where the job stands now, seen through the faults `asked` for."""
+        painted = self.pictures.painted_at(job.picture) if job.picture else job.created
+        return state_of(job, asked, time.time(), painted, broken=job.picture in self.pictures.broken)
+
+    def _new_job(self, submission: Submission, asked: frozenset[str], submit_key: str | None) -> Job:
+        job = Job(
+            number=self._last_number + 1,
+            id=f"video_{secrets.token_hex(24)}",
+            prompt=submission.prompt,
+            model=submission.model,
+            seconds=submission.seconds,
+            size=submission.size,
+            faults=asked,
+            picture="",
+            reference=submission.image_hash,
+            remixed_from=submission.remix_of,
+            created=time.time(),
+            duration=self.options.seconds,
+            submit_key=submit_key,
+            body_hash=submission.hash,
+        )
+        return job if asked & WITHOUT_FILE else replace(job, picture=_picture_of(job).name)
+
+    def _remember(self, job: Job) -> None:
+        self._last_number = job.number
+        if not job.deleted:
+            self._jobs[job.id] = job
+        if job.submit_key:
+            self._by_submit_key.setdefault(job.submit_key, job)
+
+    def _forget(self, job: Job) -> None:
+        del self._jobs[job.id]
+        if job.submit_key and self._by_submit_key[job.submit_key] is job:
+            del self._by_submit_key[job.submit_key]
+
+    def _want_picture(self, job: Job) -> None:
+        if job.picture:
+            self.pictures.want(_picture_of(job))
+
+    def _resume_pictures(self) -> None:
+        """Paint what was on the way when the server stopped, and clear what nobody needs any more."""
+        jobs = self._jobs.values()
+        self.pictures.forget_all_but({job.picture for job in jobs}, {job.reference for job in jobs})
+        for job in jobs:
+            self._want_picture(job)
+
+
+def _picture_of(job: Job) -> Picture:
+    width, height = job.size.split("x")
+    return Picture(job.caption, int(job.seconds), int(width), int(height), job.reference)

@@ -1,0 +1,206 @@
+"""What a create or a remix may ask for: reading it from multipart or JSON, and saying what is wrong with it."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import io
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
+from PIL import Image
+
+from .errors import ApiError
+
+PROMPT_LENGTH = 32_000  # characters
+MODELS = re.compile(r"sora-2(-pro)?(-\d{4}-\d{2}-\d{2})?")
+SECONDS = ("4", "8", "12", "16", "20")
+SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024", "1920x1080", "1080x1920", "1024x1024")
+IMAGE_TYPES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
+DATA_URL = re.compile(r"data:(?P<type>[^;,]*);base64,(?P<data>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image as it arrived."""
+
+    data: bytes
+    type: str  # its MIME type, as the sender says
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A valid request for one video."""
+
+    prompt: str
+    model: str
+    seconds: str
+    size: str
+    image: bytes | None = None
+    remix_of: str | None = None
+
+    @property
+    def image_hash(self) -> str:
+        return hashlib.sha256(self.image).hexdigest() if self.image else ""
+
+    @property
+    def hash(self) -> str:
+        """The same for two requests that ask for the same, whatever their encoding."""
+        parts = (self.prompt, self.model, self.seconds, self.size, self.image_hash, self.remix_of)
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+async def read_create(request: web.Request) -> Submission:
+    """The submission that `POST /videos` carries. Raises ApiError 400 with the offending `param`."""
+    fields = await _read_fields(request, ("prompt", "model", "seconds", "size", "input_reference"))
+    submission = Submission(
+        prompt=_prompt(fields),
+        model=_model(fields.get("model", "sora-2")),
+        seconds=_one_of("seconds", fields.get("seconds", "4"), SECONDS),
+        size=_one_of("size", fields.get("size", "720x1280"), SIZES),
+        image=_image_bytes(fields["input_reference"]) if "input_reference" in fields else None,
+    )
+    if submission.image:
+        # Decoding takes some 20 ms, during which others want their polls answered.
+        await asyncio.to_thread(_check_image, submission.image, submission.size)
+    return submission
+
+
+async def read_remix_prompt(request: web.Request) -> str:
+    """The prompt that `POST /videos/{id}/remix` carries. Raises ApiError 400 with the offending `param`."""
+    return _prompt(await _read_fields(request, ("prompt",)))
+
+
+async def _read_fields(request: web.Request, known: tuple[str, ...]) -> dict[str, Any]:
+    if request.content_type == "application/json":
+        fields = await _read_json(request)
+    elif request.content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        fields = await _read_form(request)
+    else:
+        raise ApiError(400, "Send multipart/form-data or application/json.")
+
+    for name in fields:
+        if name not in known:
+            raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+    return fields
+
+
+async def _read_json(request: web.Request) -> dict[str, Any]:
+    try:
+        fields = json.loads(await request.read())
+    except (ValueError, RecursionError):
+        raise ApiError(400, "We could not parse the JSON body of your request.") from None
+    if not isinstance(fields, dict):
+        raise ApiError(400, "The JSON body of your request must be an object.")
+    return fields
+
+
+async def _read_form(request: web.Request) -> dict[str, Any]:
+    try:
+        form = await request.post()
+    except (ValueError, AssertionError, BadHttpMessage):  # aiohttp's words for a broken multipart body
+        raise ApiError(400, "We could not parse the multipart body of your request.") from None
+    fields: dict[str, Any] = {}
+    for name, value in form.items():
+        if isinstance(value, web.FileField):
+            fields[name] = Upload(value.file.read(), value.content_type)
+        else:
+            fields[name] = value
+    return fields
+
+
+def _prompt(fields: dict[str, Any]) -> str:
+    if "prompt" not in fields:
+        raise ApiError(
+            400, "Missing required parameter: 'prompt'.", param="prompt", code="missing_required_parameter"
+        )
+    prompt = fields["prompt"]
+    if not isinstance(prompt, str) or not _is_text(prompt):
+        raise ApiError(
+            400, "Invalid type for 'prompt': expected a string.", param="prompt", code="invalid_type"
+        )
+    if not 1 <= len(prompt) <= PROMPT_LENGTH:
+        raise ApiError(
+            400,
+            f"Invalid 'prompt': expected 1 to {PROMPT_LENGTH} characters, got {len(prompt)}.",
+            param="prompt",
+            code="string_above_max_length" if prompt else "empty_string",
+        )
+    return prompt
+
+
+def _is_text(value: str) -> bool:
+    """False for the half characters that JSON can smuggle in with `\\ud800`: no file or database takes them."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _model(value: Any) -> str:
+    if not isinstance(value, str) or not MODELS.fullmatch(value):
+        raise ApiError(
+            400,
+            f"Invalid value: {value!r}. Supported models: 'sora-2' and 'sora-2-pro'.",
+            param="model",
+            code="invalid_value",
+        )
+    return value
+
+
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        listed = ", ".join(f"'{choice}'" for choice in choices)
+        raise ApiError(
+            400,
+            f"Invalid value: {value!r}. Supported values are: {listed}.",
+            param=name,
+            code="invalid_value",
+        )
+    return value
+
+
+def _image_bytes(reference: Any) -> bytes:
+    if isinstance(reference, dict):
+        reference = _upload_from_object(reference)
+    if not isinstance(reference, Upload):
+        raise _bad_image("Invalid type for 'input_reference': expected a file.", "invalid_type")
+    if reference.type not in IMAGE_TYPES:
+        raise _bad_image(
+            f"Invalid file 'input_reference': unsupported mimetype ('{reference.type}')."
+            f" Supported file formats are {', '.join(IMAGE_TYPES)}.",
+            "unsupported_file_mimetype",
+        )
+    return reference.data
+
+
+def _upload_from_object(reference: dict[str, Any]) -> Upload:
+    if len(reference) != 1:
+        raise _bad_image("Provide exactly one of 'image_url' or 'file_id'.")
+    if "file_id" in reference:
+        raise _bad_image("No such file: this server has no files API. Send the image itself.", "not_found")
+    url = reference.get("image_url")
+    match = DATA_URL.fullmatch(url) if isinstance(url, str) else None
+    if match is None:
+        raise _bad_image("This server downloads nothing: 'image_url' must be a base64-encoded data URL.")
+    try:
+        data = base64.b64decode(match["data"], validate=True)
+    except binascii.Error:
+        raise _bad_image("The data URL in 'image_url' is not valid base64.") from None
+    return Upload(data, match["type"])
+
+
+def _check_image(data: bytes, size: str) -> None:
+    """Raise ApiError 400 unless `data` is a whole picture of exactly `size`."""
+    try:
+        with Image.open(io.BytesIO(data), formats=list(IMAGE_TYPES.values())) as image:
+            if f"{image.width}x{image.height}" != size:  # known from its header: nothing huge is ever decoded
+                raise _bad_image("Inpaint image must match the requested width and height")
+            image.load()
+    except (OSError, ValueError, SyntaxError):  # what Pillow's decoders raise for broken files
+        raise _bad_image("Invalid file 'input_reference': this is not a readable image.") from None
+
+
+def _bad_image(message: str, code: str = "invalid_value") -> ApiError:
+    return ApiError(400, message, param="input_reference", code=code)
