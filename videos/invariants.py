@@ -1,12 +1,13 @@
 """What must be true of credits and videos at every moment, as queries that find what breaks it."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, Sum, TextField, Value
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, TextField, Value
 from django.db.models.functions import Cast, Coalesce, Concat, Replace, Substr
 
 from accounts.models import CreditEntry, User
-from videos.models import Status, Video, VideoQuerySet
+from videos.models import Status, Video
 
 MOST_SHOWN = 20  # of each kind of violation
 
@@ -57,11 +58,11 @@ def _strays() -> Iterator[str]:
         yield f"entry {entry.pk} ({entry}) belongs to no video"
 
 
-def _entries(kind: str):
+def _entries(kind: str) -> QuerySet[CreditEntry]:
     return CreditEntry.objects.filter(kind=kind, reference=OuterRef("name"), user=OuterRef("user"))
 
 
-def _videos() -> VideoQuerySet:
+def _videos() -> QuerySet[Any]:
     """Videos with `name`, which is Video.reference in SQL: SQLite keeps a UUID as 32 digits without dashes."""
     digits = Replace(Cast("pk", TextField()), Value("-"), Value(""))
     parts = [Substr(digits, start, length) for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))]

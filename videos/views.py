@@ -19,7 +19,7 @@ from accounts.models import User
 from accounts.views import UserRequest
 from videos import catalogue, generation, playback
 from videos.forms import StudioForm
-from videos.models import Video
+from videos.models import Video, VideoModel
 from videos.presets import presets, samples
 from videos.receipt import receipt
 
@@ -50,7 +50,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
         return _studio(request, form, None, status=401)
 
     if not form.is_valid():
-        return _studio(request, form, _running(request.user), status=422)
+        return _studio(request, form, _running(user), status=422)
     try:
         video = generation.start(user, **form.order())
     except InsufficientCredits as error:
@@ -59,7 +59,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
             _("This video costs %(needed)d credits and you have %(available)d. Nothing was charged.")
             % {"needed": error.needed, "available": error.available},
         )
-        return _studio(request, form, _running(request.user), status=402)
+        return _studio(request, form, _running(user), status=402)
 
     user.refresh_from_db(fields=["balance"])
     url = f"{reverse('videos:studio')}?video={video.pk}"
@@ -91,18 +91,16 @@ def _studio(
     context = {
         "form": form,
         "values": values,
-        "models": models,
+        "offers": [_offer(model) for model in models],
         "model": chosen,
-        "sizes": _ordered(model.sizes for model in models),
+        "shapes": [_shape(size) for size in _ordered(model.sizes for model in models)],
         "lengths": sorted({length for model in models for length in model.lengths}),
         "presets": presets().values(),
         "uploads": uploads,
         "samples": samples(),
         "most_prompt_characters": catalogue.MOST_PROMPT_CHARACTERS,
         "record": chosen and catalogue.track_record(chosen),
-        "missing": max(0, chosen.price - request.user.balance)
-        if chosen and request.user.is_authenticated
-        else 0,
+        "missing": _missing(request, chosen),
         "recent": _library(request.user)[:4] if request.user.is_authenticated else [],
         "at_studio": True,
         **_stage_context(video),
@@ -117,7 +115,7 @@ def card(request: UserRequest, pk: UUID) -> HttpResponse:
     template = "videos/_tile.html" if request.GET.get("as") == "tile" else "videos/_card.html"
     context = {"at_studio": request.GET.get("at") == "studio", **_stage_context(video)}
     if context["at_studio"]:
-        context["model"] = video.model
+        context |= {"model": video.model, "missing": _missing(request, video.model)}
     response = render(request, template, context)
     if video.is_live:
         response["Retry-After"] = str(POLL_SECONDS)
@@ -254,6 +252,31 @@ def _stage_context(video: Video | None) -> dict[str, Any]:
         "seconds_left": generation.seconds_left(video, timezone.now()) if video and video.is_live else None,
         "poll_seconds": POLL_SECONDS,
     }
+
+
+def _missing(request: HttpRequest, model: VideoModel | None) -> int:
+    """The credits that the user lacks for one video of this model."""
+    if model is None or not request.user.is_authenticated:
+        return 0
+    return max(0, model.price - request.user.balance)
+
+
+def _offer(model: VideoModel) -> dict[str, Any]:
+    """A model as the form shows it, with its record and the lines of its best wide or tall picture."""
+    sides = [tuple(map(int, size.split("x"))) for size in model.sizes]
+    return {
+        "model": model,
+        "record": catalogue.track_record(model),
+        "lines": max([min(side) for side in sides if side[0] != side[1]] or map(min, sides)),
+        "shortest": min(model.lengths),
+        "longest": max(model.lengths),
+    }
+
+
+def _shape(size: str) -> dict[str, Any]:
+    width, height = map(int, size.split("x"))
+    kind = "square" if width == height else "wide" if width > height else "tall"
+    return {"size": size, "kind": kind, "width": width, "height": height}
 
 
 def _is_htmx(request: HttpRequest) -> bool:

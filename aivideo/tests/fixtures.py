@@ -119,6 +119,13 @@ def entries(video: Any) -> list[tuple[str, int]]:
     return list(found.values_list("kind", "amount"))
 
 
+def doorbells() -> int:
+    """How many messages wait in the queue, whichever broker holds it."""
+    from django_q.brokers import get_broker
+
+    return get_broker().queue_size()
+
+
 def pump_until_done(seconds: float) -> None:
     """Be the pump, slice after slice, until nothing is unfinished."""
     import time

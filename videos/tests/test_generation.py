@@ -6,10 +6,9 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from django_q.models import OrmQ
 
 from accounts.credits import InsufficientCredits
-from aivideo.tests.fixtures import entries, new_user, order
+from aivideo.tests.fixtures import doorbells, entries, new_user, order
 from videos import catalogue, generation
 from videos.models import COMES_FROM, LIVE, Status, Video
 from videos.providers.base import Busy, JobState, NotSent
@@ -45,13 +44,13 @@ RESULT = {
 }
 
 
-def test_starting_charges_the_price_and_rings_the_worker(owner, settings):
-    settings.REDIS_URL = ""
-    before = OrmQ.objects.count()
-    video = order(owner)
+def test_starting_charges_the_price_and_rings_the_worker(owner, django_capture_on_commit_callbacks):
+    before = doorbells()
+    with django_capture_on_commit_callbacks(execute=True):
+        video = order(owner)
     owner.refresh_from_db()
     assert (video.status, owner.balance, entries(video)) == (Status.QUEUED, 90, [("charge", -10)])
-    assert OrmQ.objects.count() == before + 1
+    assert doorbells() == before + 1
 
 
 def test_a_model_with_a_price_of_its_own_charges_that(owner):
@@ -71,14 +70,14 @@ def test_two_people_may_use_the_same_client_key(owner, stranger):
     assert order(owner, client_key="k").pk != order(stranger, client_key="k").pk
 
 
-def test_too_few_credits_leave_nothing_behind(settings):
+def test_too_few_credits_leave_nothing_behind(settings, django_capture_on_commit_callbacks):
     settings.SIGNUP_CREDITS = 9
     user = new_user()
-    before = OrmQ.objects.count()
-    with pytest.raises(InsufficientCredits):
+    before = doorbells()
+    with pytest.raises(InsufficientCredits), django_capture_on_commit_callbacks(execute=True):
         order(user)
     user.refresh_from_db()
-    assert (user.balance, Video.objects.count(), OrmQ.objects.count()) == (9, 0, before)
+    assert (user.balance, Video.objects.count(), doorbells()) == (9, 0, before)
 
 
 @pytest.mark.parametrize(

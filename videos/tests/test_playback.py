@@ -10,6 +10,9 @@ from videos import playback
 TEN = b"0123456789"
 WHOLE = (200, "10", None, TEN)
 
+# Closing a response ends a request, which looks after the database connections.
+pytestmark = pytest.mark.django_db
+
 
 class Watched(FileSystemStorage):
     """Remembers what it opened last, so that a test can see whether it was closed."""

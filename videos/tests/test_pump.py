@@ -1,0 +1,215 @@
+"""The engine: slots, leases, claims, batches, and what is left when it dies."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from aivideo.tests.fixtures import MANAGE, doorbells, entries, new_user, order, pump_until_done
+from videos import generation, pump, tasks
+from videos.models import PumpSlot, Status, Video
+from videos.providers.base import JobState
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def in_progress(user, **fields):
+    video = order(user)
+    generation.intend(video)
+    generation.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress"))
+    Video.objects.filter(pk=video.pk).update(**{"next_at": timezone.now(), **fields})
+    return Video.objects.get(pk=video.pk)
+
+
+def test_a_video_goes_from_order_to_file(simulator):
+    video = order(new_user(), seconds=4)
+    tasks.generate(str(video.pk))
+    pump_until_done(30)
+    video.refresh_from_db()
+    assert (video.status, video.width, video.height, round(video.duration)) == ("completed", 1280, 720, 4)
+    assert video.file.size == video.bytes
+    assert video.poster.size > 1000
+    assert entries(video) == [("charge", -10)]
+
+
+def test_a_pump_with_nothing_to_do_ends_at_once():
+    began = time.monotonic()
+    assert pump.run() is True
+    assert time.monotonic() - began < 2
+    assert not PumpSlot.objects.filter(until__gt=timezone.now()).exists()
+
+
+def test_a_task_that_finds_a_live_pump_leaves_everything_to_it():
+    held = [pump.take_slot() for _ in range(pump.SLOTS)]
+    assert None not in held
+    assert pump.take_slot() is None
+    assert pump.run() is False
+
+
+def test_the_slot_of_a_pump_that_died_is_free_after_its_lease():
+    for _ in range(pump.SLOTS):
+        slot = pump.take_slot()
+    PumpSlot.objects.filter(pk=slot.pk).update(until=timezone.now() - timedelta(seconds=1))
+    successor = pump.take_slot()
+    assert successor.number == slot.number
+    assert pump.renew(slot, []) is False
+    assert pump.renew(successor, []) is True
+
+
+def test_a_lease_from_a_clock_that_was_set_back_is_no_lease():
+    for _ in range(pump.SLOTS):
+        pump.take_slot()
+    PumpSlot.objects.update(until=timezone.now() + timedelta(hours=1))
+    assert pump.take_slot() is not None
+
+
+def test_a_claim_takes_what_is_due_and_leases_it():
+    user = new_user()
+    due, later = in_progress(user), in_progress(user, next_at=timezone.now() + timedelta(seconds=40))
+    assert [video.pk for video in pump.claim(10, set())] == [due.pk]
+    assert pump.claim(10, set()) == []
+    assert Video.objects.get(pk=later.pk).next_at == later.next_at
+
+
+def test_a_claim_takes_what_a_jumped_clock_has_put_far_into_the_future():
+    video = in_progress(new_user(), next_at=timezone.now() + timedelta(hours=1))
+    assert [found.pk for found in pump.claim(10, set())] == [video.pk]
+
+
+def test_a_claim_leaves_finished_videos_alone():
+    video = in_progress(new_user())
+    generation.fail(video, "generation_failed")
+    assert pump.claim(10, set()) == []
+
+
+def test_two_pumps_never_claim_the_same_video():
+    user = new_user(username="rich")
+    expected = {in_progress(user).pk for _ in range(10)}
+    claimed = []
+
+    def claim():
+        while videos := pump.claim(2, set()):
+            claimed.extend(video.pk for video in videos)
+        connection.close()
+
+    threads = [threading.Thread(target=claim) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == len(expected)
+    assert set(claimed) == expected
+
+
+def test_a_pump_renews_what_it_has_in_hand():
+    video = in_progress(new_user())
+    pump.claim(10, set())
+    Video.objects.filter(pk=video.pk).update(next_at=timezone.now())
+    assert pump.renew(pump.take_slot(), [video.pk])
+    assert pump.claim(10, set()) == []
+
+
+def test_one_broken_write_in_a_batch_does_not_take_the_others_with_it():
+    users = [new_user() for _ in range(3)]
+
+    def rename(user, name):
+        type(user).objects.filter(pk=user.pk).update(first_name=name)
+        if name == "broken":
+            raise ValueError(name)
+        return name
+
+    async def run():
+        db = pump.Batches()
+        calls = zip(users, ["a", "broken", "c"], strict=True)
+        answers = await asyncio.gather(
+            *(db(rename, user, name) for user, name in calls), return_exceptions=True
+        )
+        await db.close()
+        return answers
+
+    answers = asyncio.run(run())
+    for user in users:
+        user.refresh_from_db()
+    assert [str(answer) for answer in answers] == ["a", "broken", "c"]
+    assert [user.first_name for user in users] == ["a", "", "c"]
+
+
+def test_a_video_whose_preset_is_gone_does_not_stop_the_others(simulator, settings):
+    settings.JOB_DEADLINE_SECONDS = 6
+    user = new_user()
+    lost, fine = order(user, preset="no-such-preset"), order(user)
+    pump_until_done(40)
+    assert Video.objects.get(pk=lost.pk).error_code == "timed_out"
+    assert Video.objects.get(pk=fine.pk).status == Status.COMPLETED
+    assert entries(lost) == [("charge", -10), ("refund", 10)]
+
+
+def test_a_pump_rings_for_its_successor_while_anything_is_unfinished(simulator, monkeypatch):
+    monkeypatch.setattr(pump, "SLICE", 0)
+    order(new_user())
+    before = doorbells()
+    pump.run()
+    assert doorbells() == before + 1
+
+
+def test_a_dismissed_pump_hands_back_and_does_not_ring(simulator, monkeypatch):
+    monkeypatch.setenv("AIVIDEO_WORKER", "this-worker")
+    order(new_user(), "A long one [sim:stuck]")
+
+    def dismiss():
+        time.sleep(2)
+        pump.dismiss("this-worker")
+        connection.close()
+
+    before = doorbells()
+    thread = threading.Thread(target=dismiss)
+    thread.start()
+    began = time.monotonic()
+    pump.run()
+    thread.join()
+    assert time.monotonic() - began < 8
+    assert doorbells() == before
+    Video.objects.all().delete()
+
+
+def test_the_supervisor_starts_the_cluster_again_when_it_is_killed(simulator, settings):
+    """A worker of its own process on the test database, whose cluster is killed while a video is running."""
+    env = {**os.environ, "SIMULATOR_URL": simulator, **database_env()}
+    worker = subprocess.Popen([*MANAGE, "videoworker"], env=env)
+    try:
+        video = order(new_user(), "Slow enough to be killed [sim:slow]")
+        _until(lambda: Video.objects.get(pk=video.pk).status == Status.IN_PROGRESS, 30)
+        cluster = children_of(worker.pid)
+        assert cluster
+        os.killpg(cluster[0], signal.SIGKILL)
+        _until(lambda: Video.objects.get(pk=video.pk).status == Status.COMPLETED, 60)
+    finally:
+        worker.terminate()
+        assert worker.wait(15) == 0
+    assert children_of(worker.pid) == []
+
+
+def database_env():
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor == "sqlite":
+        return {"DATABASE_URL": f"sqlite:///{name}"}
+    return {"DATABASE_URL": os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{name}"}
+
+
+def children_of(pid):
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return [int(line) for line in found.split()]
+
+
+def _until(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
