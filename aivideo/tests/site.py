@@ -21,7 +21,7 @@ class Site:
     """Start with `with Site(folder) as site:`; `env` overrides settings."""
 
     def __init__(self, folder: Path, **env: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.env = {
             **os.environ,
@@ -55,7 +55,7 @@ class Site:
             self._on_server(f'DROP DATABASE "{self.database}" WITH (FORCE)')
 
     def start(self) -> None:
-        with self.log.open("a") as log:
+        with self.log.open("w") as log:
             self.process = subprocess.Popen([*MANAGE, "serve"], env=self.env, stdout=log, stderr=log)
         end = time.monotonic() + PATIENCE
         while "aivideo is running at" not in self.log.read_text():
@@ -97,14 +97,14 @@ class Visitor(requests.Session):
         answer.raise_for_status()
         return answer.text
 
-    def send(self, path: str, data: dict[str, str], **options: object) -> requests.Response:
+    def submit(self, path: str, data: dict[str, str], **options: object) -> requests.Response:
         token = {"csrfmiddlewaretoken": self.cookies.get("csrftoken", "")}
         return self.post(self.url + path, data={**token, **data}, allow_redirects=False, **options)
 
     def sign_in(self) -> "Visitor":
         """As the demo user."""
         self.page("/accounts/login/")
-        assert self.send("/accounts/demo/", {}).status_code == 302
+        assert self.submit("/accounts/demo/", {}).status_code == 302
         self.page("/")
         return self
 
@@ -128,7 +128,7 @@ def processes_of(site: Site, name: str) -> list[int]:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -32,7 +32,7 @@ def in_database(site):
 
 
 def click(visitor, prompt, nonce):
-    return visitor.send("/", {**ORDER, "prompt": prompt, "nonce": nonce}).status_code
+    return visitor.submit("/", {**ORDER, "prompt": prompt, "nonce": nonce}).status_code
 
 
 def at_once(count, function):

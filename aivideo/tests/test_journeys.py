@@ -1,0 +1,354 @@
+"""What people do, in a real browser on a whole installation: nothing is mocked between button and player."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+import requests
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from aivideo.tests.site import Site, free_port
+
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with Site(tmp_path_factory.mktemp("site"), SIMULATOR_SECONDS="3") as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page like a new visitor; in the end no page may have complained in its console."""
+    contexts, complaints = [], []
+
+    def hear(message):
+        # The browser itself notes each 4xx that a form gets; those are answers, not faults.
+        ours = "/oauth2/" not in page_of(message)
+        if ours and message.type == "error" and "status of 4" not in message.text:
+            complaints.append(f"{message.text} ({page_of(message)})")
+
+    def open_page(url, **options) -> Page:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", hear)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        return page
+
+    def page_of(message):
+        return message.page.url if message.page else ""
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def sign_in(page: Page, site: Site) -> Page:
+    page.goto(f"{site.url}/accounts/login/")
+    page.get_by_role("button", name="Continue as demo user").click()
+    page.wait_for_url(f"{site.url}/")
+    return page
+
+
+def balance(page: Page) -> int:
+    return int(re.sub(r"\D", "", page.locator("#balance").inner_text()))
+
+
+def player(page: Page) -> Locator:
+    return page.locator("#stage video[id^=player]")
+
+
+def rich(site: Site) -> None:
+    site.manage("grant_credits", "demo@example.com", "1000", "--reason", "for a test")
+
+
+def test_from_sign_in_to_a_playing_video_that_can_be_sought(site, visit):
+    page = sign_in(visit(site.url), site)
+    assert balance(page) == 100
+    page.locator("input[name=image][value^=preset]").first.check(force=True)
+    page.fill("#id_prompt", "Steam rising from a cup of coffee")
+    expect(page.locator("#prompt-count")).to_contain_text("33 / 4,000")
+    page.click("#generate")
+
+    expect(page.get_by_text("Generating your video…")).to_be_visible()
+    expect(page.locator("#generate")).to_be_disabled()
+    expect(page.locator("#generate")).to_have_text("Generating…")
+    expect(page.locator("#balance")).to_contain_text("90")
+    expect(page.locator("#stage progress")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"in progress… \d+ %"))).to_be_visible()
+
+    expect(player(page)).to_be_visible(timeout=20_000)
+    for _ in range(50):
+        if player(page).evaluate("video => video.currentTime") > 0.3:
+            break
+        time.sleep(0.1)
+    assert player(page).evaluate("video => video.currentTime") > 0.3
+    looks = "({muted, loop, controls, autoplay}) => [muted, loop, controls, autoplay]"
+    assert player(page).evaluate(looks) == [True, True, True, True]
+    player(page).evaluate(
+        "video => new Promise(done => {video.pause(); video.onseeked = done; video.currentTime = 3.1})"
+    )
+    assert 3.0 < player(page).evaluate("video => video.currentTime") < 3.2
+    expect(page.get_by_text("Your video · generated with Studio Fast")).to_be_visible()
+    expect(page.get_by_text("1280 × 720")).to_be_visible()
+    expect(page.locator("#stage").get_by_text("AI generated")).to_be_visible()
+    expect(page.locator("#generate")).to_be_enabled()
+    expect(page.locator("#generate")).to_contain_text("Generate · 10 credits")
+    assert balance(page) == 90
+
+    page.reload()
+    expect(player(page)).to_be_visible()
+    page.get_by_role("link", name="Library").first.click()
+    expect(page.get_by_text("Ready").first).to_be_visible()
+
+
+def test_a_failure_says_why_and_the_balance_returns_without_a_reload(site, visit):
+    rich(site)
+    page = sign_in(visit(site.url), site)
+    before = balance(page)
+    page.fill("#id_prompt", "Something [sim:moderation]")
+    page.click("#generate")
+    expect(page.locator("#balance")).to_contain_text(f"{before - 10:,}".replace(",", ""))
+    expect(page.get_by_text("This one did not work")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("Your 10 credits are back.")).to_be_visible()
+    expect(page.get_by_text("safety rules do not allow")).to_be_visible()
+    expect(page.locator("#generate")).to_be_enabled()
+    assert balance(page) == before
+
+
+def test_another_device_shows_the_running_video(site, visit):
+    rich(site)
+    page = sign_in(visit(site.url), site)
+    page.fill("#id_prompt", "On every screen [sim:slow]")
+    page.click("#generate")
+    expect(page.get_by_text("Generating your video…")).to_be_visible()
+    phone = sign_in(visit(site.url, viewport={"width": 390, "height": 844}, has_touch=True), site)
+    expect(phone.get_by_text("Generating your video…")).to_be_visible()
+    for screen in (page, phone):
+        expect(player(screen)).to_be_visible(timeout=30_000)
+
+
+def test_everything_works_without_javascript(site, visit):
+    rich(site)
+    page = sign_in(visit(site.url, java_script_enabled=False), site)
+    before = balance(page)
+    page.click("#generate")
+    expect(page.get_by_text("Say what should happen in the video.")).to_be_visible()
+    page.fill("#id_prompt", "A plain page")
+    page.click("#generate")
+    expect(page.get_by_text("Generating your video…")).to_be_visible()
+    assert balance(page) == before - 10
+    expect(player(page)).to_be_visible(timeout=30_000)
+
+    page.goto(f"{site.url}/videos/")
+    page.get_by_text("A plain page").first.click()
+    expect(page.get_by_text("Ordered, and 10 credits held.")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.suggested_filename.endswith(".mp4")
+    page.get_by_role("link", name="Delete").click()
+    page.get_by_role("button", name=re.compile("Delete")).click()
+    page.wait_for_url(f"{site.url}/videos/")
+    expect(page.get_by_text("A plain page")).to_have_count(0)
+
+
+def test_mistakes_are_told_beside_the_field_and_nothing_is_lost(site, visit, tmp_path):
+    rich(site)
+    page = sign_in(visit(site.url), site)
+    before = balance(page)
+    (tmp_path / "note.png").write_text("no picture at all")
+    page.set_input_files("#id_file", tmp_path / "note.png")
+    page.fill("#id_prompt", "With a picture")
+    page.click("#generate")
+    expect(page.get_by_text("This file is not a picture we can read.")).to_be_visible()
+    expect(page.locator("#id_prompt")).to_have_value("With a picture")
+    assert balance(page) == before
+
+
+def test_a_session_that_ended_meanwhile_keeps_the_draft(site, visit):
+    rich(site)
+    page = sign_in(visit(site.url), site)
+    page.fill("#id_prompt", "A long thought")
+    page.context.clear_cookies(name="sessionid")
+    page.click("#generate")
+    expect(page.get_by_text("Sign in to generate. What you typed is kept")).to_be_visible()
+    expect(page.locator("#id_prompt")).to_have_value("A long thought")
+    page.locator("#form-error").get_by_role("link", name="Sign in").click()
+    page.get_by_role("button", name="Continue as demo user").click()
+    expect(page.locator("#id_prompt")).to_have_value("A long thought")
+
+
+def test_an_upload_is_previewed_chosen_and_becomes_the_first_frame(site, visit):
+    rich(site)
+    page = sign_in(visit(site.url), site)
+    from videos.presets import presets
+
+    page.set_input_files("#id_file", next(iter(presets().values())).file)
+    page.fill("#id_prompt", "My own picture")
+    page.click("#generate")
+    expect(player(page)).to_be_visible(timeout=30_000)
+    expect(page.locator("input[name=image][value^=upload]").first).to_be_attached()
+
+
+PAGES = [
+    "/",
+    "/videos/",
+    "/credits/",
+    "/accounts/login/",
+    "/accounts/logout/",
+    "/videos/?before=x",
+    "/nothing/",
+]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_page_complains_or_is_wider_than_its_screen(site, visit, width, scheme):
+    rich(site)
+    page = visit(site.url, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    for signed in (False, True):
+        if signed:
+            sign_in(page, site)
+        for path in PAGES:
+            page.goto(site.url + path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_the_admin_complains_of_nothing_either(site, visit):
+    site.manage(
+        "shell",
+        "-c",
+        "from accounts.models import User; User.objects.create_superuser('boss', password='pw')",
+    )
+    page = visit(f"{site.url}/admin/")
+    page.fill("#id_username", "boss")
+    page.fill("#id_password", "pw")
+    page.get_by_role("button", name="Log in").click()
+    for path in (
+        "videos/video/",
+        "videos/videomodel/",
+        "videos/channel/",
+        "accounts/user/",
+        "accounts/creditentry/",
+    ):
+        page.goto(f"{site.url}/admin/{path}")
+        expect(page.locator("#content h1, #content-start h1").first).to_be_visible()
+
+
+# --- Google, played by a real OpenID Connect server ------------------------------------------------
+
+
+@contextmanager
+def google(*people):
+    port = free_port()
+    claims = [argument for person in people for argument in ("--user-claims", json.dumps(person))]
+    command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port), *claims]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(100):
+            try:
+                requests.get(f"{url}/jwks", timeout=1)
+                break
+            except requests.ConnectionError:
+                time.sleep(0.1)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+ADA = {"sub": "1001", "email": "ada@example.com", "email_verified": True, "given_name": "Ada"}
+TWIN = {"sub": "1002", "email": "ada@example.com", "email_verified": True, "given_name": "Other Ada"}
+STEALTHY = {"sub": "1003", "email": "ada@example.com", "email_verified": False, "given_name": "Eve"}
+
+
+@pytest.fixture(scope="module")
+def google_site(tmp_path_factory):
+    with (
+        google(ADA, TWIN, STEALTHY) as issuer,
+        Site(
+            tmp_path_factory.mktemp("google"),
+            GOOGLE_CLIENT_ID="client",
+            GOOGLE_CLIENT_SECRET="secret",
+            GOOGLE_ISSUER=issuer,
+        ) as site,
+    ):
+        yield site
+
+
+def enter(page: Page, site: Site, sub: str) -> None:
+    page.goto(f"{site.url}/accounts/login/")
+    page.get_by_role("button", name="Continue with Google").click()
+    page.get_by_role("button", name=sub, exact=True).first.click()
+
+
+def test_signing_in_with_google_gives_an_account_and_its_credits_once(google_site, visit):
+    page = visit(google_site.url)
+    enter(page, google_site, "1001")
+    page.wait_for_url(f"{google_site.url}/")
+    assert balance(page) == 100
+    again = visit(google_site.url)
+    enter(again, google_site, "1001")
+    again.wait_for_url(f"{google_site.url}/")
+    assert balance(again) == 100
+    assert accounts(google_site).count("1001") == 1
+
+
+def test_A41_another_google_account_with_the_same_address_is_another_person(google_site, visit):
+    for sub in ("1001", "1002"):
+        page = visit(google_site.url)
+        enter(page, google_site, sub)
+        page.wait_for_url(f"{google_site.url}/")
+    assert set(accounts(google_site)) == {"1001", "1002"}
+
+
+def test_A41_an_address_that_google_has_not_verified_does_not_enter(google_site, visit):
+    page = visit(google_site.url)
+    enter(page, google_site, "1003")
+    expect(page.get_by_text("verified").first).to_be_visible()
+    assert "1003" not in accounts(google_site)
+    page.goto(google_site.url)
+    expect(page.locator("#balance")).to_have_count(0)
+
+
+def test_A42_the_sign_in_uses_pkce_and_a_state_that_must_match(google_site, visit):
+    page = visit(google_site.url)
+    with page.expect_request(re.compile("/oauth2/authorize")) as asked:
+        enter(page, google_site, "1001")
+    assert "code_challenge_method=S256" in asked.value.url
+    page.wait_for_url(f"{google_site.url}/")
+    stolen = visit(google_site.url)
+    stolen.goto(f"{google_site.url}/accounts/google/login/callback/?code=x&state=y")
+    stolen.goto(google_site.url)
+    expect(stolen.locator("#balance")).to_have_count(0)
+
+
+def test_with_google_there_is_no_demo_sign_in(google_site):
+    visitor = google_site.visitor()
+    assert "demo user" not in visitor.page("/accounts/login/")
+    assert visitor.submit("/accounts/demo/", {}).status_code == 404
+    assert visitor.get(f"{google_site.url}/accounts/dummy/login/").status_code == 404
+
+
+def accounts(site: Site) -> list[str]:
+    code = "from allauth.socialaccount.models import SocialAccount as S; print(*S.objects.values_list('uid', flat=True))"
+    return site.manage("shell", "--no-imports", "-c", code).split()
