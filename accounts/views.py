@@ -15,7 +15,6 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.models import User
 
 
-
 class UserRequest(HttpRequest):
     """A request that LoginRequiredMiddleware has let through."""
 

@@ -35,4 +35,8 @@ def too_large(request: HttpRequest) -> HttpResponse:
 
 
 def error_page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
-    return render(request, "error.html", {"title": title, "text": text}, status=status)
+    response = render(request, "error.html", {"title": title, "text": text}, status=status)
+    # Whatever part of a page was waiting for an answer: this one is for the person, so it gets the page.
+    response["HX-Retarget"] = response["HX-Reselect"] = "main"
+    response["HX-Reswap"] = "outerHTML"
+    return response

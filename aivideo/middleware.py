@@ -1,11 +1,18 @@
 from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
 
+from django.conf import settings
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import resolve_url
+from django.utils.http import urlencode
 
 from aivideo.errors import too_large
 
-# Twice what a reference image may have, so that the form itself can answer most oversized ones and
-# keep what was typed; what is larger is not even read.
+# Five times what a reference image may have, so that the form itself can answer most oversized ones
+# and keep what was typed; what is larger is not even read.
 MOST_BYTES = 50 * 1024 * 1024
 
 
@@ -20,3 +27,18 @@ class BodyLimit:
         if length.isdigit() and int(length) > MOST_BYTES:
             return too_large(request)
         return self.get_response(request)
+
+
+class LoginRequired(LoginRequiredMiddleware):
+    """Sends visitors to the sign-in page: with all of the page that they are on, never into a part of it."""
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase], *arguments: Any
+    ) -> HttpResponseBase | None:
+        refusal = super().process_view(request, view_func, *arguments)
+        if refusal is None or "HX-Request" not in request.headers:
+            return refusal
+        page = urlsplit(request.headers.get("HX-Current-URL", "/"))
+        back = urlencode({"next": page._replace(scheme="", netloc="", fragment="").geturl()})
+        # htmx would follow a redirect unseen and put the sign-in page where the answer belongs.
+        return HttpResponse(status=401, headers={"HX-Redirect": f"{resolve_url(settings.LOGIN_URL)}?{back}"})

@@ -97,7 +97,9 @@ def _track_record(model: VideoModel) -> Record | None:
         .order_by("-ended_at")
         .values_list("status", "created_at", "ended_at")[:100]
     )
-    times = [(end - start).total_seconds() for status, start, end in ended if end and status == Status.COMPLETED]
+    times = [
+        (end - start).total_seconds() for status, start, end in ended if end and status == Status.COMPLETED
+    ]
     if len(times) < 3:
         return None
     return Record(success=round(100 * len(times) / len(ended)), seconds=round(median(times)))

@@ -109,8 +109,8 @@ def ring(video: Video) -> None:
         async_task("videos.tasks.generate", str(video.pk))
 
 
-async def step(video: Video, provider: Provider, db: Database) -> None:
-    """Do what is next for a video that is due, until it has to wait again."""
+async def step(video: Video, provider: Provider, db: Database, downloads: asyncio.Semaphore) -> None:
+    """Do what is next for a video that is due, until it has to wait again. `downloads` bounds how many run at once."""
     if video.status == Status.QUEUED and _is_late(video):
         await db(fail, video, "timed_out", "never taken")
     elif video.status == Status.QUEUED:
@@ -121,9 +121,9 @@ async def step(video: Video, provider: Provider, db: Database) -> None:
     elif video.status == Status.UNCONFIRMED:
         await reconcile(video, provider, db)
     elif video.status == Status.IN_PROGRESS:
-        await check(video, provider, db)
+        await check(video, provider, db, downloads)
     elif video.status == Status.SAVING:
-        await save(video, provider, db)
+        await save(video, provider, db, downloads)
 
 
 async def submit(video: Video, provider: Provider, db: Database) -> None:
@@ -171,7 +171,7 @@ async def reconcile(video: Video, provider: Provider, db: Database) -> None:
         await db(wait, video, "not in the provider's list yet")
 
 
-async def check(video: Video, provider: Provider, db: Database) -> None:
+async def check(video: Video, provider: Provider, db: Database, downloads: asyncio.Semaphore) -> None:
     """Ask how the job stands. Only a definite word of the provider changes anything."""
     assert video.ref is not None
     try:
@@ -183,18 +183,19 @@ async def check(video: Video, provider: Provider, db: Database) -> None:
         await db(fail, video, job.code, job.message)
     elif job.word == "completed":
         if await db(finish, video):
-            await save(video, provider, db)
+            await save(video, provider, db, downloads)
     else:
         await db(keep_waiting, video, job)
 
 
-async def save(video: Video, provider: Provider, db: Database) -> None:
+async def save(video: Video, provider: Provider, db: Database, downloads: asyncio.Semaphore) -> None:
     """Bring the file home before the provider's copy expires: stream, check, make a poster, store."""
     assert video.ref is not None
     part = settings.DATA_DIR / "parts" / f"{video.pk}-{uuid.uuid4().hex}.part"
     try:
-        await _download(provider, video.ref, part)
-        result = await asyncio.to_thread(store, part)
+        async with downloads:
+            await _download(provider, video.ref, part)
+            result = await asyncio.to_thread(store, part)
     except (NoFile, media.NotAVideo) as error:
         if video.attempts + 1 >= MOST_BAD_FILES:
             await db(fail, video, "no_file", str(error))

@@ -53,7 +53,9 @@ class VideoModel(models.Model):
 
     slug = models.SlugField(_("name in the API"), unique=True)
     name = models.CharField(_("name"), max_length=60)
-    channel = models.ForeignKey(Channel, models.PROTECT, related_name="video_models", verbose_name=_("channel"))
+    channel = models.ForeignKey(
+        Channel, models.PROTECT, related_name="video_models", verbose_name=_("channel")
+    )
     provider_model = models.CharField(_("the provider's name"), max_length=100)
     sizes = models.JSONField(
         _("sizes"), help_text=_('Such as ["1280x720", "720x1280"]; the first is the default.')

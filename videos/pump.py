@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,13 +25,15 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from videos import catalogue, generation
-from videos.models import LIVE, PumpSlot, Video
+from videos.models import LIVE, PumpSlot, Status, Video
 from videos.providers.base import Provider
 
 log = logging.getLogger(__name__)
 
 # Seconds.
-SLICE = 15  # after it a pump takes nothing new, finishes what it began, and rings for its successor
+SLICE = (
+    15  # after it a pump submits nothing new, and rings for its successor when it has finished what it began
+)
 LONGEST_SLICE = 240  # below the queue's own time-out for a task
 LEASE, RENEW = 10, 2
 TICK = 0.25
@@ -94,7 +96,7 @@ def dismiss(worker: str) -> None:
     PumpSlot.objects.filter(owner__startswith=f"{worker}/").update(owner="", until=timezone.now())
 
 
-def claim(limit: int, busy: set[UUID]) -> list[Video]:
+def claim(limit: int, busy: set[UUID], states: Sequence[Status] = LIVE) -> list[Video]:
     """Lease up to `limit` due videos for LEASE seconds and return them; `busy` are in this pump's hands.
 
     A row that is due far in the future, though no step waits that long, was written under a clock
@@ -103,16 +105,16 @@ def claim(limit: int, busy: set[UUID]) -> list[Video]:
     skip_locked = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
     now = database_now()
     adapt = connection.ops.adapt_datetimefield_value
-    states = ", ".join(["%s"] * len(LIVE))
+    places = ", ".join(["%s"] * len(states))
     table = Video._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {table} SET next_at = %s WHERE id IN (SELECT id FROM {table}"
-            f" WHERE status IN ({states}) AND (next_at <= %s OR next_at > %s)"
+            f" WHERE status IN ({places}) AND (next_at <= %s OR next_at > %s)"
             f" ORDER BY next_at LIMIT %s {skip_locked}) RETURNING id",
             [
                 adapt(now + timedelta(seconds=LEASE)),
-                *(status.value for status in LIVE),
+                *(status.value for status in states),
                 adapt(now),
                 adapt(now + timedelta(seconds=2 * generation.LONGEST_WAIT + 30)),
                 limit,
@@ -138,9 +140,9 @@ class Pump:
     def __init__(self, slot: PumpSlot) -> None:
         self.slot = slot
         self.dismissed = False
-        self.under_way: dict[UUID, asyncio.Task[None]] = {}
+        self.under_way: dict[UUID, tuple[Video, asyncio.Task[None]]] = {}
         self.providers: dict[int, Provider] = {}
-        self.saving = asyncio.Semaphore(MOST_DOWNLOADS)
+        self.downloads = asyncio.Semaphore(MOST_DOWNLOADS)
 
     async def run(self) -> None:
         self.db = Batches()
@@ -154,9 +156,11 @@ class Pump:
                         self.dismissed = True
                         break
                 if now - began < SLICE:
-                    await self.take_up_due()
-                elif not self.under_way or now - began > LONGEST_SLICE:
+                    await self.take_up_due(LIVE)
+                elif self.may_be_cut() or now - began > LONGEST_SLICE:
                     break
+                else:
+                    await self.take_up_due([Status.IN_PROGRESS])
                 if not self.under_way and not await self.db(Video.objects.live().exists):
                     break
                 await asyncio.sleep(TICK)
@@ -166,21 +170,25 @@ class Pump:
                 await provider.close()
             await self.db.close()
 
-    async def take_up_due(self) -> None:
+    async def take_up_due(self, states: Sequence[Status]) -> None:
         room = min(CLAIM, MOST_AT_ONCE - len(self.under_way))
         if room > 0:
-            for video in await self.db(claim, room, set(self.under_way)):
+            for video in await self.db(claim, room, set(self.under_way), states):
                 task = asyncio.create_task(self.drive(video))
-                self.under_way[video.pk] = task
+                self.under_way[video.pk] = video, task
                 task.add_done_callback(partial(self._put_down, video.pk))
 
     def _put_down(self, pk: UUID, _task: asyncio.Task[None]) -> None:
         self.under_way.pop(pk, None)
 
+    def may_be_cut(self) -> bool:
+        """Whether only questions are under way: a cut submit would be unconfirmed, a cut download repeated."""
+        return all(video.status == Status.IN_PROGRESS for video, _task in self.under_way.values())
+
     async def drive(self, video: Video) -> None:
         """Take one video one step further. Whatever goes wrong here is one video's trouble only."""
         try:
-            await generation.step(video, self.provider(video), self.db)
+            await generation.step(video, self.provider(video), self.db, self.downloads)
         except Exception as error:
             # Our own fault, or the machine's (a full disk, a lost database). It must be seen, and it
             # must not decide about money: the row is tried again until its deadline.
@@ -194,7 +202,7 @@ class Pump:
 
     async def hand_back(self) -> None:
         """Let what is under way end, for a moment; the rest comes due by itself when its lease runs out."""
-        tasks = list(self.under_way.values())
+        tasks = [task for _video, task in self.under_way.values()]
         if tasks:
             _done, late = await asyncio.wait(tasks, timeout=HAND_BACK)
             for task in late:

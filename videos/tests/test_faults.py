@@ -155,7 +155,7 @@ def _one_step():
     async def drive():
         db = pump.Batches()
         for video in await db(pump.claim, 10, set()):
-            await generation.step(video, catalogue.provider_for(video.channel), db)
+            await generation.step(video, catalogue.provider_for(video.channel), db, asyncio.Semaphore(1))
         await db.close()
 
     asyncio.run(drive())

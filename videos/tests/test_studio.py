@@ -299,3 +299,9 @@ def test_prompts_are_shown_as_text(as_owner, owner):
         page = as_owner.get(url).content.decode()
         assert "<script>alert" not in page
         assert "&lt;script&gt;alert" in page
+
+
+def test_a_poll_after_the_session_ended_leads_to_the_sign_in_page(owner):
+    url = f"/videos/{order(owner).pk}/card/"
+    answer = Client().get(url, headers={**HTMX, "HX-Current-URL": "http://testserver/?video=7"})
+    assert (answer.status_code, answer["HX-Redirect"]) == (401, "/accounts/login/?next=%2F%3Fvideo%3D7")

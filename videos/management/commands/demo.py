@@ -43,7 +43,9 @@ def _demo_user() -> User:
     if account:
         return account.user
     with transaction.atomic():
-        user = User(username=DEMO_USER["username"], email=DEMO_USER["email"], first_name=DEMO_USER["first_name"])
+        user = User(
+            username=DEMO_USER["username"], email=DEMO_USER["email"], first_name=DEMO_USER["first_name"]
+        )
         user.set_unusable_password()
         user.save()
         SocialAccount.objects.create(user=user, provider="dummy", uid=str(DEMO_USER["id"]))

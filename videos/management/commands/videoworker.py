@@ -17,7 +17,6 @@ from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 from django_q.models import OrmQ, Schedule
 
-
 from videos import processes, pump
 from videos.models import PumpSlot, Video, Worker
 

@@ -1,0 +1,211 @@
+"""The commands that operators type, and what they answer to mistakes."""
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import CreditEntry, User
+from aivideo.tests.fixtures import new_user, order, signed_in
+from videos import generation
+from videos.models import Status, Video, Worker
+
+pytestmark = pytest.mark.django_db
+
+
+def run(capsys, *arguments, **options):
+    """What a command prints and its exit status."""
+    try:
+        call_command(*arguments, **options)
+        status = 0
+    except SystemExit as ending:
+        status = ending.code
+    shown = capsys.readouterr()
+    return status, shown.out + shown.err
+
+
+def test_grant_credits_creates_a_new_user_and_adds_to_a_known_one(capsys):
+    for expected in (7, 14):
+        assert run(capsys, "grant_credits", "ada@example.com", "7", reason="welcome") == (
+            0,
+            f"ada@example.com has {expected} credits.\n",
+        )
+    user = User.objects.get(email="ada@example.com")
+    assert list(user.credit_entries.values_list("amount", "kind", "note")) == [(7, "grant", "welcome")] * 2
+    assert not user.has_usable_password()
+
+
+@pytest.mark.parametrize(
+    ("email", "amount"), [("ada", "5"), ("ada@example.com", "0"), ("ada@example.com", "9" * 20)]
+)
+def test_grant_credits_refuses_nonsense(email, amount):
+    with pytest.raises(CommandError):
+        call_command("grant_credits", email, amount, reason="x")
+    assert not User.objects.exists()
+
+
+def test_grant_credits_does_not_guess_between_people_of_one_address():
+    for _ in range(2):
+        new_user(email="ada@example.com")
+    with pytest.raises(CommandError, match="Several people"):
+        call_command("grant_credits", "ada@example.com", "5", reason="x")
+
+
+def test_check_ledger_is_green_after_every_kind_of_ending(capsys, owner):
+    order(owner)
+    generation.fail(order(owner), "generation_failed")
+    status, shown = run(capsys, "check_ledger")
+    assert (status, "The ledger is right." in shown) == (0, True)
+    status, shown = run(capsys, "check_ledger", "--json")
+    assert json.loads(shown) == {
+        "users": 1,
+        "credit entries": 4,
+        "videos": 2,
+        "videos unfinished": 1,
+        "violations": [],
+    }
+
+
+def _drift(user, video):
+    User.objects.filter(pk=user.pk).update(balance=1)
+
+
+def _lost_refund(user, video):
+    Video.objects.filter(pk=video.pk).update(status=Status.FAILED)
+
+
+def _free_video(user, video):
+    Video.objects.filter(pk=video.pk).update(credits=3)
+
+
+def _refund_of_a_running_video(user, video):
+    CreditEntry.objects.create(user=user, amount=10, kind="refund", reference=video.reference)
+    User.objects.filter(pk=user.pk).update(balance=100)
+
+
+def _charge_without_a_video(user, video):
+    CreditEntry.objects.create(user=user, amount=-10, kind="charge", reference="video:gone")
+    User.objects.filter(pk=user.pk).update(balance=80)
+
+
+@pytest.mark.parametrize(
+    "damage", [_drift, _lost_refund, _free_video, _refund_of_a_running_video, _charge_without_a_video]
+)
+def test_check_ledger_finds_damage(capsys, owner, damage):
+    damage(owner, order(owner))
+    status, shown = run(capsys, "check_ledger")
+    assert (status, shown.count("WRONG:")) == (1, 1)
+
+
+def test_doctor_names_what_is_wrong_and_how_to_mend_it(capsys, simulator):
+    status, shown = run(capsys, "doctor")
+    assert (status, "database: ok" in shown, "providers: ok" in shown) == (1, True, True)
+    assert "worker: no worker has ever run" in shown
+    Worker.objects.create(name="w", seen_at=timezone.now())
+    assert run(capsys, "doctor")[0] == 0
+
+
+def test_doctor_finds_a_provider_that_does_not_answer(capsys, settings):
+    settings.SIMULATOR_URL = "http://127.0.0.1:9/v1"
+    status, shown = run(capsys, "doctor")
+    assert (status, "http://127.0.0.1:9/v1 does not answer" in shown) == (1, True)
+
+
+def test_doctor_finds_missing_keys_and_a_product_without_sign_in(capsys, settings, monkeypatch):
+    settings.USE_MOCK_SORA, settings.DEMO_SIGN_IN = False, False
+    settings.OPENAI_BASE_URL = "http://127.0.0.1:9/v1"
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    shown = run(capsys, "doctor")[1]
+    assert "OPENAI_API_KEY is not set" in shown
+    assert "nobody can sign in" in shown
+
+
+def test_readyz_names_the_part_that_is_missing():
+    answer = Client().get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["database"] == "ok"
+    assert answer.json()["worker"].startswith("no worker")
+    Worker.objects.create(name="w", seen_at=timezone.now())
+    assert Client().get("/readyz").json() == {"database": "ok", "storage": "ok", "worker": "ok"}
+    assert Client().get("/healthz").content == b"ok"
+
+
+def test_the_demo_has_videos_in_every_kind_of_state_and_repeats_nothing(capsys):
+    for _ in range(2):
+        assert run(capsys, "demo")[0] == 0
+    states = sorted(Video.objects.values_list("status", flat=True))
+    assert states == sorted(["completed"] * 3 + ["failed"] * 2 + ["canceled"] + ["queued"] * 2)
+    assert run(capsys, "check_ledger")[0] == 0
+    user = User.objects.get()
+    page = signed_in(user).get("/videos/").content.decode()
+    assert page.count("/poster/") >= 3
+
+
+def test_the_demo_exists_only_in_demo_mode(settings):
+    settings.DEMO_SIGN_IN = False
+    with pytest.raises(CommandError):
+        call_command("demo")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "accounts/user",
+        "accounts/creditentry",
+        "videos/video",
+        "videos/channel",
+        "videos/videomodel",
+        "videos/upload",
+        "videos/pumpslot",
+        "videos/worker",
+    ],
+)
+def test_staff_can_look_at_every_model(as_staff, owner, model):
+    video = order(owner)
+    owner.uploads.create(file="uploads/x.jpg", sha256="1" * 64, width=1, height=1)
+    Worker.objects.create(name="w", seen_at=timezone.now())
+    assert as_staff.get(f"/admin/{model}/").status_code == 200
+    rows = {"videos/video": video.pk, "accounts/user": owner.pk, "accounts/creditentry": _an_entry().pk}
+    if model in rows:
+        assert as_staff.get(f"/admin/{model}/{rows[model]}/change/").status_code == 200
+
+
+def _an_entry():
+    return CreditEntry.objects.first()
+
+
+def test_A49_staff_can_neither_edit_the_ledger_nor_a_balance(as_staff, owner):
+    entry = owner.credit_entries.get()
+    for action in ("change", "delete"):
+        assert (
+            as_staff.post(f"/admin/accounts/creditentry/{entry.pk}/{action}/", {"amount": 999}).status_code
+            == 403
+        )
+    assert as_staff.post("/admin/accounts/creditentry/add/", {}).status_code == 403
+    as_staff.post(f"/admin/accounts/user/{owner.pk}/change/", {"username": owner.username, "balance": "999"})
+    owner.refresh_from_db()
+    assert owner.balance == 100
+
+
+def test_people_who_are_not_staff_do_not_enter_the_admin(as_owner):
+    assert as_owner.get("/admin/videos/video/").status_code == 302
+
+
+def test_every_model_is_in_the_admin():
+    from django.apps import apps
+    from django.contrib import admin
+
+    ours = [m for app in ("accounts", "videos") for m in apps.get_app_config(app).get_models()]
+    shown = {model for model in ours if admin.site.is_registered(model)}
+    assert {model.__name__ for model in set(ours) - shown} == {"VideoEvent"}  # shown within its video
+
+
+def test_the_database_is_the_one_that_was_asked_for():
+    """So that a suite meant for PostgreSQL cannot pass on SQLite unnoticed."""
+    import os
+
+    expected = "postgresql" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "sqlite"
+    assert connection.vendor == expected
