@@ -18,7 +18,7 @@ run: $(VENV)/installed .env
 	@exec $(MANAGE) serve
 
 test: $(VENV)/installed-dev chromium
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

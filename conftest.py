@@ -1,12 +1,19 @@
 """What every test finds: settings of its own, people, a simulator, and a whole site where one is needed."""
 
+import atexit
 import os
 import secrets
+import shutil
 import tempfile
 from importlib import import_module
+from pathlib import Path
 
 import django
 import pytest
+
+DATA_DIR = Path(tempfile.mkdtemp(prefix="aivideo-tests-"))
+atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)
+(DATA_DIR / "static").mkdir()
 
 # Before Django reads its settings, and so that no `.env` leaks in. DATABASE_URL and REDIS_URL count:
 # the same suite runs on SQLite and on PostgreSQL.
@@ -15,7 +22,7 @@ os.environ.update(
     ENV_FILE=os.devnull,
     DEBUG="true",
     SECRET_KEY=secrets.token_urlsafe(50),
-    DATA_DIR=tempfile.mkdtemp(prefix="aivideo-tests-"),
+    DATA_DIR=str(DATA_DIR),
     # Playwright's synchronous API runs a loop in the thread of the test.
     DJANGO_ALLOW_ASYNC_UNSAFE="true",
 )
