@@ -94,6 +94,7 @@ def track_record(model: VideoModel) -> Record | None:
 def _track_record(model: VideoModel) -> Record | None:
     ended = (
         Video.objects.filter(model=model, ended_at__gte=timezone.now() - timedelta(days=7))
+        .exclude(status=Status.CANCELED)
         .order_by("-ended_at")
         .values_list("status", "created_at", "ended_at")[:100]
     )

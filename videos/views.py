@@ -1,5 +1,6 @@
 """The pages: what they show, and the verbs that their forms call."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,7 +20,7 @@ from accounts.models import User
 from accounts.views import UserRequest
 from videos import catalogue, generation, playback
 from videos.forms import StudioForm
-from videos.models import Video, VideoModel
+from videos.models import Upload, Video, VideoModel
 from videos.presets import presets, samples
 from videos.receipt import receipt
 
@@ -83,9 +84,9 @@ def _studio(
         values["nonce"] = uuid4()
     uploads = []
     if request.user.is_authenticated:
-        uploads = list(request.user.uploads.all()[:3])
         if form.is_bound and (kept := form.cleaned_data.get("file")):
             values["image"] = f"upload:{kept.pk}"
+        uploads = _uploads(request.user, values["image"] or "")
     models = list(catalogue.models())
     chosen = next((model for model in models if model.slug == values["model"]), models[0] if models else None)
     context = {
@@ -213,6 +214,16 @@ def _own(user: User, pk: UUID) -> Video:
 
 def _library(user: User) -> Any:
     return user.videos.kept().select_related("model").order_by("-created_at", "-id")
+
+
+def _uploads(user: User, image: str) -> list[Upload]:
+    """The newest pictures of the user and, however old it is, the chosen one."""
+    uploads = list(user.uploads.all()[:3])
+    with suppress(ValueError):
+        chosen = UUID(image.removeprefix("upload:"))
+        if chosen not in [upload.pk for upload in uploads]:
+            uploads += user.uploads.filter(pk=chosen)
+    return uploads
 
 
 def _on_stage(request: HttpRequest) -> Video | None:

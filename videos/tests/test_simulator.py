@@ -230,7 +230,8 @@ def test_a_video_is_queued_then_in_progress_then_completed(unhurried):
         time.sleep(0.01)
 
     statuses = list(dict.fromkeys(one.status for one in seen))
-    assert video.status == "queued"
+    # Being durable may take longer than the moment in which the job is queued.
+    assert video.status in ("queued", "in_progress")
     assert statuses in (["queued", "in_progress", "completed"], ["in_progress", "completed"])
     progress = [one.progress for one in seen]
     assert progress == sorted(progress)

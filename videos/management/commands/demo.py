@@ -1,12 +1,14 @@
 """A first look at a product that is in use."""
 
 import shutil
+from datetime import timedelta
 from typing import Any
 
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+from django.utils import timezone
 
 from accounts import credits
 from accounts.models import User
@@ -77,6 +79,8 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
             generation.finish(video)
             generation.complete(video, generation.store(part))
             part.unlink()
+            # As long as a real model takes, or the model's record would promise a video in a second.
+            Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timedelta(seconds=66))
 
 
 def _failed(user: User, key: str, prompt: str, code: str) -> None:
