@@ -1,0 +1,14 @@
+// Whoever asked for less motion starts a video with its own controls.
+const less = matchMedia("(prefers-reduced-motion: reduce)");
+
+function calm() {
+  if (!less.matches) return;
+  for (const video of document.querySelectorAll("video[autoplay]")) {
+    video.autoplay = false;
+    video.controls = true;
+    video.pause();
+  }
+}
+
+calm();
+document.addEventListener("htmx:after:swap", calm);
