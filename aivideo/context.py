@@ -8,5 +8,6 @@ def site(request: HttpRequest) -> dict[str, object]:
     return {
         "use_mock_sora": settings.USE_MOCK_SORA,
         "demo_sign_in": settings.DEMO_SIGN_IN,
+        "signup_credits": settings.SIGNUP_CREDITS,
         "google_sign_in": bool(settings.GOOGLE_CLIENT_ID),
     }

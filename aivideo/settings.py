@@ -42,7 +42,7 @@ USE_MOCK_SORA = env.boolean("USE_MOCK_SORA", not (OPENAI_API_KEY or OPENAI_BASE_
 SIMULATOR_URL_FILE = DATA_DIR / "simulator.url"
 SIMULATOR_URL = env.url(
     "SIMULATOR_URL",
-    SIMULATOR_URL_FILE.read_text() if SIMULATOR_URL_FILE.exists() else "http://127.0.0.1:8790/v1",
+    SIMULATOR_URL_FILE.read_text().strip() if SIMULATOR_URL_FILE.exists() else "http://127.0.0.1:8790/v1",
 )
 SIMULATOR_SECONDS = env.integer("SIMULATOR_SECONDS", 10, least=0, most=3600)
 JOB_DEADLINE_SECONDS = env.integer("JOB_DEADLINE_SECONDS", 1200, least=1, most=7 * 24 * 3600)

@@ -65,6 +65,10 @@ class StudioForm(forms.Form):
             "nonce": uuid.uuid4(),
         }
 
+    def clean_prompt(self) -> str:
+        """Browsers send a line break as two characters, and count it as one."""
+        return self.cleaned_data["prompt"].replace("\r\n", "\n")
+
     def clean_file(self) -> Upload | None:
         """The new picture, checked, re-encoded and kept, so that it survives a mistake in another field."""
         file = self.cleaned_data.get("file")

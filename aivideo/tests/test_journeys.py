@@ -196,6 +196,26 @@ def test_a_session_that_ended_meanwhile_keeps_the_draft(site, visit):
     expect(page.locator("#id_prompt")).to_have_value("A long thought")
 
 
+def test_a_page_from_before_the_last_sign_in_gets_a_clear_answer(site, visit):
+    rich(site)
+    page = sign_in(visit(site.url), site)
+    page.fill("#id_prompt", "From an old page")
+    page.context.add_cookies([{"name": "csrftoken", "value": "x" * 32, "url": site.url}])
+    page.click("#generate")
+    expect(page.get_by_text("This page was out of date")).to_be_visible()
+
+
+def test_a_double_click_is_one_order(site, visit):
+    rich(site)
+    page = sign_in(visit(site.url), site)
+    before = balance(page)
+    page.fill("#id_prompt", "Twice in a hurry")
+    page.dblclick("#generate")
+    expect(page.get_by_text("Generating your video…")).to_be_visible()
+    page.reload()
+    assert balance(page) == before - 10
+
+
 def test_an_upload_is_previewed_chosen_and_becomes_the_first_frame(site, visit):
     rich(site)
     page = sign_in(visit(site.url), site)

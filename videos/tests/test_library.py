@@ -152,9 +152,7 @@ def test_A05_private_answers_are_not_for_caches(as_owner, owner):
         assert "no-store" in cache
 
 
-def test_deleting_asks_first_and_then_removes_the_files(
-    as_owner, owner, django_capture_on_commit_callbacks
-):
+def test_deleting_asks_first_and_then_removes_the_files(as_owner, owner, django_capture_on_commit_callbacks):
     video = completed(owner)
     url = f"/videos/{video.pk}/delete/"
     assert as_owner.get(url).status_code == 200
