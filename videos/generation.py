@@ -8,18 +8,12 @@ follows in the same transaction; each may run twice, at any time, on any machine
 
 import asyncio
 import logging
-import os
-import random
 import uuid
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.files import File
-from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -27,7 +21,7 @@ from django_q.tasks import async_task
 
 from accounts import credits
 from accounts.models import User
-from videos import catalogue, images, media, presets
+from videos import catalogue, images, media, pace, presets, results
 from videos.models import LIVE, Status, Upload, Video, VideoEvent, VideoModel
 from videos.providers.base import (
     Busy,
@@ -45,12 +39,8 @@ log = logging.getLogger(__name__)
 
 Database = Callable[..., Awaitable[Any]]
 
-# Seconds.
-GRACE = 90  # after a lost reply: longer than a request can take, plus the time a listing may lag behind
-FIRST_POLL, LAST_POLL = 2.0, 15.0
-LONGEST_WAIT = 60.0
-
-MOST_BYTES = 2 * 1024**3  # of one downloaded video
+# Seconds after a lost reply: longer than a request can take, plus the time a listing may lag behind.
+GRACE = 90
 MOST_BAD_FILES = 6  # about a minute of tries, then the provider's "completed" is not believed
 
 
@@ -111,7 +101,7 @@ def ring(video: Video) -> None:
 
 async def step(video: Video, provider: Provider, db: Database, downloads: asyncio.Semaphore) -> None:
     """Do what is next for a video that is due, until it has to wait again. `downloads` bounds how many run at once."""
-    if video.status == Status.QUEUED and _is_late(video):
+    if video.status == Status.QUEUED and video.is_late:
         await db(fail, video, "timed_out", "never taken")
     elif video.status == Status.QUEUED:
         await submit(video, provider, db)
@@ -194,8 +184,8 @@ async def save(video: Video, provider: Provider, db: Database, downloads: asynci
     part = settings.DATA_DIR / "parts" / f"{video.pk}-{uuid.uuid4().hex}.part"
     try:
         async with downloads:
-            await _download(provider, video.ref, part)
-            result = await asyncio.to_thread(store, part)
+            await results.download(provider, video.ref, part)
+            result = await asyncio.to_thread(results.store, part)
     except (NoFile, media.NotAVideo) as error:
         if video.attempts + 1 >= MOST_BAD_FILES:
             await db(fail, video, "no_file", str(error))
@@ -205,7 +195,7 @@ async def save(video: Video, provider: Provider, db: Database, downloads: asynci
         await db(wait, video, str(error))
     else:
         if not await db(complete, video, result):
-            await asyncio.to_thread(_discard, result["file"], result["poster"])
+            await asyncio.to_thread(results.discard, result["file"], result["poster"])
     finally:
         part.unlink(missing_ok=True)
 
@@ -227,16 +217,18 @@ def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
 
     `back_to` is queued, or unconfirmed while the fate of an earlier request is still open.
     """
-    if _is_late(video):
+    if video.is_late:
         return fail(video, "timed_out", str(error))
-    delay = min(getattr(error, "after", None) or _backoff(video), 2 * LONGEST_WAIT)
+    delay = min(getattr(error, "after", None) or pace.backoff(video), 2 * pace.LONGEST_WAIT)
     return video.move_to(back_to, str(error), attempts=video.attempts + 1, next_at=_in(delay))
 
 
 def lose_sight(video: Video, why: str) -> bool:
     """submitting → unconfirmed: the request may have arrived, or not."""
     log.warning("%s is unconfirmed: %s", video.pk, why)
-    return video.move_to(Status.UNCONFIRMED, why, attempts=video.attempts + 1, next_at=_in(_backoff(video)))
+    return video.move_to(
+        Status.UNCONFIRMED, why, attempts=video.attempts + 1, next_at=_in(pace.backoff(video))
+    )
 
 
 def resend(video: Video) -> bool:
@@ -253,7 +245,7 @@ def accept(video: Video, job: JobState) -> bool:
             attempts=0,
             accepted_at=timezone.now(),
             progress=job.progress or 0,
-            next_at=_in(FIRST_POLL),
+            next_at=_in(pace.FIRST_POLL),
         )
     except IntegrityError:
         if Video.objects.filter(channel=video.channel, ref=job.ref).exists():
@@ -263,24 +255,24 @@ def accept(video: Video, job: JobState) -> bool:
 
 def keep_waiting(video: Video, job: JobState) -> None:
     """Note the progress, and when to ask next; past the deadline, give up."""
-    if _is_late(video):
+    if video.is_late:
         fail(video, "timed_out", f"still {job.word}")
         return
     progress = max(video.progress, min(job.progress or 0, 99))
     video.progress = progress
     Video.objects.filter(pk=video.pk, moves=video.moves).update(
-        progress=progress, attempts=0, next_at=_in(next_poll(video, timezone.now()))
+        progress=progress, attempts=0, next_at=_in(pace.next_poll(video, timezone.now()))
     )
 
 
 def wait(video: Video, why: str) -> None:
     """Try the same step again later; past the deadline, give up."""
-    if _is_late(video):
+    if video.is_late:
         fail(video, "timed_out", why)
         return
     log.info("%s (%s) waits: %s", video.pk, video.status, why)
     Video.objects.filter(pk=video.pk, moves=video.moves).update(
-        attempts=video.attempts + 1, next_at=_in(_backoff(video))
+        attempts=video.attempts + 1, next_at=_in(pace.backoff(video))
     )
 
 
@@ -321,7 +313,7 @@ def delete(video: Video) -> bool:
         if video.upload and not video.upload.videos.exists():
             files.append(str(video.upload.file.name))
             video.upload.delete()
-        transaction.on_commit(lambda: _discard(*files))
+        transaction.on_commit(lambda: results.discard(*files))
     return True
 
 
@@ -340,72 +332,6 @@ def order_of(video: Video) -> Order:
     return Order(video.model.provider_model, video.prompt, width, height, video.seconds, image)
 
 
-def next_poll(video: Video, now: datetime) -> float:
-    """Seconds until the next question: a tenth of the job's age, or when its progress says it ends."""
-    age = (now - (video.accepted_at or now)).total_seconds()
-    delay = min(max(0.1 * age, FIRST_POLL), LAST_POLL)
-    if video.progress >= 10:
-        left = age * (100 - video.progress) / video.progress
-        delay = min(delay, left + 0.3)
-    return delay * random.uniform(0.9, 1.1)
-
-
-def seconds_left(video: Video, now: datetime) -> int | None:
-    """How long a running video will probably still take; None where nothing is known."""
-    record = catalogue.track_record(video.model)
-    if video.status == Status.IN_PROGRESS and video.progress >= 10 and video.accepted_at:
-        age = (now - video.accepted_at).total_seconds()
-        return max(1, round(age * (100 - video.progress) / video.progress))
-    if record and (left := record.seconds - (now - video.created_at).total_seconds()) > 0:
-        return round(left)
-    return None
-
-
-async def _download(provider: Provider, ref: str, part: Path) -> None:
-    part.parent.mkdir(parents=True, exist_ok=True)
-    size = 0
-    with part.open("wb") as file:
-        async for piece in provider.download(ref):
-            size += len(piece)
-            if size > MOST_BYTES:
-                raise NoFile(f"more than {MOST_BYTES} bytes")
-            file.write(piece)
-        file.flush()
-        # `completed` must not reach the disk before the file does.
-        await asyncio.to_thread(os.fsync, file.fileno())
-
-
-def store(part: Path) -> dict[str, Any]:
-    """Check the downloaded file and move it into storage under a name that nobody can guess."""
-    facts = media.probe(part)
-    poster = media.poster(part)
-    name = uuid.uuid4().hex
-    with part.open("rb") as file:
-        stored = default_storage.save(f"videos/{name}.mp4", File(file))
-    return {
-        "file": stored,
-        "poster": default_storage.save(f"posters/{name}.webp", ContentFile(poster)),
-        "bytes": facts.size,
-        "sha256": facts.sha256,
-        "width": facts.width,
-        "height": facts.height,
-        "duration": facts.seconds,
-    }
-
-
-def _discard(*names: str) -> None:
-    for name in names:
-        default_storage.delete(name)
-
-
 def _in(seconds: float) -> Any:
     """That many seconds from now by the database's clock, the one that all pumps share."""
     return Now() + timedelta(seconds=seconds)
-
-
-def _backoff(video: Video) -> float:
-    return min(2.0**video.attempts, LONGEST_WAIT) * random.uniform(0.5, 1)
-
-
-def _is_late(video: Video) -> bool:
-    return timezone.now() > video.deadline

@@ -280,6 +280,10 @@ class Video(models.Model):
         """When an unfinished video is given up and its credits return."""
         return self.created_at + timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
 
+    @property
+    def is_late(self) -> bool:
+        return timezone.now() > self.deadline
+
     @cached_property
     def wanted_size(self) -> tuple[int, int]:
         width, height = self.size.split("x")

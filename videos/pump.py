@@ -24,7 +24,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from videos import catalogue, generation
+from videos import catalogue, generation, pace
 from videos.models import LIVE, PumpSlot, Status, Video
 from videos.providers.base import Provider
 
@@ -116,7 +116,7 @@ def claim(limit: int, busy: set[UUID], states: Sequence[Status] = LIVE) -> list[
                 adapt(now + timedelta(seconds=LEASE)),
                 *(status.value for status in states),
                 adapt(now),
-                adapt(now + timedelta(seconds=2 * generation.LONGEST_WAIT + 30)),
+                adapt(now + timedelta(seconds=2 * pace.LONGEST_WAIT + 30)),
                 limit,
             ],
         )

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.credits import InsufficientCredits
 from accounts.models import User
 from accounts.views import UserRequest
-from videos import catalogue, generation, playback
+from videos import catalogue, generation, pace, playback
 from videos.forms import StudioForm
 from videos.models import Upload, Video, VideoModel
 from videos.presets import presets, samples
@@ -260,7 +260,7 @@ def _draft(request: HttpRequest) -> StudioForm:
 def _stage_context(video: Video | None) -> dict[str, Any]:
     return {
         "video": video,
-        "seconds_left": generation.seconds_left(video, timezone.now()) if video and video.is_live else None,
+        "seconds_left": pace.seconds_left(video, timezone.now()) if video and video.is_live else None,
         "poll_seconds": POLL_SECONDS,
     }
 

@@ -7,7 +7,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, start_simulator
-from videos import generation
+from videos import generation, pace
 from videos.invariants import violations
 from videos.models import Channel, Status, Video
 from videos.providers import openai
@@ -62,7 +62,7 @@ OUTCOME = {
 def hasty(monkeypatch, settings):
     """The same waits, shorter: nothing here depends on their length."""
     monkeypatch.setattr(openai, "TIMEOUT", openai.httpx2.Timeout(3))
-    monkeypatch.setattr(generation, "LONGEST_WAIT", 2.0)
+    monkeypatch.setattr(pace, "LONGEST_WAIT", 2.0)
     settings.JOB_DEADLINE_SECONDS = 45
 
 

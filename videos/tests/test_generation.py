@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.credits import InsufficientCredits
 from aivideo.tests.fixtures import doorbells, entries, new_user, order
-from videos import catalogue, generation
+from videos import catalogue, generation, pace
 from videos.models import COMES_FROM, LIVE, Status, Video
 from videos.providers.base import Busy, JobState, NotSent
 from videos.receipt import receipt
@@ -260,8 +260,8 @@ def test_the_receipt_of_a_long_wait_stays_short(owner):
 def test_the_next_question_comes_when_the_progress_says_that_the_job_ends():
     now = timezone.now()
     video = Video(accepted_at=now - timezone.timedelta(seconds=9), progress=90)
-    assert 1.1 < generation.next_poll(video, now) < 1.5
+    assert 1.1 < pace.next_poll(video, now) < 1.5
     video.progress = 0
-    assert 1.8 <= generation.next_poll(video, now) <= 2.2
+    assert 1.8 <= pace.next_poll(video, now) <= 2.2
     video.accepted_at = now - timezone.timedelta(hours=1)
-    assert 13 < generation.next_poll(video, now) < 17
+    assert 13 < pace.next_poll(video, now) < 17

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import User
 from accounts.views import DEMO_USER
-from videos import catalogue, generation
+from videos import catalogue, generation, results
 from videos.models import Status, Video
 from videos.presets import SAMPLES, presets, samples
 from videos.providers.base import JobState
@@ -77,7 +77,7 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
             shutil.copy(SAMPLES / sample["file"], part)
             generation.accept(video, JobState(ref=f"demo-{video.pk}", word="completed"))
             generation.finish(video)
-            generation.complete(video, generation.store(part))
+            generation.complete(video, results.store(part))
             part.unlink()
             # As long as a real model takes, or the model's record would promise a video in a second.
             Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timedelta(seconds=66))
