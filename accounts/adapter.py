@@ -6,10 +6,11 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.providers.base import AuthProcess
 from django.db import transaction
 from django.forms import Form
 from django.http import HttpRequest
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
 from accounts import credits
 from accounts.models import User
@@ -26,7 +27,9 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         return True
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """Refuse an identity whose address its provider has not verified."""
+        """Refuse an identity whose address its provider has not verified, and a second one for one person."""
+        if sociallogin.state.get("process") == AuthProcess.CONNECT:
+            raise ImmediateHttpResponse(redirect("/"))
         if not any(address.verified for address in sociallogin.email_addresses):
             raise ImmediateHttpResponse(render(request, "accounts/unverified_email.html", status=403))
 

@@ -1,5 +1,7 @@
 """Who you are and what you own."""
 
+from typing import Any
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models import Q
@@ -17,6 +19,13 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.email or self.username
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save all but the balance: a row that was read earlier must not put an old one back."""
+        if not self._state.adding and kwargs.get("update_fields") is None:
+            fields = [field.name for field in self._meta.concrete_fields if not field.primary_key]
+            kwargs["update_fields"] = [name for name in fields if name != "balance"]
+        super().save(*args, **kwargs)
 
     @property
     def initial(self) -> str:

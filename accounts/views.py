@@ -10,7 +10,7 @@ from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import User
 
@@ -44,8 +44,8 @@ def demo_sign_in(request: HttpRequest) -> HttpResponse:
     return complete_social_login(request, login)
 
 
-@require_GET
+@require_safe
 def credits(request: UserRequest) -> HttpResponse:
     """`/credits/`: the balance and every line that made it."""
     page = Paginator(request.user.credit_entries.all(), 50).get_page(request.GET.get("page"))
-    return render(request, "accounts/credits.html", {"page": page})
+    return render(request, "accounts/credits.html", {"page": page, "video_credits": settings.VIDEO_CREDITS})

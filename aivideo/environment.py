@@ -19,6 +19,7 @@ def text(name: str, default: str = "") -> str:
 
 
 def boolean(name: str, default: bool) -> bool:
+    """true, 1, yes, on or their opposites, in any case."""
     value = text(name).lower()
     if value in TRUE | FALSE:
         return value in TRUE

@@ -4,12 +4,12 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.http import urlencode
 
-from aivideo.errors import too_large
+from aivideo.errors import not_found, too_large
 
 # Five times what a reference image may have, so that the form itself can answer most oversized ones
 # and keep what was typed; what is larger is not even read.
@@ -38,7 +38,26 @@ class LoginRequired(LoginRequiredMiddleware):
         refusal = super().process_view(request, view_func, *arguments)
         if refusal is None or "HX-Request" not in request.headers:
             return refusal
-        page = urlsplit(request.headers.get("HX-Current-URL", "/"))
+        try:
+            page = urlsplit(request.headers.get("HX-Current-URL", "/"))
+        except ValueError:
+            page = urlsplit("/")
         back = urlencode({"next": page._replace(scheme="", netloc="", fragment="").geturl()})
         # htmx would follow a redirect unseen and put the sign-in page where the answer belongs.
         return HttpResponse(status=401, headers={"HX-Redirect": f"{resolve_url(settings.LOGIN_URL)}?{back}"})
+
+
+class PrivatePages:
+    """What a signed-in person sees is for nobody's cache, and what is not there gets our page, in demo mode too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if request.user.is_authenticated:
+            response.headers.setdefault("Cache-Control", "private, no-store")
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return not_found(request, exception) if isinstance(exception, Http404) else None

@@ -84,7 +84,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "aivideo.middleware.BodyLimit",
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -93,9 +94,9 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "aivideo.middleware.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "aivideo.middleware.PrivatePages",
+    "aivideo.middleware.BodyLimit",
 ]
 
 ROOT_URLCONF = "aivideo.urls"
@@ -221,7 +222,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 # Of a form without its files; aivideo.middleware.BodyLimit bounds the whole.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# Generous, so that a far too long prompt gets its sentence from the form and stays there.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 
 # --- Language and time ---------------------------------------------------------------------------

@@ -1,5 +1,9 @@
 """The site on one screen."""
 
+from allauth.account import views as account
+from allauth.socialaccount import views as socialaccount
+from allauth.socialaccount.providers.google import views as google
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
@@ -8,10 +12,21 @@ from aivideo import errors, health
 urlpatterns = [
     path("", include("videos.urls")),
     path("", include("accounts.urls")),
-    path("accounts/", include("allauth.urls")),
+    # Of allauth's pages only those that a sign-in by Google needs; each other one would be a door.
+    path("accounts/login/", account.login, name="account_login"),
+    path("accounts/logout/", account.logout, name="account_logout"),
+    path("accounts/inactive/", account.account_inactive, name="account_inactive"),
+    path("accounts/login/cancelled/", socialaccount.login_cancelled, name="socialaccount_login_cancelled"),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
 ]
+if settings.GOOGLE_CLIENT_ID:
+    urlpatterns += [
+        path("accounts/google/login/", google.oauth2_login, name="google_login"),
+        path("accounts/google/login/callback/", google.oauth2_callback, name="google_callback"),
+    ]
 
+handler400 = errors.bad_request
+handler403 = errors.forbidden
 handler404 = errors.not_found

@@ -10,34 +10,27 @@ from django.core.files.base import ContentFile
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from videos import catalogue, images
+from videos import catalogue, images, results
 from videos.models import Upload, Video, VideoModel
 from videos.presets import presets
+
+MOST_UNUSED_UPLOADS = 10  # a user
 
 
 class StudioForm(forms.Form):
     """`image` is "" (none), "preset:<name>" or "upload:<id>" of the user's own; a new `file` takes precedence."""
 
-    nonce = forms.UUIDField(widget=forms.HiddenInput, required=False)
+    nonce = forms.UUIDField(required=False)
     image = forms.CharField(required=False)
-    file = forms.FileField(required=False, label=_("Upload"))
-    prompt = forms.CharField(
-        label=_("Prompt"),
-        strip=False,
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 4, "maxlength": catalogue.MOST_PROMPT_CHARACTERS}),
-    )
+    file = forms.FileField(required=False)
+    prompt = forms.CharField(strip=False, required=False)
     model = forms.ModelChoiceField(
         VideoModel.objects.none(),
         to_field_name="slug",
-        label=_("Model"),
-        empty_label=None,
         error_messages={"invalid_choice": _("This model is not offered (any more). Choose another one.")},
     )
-    size = forms.CharField(label=_("Shape"), max_length=12)
-    seconds = forms.IntegerField(
-        label=_("Length"), error_messages={"invalid": _("The length is a whole number of seconds.")}
-    )
+    size = forms.CharField()
+    seconds = forms.IntegerField(error_messages={"invalid": _("The length is a whole number of seconds.")})
 
     def __init__(self, *args: Any, user: User | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -87,7 +80,16 @@ class StudioForm(forms.Form):
                 "height": picture.height,
             },
         )
+        self._forget_unused(upload)
         return upload
+
+    def _forget_unused(self, newest: Upload) -> None:
+        """Keep the last few pictures that no video was made of, so that refused orders do not fill the disk."""
+        assert self.user is not None
+        unused = self.user.uploads.filter(videos=None).exclude(pk=newest.pk).order_by("-created_at")
+        for upload in unused[MOST_UNUSED_UPLOADS:]:
+            results.discard(str(upload.file.name))
+            upload.delete()
 
     def clean_image(self) -> dict[str, Any]:
         """As `generation.start` takes it: {"preset": name}, {"upload": row} or {}."""
@@ -105,6 +107,8 @@ class StudioForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
+        if "prompt" not in data:
+            return data
         if all(field in data for field in ("model", "size", "seconds")):
             catalogue.check_order(data["model"], data.get("prompt", ""), data["size"], data["seconds"])
         elif not data.get("prompt", "").strip():

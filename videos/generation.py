@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -41,6 +42,11 @@ Database = Callable[..., Awaitable[Any]]
 
 # Seconds after a lost reply: longer than a request can take, plus the time a listing may lag behind.
 GRACE = 90
+LONGEST_SUBMIT = 60
+LONGEST_DOWNLOAD = 150
+CLOCKS_DIFFER = timedelta(minutes=10)
+ADOPTED, ABSENT = "adopted", "not in the provider's list"
+LAST_TRIES = 5  # a job that was done in time is not lost to one hiccup after the deadline
 MOST_BAD_FILES = 6  # about a minute of tries, then the provider's "completed" is not believed
 
 
@@ -83,8 +89,8 @@ def start(
             video.save(force_insert=True)
             VideoEvent.objects.create(video=video, went_to=Status.QUEUED)
             ring(video)
-    except IntegrityError:
-        # The other half of a double click was quicker, and this half's charge is undone.
+    except (IntegrityError, credits.InsufficientCredits):
+        # The other half of a double click was quicker, perhaps with the last credits; this half is undone.
         if client_key and (video_of_twin := user.videos.filter(client_key=client_key).first()):
             return video_of_twin
         raise
@@ -123,42 +129,48 @@ async def submit(video: Video, provider: Provider, db: Database) -> None:
     if not await db(intend, video):
         return
     try:
-        job = await provider.submit(order, key=video.pk.hex)
+        async with asyncio.timeout(LONGEST_SUBMIT):
+            job = await provider.submit(order, key=video.pk.hex)
     except (NotSent, Busy) as error:
         await db(postpone, video, came_from, error)
     except Rejected as error:
-        await db(fail, video, error.code, str(error))
-    except MaybeSent as error:
-        await db(lose_sight, video, str(error))
+        if came_from == Status.UNCONFIRMED and error.code == "provider_refused":
+            # Whoever refused this request says nothing of the earlier one.
+            await db(lose_sight, video, str(error))
+        else:
+            await db(fail, video, error.code, str(error))
+    except (MaybeSent, TimeoutError) as error:
+        await db(lose_sight, video, str(error) or "no whole answer in time")
     else:
-        await db(accept, video, job)
+        await _insist(db, accept, video, job)
 
 
 async def reconcile(video: Video, provider: Provider, db: Database) -> None:
     """Find out whether a request whose answer was lost had arrived; never send again on a guess."""
     if video.channel.honours_idempotency_key:
-        # The same key (the video's id) and body again: the first job comes back, or this makes it.
-        await submit(video, provider, db)
+        if video.is_late:
+            await db(fail, video, "unconfirmed", "no answer until the deadline")
+        else:
+            # The same key (the video's id) and body again: the first job comes back, or this makes it.
+            await submit(video, provider, db)
         return
     assert video.posted_at is not None
     waited = (timezone.now() - video.posted_at).total_seconds()
     order = await asyncio.to_thread(order_of, video)
     try:
-        # Clocks differ, and their times are whole seconds.
-        found = await provider.find(order, since=video.posted_at - timedelta(seconds=5))
+        # Clocks differ; what is older and somebody's already is not taken anyway.
+        found = await provider.find(order, since=video.posted_at - CLOCKS_DIFFER)
+        answer = await db(adopt, video, found)
     except Unavailable as error:
-        if waited > GRACE:
-            await db(fail, video, "unconfirmed", str(error))
-        else:
-            await db(wait, video, str(error))
+        answer = str(error)
+    if answer == ADOPTED:
         return
-    for job in found:
-        if await db(accept, video, job):
-            return
-    if waited > GRACE:
+    if waited <= GRACE:
+        await db(wait, video, answer)
+    elif answer == ABSENT:
         await db(resend, video)
     else:
-        await db(wait, video, "not in the provider's list yet")
+        await db(fail, video, "unconfirmed", answer)
 
 
 async def check(video: Video, provider: Provider, db: Database, downloads: asyncio.Semaphore) -> None:
@@ -184,15 +196,16 @@ async def save(video: Video, provider: Provider, db: Database, downloads: asynci
     part = settings.DATA_DIR / "parts" / f"{video.pk}-{uuid.uuid4().hex}.part"
     try:
         async with downloads:
-            await results.download(provider, video.ref, part)
+            async with asyncio.timeout(LONGEST_DOWNLOAD):
+                await results.download(provider, video.ref, part)
             result = await asyncio.to_thread(results.store, part)
     except (NoFile, media.NotAVideo) as error:
         if video.attempts + 1 >= MOST_BAD_FILES:
             await db(fail, video, "no_file", str(error))
         else:
             await db(wait, video, str(error))
-    except Unavailable as error:
-        await db(wait, video, str(error))
+    except (Unavailable, TimeoutError) as error:
+        await db(wait, video, str(error) or "the download took too long")
     else:
         if not await db(complete, video, result):
             await asyncio.to_thread(results.discard, result["file"], result["poster"])
@@ -233,7 +246,7 @@ def lose_sight(video: Video, why: str) -> bool:
 
 def resend(video: Video) -> bool:
     """unconfirmed → queued: the provider's list shows that the request never arrived."""
-    return video.move_to(Status.QUEUED, "not in the provider's list", attempts=0, next_at=Now())
+    return video.move_to(Status.QUEUED, ABSENT, attempts=0, next_at=Now())
 
 
 def accept(video: Video, job: JobState) -> bool:
@@ -253,6 +266,34 @@ def accept(video: Video, job: JobState) -> bool:
         raise
 
 
+def adopt(video: Video, found: list[JobState]) -> str:
+    """unconfirmed → in_progress with the listed job that is this video's: ADOPTED.
+
+    ABSENT if the list shows that there is none; otherwise the reason why nobody can tell. A list does
+    not show pictures, so two orders that differ in nothing else could get each other's video.
+    """
+    owned = set(
+        Video.objects.filter(channel=video.channel, ref__in=[job.ref for job in found]).values_list(
+            "ref", flat=True
+        )
+    )
+    free = [job for job in found if job.ref not in owned]
+    if not free:
+        return ABSENT
+    rivals = Video.objects.filter(
+        channel=video.channel,
+        prompt=video.prompt,
+        size=video.size,
+        seconds=video.seconds,
+        status__in=[Status.SUBMITTING, Status.UNCONFIRMED],
+    ).exclude(preset=video.preset, upload=video.upload)
+    if rivals.exclude(pk=video.pk).exists():
+        return "another order differs from this one only in its picture"
+    if any(job.is_sure and accept(video, job) for job in free):
+        return ADOPTED
+    return "a job in the provider's list may be this one"
+
+
 def keep_waiting(video: Video, job: JobState) -> None:
     """Note the progress, and when to ask next; past the deadline, give up."""
     if video.is_late:
@@ -266,8 +307,8 @@ def keep_waiting(video: Video, job: JobState) -> None:
 
 
 def wait(video: Video, why: str) -> None:
-    """Try the same step again later; past the deadline, give up."""
-    if video.is_late:
+    """Try the same step again later; past the deadline and after some tries in a row, give up."""
+    if video.is_late and video.attempts >= LAST_TRIES:
         fail(video, "timed_out", why)
         return
     log.info("%s (%s) waits: %s", video.pk, video.status, why)
@@ -330,6 +371,19 @@ def order_of(video: Video) -> Order:
     elif video.preset:
         image = images.fit(presets.presets()[video.preset].file.read_bytes(), width, height)
     return Order(video.model.provider_model, video.prompt, width, height, video.seconds, image)
+
+
+async def _insist(db: Database, verb: Callable[..., Any], *args: Any) -> None:
+    """Write what must not be forgotten, also across a restart of the database."""
+    for seconds in (0.5, 1, 2, 4):
+        try:
+            await db(verb, *args)
+        except DatabaseError:
+            log.exception("%s is not written yet", verb.__name__)
+            await asyncio.sleep(seconds)
+        else:
+            return
+    await db(verb, *args)
 
 
 def _in(seconds: float) -> Any:

@@ -23,13 +23,15 @@ QUALITY = 90
 
 # What the child may use. The worst honest picture, a WebP of 25 megapixels, takes 500 MB of addresses and 1.5 s.
 CHILD_BYTES = 1 << 30
-CHILD_SECONDS = 15
+CHILD_SECONDS = 6
+QUEUE_SECONDS = 2
 
 REFUSALS = {
     "unreadable": _("This file is not a picture we can read. Use a JPEG, PNG or WebP."),
     "heavy": _("This file is larger than %(megabytes)d MB, the most we take."),
     "large": _("This picture has more than %(megapixels)d megapixels, the most we take."),
     "small": _("This picture is too small. Each side needs at least %(side)d pixels."),
+    "busy": _("Many pictures are arriving at this moment. Nothing was charged; send it again."),
     "moving": _("This picture is animated. Use a still one."),
 }
 
@@ -81,11 +83,15 @@ def fit(data: bytes, width: int, height: int) -> bytes:
 def _decode_in_child(upload: bytes) -> bytes:
     command = [sys.executable, "-I", "-W", "ignore", __file__]
 
+    # Everybody who waits here keeps one of the few threads that serve the site.
+    if not _one_at_a_time.acquire(timeout=QUEUE_SECONDS):
+        raise ImageRefused("busy")
     try:
-        with _one_at_a_time:
-            child = subprocess.run(command, input=upload, capture_output=True, timeout=CHILD_SECONDS)
+        child = subprocess.run(command, input=upload, capture_output=True, timeout=CHILD_SECONDS)
     except subprocess.TimeoutExpired:
         raise ImageRefused("unreadable") from None
+    finally:
+        _one_at_a_time.release()
 
     if child.returncode:
         # One of our words, or the last line of whatever Pillow stumbled over; nothing at all when a limit killed it.

@@ -16,8 +16,8 @@ def next_poll(video: Video, now: datetime) -> float:
     delay = min(max(0.1 * age, FIRST_POLL), LAST_POLL)
     if video.progress >= 10:
         left = age * (100 - video.progress) / video.progress
-        delay = min(delay, left + 0.3)
-    return delay * random.uniform(0.9, 1.1)
+        delay = min(delay, left + 0.2)
+    return delay * random.uniform(0.95, 1.05)
 
 
 def seconds_left(video: Video, now: datetime) -> int | None:

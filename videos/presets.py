@@ -22,10 +22,6 @@ class Preset:
         return PRESETS / f"{self.name}.jpg"
 
     @property
-    def image_url(self) -> str:
-        return f"presets/{self.name}.jpg"
-
-    @property
     def thumb_url(self) -> str:
         return f"presets/{self.name}.thumb.webp"
 

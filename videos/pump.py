@@ -13,11 +13,14 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -37,11 +40,12 @@ SLICE = (
 LONGEST_SLICE = 240  # below the queue's own time-out for a task
 LEASE, RENEW = 10, 2
 TICK = 0.25
-BATCH_EVERY = 0.2
+BATCH_EVERY = 0.2  # between two commits under load
 HAND_BACK = 5  # how long a pump that must stop waits for what is under way
 
 CLAIM = 500  # videos at a time
 MOST_AT_ONCE = 5000
+SMALL_BATCH = 8  # after one so small, the next commit need not wait for company
 MOST_DOWNLOADS = 8
 # Two pumps that share a SQLite file would only wait for each other's locks.
 SLOTS = 1 if connection.vendor == "sqlite" else 2
@@ -134,35 +138,37 @@ def database_now() -> datetime:
         return cursor.fetchone()[0]
 
 
+@dataclass(frozen=True)
+class Hold:
+    """A video in a pump's hands, and since when (monotonic seconds)."""
+
+    video: Video
+    task: asyncio.Task[None]
+    since: float
+
+
 class Pump:
     """One slice of work: see `run`."""
 
     def __init__(self, slot: PumpSlot) -> None:
         self.slot = slot
         self.dismissed = False
-        self.under_way: dict[UUID, tuple[Video, asyncio.Task[None]]] = {}
+        self.under_way: dict[UUID, Hold] = {}
         self.providers: dict[int, Provider] = {}
         self.downloads = asyncio.Semaphore(MOST_DOWNLOADS)
 
     async def run(self) -> None:
         self.db = Batches()
-        began, renewed = time.monotonic(), 0.0
+        self.began = self.renewed = time.monotonic()
         try:
-            while True:
-                now = time.monotonic()
-                if now - renewed > RENEW:
-                    renewed = now
-                    if not await self.db(renew, self.slot, list(self.under_way)):
-                        self.dismissed = True
+            while not self.dismissed:
+                try:
+                    if not await self.turn():
                         break
-                if now - began < SLICE:
-                    await self.take_up_due(LIVE)
-                elif self.may_be_cut() or now - began > LONGEST_SLICE:
-                    break
-                else:
-                    await self.take_up_due([Status.IN_PROGRESS])
-                if not self.under_way and not await self.db(Video.objects.live().exists):
-                    break
+                except DatabaseError:
+                    # What is under way goes on: its outcome is worth more than this moment's lease.
+                    log.exception("The pump cannot reach the database.")
+                    self.dismissed = time.monotonic() - self.renewed > LEASE
                 await asyncio.sleep(TICK)
             await self.hand_back()
         finally:
@@ -170,20 +176,39 @@ class Pump:
                 await provider.close()
             await self.db.close()
 
+    async def turn(self) -> bool:
+        """Renew, take up what is due. False when the slice is over."""
+        now = time.monotonic()
+        if now - self.renewed > RENEW:
+            # A step that ends at this moment has written its own next time; only long ones need a lease.
+            long = [pk for pk, hold in self.under_way.items() if now - hold.since > LEASE / 2]
+            if not await self.db(renew, self.slot, long):
+                self.dismissed = True
+                return False
+            self.renewed = now
+        age = now - self.began
+        if age < SLICE or (self.is_held_up() and age < LONGEST_SLICE - generation.LONGEST_SUBMIT):
+            await self.take_up_due(LIVE)
+        elif self.is_held_up() and age < LONGEST_SLICE:
+            await self.take_up_due([Status.IN_PROGRESS])
+        else:
+            return False
+        return bool(self.under_way) or await self.db(Video.objects.live().exists)
+
     async def take_up_due(self, states: Sequence[Status]) -> None:
         room = min(CLAIM, MOST_AT_ONCE - len(self.under_way))
         if room > 0:
             for video in await self.db(claim, room, set(self.under_way), states):
                 task = asyncio.create_task(self.drive(video))
-                self.under_way[video.pk] = video, task
+                self.under_way[video.pk] = Hold(video, task, time.monotonic())
                 task.add_done_callback(partial(self._put_down, video.pk))
 
     def _put_down(self, pk: UUID, _task: asyncio.Task[None]) -> None:
         self.under_way.pop(pk, None)
 
-    def may_be_cut(self) -> bool:
-        """Whether only questions are under way: a cut submit would be unconfirmed, a cut download repeated."""
-        return all(video.status == Status.IN_PROGRESS for video, _task in self.under_way.values())
+    def is_held_up(self) -> bool:
+        """Whether more than questions is under way: a cut submit would be unconfirmed, a cut download repeated."""
+        return any(hold.video.status != Status.IN_PROGRESS for hold in self.under_way.values())
 
     async def drive(self, video: Video) -> None:
         """Take one video one step further. Whatever goes wrong here is one video's trouble only."""
@@ -201,13 +226,19 @@ class Pump:
         return self.providers[video.channel_id]
 
     async def hand_back(self) -> None:
-        """Let what is under way end, for a moment; the rest comes due by itself when its lease runs out."""
-        tasks = [task for _video, task in self.under_way.values()]
-        if tasks:
-            _done, late = await asyncio.wait(tasks, timeout=HAND_BACK)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        """Let what is under way end, for a moment; cut the rest, which counts as a try."""
+        holds = list(self.under_way.values())
+        if not holds:
+            return
+        await asyncio.wait([hold.task for hold in holds], timeout=HAND_BACK)
+        late = [hold for hold in holds if not hold.task.done()]
+        for hold in late:
+            hold.task.cancel()
+        await asyncio.gather(*(hold.task for hold in late), return_exceptions=True)
+        # A cut submit comes due by itself when its lease runs out, and is unconfirmed then.
+        cut = [hold.video for hold in late if hold.video.status != Status.SUBMITTING]
+        waits = (self.db(generation.wait, video, "cut off at the end of a slice") for video in cut)
+        await asyncio.gather(*waits, return_exceptions=True)
 
 
 def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
@@ -221,7 +252,7 @@ def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
 
 
 class Batches:
-    """Runs database functions in one thread, and everything that is asked within 0.2 s in one transaction.
+    """Runs database functions in one thread; under load, all that is asked within BATCH_EVERY in one transaction.
 
     `await db(function, *args)` returns or raises what the function did, after the commit. A function
     that raises takes back its own writes only.
@@ -241,22 +272,24 @@ class Batches:
         return await answer
 
     async def close(self) -> None:
+        with suppress(DatabaseError):
+            await self(bool)  # what was asked before this is then written
         self.worker.cancel()
         # A connection belongs to its thread, and the name resolves to the asking thread's own.
         await self.loop.run_in_executor(self.thread, lambda: connection.close())
         self.thread.shutdown()
 
     async def _run(self) -> None:
-        last = 0.0
+        not_before = 0.0
         while True:
             batch = [await self.asked.get()]
-            # The first after a pause goes at once; under load, many share one commit.
-            await asyncio.sleep(max(0.0, last + BATCH_EVERY - time.monotonic()))
+            # A single video is in a hurry; thousands share one commit.
+            await asyncio.sleep(max(0.0, not_before - time.monotonic()))
             while not self.asked.empty():
                 batch.append(self.asked.get_nowait())
             calls = [(function, args) for function, args, _answer in batch]
             answers = await self.loop.run_in_executor(self.thread, _in_one_transaction, calls)
-            last = time.monotonic()
+            not_before = time.monotonic() + (BATCH_EVERY if len(batch) > SMALL_BATCH else 0)
             for (_function, _args, future), (result, error) in zip(batch, answers, strict=True):
                 if future.done():
                     continue
@@ -277,6 +310,8 @@ def _in_one_transaction(
                     with transaction.atomic():
                         answers.append((function(*args), None))
                 except Exception as error:
+                    if connection.needs_rollback or connection.closed_in_transaction:
+                        raise  # the whole transaction is gone, with what the others wrote
                     answers.append((None, error))
     except Exception as error:
         # The commit failed, so nothing happened, whatever the functions returned.

@@ -1,7 +1,7 @@
 """The pages: what they show, and the verbs that their forms call."""
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,12 +13,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.credits import InsufficientCredits
 from accounts.models import User
 from accounts.views import UserRequest
-from videos import catalogue, generation, pace, playback
+from videos import catalogue, generation, images, pace, playback
 from videos.forms import StudioForm
 from videos.models import Upload, Video, VideoModel
 from videos.presets import presets, samples
@@ -48,6 +48,8 @@ def _generate(request: HttpRequest) -> HttpResponse:
         }
         form.is_valid()
         form.add_error(None, _("Sign in to generate. What you typed is kept, and no credits were used."))
+        if request.FILES:
+            form.add_error("file", _("Choose your picture again after signing in."))
         return _studio(request, form, None, status=401)
 
     if not form.is_valid():
@@ -99,6 +101,7 @@ def _studio(
         "presets": presets().values(),
         "uploads": uploads,
         "samples": samples(),
+        "most_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
         "most_prompt_characters": catalogue.MOST_PROMPT_CHARACTERS,
         "record": chosen and catalogue.track_record(chosen),
         "missing": _missing(request, chosen),
@@ -109,7 +112,7 @@ def _studio(
     return render(request, "videos/studio.html", context, status=status)
 
 
-@require_GET
+@require_safe
 def card(request: UserRequest, pk: UUID) -> HttpResponse:
     """The fragment that a page asks for again while the video is running: `?as=tile` for the small one."""
     video = _own(request.user, pk)
@@ -120,22 +123,20 @@ def card(request: UserRequest, pk: UUID) -> HttpResponse:
     response = render(request, template, context)
     if video.is_live:
         response["Retry-After"] = str(POLL_SECONDS)
-    response["Cache-Control"] = "private, no-store"
     return response
 
 
-@require_GET
+@require_safe
 def library(request: UserRequest) -> HttpResponse:
     """`/videos/`: newest first, PAGE at a time; `?before=<cursor>` goes on below a video."""
     videos = _library(request.user)
     if cursor := request.GET.get("before"):
         created, _at, pk = cursor.partition("_")
         try:
-            at, last = datetime.fromisoformat(created), UUID(pk)
-        except ValueError:
+            # Naive times are taken as UTC; those at the edge of time have no UTC.
+            at, last = datetime.fromisoformat(created).astimezone(UTC), UUID(pk)
+        except (ValueError, OverflowError):
             raise Http404 from None
-        if timezone.is_naive(at):
-            raise Http404
         videos = videos.before(at, last)
     page = list(videos[: PAGE + 1])
     more = page[PAGE - 1] if len(page) > PAGE else None
@@ -149,7 +150,7 @@ def library(request: UserRequest) -> HttpResponse:
     )
 
 
-@require_GET
+@require_safe
 def video(request: UserRequest, pk: UUID) -> HttpResponse:
     """`/videos/<id>/`: the player, what to do with it, and its receipt."""
     video = _own(request.user, pk)
@@ -168,7 +169,7 @@ def delete(request: UserRequest, pk: UUID) -> HttpResponse:
     return redirect("videos:library")
 
 
-@require_http_methods(["GET", "HEAD"])
+@require_safe
 def file(request: UserRequest, pk: UUID) -> HttpResponseBase:
     """The MP4 by byte ranges, for its owner; `?download=1` as an attachment."""
     video = _own(request.user, pk)
@@ -185,8 +186,9 @@ def file(request: UserRequest, pk: UUID) -> HttpResponseBase:
     )
 
 
-@require_http_methods(["GET", "HEAD"])
+@require_safe
 def poster(request: UserRequest, pk: UUID) -> HttpResponseBase:
+    """The still picture of a finished video, for its owner."""
     video = _own(request.user, pk)
     if not video.poster:
         raise Http404
@@ -199,7 +201,7 @@ def poster(request: UserRequest, pk: UUID) -> HttpResponseBase:
     )
 
 
-@require_http_methods(["GET", "HEAD"])
+@require_safe
 def upload(request: UserRequest, pk: UUID) -> HttpResponseBase:
     """A picture that the user uploaded, for the tile in the studio."""
     upload = get_object_or_404(request.user.uploads, pk=pk)
@@ -243,10 +245,10 @@ def _running(user: User) -> Video | None:
 
 
 def _draft(request: HttpRequest) -> StudioForm:
-    """The form as it should stand: from another video, from before the sign-in, or untouched."""
+    """The form as it should stand: as the video on stage or another one had it, from before the sign-in, or untouched."""
     if not request.user.is_authenticated:
         return StudioForm(user=None, initial=StudioForm.defaults())
-    if wanted := request.GET.get("again"):
+    if wanted := request.GET.get("again") or request.GET.get("video"):
         try:
             return StudioForm(
                 user=request.user, initial=StudioForm.defaults(_own(request.user, UUID(wanted)))

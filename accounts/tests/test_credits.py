@@ -2,7 +2,7 @@ import pytest
 from django.db import IntegrityError, InternalError, transaction
 
 from accounts import credits
-from accounts.models import CreditEntry
+from accounts.models import CreditEntry, User
 from aivideo.tests.fixtures import new_user
 
 pytestmark = pytest.mark.django_db
@@ -76,9 +76,16 @@ def test_what_adds_credits_takes_no_negative_amount(owner, verb):
 
 
 def test_the_database_forbids_a_negative_balance(owner):
-    owner.balance = -1
     with pytest.raises(IntegrityError), transaction.atomic():
-        owner.save()
+        User.objects.filter(pk=owner.pk).update(balance=-1)
+
+
+def test_saving_a_user_who_was_read_earlier_leaves_the_balance_alone(owner):
+    earlier = User.objects.get(pk=owner.pk)
+    credits.charge(owner, 10, reference="video:1")
+    earlier.first_name = "Ada"
+    earlier.save()
+    assert (balance(owner), owner.first_name) == (90, "Ada")
 
 
 def test_the_database_forbids_a_charge_that_adds(owner):

@@ -1,5 +1,4 @@
 // The first frame: a click on the chosen picture un-chooses it, and a new file shows itself in its tile.
-const MOST_BYTES = 10 * 1024 * 1024;
 const KINDS = ["image/jpeg", "image/png", "image/webp"];
 
 const file = () => document.getElementById("id_file");
@@ -58,7 +57,7 @@ function noted() {
 function takeFile() {
   const input = file();
   const [picture] = input.files;
-  const problem = !picture ? "" : picture.size > MOST_BYTES ? input.dataset.tooLarge : KINDS.includes(picture.type) ? "" : input.dataset.wrongKind;
+  const problem = !picture ? "" : picture.size > Number(input.dataset.most) ? input.dataset.tooLarge : KINDS.includes(picture.type) ? "" : input.dataset.wrongKind;
   if (problem) input.value = "";
   if (!picture || problem) {
     forgetFile();

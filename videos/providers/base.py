@@ -26,17 +26,29 @@ class Order:
 
 @dataclass(frozen=True)
 class JobState:
-    """What a provider says of a job. `progress` is per cent, or None where it does not say."""
+    """What a provider says of a job. `progress` is per cent, or None where it does not say.
+
+    `is_sure` is False for a job that `find` could neither match with an order nor tell from it.
+    """
 
     ref: str
     word: Word
     progress: int | None = None
     code: str = ""
     message: str = ""
+    is_sure: bool = True
+
+
+def storable(text: str) -> str:
+    """Text that any database takes: a message cut off in the middle of an emoji is none, nor is a NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
 class ProviderError(Exception):
     """Something a provider, or the way to it, did. The text is for logs and staff."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(storable(text))
 
 
 class NotSent(ProviderError):
@@ -84,9 +96,9 @@ class Provider(Protocol):
         ...
 
     async def find(self, order: Order, since: datetime) -> list[JobState]:
-        """Jobs of this account that fit the order and were made after `since`, oldest first.
+        """Jobs of this account that are this order's, or may be, made after `since`, oldest first.
 
-        Raises Unavailable where the provider cannot list.
+        An empty list says that there is none. Raises Unavailable where the provider cannot list.
         """
         ...
 

@@ -7,6 +7,7 @@ beside each rule below. Nothing here retries: the pump does, and it knows what a
 import logging
 import warnings
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,7 @@ from videos.providers.base import (
     Rejected,
     Unavailable,
     Word,
+    storable,
 )
 
 log = logging.getLogger(__name__)
@@ -99,12 +101,14 @@ class OpenAIProvider:
             for job in jobs:
                 if not isinstance(job, Job) or not job.id or not isinstance(job.created_at, int):
                     raise Unavailable("cannot list: an entry without id or time")
-                if job.created_at < since.timestamp():
-                    return found[::-1]
-                asked = (job.prompt, job.model, job.size, str(job.seconds))
-                if asked == (order.prompt, order.model, order.size, str(order.seconds)):
-                    found.append(_state(job))
-            if len(jobs) < PAGE:
+            # Some servers ignore the order or the limit, so one old entry or a short page ends nothing.
+            recent = [job for job in jobs if job.created_at >= since.timestamp()]
+            found += [
+                replace(_state(job), is_sure=bool(sure))
+                for job in recent
+                if (sure := _is_for(job, order)) is not False
+            ]
+            if not recent or getattr(page, "has_more", None) is False:
                 return found[::-1]
             after = jobs[-1].id
         raise Unavailable("cannot list: the time in question is too many pages back")
@@ -165,19 +169,32 @@ class OpenAIProvider:
             raise Unavailable(repr(error.__cause__ or error)) from error
 
 
+def _is_for(job: Job, order: Order) -> bool | None:
+    """Whether a listed job is this order's; None where it does not say enough."""
+    asked = {"prompt": order.prompt.strip(), "size": order.size, "seconds": str(order.seconds)}
+    said = {
+        name: str(value).strip() for name in asked if (value := getattr(job, name, None)) not in (None, "")
+    }
+    if any(said[name] != asked[name] for name in said):
+        return False
+    # A model may come back under a dated or an internal name.
+    return True if len(said) == len(asked) and job.model == order.model else None
+
+
 def _refusal(error: openai.APIStatusError) -> Busy | Rejected | MaybeSent:
     """What an HTTP error says about a submit."""
     text = f"HTTP {error.status_code}: {error.message[:500]}"
     wait = _seconds(error.response.headers.get("retry-after"))
     if error.status_code == 429 or (error.status_code == 503 and wait is not None):
         return Busy(text, wait)
-    if error.status_code >= 500 or error.status_code == 408:
+    # 409 and 425: servers that honour keys say so while the first request with this key is in work.
+    if error.status_code >= 500 or error.status_code in (408, 409, 425):
         return MaybeSent(text)
     if error.code in BLOCKED:
         return Rejected("moderation_blocked", text)
-    # A key that is wrong, an organisation that is not verified, a path that is not there: the
-    # operator's problem, and never the customer's.
-    if error.status_code in (401, 403, 404, 405):
+    # A key that is wrong, an account that is empty, an organisation that is not verified, a path that
+    # is not there: the operator's problem, and never the customer's.
+    if error.status_code in (401, 402, 403, 404, 405):
         return Rejected("provider_refused", text)
     return Rejected("invalid_request", text)
 
@@ -185,20 +202,21 @@ def _refusal(error: openai.APIStatusError) -> Busy | Rejected | MaybeSent:
 def _state(job: Any, ref: str = "") -> JobState:
     """A video object in our words. The first id counts: some servers answer a poll with another one."""
     # Parsing is lenient: an HTML page comes as str, and any key may be missing.
-    if not isinstance(job, Job) or not (ref or getattr(job, "id", "")):
+    ref = ref or str(getattr(job, "id", "") or "")
+    if not isinstance(job, Job) or not ref or ref != storable(ref):
         raise Unavailable(f"not a video object: {str(job)[:80]!r}")
     said = str(getattr(job, "status", ""))
     word = WORDS.get(said.lower())
     if word is None:
-        log.warning("%s: unknown state %r counts as running", ref or job.id, said)
+        log.warning("%s: unknown state %r counts as running", ref, said)
         word = "in_progress"
     code, message = _error(getattr(job, "error", None))
     return JobState(
-        ref=ref or job.id,
+        ref=ref,
         word=word,
         progress=_percent(getattr(job, "progress", None)),
         code="moderation_blocked" if code in BLOCKED else "generation_failed",
-        message=f"{said} {code} {message}".strip(),
+        message=storable(f"{said} {code} {message}".strip()),
     )
 
 

@@ -43,7 +43,9 @@ class Command(BaseCommand):
             if not stopping.is_set():
                 self.stdout.write(f"aivideo is running at {url}")
                 if settings.USE_MOCK_SORA:
-                    self.stdout.write("No provider is configured: all videos come from the simulator.")
+                    self.stdout.write(
+                        "All videos come from the simulator: no provider is configured, or USE_MOCK_SORA says so."
+                    )
                 self.stdout.flush()
             while not stopping.wait(1):
                 if os.getppid() != parent:

@@ -12,7 +12,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 from django_q.models import OrmQ, Schedule
@@ -26,7 +25,10 @@ log = logging.getLogger(__name__)
 LOOK = 2
 REPORT = 6
 HUNG = 10  # how long work may wait without a live pump, though it was rung for
-START = 15  # what a cluster may need from its start to its first pump
+START, MOST_PATIENCE = (
+    15,
+    240,
+)  # what a cluster may need from its start to its first pump; a slow machine more
 STOP = 8
 
 
@@ -54,6 +56,7 @@ class Supervisor:
         self.name = name
         self.waiting_since: float | None = None
         self.reported = 0.0
+        self.patience: float = START
         Schedule.objects.update_or_create(
             name="sweep",
             defaults={"func": "videos.tasks.sweep", "schedule_type": Schedule.MINUTES, "minutes": 1},
@@ -68,16 +71,16 @@ class Supervisor:
 
     def look(self) -> None:
         """One look: is the cluster alive, and does somebody pump while there is work?"""
-        if self.cluster.poll() is not None:
-            log.error("The cluster ended with status %s; starting it again.", self.cluster.returncode)
-            self.restart()
         try:
+            if self.cluster.poll() is not None:
+                log.error("The cluster ended with status %s; starting it again.", self.cluster.returncode)
+                self.restart()
             close_old_connections()
             self.report()
             self.mend()
-        except DatabaseError:
-            # The database is away, perhaps restarting: nothing to do until it is back.
-            log.exception("The supervisor cannot reach the database.")
+        except Exception:
+            # The database, Redis or memory is away for a while. Whoever mends others must outlive that.
+            log.exception("The supervisor will look again.")
             connection.close()
 
     def report(self) -> None:
@@ -88,6 +91,8 @@ class Supervisor:
 
     def mend(self) -> None:
         pumped = PumpSlot.objects.filter(until__gt=Now()).exists()
+        if pumped:
+            self.patience = START
         if pumped or not Video.objects.live().exists():
             self.waiting_since = None
             return
@@ -95,9 +100,10 @@ class Supervisor:
         if self.waiting_since is None:
             self.waiting_since = now
             pump.ring()
-        elif now - max(self.waiting_since, self.started + START - HUNG) > HUNG:
+        elif now - self.waiting_since > HUNG and now - self.started > self.patience:
             log.error("Work waits and no pump takes it: starting the cluster again.")
             self.waiting_since = None
+            self.patience = min(2 * self.patience, MOST_PATIENCE)
             self.restart()
             pump.ring()
 
