@@ -134,13 +134,14 @@ def test_a_video_that_nobody_drove_until_its_deadline_is_never_sent(simulator, s
     assert video.ref is None
 
 
-def test_a_result_that_waited_for_us_beyond_the_deadline_is_still_delivered(simulator):
+@pytest.mark.parametrize("hiccup", ["", "[sim:content-500-once]", "[sim:poll-500]"])
+def test_a_result_that_waited_for_us_beyond_the_deadline_is_still_delivered(simulator, hiccup):
     """The worker was down for a day; the provider had finished long ago."""
-    video = order(new_user())
+    video = order(new_user(), f"Ready at last {hiccup}")
     asyncio.run(one_step())
     video.refresh_from_db()
     job = f"{simulator}/videos/{video.ref}"
-    while requests.get(job, headers={"Authorization": "Bearer x"}).json()["status"] != "completed":
+    while requests.get(job, headers={"Authorization": "Bearer x"}).json().get("status") != "completed":
         time.sleep(0.2)
     Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timedelta(days=1))
     pump_until_done(30)
