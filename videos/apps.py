@@ -1,3 +1,5 @@
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -5,3 +7,13 @@ from django.utils.translation import gettext_lazy as _
 class VideosConfig(AppConfig):
     name = "videos"
     verbose_name = _("Videos")
+
+    def ready(self) -> None:
+        from django_q.signals import post_spawn  # needs its models, which are ready only now
+
+        post_spawn.connect(_warm_up)
+
+
+def _warm_up(**kwargs: object) -> None:
+    """Import in a new worker what its first task needs, or the first video would wait for it."""
+    import_module("videos.tasks")

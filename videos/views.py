@@ -1,7 +1,7 @@
 """The pages: what they show, and the verbs that their forms call."""
 
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,7 +24,8 @@ from videos.models import Upload, Video, VideoModel
 from videos.presets import presets, samples
 from videos.receipt import receipt
 
-POLL_SECONDS = 1  # how often an open page asks about a running video
+# How often an open page asks about a running video: a young one may be a quick one.
+POLL_MS, YOUNG_POLL_MS, YOUNG = 1000, 500, timedelta(seconds=30)
 PAGE = 24
 
 
@@ -122,7 +123,7 @@ def card(request: UserRequest, pk: UUID) -> HttpResponse:
         context |= {"model": video.model, "missing": _missing(request, video.model)}
     response = render(request, template, context)
     if video.is_live:
-        response["Retry-After"] = str(POLL_SECONDS)
+        response["Retry-After"] = "1"
     return response
 
 
@@ -143,7 +144,6 @@ def library(request: UserRequest) -> HttpResponse:
     context = {
         "videos": page[:PAGE],
         "next": f"{more.created_at.isoformat()}_{more.pk}" if more else None,
-        "poll_seconds": POLL_SECONDS,
     }
     return render(
         request, "videos/_library_page.html" if _is_htmx(request) else "videos/library.html", context
@@ -260,10 +260,13 @@ def _draft(request: HttpRequest) -> StudioForm:
 
 
 def _stage_context(video: Video | None) -> dict[str, Any]:
+    if video is None or not video.is_live:
+        return {"video": video}
+    now = timezone.now()
     return {
         "video": video,
-        "seconds_left": pace.seconds_left(video, timezone.now()) if video and video.is_live else None,
-        "poll_seconds": POLL_SECONDS,
+        "seconds_left": pace.seconds_left(video, now),
+        "poll_ms": YOUNG_POLL_MS if now - video.created_at < YOUNG else POLL_MS,
     }
 
 
