@@ -62,6 +62,7 @@ class Supervisor:
             defaults={"func": "videos.tasks.sweep", "schedule_type": Schedule.MINUTES, "minutes": 1},
         )
         self.start()
+        self.report()
 
     def start(self) -> None:
         self.cluster: subprocess.Popen[bytes] = processes.manage(
