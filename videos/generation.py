@@ -10,6 +10,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
+from copy import copy
 from datetime import timedelta
 from typing import Any
 
@@ -142,7 +143,7 @@ async def submit(video: Video, provider: Provider, db: Database) -> None:
     except (MaybeSent, TimeoutError) as error:
         await db(lose_sight, video, str(error) or "no whole answer in time")
     else:
-        await _insist(db, accept, video, job)
+        await _accept_surely(db, video, job)
 
 
 async def reconcile(video: Video, provider: Provider, db: Database) -> None:
@@ -373,17 +374,20 @@ def order_of(video: Video) -> Order:
     return Order(video.model.provider_model, video.prompt, width, height, video.seconds, image)
 
 
-async def _insist(db: Database, verb: Callable[..., Any], *args: Any) -> None:
-    """Write what must not be forgotten, also across a restart of the database."""
+async def _accept_surely(db: Database, video: Video, job: JobState) -> None:
+    """Write down whose job this is, also across a restart of the database: it may be paid for.
+
+    Each try moves a copy, since a commit that fails leaves a moved object behind and an unmoved row.
+    """
     for seconds in (0.5, 1, 2, 4):
         try:
-            await db(verb, *args)
+            await db(accept, copy(video), job)
         except DatabaseError:
-            log.exception("%s is not written yet", verb.__name__)
+            log.exception("%s: job %s is not written yet", video.pk, job.ref)
             await asyncio.sleep(seconds)
         else:
             return
-    await db(verb, *args)
+    await db(accept, copy(video), job)
 
 
 def _in(seconds: float) -> Any:

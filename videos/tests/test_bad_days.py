@@ -8,7 +8,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -133,20 +133,23 @@ def test_a_hiccup_of_the_database_does_not_end_the_pump(simulator, monkeypatch):
     assert again(video).status == Status.COMPLETED
 
 
-def test_an_accepted_job_is_remembered_across_a_restart_of_the_database(simulator, monkeypatch):
-    accept, calls = generation.accept, []
+def test_an_accepted_job_is_remembered_when_the_commit_of_it_fails(simulator, monkeypatch):
+    run_batch, failed = pump._in_one_transaction, []
 
-    def accept_later(*args):
-        calls.append(args)
-        if len(calls) == 1:
-            raise OperationalError("server closed the connection unexpectedly")
-        return accept(*args)
+    def lose_the_first_accept(calls):
+        if failed or generation.accept not in [function for function, _args in calls]:
+            return run_batch(calls)
+        failed.append(True)
+        with transaction.atomic():
+            run_batch(calls)
+            transaction.set_rollback(True)
+        return [(None, OperationalError("server closed the connection unexpectedly"))] * len(calls)
 
-    monkeypatch.setattr(generation, "accept", accept_later)
+    monkeypatch.setattr(pump, "_in_one_transaction", lose_the_first_accept)
     video = order(new_user())
     pump_until_done(30)
     states = [event.went_to for event in video.events.all()]
-    assert states == ["queued", "submitting", "in_progress", "saving", "completed"]
+    assert (failed, states) == ([True], ["queued", "submitting", "in_progress", "saving", "completed"])
 
 
 def test_a_double_click_with_the_last_credits_shows_the_video_to_both_halves(settings):
