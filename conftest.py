@@ -29,13 +29,24 @@ os.environ.update(
 for name in (
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
+    "OPENAI_WEBHOOK_SECRET",
+    "SIMULATOR_WEBHOOK_URL",
+    "SIMULATOR_WEBHOOK_SECRET",
     "GOOGLE_CLIENT_ID",
     "GOOGLE_CLIENT_SECRET",
     "GOOGLE_ISSUER",
+    "AWS_STORAGE_BUCKET_NAME",
+    "AWS_S3_ENDPOINT_URL",
+    "X_ACCEL_PREFIX",
 ):
     os.environ.pop(name, None)
 
 django.setup()
+
+# In the Redis that they share, each process of the suite counts the doorbells of its own tests only.
+if os.environ.get("REDIS_URL"):
+    Conf = import_module("django_q.conf").Conf
+    Conf.CLUSTER_NAME = f"aivideo-tests-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
 pytest_plugins = ["aivideo.tests.fixtures"]
 
@@ -52,12 +63,14 @@ def _whole_database(request: pytest.FixtureRequest) -> None:
     request.getfixturevalue("transactional_db" if _is_transactional(request) else "db")
     ledger = import_module("accounts.migrations.0002_ledger_is_append_only")
     catalogue = import_module("videos.migrations.0002_first_catalogue")
+    no_limits = import_module("videos.migrations.0004_simulator_without_limits")
     sqlite = connection.vendor == "sqlite"
     with connection.cursor() as cursor:
         if sqlite:
             for statement in ledger.SQLITE:
                 cursor.execute(statement.replace("CREATE TRIGGER", "CREATE TRIGGER IF NOT EXISTS"))
         catalogue.forwards(apps, None)
+        no_limits.forwards(apps, None)
     yield
     if sqlite and _is_transactional(request):
         # The emptying of the tables deletes entries, which is just what this trigger forbids.

@@ -6,9 +6,10 @@ the shorter it is waited for the more moves fit into a second.
 """
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
+from accounts import sql
 from accounts.models import CreditEntry, User
 
 
@@ -43,12 +44,16 @@ def charge(user: User, amount: int, *, reference: str) -> None:
     """
     if amount == 0:
         return
-    with transaction.atomic():
-        if not User.objects.filter(pk=user.pk, balance__gte=amount).update(balance=F("balance") - amount):
-            raise InsufficientCredits(amount, User.objects.values_list("balance", flat=True).get(pk=user.pk))
-        CreditEntry.objects.create(
-            user_id=user.pk, amount=-amount, kind=CreditEntry.Kind.CHARGE, reference=reference
+    entry = CreditEntry(user_id=user.pk, amount=-amount, kind=CreditEntry.Kind.CHARGE, reference=reference)
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE accounts_user SET balance = balance - %s WHERE id = %s AND balance >= %s",
+            [amount, user.pk, amount],
         )
+        if has_enough := bool(cursor.rowcount):
+            sql.insert(entry)
+    if not has_enough:
+        raise InsufficientCredits(amount, User.objects.values_list("balance", flat=True).get(pk=user.pk))
 
 
 def refund(user: User, amount: int, *, reference: str) -> bool:

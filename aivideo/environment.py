@@ -4,7 +4,9 @@ A wrong or missing value must stop the start with a sentence that says what to d
 notes its problem and goes on, and `stop_if_wrong` ends the process with the whole list.
 """
 
+import base64
 import os
+import re
 import sys
 from urllib.parse import urlsplit
 
@@ -16,6 +18,15 @@ problems: list[str] = []
 def text(name: str, default: str = "") -> str:
     """The value without surrounding blanks; an empty value counts as unset."""
     return os.environ.get(name, "").strip() or default
+
+
+def matching(name: str, pattern: str, expected: str) -> str:
+    """A text that the regular expression `pattern` covers from end to end; `expected` says so in words."""
+    value = text(name)
+    if not value or re.fullmatch(pattern, value):
+        return value
+    _wrong(name, value, expected)
+    return ""
 
 
 def boolean(name: str, default: bool) -> bool:
@@ -57,6 +68,21 @@ def url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http", "ht
         )
         return default
     return value.rstrip("/")
+
+
+def webhook_secret(name: str) -> str:
+    """`whsec_` and base64, as Standard Webhooks writes a secret. It is never shown."""
+    value = text(name)
+    prefix, _, key = value.partition("_")
+    try:
+        is_readable = prefix == "whsec" and bool(base64.b64decode(key, validate=True))
+    except ValueError:
+        is_readable = False
+    if value and not is_readable:
+        problems.append(
+            f"{name} cannot be read: expected whsec_ and base64 after it, as the provider shows it."
+        )
+    return value if is_readable else ""
 
 
 def require(name: str, why: str) -> None:

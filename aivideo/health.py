@@ -8,10 +8,12 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import connection
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
-from videos.models import Worker
+from videos.models import PumpSlot, Status, Video, Worker
 
 # A worker reports every few seconds; one that has been silent for longer is gone or hung.
 SILENCE = timedelta(seconds=30)
@@ -45,13 +47,16 @@ def database() -> str | None:
 
 
 def storage() -> str | None:
-    """Write, read and delete a small file."""
-    name = default_storage.save(f"probe/{uuid.uuid4().hex}", ContentFile(b"ok"))
+    """Write, read and delete a small file. A store that hangs must not take the threads of the site with it."""
+    storage = getattr(default_storage, "impatient", default_storage)
+    name = storage.save(f"probe/{uuid.uuid4().hex}", ContentFile(b"ok"))
     try:
-        with default_storage.open(name) as file:
-            return None if file.read() == b"ok" else "a file came back different"
+        with storage.open(name) as file:
+            if file.read() != b"ok":
+                return "a file came back different"
     finally:
-        default_storage.delete(name)
+        storage.delete(name)
+    return "a deleted file is still there" if storage.exists(name) else None
 
 
 def worker() -> str | None:
@@ -63,4 +68,14 @@ def worker() -> str | None:
     return None
 
 
-CHECKS = {"database": database, "storage": storage, "worker": worker}
+def pump() -> str | None:
+    """Work that waits must have somebody who does it: a live lease on a pump slot."""
+    if PumpSlot.objects.filter(until__gt=Now()).exists():
+        return None
+    overdue = Q(next_at__lt=Now() - SILENCE) | Q(status=Status.QUEUED, created_at__lt=Now() - SILENCE)
+    if Video.objects.live().filter(overdue).exists():
+        return f"videos wait and no pump has held a slot for {SILENCE.seconds} s"
+    return None
+
+
+CHECKS = {"database": database, "storage": storage, "worker": worker, "pump": pump}

@@ -1,6 +1,7 @@
 """All settings, in reading order, every one of them from the environment. `.env.example` explains each."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dj_database_url
 from django.utils.translation import gettext_lazy as _
@@ -37,6 +38,7 @@ else:
 
 OPENAI_API_KEY = env.text("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.url("OPENAI_BASE_URL")
+OPENAI_WEBHOOK_SECRET = env.webhook_secret("OPENAI_WEBHOOK_SECRET")
 USE_MOCK_SORA = env.boolean("USE_MOCK_SORA", not (OPENAI_API_KEY or OPENAI_BASE_URL))
 # The simulator takes a free port at each start of `manage.py serve`, which notes its address here.
 SIMULATOR_URL_FILE = DATA_DIR / "simulator.url"
@@ -45,6 +47,8 @@ SIMULATOR_URL = env.url(
     SIMULATOR_URL_FILE.read_text().strip() if SIMULATOR_URL_FILE.exists() else "http://127.0.0.1:8790/v1",
 )
 SIMULATOR_SECONDS = env.integer("SIMULATOR_SECONDS", 10, least=0, most=3600)
+# More of one person's videos than these wait in the queue.
+USER_RUNNING_VIDEOS = env.integer("USER_RUNNING_VIDEOS", 10, least=1, most=1_000_000)
 JOB_DEADLINE_SECONDS = env.integer("JOB_DEADLINE_SECONDS", 1200, least=1, most=7 * 24 * 3600)
 
 # --- Credits -------------------------------------------------------------------------------------
@@ -122,7 +126,10 @@ TEMPLATES = [
 
 DATABASE_URL = env.url("DATABASE_URL", schemes=("postgres", "postgresql", "sqlite"))
 if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
-    # A connection opened for each request costs 15 times the throughput of a kept one.
+    # A connection opened for each request costs 15 times the throughput of a kept one. So each thread keeps
+    # its own, as many as there are threads. A pool (psycopg_pool) would be no faster, and worse on bad days:
+    # the queue forks workers off a process that has used it, which then share its sockets; and after a
+    # restart of PostgreSQL it tries its dead connections one by one, with growing pauses.
     DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
 else:
     DATABASES = {
@@ -217,8 +224,42 @@ STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 MEDIA_ROOT = DATA_DIR / "media"  # no URL: every file goes through a view that knows its owner
+# Where nginx, in front, has MEDIA_ROOT as an internal location: it then sends the files itself.
+X_ACCEL_PREFIX = env.matching("X_ACCEL_PREFIX", r"/([\w-]+/)+", "a path such as /protected/")
+
+AWS_STORAGE_BUCKET_NAME = env.matching(
+    "AWS_STORAGE_BUCKET_NAME",
+    r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
+    "a bucket's name: 3 to 63 small letters, digits and hyphens",
+)
+AWS_S3_ENDPOINT_URL = env.url("AWS_S3_ENDPOINT_URL")
+AWS_S3_REGION_NAME = env.matching("AWS_S3_REGION_NAME", r"[a-z0-9-]+", "a region such as eu-central-1")
+AWS_ACCESS_KEY_ID = env.text("AWS_ACCESS_KEY_ID")
+AWS_SECRET_ACCESS_KEY = env.text("AWS_SECRET_ACCESS_KEY")
+BUCKET_ORIGINS = []
+if AWS_S3_ENDPOINT_URL:
+    env.require("AWS_STORAGE_BUCKET_NAME", "the bucket at AWS_S3_ENDPOINT_URL that files go to.")
+    env.require("AWS_ACCESS_KEY_ID", "the key to the bucket at AWS_S3_ENDPOINT_URL.")
+    env.require("AWS_SECRET_ACCESS_KEY", "the secret that belongs to AWS_ACCESS_KEY_ID.")
+    # Their signature names a region even where the store has none.
+    AWS_S3_REGION_NAME = AWS_S3_REGION_NAME or "us-east-1"
+    BUCKET_ORIGINS = ["{0.scheme}://{0.netloc}".format(urlsplit(AWS_S3_ENDPOINT_URL))]
+elif AWS_STORAGE_BUCKET_NAME:
+    env.require(
+        "AWS_S3_REGION_NAME", "the bucket's region at Amazon; for another store, set AWS_S3_ENDPOINT_URL."
+    )
+    if bool(AWS_ACCESS_KEY_ID) != bool(AWS_SECRET_ACCESS_KEY):
+        env.problems.append(
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together: one of the two is not set."
+        )
+    BUCKET_ORIGINS = [f"https://{AWS_STORAGE_BUCKET_NAME}.s3.{AWS_S3_REGION_NAME}.amazonaws.com"]
+
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": {
+        "BACKEND": "videos.object_store.ObjectStore"
+        if AWS_STORAGE_BUCKET_NAME
+        else "django.core.files.storage.FileSystemStorage"
+    },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 # Of a form without its files; aivideo.middleware.BodyLimit bounds the whole.
@@ -256,8 +297,8 @@ CONTENT_SECURITY_POLICY = {
         "default-src": ["'none'"],
         "script-src": ["'self'"],
         "style-src": ["'self'"],
-        "img-src": ["'self'", "data:", "blob:"],
-        "media-src": ["'self'"],
+        "img-src": ["'self'", "data:", "blob:", *BUCKET_ORIGINS],
+        "media-src": ["'self'", *BUCKET_ORIGINS],
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
         # The redirect that follows the sign-in form's POST counts as its action.

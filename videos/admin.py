@@ -3,7 +3,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from videos.models import Channel, PumpSlot, Upload, Video, VideoEvent, VideoModel, Worker
+from videos.models import Channel, PumpSlot, Upload, Video, VideoEvent, VideoModel, WebhookReceipt, Worker
 
 
 class ReadOnly:
@@ -62,3 +62,10 @@ class PumpSlotAdmin(ReadOnly, admin.ModelAdmin):
 @admin.register(Worker)
 class WorkerAdmin(ReadOnly, admin.ModelAdmin):
     list_display = ["name", "seen_at"]
+
+
+@admin.register(WebhookReceipt)
+class WebhookReceiptAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ["received_at", "event", "ref", "id"]
+    search_fields = ["=id", "=ref"]
+    show_full_result_count = False

@@ -1,7 +1,10 @@
+import os
 from importlib import import_module
 
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
+
+from videos import processes
 
 
 class VideosConfig(AppConfig):
@@ -12,6 +15,8 @@ class VideosConfig(AppConfig):
         from django_q.signals import post_spawn  # needs its models, which are ready only now
 
         post_spawn.connect(_warm_up)
+        if "AIVIDEO_WORKER" in os.environ:
+            processes.let_no_fork_outlive_its_parent()
 
 
 def _warm_up(**kwargs: object) -> None:

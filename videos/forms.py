@@ -1,18 +1,22 @@
 """The studio's form: what a person may ask for, checked against the catalogue."""
 
 import hashlib
+import logging
 import uuid
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from videos import catalogue, images, results
 from videos.models import Upload, Video, VideoModel
 from videos.presets import presets
+
+log = logging.getLogger(__name__)
 
 MOST_UNUSED_UPLOADS = 10  # a user
 
@@ -71,15 +75,13 @@ class StudioForm(forms.Form):
             picture = images.clean(file)
         except images.ImageRefused as refusal:
             raise ValidationError(str(refusal)) from refusal
-        upload, _created = Upload.objects.get_or_create(
-            user=self.user,
-            sha256=hashlib.sha256(picture.data).hexdigest(),
-            defaults={
-                "file": ContentFile(picture.data, name=f"{uuid.uuid4().hex}.jpg"),
-                "width": picture.width,
-                "height": picture.height,
-            },
-        )
+        try:
+            upload = _kept(picture, self.user)
+        except OSError as error:
+            log.exception("The storage takes no picture")
+            raise ValidationError(
+                _("We cannot keep pictures at this moment. Nothing was charged; send it again.")
+            ) from error
         self._forget_unused(upload)
         return upload
 
@@ -127,3 +129,20 @@ class StudioForm(forms.Form):
         said = "\x1f".join(str(getattr(value, "pk", value)) for value in order.values())
         key = hashlib.sha256(f"{data['nonce']}\x1f{said}".encode()).hexdigest() if data.get("nonce") else None
         return order | {"client_key": key}
+
+
+def _kept(picture: images.Picture, user: User) -> Upload:
+    """The user's upload of this picture, the one there is or a new one. Raises OSError when it cannot be stored."""
+    sha256 = hashlib.sha256(picture.data).hexdigest()
+    if known := user.uploads.filter(sha256=sha256).first():
+        return known
+    # First the file: a slow storage must not hold a transaction open.
+    file = default_storage.save(f"uploads/{uuid.uuid4().hex}.jpg", ContentFile(picture.data))
+    upload, created = Upload.objects.get_or_create(
+        user=user,
+        sha256=sha256,
+        defaults={"file": file, "width": picture.width, "height": picture.height},
+    )
+    if not created:
+        results.discard(file)
+    return upload

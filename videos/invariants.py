@@ -37,14 +37,16 @@ def _charges() -> Iterator[str]:
 
 
 def _refunds() -> Iterator[str]:
-    """Failed or canceled if and only if refunded in full."""
+    """Failed or canceled if and only if refunded in full; what was delivered free keeps its refund."""
     refunds = _entries(CreditEntry.Kind.REFUND)
     lost = Q(status__in=[Status.FAILED, Status.CANCELED])
     in_full = refunds.filter(amount=OuterRef("credits"))
     for video in _videos().filter(lost, ~Exists(in_full), credits__gt=0)[:MOST_SHOWN]:
         yield f"video {video.pk} is {video.status}, but its {video.credits} credits did not return"
-    for video in _videos().filter(~lost, Exists(refunds))[:MOST_SHOWN]:
+    for video in _videos().filter(~lost, Exists(refunds), is_free=False)[:MOST_SHOWN]:
         yield f"video {video.pk} is {video.status}, but its credits returned"
+    for video in _videos().filter(~lost, ~Exists(refunds), is_free=True, credits__gt=0)[:MOST_SHOWN]:
+        yield f"video {video.pk} counts as delivered free, but its credits did not return"
 
 
 def _strays() -> Iterator[str]:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext_lazy as _
 
+from accounts import sql
 from accounts.models import User
 
 
@@ -37,7 +38,45 @@ class Channel(models.Model):
         default=False,
         help_text=_("A request that was cut off is then sent again with the same key, and is paid once."),
     )
-    enabled = models.BooleanField(_("enabled"), default=True)
+    sends_webhooks = models.BooleanField(
+        _("sends webhooks"),
+        default=False,
+        help_text=_(
+            "To /webhooks/openai/ of this site. Running jobs are then asked about only once a minute."
+        ),
+    )
+    most_running = models.PositiveIntegerField(
+        _("running at once"),
+        null=True,
+        blank=True,
+        default=5,
+        help_text=_("Jobs at the provider at a time; the others wait here. Empty: no limit."),
+    )
+    most_submits_a_minute = models.PositiveIntegerField(
+        _("submits a minute"), null=True, blank=True, default=20, help_text=_("Empty: no limit.")
+    )
+    most_credits_a_day = models.PositiveIntegerField(
+        _("credits a day"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "When today's accepted videos have cost this many credits, the others wait. Empty: no stop."
+        ),
+    )
+    enabled = models.BooleanField(
+        _("enabled"), default=True, help_text=_("While it is not, its queue waits and what runs goes on.")
+    )
+
+    # What `limits` keeps about it.
+    recent_submits = models.JSONField(
+        default=list, editable=False, help_text=_("Unix times of the past minute, where submits are limited.")
+    )
+    failures = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("Submits in a row that were lost on the way.")
+    )
+    resumes_at = models.DateTimeField(
+        _("resumes"), null=True, editable=False, help_text=_("Takes no new job before.")
+    )
 
     class Meta:
         verbose_name = _("channel")
@@ -138,7 +177,8 @@ COMES_FROM: dict[Status, set[Status]] = {
     Status.SUBMITTING: {Status.QUEUED, Status.UNCONFIRMED},
     Status.UNCONFIRMED: {Status.SUBMITTING},
     Status.IN_PROGRESS: {Status.SUBMITTING, Status.UNCONFIRMED},
-    Status.SAVING: {Status.IN_PROGRESS},
+    # A provider may finish after the deadline, when the credits are back already.
+    Status.SAVING: {Status.IN_PROGRESS, Status.FAILED},
     Status.COMPLETED: {Status.SAVING},
     Status.FAILED: {
         Status.QUEUED,
@@ -146,6 +186,7 @@ COMES_FROM: dict[Status, set[Status]] = {
         Status.UNCONFIRMED,
         Status.IN_PROGRESS,
         Status.SAVING,
+        Status.COMPLETED,  # a file that turns out not to play is taken back
     },
     Status.CANCELED: {Status.QUEUED},
 }
@@ -154,8 +195,8 @@ LIVE = (Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS
 
 class VideoQuerySet(models.QuerySet["Video"]):
     def live(self) -> Self:
-        """Videos that a pump still has to do something for."""
-        return self.filter(status__in=LIVE)
+        """Videos that are not finished."""
+        return self.filter(status__in=LIVE, ended_at=None)
 
     def kept(self) -> Self:
         """Videos that their owner has not deleted."""
@@ -201,8 +242,9 @@ class Video(models.Model):
     )
     next_at = models.DateTimeField(
         _("due"),
+        null=True,
         default=timezone.now,
-        help_text=_("When a pump looks at it next: its schedule and its lease."),
+        help_text=_("When a pump looks at it next, its schedule and its lease in one; empty: never again."),
     )
     progress = models.PositiveSmallIntegerField(_("progress"), default=0, help_text=_("Per cent."))
     error_code = models.CharField(
@@ -221,6 +263,12 @@ class Video(models.Model):
     )
     accepted_at = models.DateTimeField(_("accepted"), null=True, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True, editable=False)
+    is_free = models.BooleanField(
+        _("delivered free"),
+        default=False,
+        editable=False,
+        help_text=_("Finished after the deadline had returned its credits: the operator's cost."),
+    )
 
     # The result.
     file = models.FileField(_("file"), upload_to="videos/", blank=True)
@@ -250,8 +298,19 @@ class Video(models.Model):
         indexes = [
             models.Index(fields=["user", "-created_at", "-id"], name="library", condition=Q(deleted_at=None)),
             models.Index(fields=["model", "-ended_at"], name="track_record"),
-            # Only unfinished videos are in it, so a claim costs the same with a million finished ones.
-            models.Index(fields=["next_at"], name="due", condition=Q(status__in=LIVE)),
+            # Only unfinished videos are in these, so they stay small beside a million finished ones.
+            models.Index(
+                fields=["next_at"], name="due", condition=Q(next_at__isnull=False) & ~Q(status=Status.QUEUED)
+            ),
+            models.Index(
+                fields=["status", "channel", "user", "created_at"],
+                name="unfinished",
+                condition=Q(ended_at__isnull=True),
+            ),
+            models.Index(
+                fields=["ended_at"], name="wants_poster", condition=Q(status=Status.COMPLETED, poster="")
+            ),
+            models.Index(fields=["channel", "accepted_at"], name="accepted"),
         ]
 
     def __str__(self) -> str:
@@ -297,12 +356,12 @@ class Video(models.Model):
         """
         if self.status not in COMES_FROM[status]:
             return False
-        came_from = self.status
         changes = {"status": status, "moves": self.moves + 1, **fields}
-        with transaction.atomic():
-            if not Video.objects.filter(pk=self.pk, moves=self.moves).update(**changes):
+        event = VideoEvent(video_id=self.pk, came_from=self.status, went_to=status, why=why[:200])
+        with transaction.atomic(savepoint=False):
+            if not sql.update(Video, changes, {"id": self.pk, "moves": self.moves}):
                 return False
-            VideoEvent.objects.create(video_id=self.pk, came_from=came_from, went_to=status, why=why[:200])
+            sql.insert(event)
         for name, value in changes.items():
             setattr(self, name, value)
         return True
@@ -355,3 +414,21 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class WebhookReceipt(models.Model):
+    """A provider's webhook that was taken, so that the same one again changes nothing."""
+
+    id = models.CharField(_("webhook-id"), max_length=255, primary_key=True)
+    received_at = models.DateTimeField(_("received"), default=timezone.now)
+    event = models.CharField(_("event"), max_length=100, blank=True)
+    ref = models.CharField(_("provider's id"), max_length=500, blank=True)
+
+    class Meta:
+        verbose_name = _("webhook")
+        verbose_name_plural = _("webhooks")
+        ordering = ["-received_at"]
+        indexes = [models.Index(fields=["received_at"], name="webhooks_by_age")]
+
+    def __str__(self) -> str:
+        return self.id

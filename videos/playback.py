@@ -2,16 +2,20 @@
 
 Safari refuses to play and Chromium cannot seek without ranges, and Django's FileResponse has none. The rules are those
 of RFC 9110, sections 13 and 14, for one range at a time: a request for several gets the whole file, as it may.
+
+Where files lie in an object store, or behind nginx, those send them; here it is only said who may have which.
 """
 
 import re
 from collections.abc import Iterator
 
+from django.conf import settings
 from django.core.files import File
-from django.core.files.storage import Storage
+from django.core.files.storage import FileSystemStorage, Storage
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.utils.encoding import filepath_to_uri
 from django.utils.http import content_disposition_header, quote_etag
 
 BLOCK = 128 * 1024
@@ -33,16 +37,26 @@ def serve(
 
     `etag` must change whenever the bytes do: a hash of them, without quotes. With `download_as`, the browser saves the
     file under that name instead of showing it. The caller has checked that this person may have the file. Raises
-    FileNotFoundError before anything is sent.
+    FileNotFoundError before anything is sent; where somebody else sends the file, that one says 404.
     """
-    etag = quote_etag(etag)
-    response: HttpResponseBase | None = get_conditional_response(request, etag)
-    if response is None:
-        response = _answer(request, storage.open(name, "rb"), etag, content_type)
+    response: HttpResponseBase | None
+    disposition = _disposition(download_as)
 
-    response["Accept-Ranges"] = "bytes"
-    response["ETag"] = etag
-    response["Content-Disposition"] = _disposition(download_as)
+    if link := getattr(storage, "link", None):
+        # No conditions and no ranges: whatever the browser asks next, it asks the store.
+        response = HttpResponse(status=302)
+        response["Location"] = link(
+            name, method=request.method, content_type=content_type, disposition=disposition
+        )
+    else:
+        etag = quote_etag(etag)
+        response = get_conditional_response(request, etag)
+        if response is None and settings.X_ACCEL_PREFIX and isinstance(storage, FileSystemStorage):
+            response = _by_nginx(name, content_type)
+        elif response is None:
+            response = _answer(request, storage.open(name, "rb"), etag, content_type)
+        response["ETag"] = etag
+        response["Content-Disposition"] = disposition
 
     # Private to whoever asked, and never a page of ours, whatever a provider has put into the file.
     response["Cache-Control"] = "private, no-store"
@@ -50,6 +64,13 @@ def serve(
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
 
+    return response
+
+
+def _by_nginx(name: str, content_type: str) -> HttpResponse:
+    """Nginx, in front, replaces the empty body by the file, or by the part of it that was asked for."""
+    response = HttpResponse(content_type=content_type)
+    response["X-Accel-Redirect"] = settings.X_ACCEL_PREFIX + filepath_to_uri(name)
     return response
 
 
@@ -64,10 +85,13 @@ def _answer(request: HttpRequest, file: File, etag: str, content_type: str) -> H
         response = HttpResponse(content_type=content_type)
     elif asked is not None and not asked:
         file.close()
-        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
+        return HttpResponse(
+            status=416, headers={"Accept-Ranges": "bytes", "Content-Range": f"bytes */{size}"}
+        )
     else:
         response = StreamingHttpResponse(_Part(file, part), content_type=content_type)
 
+    response["Accept-Ranges"] = "bytes"
     response["Content-Length"] = str(len(part))
     if asked is not None:
         response.status_code = 206

@@ -8,20 +8,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from django.conf import settings
 
 PR_SET_PDEATHSIG = 1
 
 
-def manage(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def manage(
+    *arguments: str, env: Mapping[str, str] | None = None, when_orphaned: signal.Signals = signal.SIGTERM
+) -> subprocess.Popen[bytes]:
     """Start `manage.py ARGUMENTS` in a process group of its own; `env` is added to the environment."""
-    return start([sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments], env=env)
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
+    return start(command, env=env, when_orphaned=when_orphaned)
 
 
-def start(command: list[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    command: list[str],
+    env: Mapping[str, str] | None = None,
+    when_orphaned: signal.Signals = signal.SIGTERM,
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        command, env={**os.environ, **(env or {})}, start_new_session=True, preexec_fn=_die_with_parent
+        command,
+        env={**os.environ, **(env or {})},
+        start_new_session=True,
+        preexec_fn=partial(die_with_parent, when_orphaned),
     )
 
 
@@ -44,7 +55,12 @@ def kill_group(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to send SIGTERM when the parent dies, however it dies. Elsewhere nothing does that."""
+def die_with_parent(how: signal.Signals = signal.SIGTERM) -> None:
+    """Ask Linux to send this signal when the parent dies, however it dies. Elsewhere nothing does that."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how)
+
+
+def let_no_fork_outlive_its_parent() -> None:
+    """For a q2 cluster: its workers would wait for ever on the queue of a guard that was killed."""
+    os.register_at_fork(after_in_child=lambda: die_with_parent(signal.SIGKILL))

@@ -1,9 +1,10 @@
 """The engine: one process that carries every unfinished video at once.
 
-A pump holds a leased slot, claims the videos that are due, and takes each one step further, all of
-them concurrently. `next_at` is schedule and lease in one: a claim pushes it forward before the work
-begins and the pump renews it while the work lasts, so that the videos of a pump that died come due
-by themselves within LEASE seconds. Nothing depends on any message, process or timer staying alive.
+A pump holds a leased slot, admits queued videos and claims those that are due, and takes each one
+step further, all of them concurrently. `next_at` is schedule and lease in one: a claim pushes it
+forward before the work begins and the pump renews it while the work lasts, so that the videos of a
+pump that died come due by themselves within LEASE seconds. Nothing depends on any message, process
+or timer staying alive.
 """
 
 import asyncio
@@ -11,24 +12,27 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, connection, transaction
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from videos import catalogue, generation, pace
-from videos.models import LIVE, PumpSlot, Status, Video
+from videos import catalogue, generation, limits, pace, steps
+from videos.decoder import Decoder
+from videos.models import Channel, PumpSlot, Status, Video
+from videos.pace import LEASE, RENEW
 from videos.providers.base import Provider
 
 log = logging.getLogger(__name__)
@@ -38,15 +42,18 @@ SLICE = (
     15  # after it a pump submits nothing new, and rings for its successor when it has finished what it began
 )
 LONGEST_SLICE = 240  # below the queue's own time-out for a task
-LEASE, RENEW = 10, 2
 TICK = 0.25
 BATCH_EVERY = 0.2  # between two commits under load
 HAND_BACK = 5  # how long a pump that must stop waits for what is under way
 
-CLAIM = 500  # videos at a time
-MOST_AT_ONCE = 5000
+CLAIM = 2000  # videos at a time
+MOST_AT_ONCE = 4000
+MOST_SUBMITS = 400
+MOST_PICTURES = 50  # of orders, in memory
+POSTERS = 8  # at a time, one after the other
 SMALL_BATCH = 8  # after one so small, the next commit need not wait for company
 MOST_DOWNLOADS = 8
+BEING_MOVED = (Status.SUBMITTING, Status.UNCONFIRMED, Status.SAVING)
 # Two pumps that share a SQLite file would only wait for each other's locks.
 SLOTS = 1 if connection.vendor == "sqlite" else 2
 
@@ -66,9 +73,14 @@ def run() -> bool:
     finally:
         # First the slot, then the look: who orders a video in between rings for a free slot.
         PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(owner="", until=timezone.now())
-        if not pump.dismissed and Video.objects.live().exists():
+        if not pump.dismissed and is_work_left():
             ring()
     return True
+
+
+def is_work_left() -> bool:
+    """Whether any video is unfinished, or lacks its poster."""
+    return Video.objects.live().exists() or bool(without_poster(1))
 
 
 def ring() -> None:
@@ -84,7 +96,10 @@ def worker_name() -> str:
 def take_slot() -> PumpSlot | None:
     """Lease a free slot, or None when live pumps hold them all."""
     owner = f"{worker_name()}/{uuid4().hex[:8]}"
-    PumpSlot.objects.bulk_create([PumpSlot(number=n) for n in range(SLOTS)], ignore_conflicts=True)
+    free = timezone.now() - timedelta(seconds=1)  # SQLite's clock shows no more than milliseconds
+    PumpSlot.objects.bulk_create(
+        [PumpSlot(number=n, until=free) for n in range(SLOTS)], ignore_conflicts=True
+    )
     # A lease that ends later than any lease can was written before the clock was set back.
     lapsed = Q(until__lte=Now()) | Q(until__gt=Now() + timedelta(seconds=2 * LEASE))
     for number in range(SLOTS):
@@ -100,42 +115,48 @@ def dismiss(worker: str) -> None:
     PumpSlot.objects.filter(owner__startswith=f"{worker}/").update(owner="", until=timezone.now())
 
 
-def claim(limit: int, busy: set[UUID], states: Sequence[Status] = LIVE) -> list[Video]:
-    """Lease up to `limit` due videos for LEASE seconds and return them; `busy` are in this pump's hands.
+def claim(limit: int, only_running: bool = False) -> list[Video]:
+    """Lease up to `limit` due videos for LEASE seconds and return them.
 
-    A row that is due far in the future, though no step waits that long, was written under a clock
-    that has since been set back: it is due as well.
+    They come with the fields that asking about them needs; what needs all of them, has all. Queued
+    videos are not claimed but admitted (see limits).
     """
     skip_locked = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
-    now = database_now()
+    running = "AND status = 'in_progress'" if only_running else ""
+    now = pace.database_now()
     adapt = connection.ops.adapt_datetimefield_value
-    places = ", ".join(["%s"] * len(states))
-    table = Video._meta.db_table
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {table} SET next_at = %s WHERE id IN (SELECT id FROM {table}"
-            f" WHERE status IN ({places}) AND (next_at <= %s OR next_at > %s)"
-            f" ORDER BY next_at LIMIT %s {skip_locked}) RETURNING id",
-            [
-                adapt(now + timedelta(seconds=LEASE)),
-                *(status.value for status in states),
-                adapt(now),
-                adapt(now + timedelta(seconds=2 * pace.LONGEST_WAIT + 30)),
-                limit,
-            ],
-        )
-        ids = [row[0] for row in cursor.fetchall()]
-    videos = Video.objects.filter(pk__in=ids).select_related("model", "channel", "upload")
-    return [video for video in videos if video.pk not in busy]
+    claim = Video.objects.raw(
+        "UPDATE videos_video SET next_at = %s WHERE id IN (SELECT id FROM videos_video"
+        # In the words of the index `due`: SQLite uses it only then.
+        f" WHERE NOT (status = 'queued') AND next_at <= %s {running}"
+        f" ORDER BY next_at LIMIT %s {skip_locked}) RETURNING {CLAIMED}",
+        [adapt(now + timedelta(seconds=LEASE)), adapt(now), limit],
+    )
+    videos = list(claim)
+    unknown = [video.pk for video in videos if video.status == Status.UNCONFIRMED]
+    if unknown:
+        whole = Video.objects.filter(pk__in=unknown).select_related("model", "channel", "upload")
+        videos = [video for video in videos if video.status != Status.UNCONFIRMED] + list(whole)
+    return videos
 
 
-def database_now() -> datetime:
-    """The clock that all pumps share."""
-    if connection.vendor == "sqlite":
-        return timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        return cursor.fetchone()[0]
+CLAIMED = (
+    "id, user_id, channel_id, status, moves, ref, attempts, progress, credits,"
+    " created_at, accepted_at, deleted_at, error_code"
+)
+
+
+def rescue() -> None:
+    """Make due what is due further in the future than any step waits: a clock was set back since."""
+    far = Now() + timedelta(seconds=2 * pace.LONGEST_WAIT + 30)
+    Video.objects.live().filter(next_at__gt=far).update(next_at=Now())
+
+
+def without_poster(limit: int) -> list[Video]:
+    """Completed videos whose poster was put off, the newest first."""
+    wanting = Video.objects.extra(where=["status = 'completed' AND poster = ''"])  # the words of the index
+    tried = wanting.filter(deleted_at=None, attempts__lt=generation.MOST_POSTER_TRIES)
+    return list(tried.order_by("-ended_at")[:limit])
 
 
 @dataclass(frozen=True)
@@ -147,6 +168,16 @@ class Hold:
     since: float
 
 
+@dataclass
+class Work:
+    """What one look into the database found to do."""
+
+    due: list[Video]
+    admitted: list[Video] = field(default_factory=list)
+    posters: list[Video] = field(default_factory=list)
+    is_left: bool = False
+
+
 class Pump:
     """One slice of work: see `run`."""
 
@@ -154,13 +185,20 @@ class Pump:
         self.slot = slot
         self.dismissed = False
         self.under_way: dict[UUID, Hold] = {}
+        self.due_again: dict[UUID, Video] = {}  # a webhook came while they were in hand
+        self.posters: asyncio.Task[None] | None = None
+        self.channels: dict[int, Channel] = {}
         self.providers: dict[int, Provider] = {}
-        self.downloads = asyncio.Semaphore(MOST_DOWNLOADS)
 
     async def run(self) -> None:
         self.db = Batches()
+        self.tools = steps.Tools(
+            self.db, asyncio.Semaphore(MOST_PICTURES), asyncio.Semaphore(MOST_DOWNLOADS), Decoder()
+        )
         self.began = self.renewed = time.monotonic()
         try:
+            await self.db(rescue)
+            await self.db(generation.expire)
             while not self.dismissed:
                 try:
                     if not await self.turn():
@@ -172,6 +210,7 @@ class Pump:
                 await asyncio.sleep(TICK)
             await self.hand_back()
         finally:
+            await self.tools.decoder.close()
             for provider in self.providers.values():
                 await provider.close()
             await self.db.close()
@@ -186,34 +225,67 @@ class Pump:
                 self.dismissed = True
                 return False
             self.renewed = now
+            await self.db(generation.expire)
         age = now - self.began
-        if age < SLICE or (self.is_held_up() and age < LONGEST_SLICE - generation.LONGEST_SUBMIT):
-            await self.take_up_due(LIVE)
+        if age < SLICE or (self.is_held_up() and age < LONGEST_SLICE - steps.LONGEST_SUBMIT):
+            work = await self.db(self.find_work)
         elif self.is_held_up() and age < LONGEST_SLICE:
-            await self.take_up_due([Status.IN_PROGRESS])
+            work = await self.db(self.find_running)
         else:
             return False
-        return bool(self.under_way) or await self.db(Video.objects.live().exists)
+        for video in work.due:
+            if video.pk in self.under_way:
+                self.due_again[video.pk] = video
+            else:
+                self.take_up(video, steps.step)
+        for video in work.admitted:
+            self.take_up(video, steps.submit)
+        if work.posters:
+            self.posters = asyncio.create_task(self.make_posters(work.posters))
+        return bool(self.under_way) or work.is_left
 
-    async def take_up_due(self, states: Sequence[Status]) -> None:
+    def find_work(self) -> Work:
+        """All that may be taken up now, in one visit to the database."""
+        work = self.find_running(only_running=False)
+        submitting = sum(hold.video.status == Status.SUBMITTING for hold in list(self.under_way.values()))
+        if submitting < MOST_SUBMITS:
+            work.admitted = limits.admit(MOST_SUBMITS - submitting)
+            self.channels |= {video.channel_id: video.channel for video in work.admitted}
+        # Of several pumps only the first makes posters, one after the other.
+        if self.slot.number == 0 and (self.posters is None or self.posters.done()):
+            work.posters = without_poster(POSTERS)
+        work.is_left = bool(self.under_way or work.due or work.admitted) or is_work_left()
+        return work
+
+    def find_running(self, only_running: bool = True) -> Work:
+        """Only running jobs to ask about."""
         room = min(CLAIM, MOST_AT_ONCE - len(self.under_way))
-        if room > 0:
-            for video in await self.db(claim, room, set(self.under_way), states):
-                task = asyncio.create_task(self.drive(video))
-                self.under_way[video.pk] = Hold(video, task, time.monotonic())
-                task.add_done_callback(partial(self._put_down, video.pk))
+        due = claim(room, only_running) if room > 0 else []
+        for video in due:
+            if video.channel_id not in self.channels:
+                self.channels[video.channel_id] = Channel.objects.get(pk=video.channel_id)
+        return Work(due, is_left=True)
+
+    def take_up(self, video: Video, verb: Callable[..., Coroutine[Any, Any, None]]) -> None:
+        video.channel = self.channels[video.channel_id]
+        task = asyncio.create_task(self.drive(video, verb))
+        self.under_way[video.pk] = Hold(video, task, time.monotonic())
+        task.add_done_callback(partial(self._put_down, video.pk))
 
     def _put_down(self, pk: UUID, _task: asyncio.Task[None]) -> None:
         self.under_way.pop(pk, None)
+        again = self.due_again.pop(pk, None)
+        if again and again.status == Status.IN_PROGRESS:
+            self.take_up(again, steps.step)
 
     def is_held_up(self) -> bool:
         """Whether more than questions is under way: a cut submit would be unconfirmed, a cut download repeated."""
-        return any(hold.video.status != Status.IN_PROGRESS for hold in self.under_way.values())
+        return any(hold.video.status in BEING_MOVED for hold in list(self.under_way.values()))
 
-    async def drive(self, video: Video) -> None:
+    async def drive(self, video: Video, verb: Callable[..., Coroutine[Any, Any, None]]) -> None:
         """Take one video one step further. Whatever goes wrong here is one video's trouble only."""
         try:
-            await generation.step(video, self.provider(video), self.db, self.downloads)
+            await verb(video, self.provider(video), self.tools)
         except Exception as error:
             # Our own fault, or the machine's (a full disk, a lost database). It must be seen, and it
             # must not decide about money: the row is tried again until its deadline.
@@ -225,8 +297,15 @@ class Pump:
             self.providers[video.channel_id] = catalogue.provider_for(video.channel)
         return self.providers[video.channel_id]
 
+    async def make_posters(self, videos: list[Video]) -> None:
+        for video in videos:
+            await steps.picture(video, self.tools)
+
     async def hand_back(self) -> None:
         """Let what is under way end, for a moment; cut the rest, which counts as a try."""
+        if self.posters:
+            self.posters.cancel()
+        self.due_again.clear()
         holds = list(self.under_way.values())
         if not holds:
             return
@@ -255,7 +334,8 @@ class Batches:
     """Runs database functions in one thread; under load, all that is asked within BATCH_EVERY in one transaction.
 
     `await db(function, *args)` returns or raises what the function did, after the commit. A function
-    that raises takes back its own writes only.
+    that raises takes back its own writes only. One that is marked `for_many` is called once with the
+    arguments of all who asked for it.
     """
 
     def __init__(self) -> None:
@@ -288,7 +368,11 @@ class Batches:
             while not self.asked.empty():
                 batch.append(self.asked.get_nowait())
             calls = [(function, args) for function, args, _answer in batch]
-            answers = await self.loop.run_in_executor(self.thread, _in_one_transaction, calls)
+            try:
+                answers = await self.loop.run_in_executor(self.thread, _in_one_transaction, calls)
+            except Exception as broken:
+                # Whoever waits for an answer must get one, or the whole pump stands still.
+                answers = [(None, broken)] * len(batch)
             not_before = time.monotonic() + (BATCH_EVERY if len(batch) > SMALL_BATCH else 0)
             for (_function, _args, future), (result, error) in zip(batch, answers, strict=True):
                 if future.done():
@@ -299,22 +383,37 @@ class Batches:
                     future.set_exception(error)
 
 
-def _in_one_transaction(
-    calls: list[tuple[Callable[..., Any], tuple[Any, ...]]],
-) -> list[tuple[Any, Exception | None]]:
-    answers: list[tuple[Any, Exception | None]] = []
-    try:
-        with transaction.atomic():
-            for function, args in calls:
-                try:
-                    with transaction.atomic():
-                        answers.append((function(*args), None))
-                except Exception as error:
-                    if connection.needs_rollback or connection.closed_in_transaction:
-                        raise  # the whole transaction is gone, with what the others wrote
-                    answers.append((None, error))
-    except Exception as error:
-        # The commit failed, so nothing happened, whatever the functions returned.
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+Answer = tuple[Any, Exception | None]
+
+
+def _in_one_transaction(calls: list[Call]) -> list[Answer]:
+    """All in one transaction; when one of them raises, each in its own."""
+    # A move that is taken back leaves a moved object behind and an unmoved row.
+    videos = [arg for _function, args in calls for arg in args if isinstance(arg, Video)]
+    as_before = [(video, vars(video).copy()) for video in videos]
+    answers, error = _attempt(calls)
+    for video, values in as_before if error else ():
+        vars(video).clear()
+        vars(video).update(values)
+    if error is None:
+        return [(answer, None) for answer in answers]
+    if len(calls) == 1 or isinstance(error, OperationalError | InterfaceError):
+        # The database is away, or the disk is full: nothing happened, and nothing else would.
         connection.close()
         return [(None, error)] * len(calls)
-    return answers
+    return [answer for call in calls for answer in _in_one_transaction([call])]
+
+
+def _attempt(calls: list[Call]) -> tuple[list[Any], Exception | None]:
+    together: dict[Callable[..., Any], list[tuple[Any, ...]]] = defaultdict(list)
+    for function, args in calls:
+        if hasattr(function, "for_many"):
+            together[function].append(args)
+    try:
+        with transaction.atomic():
+            for function, all_args in together.items():
+                function(all_args)
+            return [None if function in together else function(*args) for function, args in calls], None
+    except Exception as error:
+        return [], error

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import CreditEntry
-from videos.models import Status, Video, VideoEvent
+from videos.models import REASONS, Status, Video, VideoEvent
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,12 @@ def _text(event: VideoEvent, video: Video) -> str:
     held = ngettext("%(n)d credit", "%(n)d credits", video.credits) % {"n": video.credits}
     if not event.came_from:
         return _("Ordered, and %(credits)s held.") % {"credits": held}
+    if event.went_to == Status.COMPLETED and video.is_free:
+        return _("Ready to play after all. It is free: %(credits)s stay returned.") % {"credits": held}
     if event.went_to == Status.COMPLETED:
         return _("Ready to play. %(credits)s charged.") % {"credits": held}
     if event.went_to in (Status.FAILED, Status.CANCELED):
-        reason = video.reason or _("Canceled.")
+        reason = REASONS.get(event.why, "") or _("Canceled.")
         return _("%(reason)s %(credits)s returned.") % {"reason": reason, "credits": held}
     return {
         Status.QUEUED: _("The video service took nothing yet; waiting to ask again."),

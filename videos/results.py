@@ -1,5 +1,6 @@
 """The file of a finished video: brought home, checked, stored, and in the end thrown away."""
 
+import logging
 import os
 import uuid
 from pathlib import Path
@@ -9,8 +10,10 @@ from django.core.files import File
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage
 
-from videos import media
+from videos.boxes import Probe
 from videos.providers.base import NoFile, Provider
+
+log = logging.getLogger(__name__)
 
 MOST_BYTES = 2 * 1024**3  # of one video
 
@@ -27,15 +30,21 @@ async def download(provider: Provider, ref: str, part: Path) -> None:
             file.write(piece)
 
 
-def store(part: Path) -> dict[str, Any]:
-    """Check the downloaded file and move it into storage under a name that nobody can guess."""
-    facts = media.probe(part)
-    poster = media.poster(part)
+def store(part: Path, facts: Probe, poster: bytes) -> dict[str, Any]:
+    """Move a checked file into storage under a name that nobody can guess; an empty poster comes later.
+
+    Returns the fields of the video that this settles. Raises OSError when the storage does not take it: a full
+    disk, an object store that is away.
+    """
     name = uuid.uuid4().hex
     with part.open("rb") as file:
-        stored = default_storage.save(f"videos/{name}.mp4", File(file))
-    stored_poster = default_storage.save(f"posters/{name}.webp", ContentFile(poster))
-    _sync(stored, stored_poster)
+        stored = default_storage.save(f"videos/{name}.mp4", _Movable(file))
+    _sync(stored)
+    try:
+        stored_poster = store_poster(poster, name) if poster else ""
+    except OSError:
+        discard(stored)
+        raise
     return {
         "file": stored,
         "poster": stored_poster,
@@ -47,21 +56,45 @@ def store(part: Path) -> dict[str, Any]:
     }
 
 
-def _sync(*names: str) -> None:
-    """Bring stored files to the disk: `completed` must not be there before them."""
-    if not isinstance(default_storage, FileSystemStorage):
-        return  # an object store answers when it is safe
-    for name in names:
-        path = Path(default_storage.path(name))
-        for what in (path, path.parent):
-            descriptor = os.open(what, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+def store_poster(poster: bytes, name: str) -> str:
+    """The stored name of a poster (WebP)."""
+    stored = default_storage.save(f"posters/{name}.webp", ContentFile(poster))
+    _sync(stored)
+    return stored
+
+
+def fetch(name: str, part: Path) -> None:
+    """Copy a stored file to `part`, where the decoder can read it."""
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with default_storage.open(name, "rb") as stored, part.open("wb") as file:
+        for piece in stored.chunks():
+            file.write(piece)
 
 
 def discard(*names: str) -> None:
-    """Remove stored files; one that is gone already is no mistake."""
+    """Remove stored files; one that is gone already is no mistake, and one that cannot be reached is left to the sweep."""
     for name in names:
-        default_storage.delete(name)
+        try:
+            default_storage.delete(name)
+        except OSError:
+            log.exception("%s is not removed; `manage.py sweep_files` will find it", name)
+
+
+class _Movable(File):
+    """A file that a storage on the same disk takes by renaming it, without a copy."""
+
+    def temporary_file_path(self) -> str:
+        return str(self.name)
+
+
+def _sync(name: str) -> None:
+    """Bring a stored file to the disk: `completed` must not be there before it."""
+    if not isinstance(default_storage, FileSystemStorage):
+        return  # an object store answers when it is safe
+    path = Path(default_storage.path(name))
+    for what in (path, path.parent):
+        descriptor = os.open(what, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

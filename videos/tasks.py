@@ -1,6 +1,6 @@
 """What the queue calls. Every message is a doorbell: the rows say what there is to do."""
 
-from videos import pump
+from videos import pump, stray_files, webhooks
 
 
 def generate(video_id: str) -> None:
@@ -14,3 +14,9 @@ def generate(video_id: str) -> None:
 def sweep() -> None:
     """The same, for nobody in particular: rung by a pump for its successor, each minute, and by the supervisor."""
     pump.run()
+
+
+def tidy() -> None:
+    """Once a day: forget old webhooks, and remove files that no row names."""
+    webhooks.forget_old()
+    stray_files.sweep()

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from videos import views
+from videos import views, webhooks
 
 app_name = "videos"
 urlpatterns = [
@@ -10,6 +10,8 @@ urlpatterns = [
     path("videos/<uuid:pk>/card/", views.card, name="card"),
     path("videos/<uuid:pk>/file/", views.file, name="file"),
     path("videos/<uuid:pk>/poster/", views.poster, name="poster"),
+    path("videos/<uuid:pk>/cancel/", views.cancel, name="cancel"),
     path("videos/<uuid:pk>/delete/", views.delete, name="delete"),
     path("uploads/<uuid:pk>/", views.upload, name="upload"),
+    path("webhooks/openai/", webhooks.openai, name="openai_webhook"),
 ]

@@ -1,7 +1,8 @@
 """The pages: what they show, and the verbs that their forms call."""
 
+from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,22 +11,22 @@ from django.core.files.storage import default_storage
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import timezone
+from django.utils.http import parse_etags
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.credits import InsufficientCredits
 from accounts.models import User
 from accounts.views import UserRequest
-from videos import catalogue, generation, images, pace, playback
+from videos import catalogue, generation, images, playback
 from videos.forms import StudioForm
-from videos.models import Upload, Video, VideoModel
+from videos.models import Status, Upload, Video, VideoModel
 from videos.presets import presets, samples
 from videos.receipt import receipt
+from videos.standing import Standing, on_card, standing, time_left
 
-# How often an open page asks about a running video: a young one may be a quick one.
-POLL_MS, YOUNG_POLL_MS, YOUNG = 1000, 500, timedelta(seconds=30)
 PAGE = 24
 
 
@@ -106,24 +107,55 @@ def _studio(
         "most_prompt_characters": catalogue.MOST_PROMPT_CHARACTERS,
         "record": chosen and catalogue.track_record(chosen),
         "missing": _missing(request, chosen),
-        "recent": _library(request.user)[:4] if request.user.is_authenticated else [],
+        "recent": _tiles(_library(request.user)[:4], request.user) if request.user.is_authenticated else [],
         "at_studio": True,
-        **_stage_context(video),
+        **_stage_context(video, request.user),
     }
     return render(request, "videos/studio.html", context, status=status)
 
 
 @require_safe
 def card(request: UserRequest, pk: UUID) -> HttpResponse:
-    """The fragment that a page asks for again while the video is running: `?as=tile` for the small one."""
-    video = _own(request.user, pk)
-    template = "videos/_tile.html" if request.GET.get("as") == "tile" else "videos/_card.html"
-    context = {"at_studio": request.GET.get("at") == "studio", **_stage_context(video)}
-    if context["at_studio"]:
+    """The fragment that a page asks for again while the video is running: `?as=tile` for the small one.
+
+    204 while nothing has changed since the page got what it shows.
+    """
+    video = on_card(pk, request.user)
+    if video is None:
+        raise Http404
+    current = standing(video, request.user.balance)
+    if current.etag in parse_etags(request.headers.get("If-None-Match", "")):
+        return _asking_again(HttpResponse(status=204), current)
+    if not video.is_live:
+        video = _own(request.user, pk)
+        current = standing(video, request.user.balance)
+    return _card(request, video, current)
+
+
+def _card(
+    request: UserRequest, video: Video, current: Standing, *, refusal: str = "", status: int = 200
+) -> HttpResponse:
+    at_studio = request.GET.get("at") == "studio"
+    context = {
+        "user": request.user,
+        "video": video,
+        "standing": current,
+        "time_left": time_left(video),
+        "at_studio": at_studio,
+        "refusal": refusal,
+    }
+    if at_studio and not video.is_live:
         context |= {"model": video.model, "missing": _missing(request, video.model)}
-    response = render(request, template, context)
-    if video.is_live:
-        response["Retry-After"] = "1"
+    template = "videos/_tile.html" if request.GET.get("as") == "tile" else "videos/_card.html"
+    # Without the request: what a whole page takes from it is of no use here, and costs time.
+    return _asking_again(HttpResponse(render_to_string(template, context), status=status), current)
+
+
+def _asking_again(response: HttpResponse, current: Standing) -> HttpResponse:
+    """Say what the page shows by this answer, and when to ask for more, if there will be more."""
+    response["ETag"] = current.etag
+    if current.poll_ms:
+        response["Retry-After"] = str(max(1, current.poll_ms // 1000))
     return response
 
 
@@ -142,7 +174,7 @@ def library(request: UserRequest) -> HttpResponse:
     page = list(videos[: PAGE + 1])
     more = page[PAGE - 1] if len(page) > PAGE else None
     context = {
-        "videos": page[:PAGE],
+        "tiles": _tiles(page[:PAGE], request.user),
         "next": f"{more.created_at.isoformat()}_{more.pk}" if more else None,
     }
     return render(
@@ -154,7 +186,30 @@ def library(request: UserRequest) -> HttpResponse:
 def video(request: UserRequest, pk: UUID) -> HttpResponse:
     """`/videos/<id>/`: the player, what to do with it, and its receipt."""
     video = _own(request.user, pk)
-    return render(request, "videos/video.html", {"receipt": receipt(video), **_stage_context(video)})
+    context = {"receipt": receipt(video), **_stage_context(video, request.user)}
+    return render(request, "videos/video.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
+    """Asks first, then cancels; the button on the stage asks nothing. 409 once it is at its provider."""
+    video = _own(request.user, pk)
+    if request.method == "POST" and not generation.cancel(video):
+        video = _own(request.user, pk)  # as whoever was quicker left it
+    refusal = ""
+    if video.status not in (Status.QUEUED, Status.CANCELED):
+        refusal = _(
+            "It is already at the video service and cannot be stopped any more. If it fails, your credits return."
+        )
+        if not video.is_live:
+            refusal = _("It has ended already.")
+    status = 409 if refusal and request.method == "POST" else 200
+    if request.method == "POST" and _is_htmx(request):
+        request.user.refresh_from_db(fields=["balance"])
+        return _card(request, video, standing(video, request.user.balance), refusal=refusal, status=status)
+    if video.status == Status.CANCELED:
+        return redirect(video)
+    return render(request, "videos/cancel.html", {"video": video, "refusal": refusal}, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -259,15 +314,15 @@ def _draft(request: HttpRequest) -> StudioForm:
     return StudioForm(user=request.user, initial=StudioForm.defaults() | typed)
 
 
-def _stage_context(video: Video | None) -> dict[str, Any]:
-    if video is None or not video.is_live:
-        return {"video": video}
-    now = timezone.now()
-    return {
-        "video": video,
-        "seconds_left": pace.seconds_left(video, now),
-        "poll_ms": YOUNG_POLL_MS if now - video.created_at < YOUNG else POLL_MS,
-    }
+def _stage_context(video: Video | None, user: Any) -> dict[str, Any]:
+    if video is None:
+        return {"video": None}
+    return {"video": video, "standing": standing(video, user.balance), "time_left": time_left(video)}
+
+
+def _tiles(videos: Iterable[Video], user: User) -> list[tuple[Video, Standing]]:
+    """What the tiles of these videos show."""
+    return [(video, standing(video, user.balance)) for video in videos]
 
 
 def _missing(request: HttpRequest, model: VideoModel | None) -> int:

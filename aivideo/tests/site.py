@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -41,18 +43,28 @@ class Site:
             worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
             self.env["REDIS_URL"] = re.sub(r"/\d*$", f"/{10 + int(worker) % 5}", os.environ["REDIS_URL"])
 
-    def __enter__(self) -> "Site":
+    @contextmanager
+    def database_of_its_own(self) -> Iterator[None]:
+        """Its database, with all tables, while no process of it runs yet."""
         if self.postgres:
             self._on_server(f'CREATE DATABASE "{self.database}"')
-        self.manage("migrate", "--verbosity", "0")
+        try:
+            self.manage("migrate", "--verbosity", "0")
+            yield
+        finally:
+            if self.postgres:
+                self._on_server(f'DROP DATABASE "{self.database}" WITH (FORCE)')
+
+    def __enter__(self) -> "Site":
+        self.resources = ExitStack()
+        self.resources.enter_context(self.database_of_its_own())
         self.manage("collectstatic", "--noinput", "--verbosity", "0")
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        if self.postgres:
-            self._on_server(f'DROP DATABASE "{self.database}" WITH (FORCE)')
+        self.resources.close()
 
     def start(self) -> None:
         with self.log.open("w") as log:
@@ -132,3 +144,9 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def listens(port: int) -> bool:
+    """Whether something answers at this port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.models import CreditEntry, User
 from aivideo.tests.fixtures import new_user, order, signed_in
-from videos import generation
-from videos.models import Status, Video, Worker
+from videos import generation, pump
+from videos.models import Channel, Status, Video, WebhookReceipt, Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -114,6 +114,14 @@ def test_doctor_finds_a_provider_that_does_not_answer(capsys, settings):
     assert (status, "http://127.0.0.1:9/v1 does not answer" in shown) == (1, True)
 
 
+def test_doctor_finds_webhooks_that_nobody_can_take(capsys, settings):
+    Channel.objects.update(sends_webhooks=True)
+    assert "webhooks: " in (shown := run(capsys, "doctor")[1])
+    assert "Set OPENAI_WEBHOOK_SECRET" in shown
+    settings.OPENAI_WEBHOOK_SECRET = "whsec_c2VjcmV0"
+    assert "webhooks: ok" in run(capsys, "doctor")[1]
+
+
 def test_doctor_finds_missing_keys_and_a_product_without_sign_in(capsys, settings, monkeypatch):
     settings.USE_MOCK_SORA, settings.DEMO_SIGN_IN = False, False
     settings.OPENAI_BASE_URL = "http://127.0.0.1:9/v1"
@@ -129,7 +137,27 @@ def test_readyz_names_the_part_that_is_missing():
     assert answer.json()["database"] == "ok"
     assert answer.json()["worker"].startswith("no worker")
     Worker.objects.create(name="w", seen_at=timezone.now())
-    assert Client().get("/readyz").json() == {"database": "ok", "storage": "ok", "worker": "ok"}
+    assert Client().get("/readyz").json() == {
+        "database": "ok",
+        "storage": "ok",
+        "worker": "ok",
+        "pump": "ok",
+    }
+
+
+def test_readyz_says_when_work_waits_and_nobody_pumps(owner):
+    video = order(owner)
+    Worker.objects.create(name="here", seen_at=timezone.now())
+    assert Client().get("/readyz").json()["pump"] == "ok"
+    Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timezone.timedelta(minutes=1))
+    answer = Client().get("/readyz")
+    assert (answer.status_code, answer.json()["pump"]) == (
+        503,
+        "videos wait and no pump has held a slot for 30 s",
+    )
+    slot = pump.take_slot()
+    assert Client().get("/readyz").json()["pump"] == "ok"
+    pump.PumpSlot.objects.filter(pk=slot.pk).delete()
     assert Client().get("/healthz").content == b"ok"
 
 
@@ -161,12 +189,14 @@ def test_the_demo_exists_only_in_demo_mode(settings):
         "videos/upload",
         "videos/pumpslot",
         "videos/worker",
+        "videos/webhookreceipt",
     ],
 )
 def test_staff_can_look_at_every_model(as_staff, owner, model):
     video = order(owner)
     owner.uploads.create(file="uploads/x.jpg", sha256="1" * 64, width=1, height=1)
     Worker.objects.create(name="w", seen_at=timezone.now())
+    WebhookReceipt.objects.create(id="wh_1", event="video.completed", ref="job-1")
     assert as_staff.get(f"/admin/{model}/").status_code == 200
     rows = {"videos/video": video.pk, "accounts/user": owner.pk, "accounts/creditentry": _an_entry().pk}
     if model in rows:

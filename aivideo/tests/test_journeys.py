@@ -170,6 +170,68 @@ def test_everything_works_without_javascript(site, visit):
     expect(page.get_by_text("A plain page")).to_have_count(0)
 
 
+@pytest.fixture
+def full(site):
+    """The provider takes nothing for now; call it to let somebody else's video come first, or go again."""
+
+    def run(code: str) -> None:
+        imports = (
+            "from aivideo.tests.fixtures import *; from videos.models import *; from videos import generation"
+        )
+        site.manage("shell", "--no-imports", "-c", f"{imports}; {code}")
+
+    run("Channel.objects.update(most_running=0)")
+    yield run
+    run("Channel.objects.update(most_running=None)")
+
+
+def test_a_queued_video_tells_its_place_and_can_be_canceled(site, visit, full):
+    rich(site)
+    full("order(new_user(username='rival'), 'Earlier')")
+    page = sign_in(visit(site.url), site)
+    before = balance(page)
+    page.fill("#id_prompt", "Not so important")
+    page.click("#generate")
+    expect(page.get_by_text("Waiting for the provider, place 2")).to_be_visible()
+    expect(page.get_by_text("Waiting, place 2").first).to_be_visible()
+    full("generation.cancel(Video.objects.get(prompt='Earlier'))")
+    expect(page.get_by_text("Waiting for the provider, place 1")).to_be_visible()
+
+    page.locator("#stage").get_by_role("link", name="Cancel").click()
+    expect(page.get_by_text("Your 10 credits are back.")).to_be_visible()
+    expect(page.get_by_text("Canceled · credits back").first).to_be_visible()
+    expect(page.locator("#generate")).to_be_enabled()
+    assert balance(page) == before
+    page.reload()
+    expect(page.get_by_text("Your 10 credits are back.")).to_be_visible()
+
+
+def test_a_queued_video_can_be_canceled_without_javascript(site, visit, full):
+    rich(site)
+    page = sign_in(visit(site.url, java_script_enabled=False), site)
+    before = balance(page)
+    page.fill("#id_prompt", "A plain thought")
+    page.click("#generate")
+    page.locator("#stage").get_by_role("link", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the video").click()
+    expect(page.get_by_text("Your 10 credits are back.")).to_be_visible()
+    expect(page.get_by_text("Canceled. 10 credits returned.")).to_be_visible()
+    assert balance(page) == before
+
+
+def test_a_page_that_shows_all_there_is_gets_no_second_copy(site, visit, full):
+    rich(site)
+    page = sign_in(visit(site.url), site)
+    page.fill("#id_prompt", "Nothing new")
+    page.click("#generate")
+    expect(page.get_by_text("Waiting for the provider, place 1")).to_be_visible()
+    with page.expect_response(lambda answer: "/card/?at=" in answer.url and answer.status == 204):
+        pass
+    expect(page.get_by_text("Waiting for the provider, place 1")).to_be_visible()
+    page.locator("#stage").get_by_role("link", name="Cancel").click()
+    expect(page.get_by_text("Your 10 credits are back.")).to_be_visible()
+
+
 def test_mistakes_are_told_beside_the_field_and_nothing_is_lost(site, visit, tmp_path):
     rich(site)
     page = sign_in(visit(site.url), site)

@@ -45,6 +45,9 @@ def test_every_missing_setting_is_named_at_once(tmp_path):
         ("PORT", "99999", "a whole number from 1 to 65535"),
         ("SIMULATOR_SECONDS", "1.5", "a whole number"),
         ("USE_MOCK_SORA", "perhaps", "true or false"),
+        ("AWS_STORAGE_BUCKET_NAME", "s3://videos", "a bucket's name"),
+        ("AWS_S3_REGION_NAME", "Frankfurt (eu)", "a region such as eu-central-1"),
+        ("X_ACCEL_PREFIX", "protected", "a path such as /protected/"),
     ],
 )
 def test_an_unreadable_value_is_named_with_what_is_expected(tmp_path, name, value, expected):
@@ -54,15 +57,49 @@ def test_an_unreadable_value_is_named_with_what_is_expected(tmp_path, name, valu
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "OPENAI_BASE_URL"])
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "OPENAI_BASE_URL", "AWS_S3_ENDPOINT_URL"])
 def test_an_unreadable_url_is_named_without_the_password_in_it(tmp_path, name):
     done = check(tmp_path, **PRODUCTION, **{name: "gopher://user:hunter2@host/x"})
     assert (done.returncode, name in done.stderr, "hunter2" in done.stderr) == (1, True, False)
 
 
+@pytest.mark.parametrize(
+    "secret", ["hunter2", "whsec_", "whsec_hunter2!", "sk_aHVudGVyMg==", "whsec_hünter2"]
+)
+def test_an_unreadable_webhook_secret_is_named_and_not_shown(tmp_path, secret):
+    done = check(tmp_path, **PRODUCTION, OPENAI_WEBHOOK_SECRET=secret)
+    assert done.returncode == 1
+    assert "OPENAI_WEBHOOK_SECRET cannot be read: expected whsec_ and base64" in done.stderr
+    assert "nter2" not in done.stderr
+
+
 def test_half_of_the_google_keys_is_a_mistake(tmp_path):
     done = check(tmp_path, **PRODUCTION, GOOGLE_CLIENT_ID="x")
     assert "GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET go together" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"AWS_STORAGE_BUCKET_NAME": "videos"}, ["AWS_S3_REGION_NAME"]),
+        (
+            {"AWS_S3_ENDPOINT_URL": "https://store.example.com"},
+            ["AWS_STORAGE_BUCKET_NAME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+        ),
+    ],
+)
+def test_half_of_a_bucket_is_a_mistake_that_names_the_other_half(tmp_path, given, missing):
+    done = check(tmp_path, **PRODUCTION, **given)
+    named = [line.split()[1] for line in done.stderr.splitlines() if " is not set: " in line]
+    assert (done.returncode, named) == (1, missing)
+
+
+def test_half_of_the_keys_to_a_bucket_is_a_mistake(tmp_path):
+    bucket = {"AWS_STORAGE_BUCKET_NAME": "videos", "AWS_S3_REGION_NAME": "eu-central-1"}
+    done = check(tmp_path, **PRODUCTION, **bucket, AWS_SECRET_ACCESS_KEY="hunter2")
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together" in done.stderr
+    assert "hunter2" not in done.stderr
+    assert check(tmp_path, **PRODUCTION, **bucket).returncode == 0
 
 
 def test_the_demo_sign_in_exists_only_under_debug(settings):

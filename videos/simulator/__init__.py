@@ -2,6 +2,6 @@
 
 Reading order: `server` (the endpoints), `submission` (what a request may ask), `studio` (accepting and finding jobs),
 `jobs` (what a job is at a moment), `journal` (how it survives), `faults` (how it misbehaves on request), `content`
-(handing out files), `pictures` (which files there are and who paints them), `painter` (the process that does),
+(handing out files), `webhooks` (telling when a job has ended), `pictures` (which files there are and who paints them), `painter` (the process that does),
 `render`, `scene`, `photo`, `layers` and `caption` (how it looks and sounds).
 """

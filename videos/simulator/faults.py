@@ -56,6 +56,12 @@ FAULTS = {
     "empty-file": "content is 200 with an empty body as video/mp4",
     "content-500-once": "the first download is 500",
     "url-result": "content is 400; the file is at the URL in the video's url",
+    # The webhook, where one is sent
+    "webhook-twice": "the webhook is delivered twice at once, with the same webhook-id",
+    "webhook-late": "the webhook comes 5 seconds after the end",
+    "webhook-lost": "no webhook comes",
+    "webhook-forged": "a webhook with a wrong signature comes first, then the right one",
+    "webhook-early": "the webhook comes half-way, and none at the end",
 }
 
 # Jobs that never hand out a file need no picture painted.

@@ -59,12 +59,17 @@ class State(NamedTuple):
     error: dict[str, Any] | None = None
 
 
+def seconds_of(job: Job, faults: frozenset[str]) -> float:
+    """From acceptance to the end."""
+    return job.duration * (10 if "late" in faults else 3 if "slow" in faults else 1)
+
+
 def state_of(job: Job, faults: frozenset[str], now: float, painted: float | None, broken: bool) -> State:
     """The job at `now`. `painted` is when its picture was ready, None while it is not; `broken` if it never will be.
 
     Without its file a job waits at 99: a completed job always has something to download.
     """
-    duration = job.duration * (10 if "late" in faults else 3 if "slow" in faults else 1)
+    duration = seconds_of(job, faults)
     share = (now - job.created) / duration if duration else 1.0
     progress = max(0, min(99, int((share - QUEUED_SHARE) / (1 - QUEUED_SHARE) * 100)))
 

@@ -19,7 +19,8 @@ SCHEMA = """
         seconds TEXT NOT NULL, size TEXT NOT NULL, faults TEXT NOT NULL, picture TEXT NOT NULL,
         reference TEXT NOT NULL, remixed_from TEXT, created REAL NOT NULL, duration REAL NOT NULL,
         submit_key TEXT, body_hash TEXT NOT NULL, deleted REAL
-    )
+    );
+    CREATE TABLE IF NOT EXISTS announced (number INTEGER PRIMARY KEY)
 """
 INSERT = f"INSERT INTO jobs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
@@ -37,6 +38,7 @@ class Journal:
         """All jobs in the order of their acceptance; those created before `forget_before` are dropped for good."""
         with self._database:
             self._database.execute("DELETE FROM jobs WHERE created < ?", (forget_before,))
+            self._database.execute("DELETE FROM announced WHERE number NOT IN (SELECT number FROM jobs)")
         rows = self._database.execute(f"SELECT {', '.join(COLUMNS)} FROM jobs ORDER BY number")
         return [_job(dict(zip(COLUMNS, row, strict=True))) for row in rows]
 
@@ -48,6 +50,13 @@ class Journal:
     async def mark_deleted(self, job: Job) -> None:
         """Keep the row: who audits a run wants every job that was ever accepted."""
         await self._write("UPDATE jobs SET deleted = ? WHERE number = ?", (job.deleted, job.number))
+
+    def announced(self) -> set[int]:
+        """The numbers of the jobs whose webhooks were delivered."""
+        return {number for (number,) in self._database.execute("SELECT number FROM announced")}
+
+    async def mark_announced(self, job: Job) -> None:
+        await self._write("INSERT OR IGNORE INTO announced VALUES (?)", (job.number,))
 
     async def settle(self) -> None:
         """Return once everything asked for so far is on disk."""

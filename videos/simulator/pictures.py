@@ -13,6 +13,7 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,7 +48,9 @@ class Picture:
 class Pictures:
     """The folder of painted pictures and the queue of those to come. For one event loop."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, on_ready: Callable[[str], None]) -> None:
+        """`on_ready` hears the name of each picture that was painted, or never will be."""
+        self._on_ready = on_ready
         self.folder = folder / "pictures"
         self.references = folder / "references"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -118,6 +121,7 @@ class Pictures:
             else:
                 self.broken.add(picture.name)
             self._wanted.discard(picture.name)
+            self._on_ready(picture.name)
 
     async def _start_painter(self) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(

@@ -15,6 +15,7 @@ from .jobs import Job, State, state_of
 from .journal import Journal
 from .pictures import Picture, Pictures
 from .submission import Submission
+from .webhooks import Webhooks
 
 KEEP = 24 * 3600  # seconds that a job and its files are remembered, looked at on every start
 
@@ -25,6 +26,8 @@ class Options:
     seconds: float  # that a job takes
     idempotency: bool = True  # whether Idempotency-Key is honoured
     listing: bool = True  # whether there is a GET /videos
+    webhook_url: str = ""  # who is told when a job has ended; "" tells nobody
+    webhook_key: bytes = b""  # signs what is told
 
 
 class Studio:
@@ -33,7 +36,12 @@ class Studio:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.journal = Journal(options.folder / "jobs.sqlite3")
-        self.pictures = Pictures(options.folder)
+        self.pictures = Pictures(options.folder, on_ready=self._picture_is_ready)
+        self.webhooks: Webhooks | None = None
+        if options.webhook_url:
+            self.webhooks = Webhooks(
+                options.webhook_url, options.webhook_key, self._state_if_known, self.journal
+            )
         self.refusals = Refusals()
         self._jobs: dict[str, Job] = {}  # in the order of acceptance
         self._by_submit_key: dict[str, Job] = {}
@@ -41,8 +49,11 @@ class Studio:
         for job in self.journal.load(forget_before=time.time() - KEEP):
             self._remember(job)
         self._resume_pictures()
+        self._resume_webhooks()
 
     async def close(self) -> None:
+        if self.webhooks:
+            await self.webhooks.close()
         await self.pictures.close()
         await self.journal.close()
 
@@ -69,7 +80,10 @@ class Studio:
         self.refusals.check(asked, submit_key or submission.prompt, submission.model)
         job = self._new_job(submission, asked, submit_key)
         self._remember(job)
-        self._want_picture(job)  # now, since a client that hangs up cancels what comes after the next line
+        # Both now, since a client that hangs up cancels what comes after the next line.
+        self._want_picture(job)
+        if self.webhooks:
+            self.webhooks.announce(job)
         try:
             await self.journal.add(job)
         except sqlite3.Error:
@@ -146,6 +160,21 @@ class Studio:
         self.pictures.forget_all_but({job.picture for job in jobs}, {job.reference for job in jobs})
         for job in jobs:
             self._want_picture(job)
+
+    def _picture_is_ready(self, name: str) -> None:
+        if self.webhooks:
+            self.webhooks.picture_is_ready(name)
+
+    def _resume_webhooks(self) -> None:
+        """Announce what ended, or ends, without that anybody was told."""
+        if self.webhooks:
+            announced = self.journal.announced()
+            for job in self._jobs.values():
+                if job.number not in announced:
+                    self.webhooks.announce(job)
+
+    def _state_if_known(self, job: Job) -> State | None:
+        return self.state(job, job.faults) if job.id in self._jobs else None
 
 
 def _picture_of(job: Job) -> Picture:

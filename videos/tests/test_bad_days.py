@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done
-from videos import generation, pace, pump
+from videos import generation, pace, pump, steps
 from videos.invariants import violations
 from videos.models import Channel, Status, Video
 from videos.providers.base import JobState
@@ -241,7 +241,7 @@ LISTED = {
 @pytest.mark.parametrize("listed", LISTED)
 def test_the_list_is_believed_only_where_it_is_sure(settings, monkeypatch, listed):
     keyless()
-    monkeypatch.setattr(generation, "GRACE", 1)
+    monkeypatch.setattr(steps, "GRACE", 1)
     entry, expected = LISTED[listed]
     posts = []
 
@@ -282,7 +282,7 @@ def test_a_list_in_the_wrong_order_and_in_short_pages_is_read_to_its_end(setting
 def test_nobody_gets_a_video_of_somebody_elses_picture(settings, monkeypatch):
     """Two people lost the replies to the same prompt, each with a picture that a list does not show."""
     keyless()
-    monkeypatch.setattr(generation, "GRACE", 1)
+    monkeypatch.setattr(steps, "GRACE", 1)
     entries_of_both = [job(id="job-1"), job(id="job-2")]
     listing = {"object": "list", "data": entries_of_both, "has_more": False}
     with server(lambda method, path: (200, listing)) as settings.SIMULATOR_URL:

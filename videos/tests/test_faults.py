@@ -10,7 +10,8 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, start_simulator
-from videos import catalogue, generation, pace, pump
+from videos import catalogue, limits, pace, pump, steps
+from videos.decoder import Decoder
 from videos.invariants import violations
 from videos.models import Channel, Video
 from videos.providers import openai
@@ -58,6 +59,11 @@ OUTCOME = {
     "empty-file": ("failed", "no_file"),
     "content-500-once": READY,
     "url-result": READY,
+    "webhook-twice": READY,
+    "webhook-late": READY,
+    "webhook-lost": READY,
+    "webhook-forged": READY,
+    "webhook-early": READY,
 }
 
 
@@ -98,7 +104,7 @@ def test_a_lost_reply_without_idempotency_keys_is_found_in_the_list_and_never_bo
     env = {"SIMULATOR_SECONDS": "1", "SIMULATOR_IDEMPOTENCY": "false", "SIMULATOR_LIST": listing}
     process, settings.SIMULATOR_URL = start_simulator(tmp_path / "simulator", **env)
     Channel.objects.filter(slug="simulator").update(honours_idempotency_key=False)
-    monkeypatch.setattr(generation, "GRACE", 8)
+    monkeypatch.setattr(steps, "GRACE", 8)
     try:
         lost = [
             order(new_user(), f"The same for all [sim:{f}]") for f in ("lost-reply", "lost-reply", "hang")
@@ -149,8 +155,8 @@ def test_a_result_that_waited_for_us_beyond_the_deadline_is_still_delivered(simu
 
 
 async def one_step():
-    """Take every video that is due one step further."""
-    db = pump.Batches()
-    for video in await db(pump.claim, 10, set()):
-        await generation.step(video, catalogue.provider_for(video.channel), db, asyncio.Semaphore(1))
-    await db.close()
+    """Submit every video whose turn it is."""
+    tools = steps.Tools(pump.Batches(), asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
+    for video in await tools.db(limits.admit, 10):
+        await steps.submit(video, catalogue.provider_for(video.channel), tools)
+    await tools.db.close()

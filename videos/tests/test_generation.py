@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.credits import InsufficientCredits
 from aivideo.tests.fixtures import doorbells, entries, new_user, order
 from videos import catalogue, generation, pace
-from videos.models import COMES_FROM, LIVE, Status, Video
+from videos.models import COMES_FROM, LIVE, Channel, Status, Video
 from videos.providers.base import Busy, JobState, NotSent
 from videos.receipt import receipt
 
@@ -102,10 +102,10 @@ def test_what_the_model_cannot_make_is_refused_by_field(owner, field, value):
 
 
 def test_a_crash_at_the_doorbell_leaves_nothing_behind(owner, monkeypatch):
-    def break_down(*_args):
+    def break_down():
         raise RuntimeError("the machine dies here")
 
-    monkeypatch.setattr(generation, "ring", break_down)
+    monkeypatch.setattr(generation, "bell_for", lambda video: break_down)
     with pytest.raises(RuntimeError):
         order(owner)
     owner.refresh_from_db()
@@ -137,7 +137,27 @@ def test_completing_twice_completes_once(owner):
     generation.finish(video)
     twin = again(video)
     assert generation.complete(video, RESULT) is True
-    assert generation.complete(twin, RESULT) is False
+    assert generation.complete(twin, {**RESULT, "file": "videos/y.mp4"}) is False
+    assert again(video).file.name == "videos/x.mp4"
+
+
+def test_who_completed_without_knowing_it_is_not_told_to_throw_the_file_away(owner):
+    video = accepted(owner)
+    generation.finish(video)
+    unknowing = again(video)
+    generation.complete(video, RESULT)
+    assert generation.complete(unknowing, RESULT) is True
+    assert again(video).events.filter(went_to=Status.COMPLETED).count() == 1
+
+
+def test_who_showed_a_poster_without_knowing_it_is_not_told_to_throw_it_away(owner):
+    video = accepted(owner)
+    generation.finish(video)
+    generation.complete(video, {**RESULT, "poster": ""})
+    video = again(video)
+    assert generation.show(video, "posters/x.webp") is True
+    assert generation.show(video, "posters/x.webp") is True
+    assert generation.show(video, "posters/y.webp") is False
 
 
 def test_only_one_of_two_workers_submits(owner):
@@ -191,7 +211,7 @@ def test_a_move_from_a_state_that_does_not_lead_there_changes_nothing(owner):
 
 
 def test_every_unfinished_state_can_fail():
-    assert COMES_FROM[Status.FAILED] == set(LIVE)
+    assert COMES_FROM[Status.FAILED] - {Status.COMPLETED} == set(LIVE)
 
 
 def test_the_database_forbids_a_completed_video_without_its_file(owner):
@@ -203,7 +223,7 @@ def test_the_database_forbids_a_completed_video_without_its_file(owner):
 def test_progress_never_goes_back_and_is_not_100_before_the_end(owner):
     video = accepted(owner)
     for said, shown in ((40, 40), (10, 40), (None, 40), (100, 99)):
-        generation.keep_waiting(video, job(progress=said))
+        generation.keep_waiting([(video, job(progress=said))])
         assert again(video).progress == shown
 
 
@@ -257,11 +277,24 @@ def test_the_receipt_of_a_long_wait_stays_short(owner):
     assert len(receipt(again(video))) == 3
 
 
-def test_the_next_question_comes_when_the_progress_says_that_the_job_ends():
+def asked_in(age, progress, **channel):
+    """Seconds until the next question about a job of that age (seconds) and progress (per cent)."""
     now = timezone.now()
-    video = Video(accepted_at=now - timezone.timedelta(seconds=9), progress=90)
-    assert 1.1 < pace.next_poll(video, now) < 1.5
-    video.progress = 0
-    assert 1.8 <= pace.next_poll(video, now) <= 2.2
-    video.accepted_at = now - timezone.timedelta(hours=1)
-    assert 13 < pace.next_poll(video, now) < 17
+    accepted_at = now - timezone.timedelta(seconds=age)
+    return pace.next_poll(Video(accepted_at=accepted_at, progress=progress, channel=Channel(**channel)), now)
+
+
+def test_a_running_job_is_asked_about_more_seldom_the_older_it_is():
+    assert 2 <= asked_in(1, 0) <= 2.1
+    assert 6 <= asked_in(60, 0) <= 6.3
+    assert 15 <= asked_in(3600, 0) <= 15.8
+
+
+def test_a_job_that_tells_its_progress_is_asked_about_when_it_should_be_done():
+    assert 10 <= asked_in(30, 50) <= 10.5
+    assert 1.2 <= asked_in(9, 90) <= 1.3
+    assert 0.5 <= asked_in(1, 99) <= 0.6
+
+
+def test_where_webhooks_come_a_job_is_asked_about_once_a_minute():
+    assert 57 <= asked_in(30, 90, sends_webhooks=True) <= 63

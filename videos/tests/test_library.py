@@ -126,7 +126,7 @@ def test_a_video_without_a_file_yet_has_none_to_give(as_owner, owner):
     assert as_owner.get(f"/videos/{video.pk}/poster/").status_code == 404
 
 
-ROUTES = ["", "card/", "file/", "poster/", "delete/"]
+ROUTES = ["", "card/", "cancel/", "file/", "poster/", "delete/"]
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -60,14 +60,14 @@ def box_at(data: bytes, kind: bytes) -> int:
 def refusal(path, data: bytes) -> str:
     path.write_bytes(data)
     with pytest.raises(media.NotAVideo) as refused:
-        media.probe(path)
+        media.look(path)[0]
     return str(refused.value)
 
 
 def test_a_real_video_is_measured(path, clip):
     path.write_bytes(clip)
 
-    assert media.probe(path) == media.Probe(
+    assert media.look(path)[0] == media.Probe(
         width=320,
         height=240,
         seconds=2.0,
@@ -80,14 +80,14 @@ def test_a_real_video_is_measured(path, clip):
 def test_a_silent_video_has_no_sound(path):
     render(path, sound=False)
 
-    assert media.probe(path).has_sound is False
+    assert media.look(path)[0].has_sound is False
 
 
 @pytest.mark.parametrize("movflags", ["faststart", "frag_keyframe+empty_moov"])
 def test_other_orders_of_boxes_are_taken(path, movflags):
     render(path, movflags=movflags)
 
-    assert media.probe(path).seconds == pytest.approx(2, abs=0.1)
+    assert media.look(path)[0].seconds == pytest.approx(2, abs=0.1)
 
 
 def test_a_last_box_up_to_the_end_and_a_box_of_64_bits_are_taken(path, clip):
@@ -95,13 +95,13 @@ def test_a_last_box_up_to_the_end_and_a_box_of_64_bits_are_taken(path, clip):
     wide = struct.pack(">I4sQ", 1, b"free", 16)
     path.write_bytes(clip[:moov] + wide + bytes(4) + clip[moov + 4 :])
 
-    assert media.probe(path).size == len(clip) + 16
+    assert media.look(path)[0].size == len(clip) + 16
 
 
 def test_a_title_in_another_encoding_does_no_harm(path, clip):
     path.write_bytes(clip.replace(b"VideoHandler", b"Vid\xe9oHandler"))
 
-    assert media.probe(path).width == 320
+    assert media.look(path)[0].width == 320
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_A23_any_damage_is_refused_or_harmless_and_never_another_error(path, cli
         path.write_bytes(damaged[: len(clip)])
 
         try:
-            media.probe(path)
-            media.poster(path)
+            media.look(path)[0]
+            media.look(path)[1]
         except media.NotAVideo:
             pass
 
@@ -192,7 +192,7 @@ def test_A24_a_playlist_opens_nothing(path, tmp_path, clip, playlist):
 
     assert refusal(path, playlist.format(secret=secret.as_uri()).encode())
     with pytest.raises(media.NotAVideo):
-        media.poster(path)
+        media.look(path)[1]
 
 
 def opened(poster: bytes) -> Image.Image:
@@ -202,7 +202,7 @@ def opened(poster: bytes) -> Image.Image:
 def test_a_poster_is_a_webp_of_at_most_640_pixels(path):
     render(path, size=(1280, 720))
 
-    poster = opened(media.poster(path))
+    poster = opened(media.look(path)[1])
 
     assert (poster.format, poster.size) == ("WEBP", (640, 360))
 
@@ -210,7 +210,7 @@ def test_a_poster_is_a_webp_of_at_most_640_pixels(path):
 def test_a_poster_is_not_enlarged(path, clip):
     path.write_bytes(clip)
 
-    assert opened(media.poster(path)).size == (320, 240)
+    assert opened(media.look(path)[1]).size == (320, 240)
 
 
 def test_a_poster_shows_the_frame_a_quarter_in(path):
@@ -221,17 +221,17 @@ def test_a_poster_shows_the_frame_a_quarter_in(path):
 
     render(path, draw=red_between)
 
-    red, _green, blue = opened(media.poster(path)).convert("RGB").getpixel((80, 120))
+    red, _green, blue = opened(media.look(path)[1]).convert("RGB").getpixel((80, 120))
     assert red > 200 > 50 > blue
 
 
 def test_a_poster_passes_over_black(path):
     render(path, draw=lambda index: gradient(index) if index > 35 else Image.new("RGB", (320, 240)))
 
-    assert ImageStat.Stat(opened(media.poster(path)).convert("L")).stddev[0] > 50
+    assert ImageStat.Stat(opened(media.look(path)[1]).convert("L")).stddev[0] > 50
 
 
 def test_a_video_that_is_black_throughout_still_has_a_poster(path):
     render(path, draw=lambda index: Image.new("RGB", (320, 240)))
 
-    assert opened(media.poster(path)).size == (320, 240)
+    assert opened(media.look(path)[1]).size == (320, 240)

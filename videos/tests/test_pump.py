@@ -73,20 +73,22 @@ def test_a_lease_from_a_clock_that_was_set_back_is_no_lease():
 def test_a_claim_takes_what_is_due_and_leases_it():
     user = new_user()
     due, later = in_progress(user), in_progress(user, next_at=timezone.now() + timedelta(seconds=40))
-    assert [video.pk for video in pump.claim(10, set())] == [due.pk]
-    assert pump.claim(10, set()) == []
+    assert [video.pk for video in pump.claim(10)] == [due.pk]
+    assert pump.claim(10) == []
     assert Video.objects.get(pk=later.pk).next_at == later.next_at
 
 
-def test_a_claim_takes_what_a_jumped_clock_has_put_far_into_the_future():
+def test_a_slice_begins_with_what_a_jumped_clock_has_put_far_into_the_future():
     video = in_progress(new_user(), next_at=timezone.now() + timedelta(hours=1))
-    assert [found.pk for found in pump.claim(10, set())] == [video.pk]
+    assert pump.claim(10) == []
+    pump.rescue()
+    assert [found.pk for found in pump.claim(10)] == [video.pk]
 
 
 def test_a_claim_leaves_finished_videos_alone():
     video = in_progress(new_user())
     generation.fail(video, "generation_failed")
-    assert pump.claim(10, set()) == []
+    assert pump.claim(10) == []
 
 
 def test_two_pumps_never_claim_the_same_video():
@@ -95,7 +97,7 @@ def test_two_pumps_never_claim_the_same_video():
     claimed = []
 
     def claim():
-        while videos := pump.claim(2, set()):
+        while videos := pump.claim(2):
             claimed.extend(video.pk for video in videos)
         connection.close()
 
@@ -110,10 +112,10 @@ def test_two_pumps_never_claim_the_same_video():
 
 def test_a_pump_renews_what_it_has_in_hand():
     video = in_progress(new_user())
-    pump.claim(10, set())
+    pump.claim(10)
     Video.objects.filter(pk=video.pk).update(next_at=timezone.now())
     assert pump.renew(pump.take_slot(), [video.pk])
-    assert pump.claim(10, set()) == []
+    assert pump.claim(10) == []
 
 
 def test_one_broken_write_in_a_batch_does_not_take_the_others_with_it():
@@ -194,6 +196,33 @@ def test_the_supervisor_starts_the_cluster_again_when_it_is_killed(simulator, se
         worker.terminate()
         assert worker.wait(15) == 0
     assert children_of(worker.pid) == []
+
+
+def test_nothing_of_a_cluster_outlives_its_supervisor_and_its_guard(simulator):
+    """When both are killed there is nobody left to end the others, and each is as large as a site."""
+    worker = subprocess.Popen([*MANAGE, "videoworker"], env={**os.environ, **database_env()})
+    family = {worker.pid}
+
+    def is_complete():
+        """Supervisor, cluster, guard, and the guard's workers, pusher and monitor."""
+        generation = {worker.pid}
+        while generation:
+            generation = {child for pid in generation for child in children_of(pid)}
+            family.update(generation)
+        return len(family) >= 6
+
+    _until(is_complete, 30)
+    (cluster,) = children_of(worker.pid)
+    (guard,) = children_of(cluster)
+    os.kill(guard, signal.SIGKILL)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    _until(lambda: not any(is_alive(pid) for pid in family), 10)
+
+
+def is_alive(pid):
+    state = subprocess.run(["ps", "-o", "state=", str(pid)], capture_output=True, text=True).stdout.strip()
+    return state not in ("", "Z")
 
 
 def database_env():

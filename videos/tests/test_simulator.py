@@ -30,6 +30,7 @@ from videos.simulator import jobs
 from videos.simulator.caption import caption_layers
 from videos.simulator.faults import FAULTS, without_tags
 from videos.simulator.pictures import Picture
+from videos.tests.receiver import Arrival, Receiver
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROMPT = "A heron takes off"  # most tests share this one picture
@@ -52,6 +53,8 @@ class Answer(NamedTuple):
 
 class Simulator:
     """A running `manage.py simulator`."""
+
+    receiver: Receiver
 
     def __init__(self, process: subprocess.Popen, base_url: str, folder: Path) -> None:
         self.process, self.base_url, self.folder = process, base_url, folder
@@ -134,8 +137,12 @@ def simulator(tmp_path_factory) -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def unhurried(tmp_path_factory) -> Iterator[Simulator]:
-    """Its jobs take a second."""
-    with running(tmp_path_factory.mktemp("unhurried"), seconds=1) as simulator:
+    """Its jobs take a second, and webhooks tell when they have ended."""
+    with (
+        Receiver() as receiver,
+        running(tmp_path_factory.mktemp("unhurried"), seconds=1, **receiver.environment) as simulator,
+    ):
+        simulator.receiver = receiver
         yield simulator
 
 
@@ -730,6 +737,32 @@ def check_url_result(simulator: Simulator) -> None:
     assert (answer.status, answer.type, answer.body[4:8]) == (200, "video/mp4", b"ftyp")
 
 
+def check_webhook(unhurried: Simulator, fault: str, genuine: list[bool]) -> None:
+    assert [arrival.is_genuine for arrival in arrivals_about(unhurried, fault, len(genuine))] == genuine
+
+
+def arrivals_about(unhurried: Simulator, fault: str, expected: int) -> list[Arrival]:
+    """What came about a job with this fault, once all is there and a later job was announced as well."""
+    about = unhurried.receiver.about
+    video, later = unhurried.create(f"x [sim:fail] [sim:{fault}]"), unhurried.create("x [sim:fail]")
+    assert wait_until(lambda: about(later.id) and len(about(video.id)) >= expected, 30)
+    assert len({arrival.id for arrival in about(video.id)}) <= 1
+    return about(video.id)
+
+
+def check_webhook_late(unhurried: Simulator) -> None:
+    (arrival,) = arrivals_about(unhurried, "webhook-late", 1)
+    video = unhurried.client().videos.retrieve(arrival.event["data"]["id"])
+    assert arrival.at >= video.created_at + 1 + 5
+
+
+def check_webhook_early(unhurried: Simulator) -> None:
+    video = unhurried.create("x [sim:stuck] [sim:webhook-early]")
+    assert wait_until(lambda: unhurried.receiver.about(video.id), 30)
+    assert unhurried.receiver.about(video.id)[0].event["type"] == "video.completed"
+    assert unhurried.get(video).json["status"] == "in_progress"
+
+
 CHECKS: dict[str, tuple] = {
     "rejected": (check_refused, "rejected", 400, "prompt", "moderation_blocked", 3),
     "unverified": (check_unverified,),
@@ -774,9 +807,17 @@ CHECKS: dict[str, tuple] = {
     "empty-file": (check_content, "empty-file", (200, "video/mp4", b"")),
     "content-500-once": (check_content, "content-500-once", (500, "application/json", b"{"), MP4),
     "url-result": (check_url_result,),
+    "webhook-twice": (check_webhook, "webhook-twice", [True, True]),
+    "webhook-late": (check_webhook_late,),
+    "webhook-lost": (check_webhook, "webhook-lost", []),
+    "webhook-forged": (check_webhook, "webhook-forged", [False, True]),
+    "webhook-early": (check_webhook_early,),
 }
-# These take the unhurried server: they show only while a job runs.
-SEEN_WHILE_RUNNING = {"unknown-word", "words", "progress-fraction", "progress-text", "no-progress"}
+# These take the unhurried server: they show only while a job runs, or by its webhook.
+SEEN_WHILE_RUNNING = {
+    *("unknown-word", "words", "progress-fraction", "progress-text", "no-progress"),
+    *("webhook-twice", "webhook-late", "webhook-lost", "webhook-forged", "webhook-early"),
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -12,7 +12,7 @@ from django.test import Client
 from PIL import Image
 
 from aivideo.tests.fixtures import entries, new_user, order, signed_in
-from videos import catalogue, generation
+from videos import catalogue, generation, steps
 from videos.models import Status, Upload, Video
 from videos.presets import presets
 
@@ -172,14 +172,14 @@ def test_an_upload_becomes_the_first_frame(as_owner, owner, kind):
     as_owner.post("/", form(file=picture(kind=kind)))
     video = owner.videos.get()
     assert (video.upload.width, video.upload.height) == (640, 480)
-    sent = Image.open(io.BytesIO(generation.order_of(video).image))
+    sent = Image.open(io.BytesIO(steps.order_of(video).image))
     assert (sent.format, sent.size) == ("JPEG", (1280, 720))
 
 
 def test_a_preset_becomes_the_first_frame(as_owner, owner):
     name = next(iter(presets()))
     as_owner.post("/", form(image=f"preset:{name}", size="720x1280"))
-    sent = Image.open(io.BytesIO(generation.order_of(owner.videos.get()).image))
+    sent = Image.open(io.BytesIO(steps.order_of(owner.videos.get()).image))
     assert (sent.format, sent.size) == ("JPEG", (720, 1280))
 
 

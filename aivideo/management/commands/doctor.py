@@ -81,6 +81,14 @@ def providers() -> str | None:
     return "; ".join(problems) or None
 
 
+def webhooks() -> str | None:
+    deaf = Channel.objects.filter(enabled=True, sends_webhooks=True)
+    if settings.OPENAI_WEBHOOK_SECRET or not deaf:
+        return None
+    names = ", ".join(map(str, deaf))
+    return f"{names}: said to send webhooks, but none can be taken, so each job is asked about only once a minute"
+
+
 CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
     "database": (health.database, "Check DATABASE_URL, and that the server runs."),
     "migrations": (migrations, "Run: manage.py migrate"),
@@ -93,5 +101,10 @@ CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
     ),
     "models": (models, "Enable a model and its channel in the admin."),
     "providers": (providers, "Start the provider, or correct its address and key; the README says how."),
+    "webhooks": (
+        webhooks,
+        "Set OPENAI_WEBHOOK_SECRET, or say in the admin that the channel sends no webhooks.",
+    ),
     "worker": (health.worker, "Start `manage.py videoworker`, or `make run`, which does."),
+    "pump": (health.pump, "The worker mends itself within half a minute; if it does not, restart it."),
 }

@@ -31,7 +31,7 @@ class Command(BaseCommand):
                 f"Port {settings.PORT} on {settings.HOST} is taken. Choose another one: PORT=8001 make run"
             )
 
-        commands = _commands()
+        commands = command_lines()
         children = {name: processes.start(command) for name, command in commands.items()}
         url = f"http://{settings.HOST}:{settings.PORT}"
         try:
@@ -59,7 +59,7 @@ class Command(BaseCommand):
             processes.stop(list(children.values()), STOP)
 
 
-def _commands() -> dict[str, list[str]]:
+def command_lines() -> dict[str, list[str]]:
     """Each child's command line, in the order of their start."""
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
     commands = {}
@@ -67,11 +67,17 @@ def _commands() -> dict[str, list[str]]:
         port = _free_port()
         settings.SIMULATOR_URL_FILE.write_text(f"http://127.0.0.1:{port}/v1")
         commands["simulator"] = [*manage, "simulator", "--port", str(port)]
+        if settings.OPENAI_WEBHOOK_SECRET:
+            # In production the site answers to its public name only.
+            own_url = f"http://{settings.HOST}:{settings.PORT}" if settings.DEBUG else settings.SITE_URL
+            commands["simulator"] += ["--webhook-url", f"{own_url}/webhooks/openai/"]
     gunicorn = [
         sys.executable,
         "-m",
         "gunicorn",
         "aivideo.wsgi",
+        "--chdir",
+        str(settings.BASE_DIR),
         "--bind",
         f"{settings.HOST}:{settings.PORT}",
     ]

@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import User
 from accounts.views import DEMO_USER
-from videos import catalogue, generation, results
-from videos.models import Status, Video
+from videos import catalogue, generation, media, results
+from videos.models import Video
 from videos.presets import SAMPLES, presets, samples
 from videos.providers.base import JobState
 
@@ -77,8 +77,8 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
             shutil.copy(SAMPLES / sample["file"], part)
             generation.accept(video, JobState(ref=f"demo-{video.pk}", word="completed"))
             generation.finish(video)
-            generation.complete(video, results.store(part))
-            part.unlink()
+            generation.complete(video, results.store(part, *media.look(part)))
+            part.unlink(missing_ok=True)  # unless storage took the file itself
             # As long as a real model takes, or the model's record would promise a video in a second.
             Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timedelta(seconds=66))
 
@@ -90,6 +90,4 @@ def _failed(user: User, key: str, prompt: str, code: str) -> None:
 
 def _canceled(user: User, key: str, prompt: str) -> None:
     with transaction.atomic():
-        video = _order(user, key, prompt)
-        if video.move_to(Status.CANCELED):
-            credits.refund(user, video.credits, reference=video.reference)
+        generation.cancel(_order(user, key, prompt))

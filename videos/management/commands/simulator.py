@@ -19,29 +19,48 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8790, help="0 takes a free one and says which")
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--data-dir", type=Path, help="for jobs and files; DATA_DIR/simulator by default")
+        parser.add_argument(
+            "--webhook-url",
+            default=os.environ.get("SIMULATOR_WEBHOOK_URL", ""),
+            help="is told when a job has ended; SIMULATOR_WEBHOOK_URL by default, and nobody without either",
+        )
+        parser.add_argument(
+            "--webhook-secret",
+            default=os.environ.get("SIMULATOR_WEBHOOK_SECRET") or settings.OPENAI_WEBHOOK_SECRET,
+            help="whsec_…, signs that; SIMULATOR_WEBHOOK_SECRET or OPENAI_WEBHOOK_SECRET by default",
+        )
         parser.add_argument("--faults", action="store_true", help="list the faults and how to ask for them")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["faults"]:
             self._list_faults()
         else:
-            self._serve(options["host"], options["port"], options["data_dir"])
+            self._serve(**options)
 
     def _list_faults(self) -> None:
         self.stdout.write("As key (Bearer sim-NAME) for all its requests, or as [sim:NAME] in the prompt:\n")
         for name, meaning in FAULTS.items():
             self.stdout.write(f"  {name:<18} {meaning}")
 
-    def _serve(self, host: str, port: int, data_dir: Path | None) -> None:
+    def _serve(
+        self, host: str, port: int, data_dir: Path | None, webhook_url: str, webhook_secret: str, **_: Any
+    ) -> None:
         # aiohttp is slow to import, and --faults needs none of it.
         from videos.simulator.server import serve
         from videos.simulator.studio import Options
+        from videos.simulator.webhooks import key_of
 
+        try:
+            webhook_key = key_of(webhook_secret) if webhook_url else b""
+        except ValueError as error:
+            raise CommandError(f"--webhook-url needs a secret to sign with: {error}.") from error
         options = Options(
             folder=data_dir or settings.DATA_DIR / "simulator",
             seconds=settings.SIMULATOR_SECONDS,
             idempotency=_switch("SIMULATOR_IDEMPOTENCY"),
             listing=_switch("SIMULATOR_LIST"),
+            webhook_url=webhook_url,
+            webhook_key=webhook_key,
         )
         try:
             asyncio.run(serve(options, host, port, self._announce))

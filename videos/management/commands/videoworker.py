@@ -22,7 +22,7 @@ from videos.models import PumpSlot, Video, Worker
 log = logging.getLogger(__name__)
 
 # Seconds.
-LOOK = 2
+LOOK = 1
 REPORT = 6
 HUNG = 10  # how long work may wait without a live pump, though it was rung for
 START, MOST_PATIENCE = (
@@ -57,16 +57,16 @@ class Supervisor:
         self.waiting_since: float | None = None
         self.reported = 0.0
         self.patience: float = START
-        Schedule.objects.update_or_create(
-            name="sweep",
-            defaults={"func": "videos.tasks.sweep", "schedule_type": Schedule.MINUTES, "minutes": 1},
-        )
+        for name, how_often in (("sweep", Schedule.MINUTES), ("tidy", Schedule.DAILY)):
+            defaults = {"func": f"videos.tasks.{name}", "schedule_type": how_often, "minutes": 1}
+            Schedule.objects.update_or_create(name=name, defaults=defaults)
         self.start()
         self.report()
 
     def start(self) -> None:
+        # Asked to stop, a cluster whose guard was killed waits for that guard for ever.
         self.cluster: subprocess.Popen[bytes] = processes.manage(
-            "qcluster", env={"AIVIDEO_WORKER": self.name}
+            "qcluster", env={"AIVIDEO_WORKER": self.name}, when_orphaned=signal.SIGKILL
         )
         self.started = time.monotonic()
 

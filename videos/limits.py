@@ -1,0 +1,219 @@
+"""How many new jobs a channel takes now, and whose turn it is.
+
+A queued video waits until its channel has room: fewer jobs running than allowed, fewer submits in
+the past minute, money left for today, and a provider that can be reached. Whose turn it is, is a
+question of fairness: everybody's first video goes before anybody's second one.
+"""
+
+import logging
+import time
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, models
+from django.db.models import F, Q, Sum
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from videos import pace
+from videos.models import Channel, Status, Video, VideoEvent
+
+log = logging.getLogger(__name__)
+
+AT_PROVIDER = (Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS)
+
+# The breaker opens after so many submits in a row that were lost on the way, for so many seconds at
+# first, and twice as long after each probe that is lost as well.
+BREAKS_AFTER, SHORTEST_BREAK, LONGEST_BREAK = 3, 5, 300
+
+PLACES_FRESH = 2.0  # seconds
+_places: dict[int, tuple[float, dict[UUID, int]]] = {}
+
+# The queue of one channel in the order in which it is admitted. A user's videos that run already take
+# the first turns, so the limit on them and the fairness between users are one number.
+QUEUE = """
+    SELECT id, created_at, attempts, credits,
+        row_number() OVER (PARTITION BY user_id ORDER BY attempts, created_at, id)
+        + COALESCE(running, 0) AS turn
+    FROM videos_video LEFT JOIN (
+        SELECT user_id AS runner, count(*) AS running FROM videos_video
+        WHERE ended_at IS NULL AND status IN ('submitting', 'unconfirmed', 'in_progress', 'saving')
+        GROUP BY user_id
+    ) AS running ON runner = user_id
+    WHERE ended_at IS NULL AND status = 'queued' AND channel_id = %s
+"""
+# The others were turned away a moment ago, or are past their deadline.
+READY = "AND next_at <= %s AND created_at > %s"
+IN_ORDER = "ORDER BY turn, attempts, created_at, id"
+
+
+def admit(room: int) -> list[Video]:
+    """Move up to `room` queued videos whose turn it is to submitting, and return them.
+
+    This is the intent of a submit, and must be committed before the request leaves; who then dies
+    leaves a row that comes due after pace.LEASE seconds. Call it in a transaction: the channel's row is
+    locked, so that pumps that admit at the same time do not exceed its limits together.
+    """
+    admitted: list[Video] = []
+    waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None).order_by()
+    for channel_id in waiting.values_list("channel", flat=True).distinct():
+        # Another pump is choosing for this channel: it will take whom it can.
+        channel = Channel.objects.select_for_update(skip_locked=_can_skip()).filter(pk=channel_id).first()
+        if channel is None:
+            continue
+        ids = _choose(channel, room - len(admitted))
+        if not ids:
+            continue
+        _note_submits(channel, len(ids))
+        admitted += _take(ids)
+    return admitted
+
+
+def place(video: Video) -> int | None:
+    """The place of a queued video in its channel's queue, 1 for who is next; None when it is not queued.
+
+    All places of a channel are counted at once and kept for PLACES_FRESH, however many pages ask.
+    """
+    if video.status != Status.QUEUED:
+        return None
+    until, places = _places.get(video.channel_id, (0.0, {}))
+    if time.monotonic() >= until:
+        places = _count_places(video.channel_id)
+        _places[video.channel_id] = (time.monotonic() + PLACES_FRESH, places)
+    return places.get(video.pk)
+
+
+def reached(channel: Channel) -> None:
+    """The provider answered a submit, whatever it said: the breaker closes."""
+    if channel.failures or channel.resumes_at:
+        Channel.objects.filter(pk=channel.pk).update(failures=0, resumes_at=None)
+
+
+def lost(channel: Channel) -> None:
+    """A submit was lost on the way, or by a server that broke. The third in a row opens the breaker."""
+    Channel.objects.filter(pk=channel.pk).update(failures=F("failures") + 1)
+    failures = Channel.objects.values_list("failures", flat=True).get(pk=channel.pk)
+    if failures >= BREAKS_AFTER:
+        seconds = min(SHORTEST_BREAK * 2 ** min(failures - BREAKS_AFTER, 10), LONGEST_BREAK)
+        log.warning("%s: %d submits in a row were lost; resting for %d s.", channel, failures, seconds)
+        rest(channel, seconds)
+
+
+def rest(channel: Channel, seconds: float) -> None:
+    """Submit nothing for a while. A longer rest that was begun earlier stays."""
+    until = Now() + timedelta(seconds=seconds)
+    Channel.objects.filter(Q(resumes_at=None) | Q(resumes_at__lt=until), pk=channel.pk).update(
+        resumes_at=until
+    )
+
+
+def rests(channel: Channel, now: datetime) -> bool:
+    """Whether the channel takes no new job for now: switched off, or given time to recover."""
+    # No rest is that long: it was written under a clock that has since been set back.
+    latest = now + timedelta(seconds=2 * LONGEST_BREAK)
+    return not channel.enabled or bool(channel.resumes_at and now < channel.resumes_at < latest)
+
+
+def room_of(channel: Channel, now: datetime) -> int | None:
+    """How many jobs the channel takes now, by all limits but the daily stop; None: any number."""
+    if rests(channel, now):
+        return 0
+    running = Video.objects.filter(channel=channel, ended_at=None).order_by()
+    rooms: list[int] = []
+    if channel.failures >= BREAKS_AFTER:
+        # Half open: one probe, and nothing beside it.
+        rooms.append(1 - running.filter(status=Status.SUBMITTING).count())
+    if channel.most_running is not None:
+        rooms.append(channel.most_running - running.filter(status__in=AT_PROVIDER).count())
+    if channel.most_submits_a_minute is not None:
+        rooms.append(channel.most_submits_a_minute - len(_past_minute(channel, now)))
+    return max(0, min(rooms)) if rooms else None
+
+
+def credits_left_today(channel: Channel) -> int | None:
+    """What may still be spent at the provider today (UTC), in credits of the videos it accepts; None: no stop."""
+    if channel.most_credits_a_day is None:
+        return None
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    videos = Video.objects.filter(channel=channel).order_by()
+    total = models.functions.Coalesce(Sum("credits"), 0)
+    accepted = videos.filter(accepted_at__gte=midnight).aggregate(n=total)["n"]
+    open_ = videos.filter(ended_at=None, status__in=[Status.SUBMITTING, Status.UNCONFIRMED])
+    return channel.most_credits_a_day - accepted - open_.aggregate(n=total)["n"]
+
+
+def _count_places(channel_id: int) -> dict[UUID, int]:
+    """The place of every queued video of a channel, 1 for who is next. One query, whatever its length."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, row_number() OVER ({IN_ORDER}) FROM ({QUEUE}) AS queue", [channel_id])
+        return {_uuid(pk): place for pk, place in cursor.fetchall()}
+
+
+def _choose(channel: Channel, room: int) -> list[UUID]:
+    now = timezone.now()
+    allowed = room_of(channel, now)
+    room = room if allowed is None else min(room, allowed)
+    if room <= 0:
+        return []
+    adapt = connection.ops.adapt_datetimefield_value
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id, credits FROM ({QUEUE} {READY}) AS queue WHERE turn <= %s {IN_ORDER} LIMIT %s",
+            [
+                channel.pk,
+                adapt(pace.database_now()),
+                adapt(now - timedelta(seconds=settings.JOB_DEADLINE_SECONDS)),
+                settings.USER_RUNNING_VIDEOS,
+                room,
+            ],
+        )
+        rows = cursor.fetchall()
+    left = credits_left_today(channel)
+    if left is None:
+        return [_uuid(pk) for pk, _credits in rows]
+    chosen = []
+    for pk, credits in rows:
+        left -= credits
+        if left < 0:
+            break
+        chosen.append(_uuid(pk))
+    return chosen
+
+
+def _take(ids: list[UUID]) -> list[Video]:
+    now = timezone.now()
+    # A video that is canceled at this moment is one or the other, never both: each UPDATE names the state.
+    Video.objects.filter(pk__in=ids, status=Status.QUEUED).update(
+        status=Status.SUBMITTING,
+        moves=F("moves") + 1,
+        posted_at=now,
+        next_at=Now() + timedelta(seconds=pace.LEASE),
+    )
+    taken = Video.objects.filter(pk__in=ids, status=Status.SUBMITTING, posted_at=now)
+    videos = list(taken.select_related("model", "channel", "upload"))
+    videos.sort(key=lambda video: ids.index(video.pk))
+    VideoEvent.objects.bulk_create(
+        VideoEvent(video=video, came_from=Status.QUEUED, went_to=Status.SUBMITTING) for video in videos
+    )
+    return videos
+
+
+def _note_submits(channel: Channel, count: int) -> None:
+    if channel.most_submits_a_minute is not None:
+        now = timezone.now()
+        channel.recent_submits = _past_minute(channel, now) + [now.timestamp()] * count
+        channel.save(update_fields=["recent_submits"])
+
+
+def _past_minute(channel: Channel, now: datetime) -> list[float]:
+    return [at for at in channel.recent_submits if 0 <= now.timestamp() - at < 60]
+
+
+def _can_skip() -> bool:
+    return connection.features.has_select_for_update_skip_locked
+
+
+def _uuid(value: UUID | str) -> UUID:
+    """SQLite keeps a UUID as text."""
+    return value if isinstance(value, UUID) else UUID(value)

@@ -1,0 +1,141 @@
+"""Where a video stands: what a page shows of it that changes by itself, and when the page should ask again."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from videos import generation, limits, pace
+from videos.models import Channel, Status, Video, VideoModel
+
+# What the fragment of an unfinished video is made of, and no more. Django would take three times as long to
+# put this statement together as all of the rest takes, and nothing is asked of the site more often.
+ON_CARD = """
+    SELECT v.id, v.status, v.moves, v.progress, v.attempts, v.next_at, v.channel_id, v.created_at, v.accepted_at,
+        v.poster, v.prompt, v.seconds, v.model_id, m.name AS model_name
+    FROM videos_video AS v JOIN videos_videomodel AS m ON m.id = v.model_id
+    WHERE v.id = %s AND v.user_id = %s AND v.deleted_at IS NULL
+"""
+
+# How often a page asks, in milliseconds: a young video may be a quick one, and where nothing will happen
+# soon, nobody is served by asking.
+POLL_MS, YOUNG_POLL_MS, SLOW_POLL_MS = 1000, 500, 3000
+YOUNG, OLD, FAR_BEHIND = timedelta(seconds=30), timedelta(minutes=2), 10
+# The time left is shown so coarsely that it need not be renewed more often.
+TICK = timedelta(seconds=5)
+# A video that is next and still here after this long is waiting for something.
+STARTS_WITHIN = timedelta(seconds=3)
+
+_doors: dict[int, tuple[float, "Door"]] = {}
+
+
+@dataclass(frozen=True)
+class Door:
+    """Of a channel: whether it answers at all, and whether it has room for one more job now."""
+
+    answers: bool
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What to say of a video. `poll_ms` is when to ask again, in milliseconds; 0 when nothing more will come.
+
+    `place` counts from 1 and is None unless the video is waiting. `tag` differs whenever what is shown does.
+    """
+
+    is_starting: bool
+    is_waiting: bool
+    is_unanswered: bool
+    place: int | None
+    poll_ms: int
+    tag: str
+
+    @property
+    def etag(self) -> str:
+        # Weak: it names what is shown, not its bytes.
+        return f'W/"{self.tag}"'
+
+
+def on_card(pk: UUID, user: User) -> Video | None:
+    """The user's video, as far as its fragment shows it while it is live. One query; None if there is none."""
+    key = Video._meta.pk.get_db_prep_value(pk, connection)
+    for video in Video.objects.raw(ON_CARD, [key, user.pk]):
+        video.model = VideoModel(pk=video.model_id, name=video.model_name)  # type: ignore[attr-defined]
+        return video
+    return None
+
+
+def standing(video: Video, balance: int) -> Standing:
+    """How the video stands now, beside its owner's balance. Reads what is ON_CARD, and rarely the queue."""
+    now = timezone.now()
+    age = now - video.created_at
+    place, door = None, Door(answers=True, is_open=True)
+    if video.status == Status.QUEUED:
+        place, door = limits.place(video), _door(video.channel_id, now)
+    is_next = door.is_open and place in (1, None) and not video.attempts and age < STARTS_WITHIN
+    is_waiting = video.status == Status.QUEUED and not is_next
+    is_starting = video.status == Status.SUBMITTING or (video.status == Status.QUEUED and is_next)
+    poll_ms = _poll_ms(video, age, place, door)
+    shown = (
+        video.status,
+        video.moves,
+        video.progress,
+        bool(video.poster),
+        video.next_at is None,  # whether it is still watched after it timed out
+        is_starting,
+        place if is_waiting else None,
+        door.answers,
+        age // TICK if video.status == Status.IN_PROGRESS else None,
+        poll_ms,
+        balance,
+    )
+    return Standing(
+        is_starting=is_starting,
+        is_waiting=is_waiting,
+        is_unanswered=is_waiting and not door.answers,
+        place=place if is_waiting else None,
+        poll_ms=poll_ms,
+        tag=hashlib.blake2b(repr(shown).encode(), digest_size=12).hexdigest(),
+    )
+
+
+def time_left(video: Video) -> str:
+    """How long it will probably still take, in words; empty where nothing is known."""
+    seconds = pace.seconds_left(video, timezone.now()) if video.status == Status.IN_PROGRESS else None
+    if seconds is None:
+        return ""
+    if seconds < 5:
+        return _("a few seconds left")
+    if seconds < 90:
+        return _("about %(n)d s left") % {"n": 5 * round(seconds / 5)}
+    return _("about %(n)d min left") % {"n": round(seconds / 60)}
+
+
+def _poll_ms(video: Video, age: timedelta, place: int | None, door: Door) -> int:
+    if not video.is_live:
+        lacks_poster = video.status == Status.COMPLETED and not video.poster
+        return SLOW_POLL_MS if lacks_poster and video.attempts < generation.MOST_POSTER_TRIES else 0
+    if age > OLD or not door.answers or (place or 0) > FAR_BEHIND:
+        return SLOW_POLL_MS
+    return YOUNG_POLL_MS if age < YOUNG else POLL_MS
+
+
+def _door(channel_id: int, now: datetime) -> Door:
+    """Kept as long as the places are, so that many waiting pages cost the database no more than one."""
+    until, door = _doors.get(channel_id, (0.0, None))
+    if door is None or time.monotonic() >= until:
+        channel = Channel.objects.get(pk=channel_id)
+        left = limits.credits_left_today(channel)
+        door = Door(
+            answers=not limits.rests(channel, now),
+            is_open=limits.room_of(channel, now) != 0 and (left is None or left > 0),
+        )
+        _doors[channel_id] = (time.monotonic() + limits.PLACES_FRESH, door)
+    return door

@@ -1,0 +1,257 @@
+"""What a pump does for a video at its provider: submit → check → save, each step asynchronous.
+
+A step reads no row and moves none: it asks the provider, and tells `generation`'s verbs through `db`
+what came of it. They run in the pump's batch, and are the only ones that change anything.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.utils import timezone
+
+from videos import boxes, generation, images, limits, pace, presets, results
+from videos.boxes import NotAVideo
+from videos.decoder import Decoder, Died
+from videos.models import Status, Video
+from videos.providers.base import (
+    Busy,
+    JobState,
+    MaybeSent,
+    NoFile,
+    NotSent,
+    Order,
+    Provider,
+    Rejected,
+    Unavailable,
+)
+
+log = logging.getLogger(__name__)
+
+# Seconds. GRACE is counted from a lost reply: longer than a request can take, plus the time a listing may lag behind.
+GRACE = 90
+LONGEST_SUBMIT = 60
+LONGEST_DOWNLOAD = 150
+CLOCKS_DIFFER = timedelta(minutes=10)
+MOST_BAD_FILES = 6  # about a minute of tries, then the provider's "completed" is not believed
+
+Database = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a pump lends to each step: its database thread, the right to submit or download, and the decoder."""
+
+    db: Database
+    submits: asyncio.Semaphore
+    downloads: asyncio.Semaphore
+    decoder: Decoder
+
+
+async def step(video: Video, provider: Provider, tools: Tools) -> None:
+    """Do what is next for a video that is due, until it has to wait again. Queued ones are `admit`ted instead."""
+    if video.status == Status.SUBMITTING:
+        # Due although somebody is submitting: that somebody died before the outcome was written.
+        await tools.db(generation.lose_sight, video, "the worker stopped in mid-request")
+    elif video.status == Status.UNCONFIRMED:
+        await reconcile(video, provider, tools)
+    elif video.status in (Status.IN_PROGRESS, Status.FAILED):
+        await check(video, provider, tools)
+    elif video.status == Status.SAVING:
+        await save(video, provider, tools)
+
+
+async def submit(video: Video, provider: Provider, tools: Tools, came_from: Status = Status.QUEUED) -> None:
+    """Send the order of a video whose intent is committed (it is submitting), once."""
+    db = tools.db
+    try:
+        async with tools.submits:
+            order = await _order_surely(video)
+            async with asyncio.timeout(LONGEST_SUBMIT):
+                job = await provider.submit(order, key=video.pk.hex)
+    except NoOrder as error:
+        await db(generation.postpone, video, came_from, error)
+    except NotSent as error:
+        await db(generation.postpone, video, came_from, error)
+        await db(limits.lost, video.channel)
+    except Busy as error:
+        await db(generation.postpone, video, came_from, error)
+        await db(limits.rest, video.channel, pace.backoff(video, error.after))
+    except Rejected as error:
+        if came_from == Status.UNCONFIRMED and error.code == "provider_refused":
+            # Whoever refused this request says nothing of the earlier one.
+            await db(generation.lose_sight, video, str(error))
+        else:
+            await db(generation.fail, video, error.code, str(error))
+        await db(limits.reached, video.channel)
+    except (MaybeSent, TimeoutError) as error:
+        await db(generation.lose_sight, video, str(error) or "no whole answer in time")
+        await db(limits.lost, video.channel)
+    else:
+        await _accept_surely(db, video, job)
+        if video.channel.failures or video.channel.resumes_at:
+            await db(limits.reached, video.channel)
+
+
+async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
+    """Find out whether a request whose answer was lost had arrived; never send again on a guess."""
+    db = tools.db
+    if video.channel.honours_idempotency_key:
+        if video.is_late:
+            await db(generation.fail, video, "unconfirmed", "no answer until the deadline")
+        elif await db(generation.intend, video):
+            # The same key (the video's id) and body again: the first job comes back, or this makes it.
+            await submit(video, provider, tools, Status.UNCONFIRMED)
+        return
+    assert video.posted_at is not None
+    waited = (timezone.now() - video.posted_at).total_seconds()
+    order = await asyncio.to_thread(order_of, video)
+    try:
+        # Clocks differ; what is older and somebody's already is not taken anyway.
+        found = await provider.find(order, since=video.posted_at - CLOCKS_DIFFER)
+        answer = await db(generation.adopt, video, found)
+    except Unavailable as error:
+        answer = str(error)
+    if answer == generation.ADOPTED:
+        return
+    if waited <= GRACE:
+        await db(generation.wait, video, answer)
+    elif answer == generation.ABSENT:
+        await db(generation.resend, video)
+    else:
+        await db(generation.fail, video, "unconfirmed", answer)
+
+
+async def check(video: Video, provider: Provider, tools: Tools) -> None:
+    """Ask how the job stands, of a late one that has failed here too. Only a definite word changes anything."""
+    db = tools.db
+    assert video.ref is not None
+    try:
+        job = await provider.check(video.ref)
+    except Unavailable as error:
+        await db(generation.wait, video, str(error))
+        return
+    if job.word == "completed":
+        if await db(generation.finish, video):
+            await save(video, provider, tools)
+    elif job.word != "failed":
+        await db(generation.keep_waiting, video, job)
+    elif video.status == Status.FAILED:
+        await db(generation.forget, video)
+    else:
+        await db(generation.fail, video, job.code, job.message)
+
+
+async def save(video: Video, provider: Provider, tools: Tools) -> None:
+    """Bring the file home before the provider's copy expires: stream, check, store.
+
+    When many end at once the decoder has no time for each. Then the file's index is believed, and its
+    poster, and with it the proof that it plays, comes a little later (see `picture`).
+    """
+    db = tools.db
+    assert video.ref is not None
+    part = _part(video)
+    try:
+        async with tools.downloads:
+            async with asyncio.timeout(LONGEST_DOWNLOAD):
+                await results.download(provider, video.ref, part)
+        facts, poster = await _look(part, tools.decoder)
+        result = await asyncio.to_thread(results.store, part, facts, poster)
+    except (NoFile, NotAVideo, Died) as error:
+        if video.attempts + 1 >= MOST_BAD_FILES:
+            await db(generation.fail, video, "no_file", str(error))
+        else:
+            await db(generation.wait, video, str(error))
+    except (Unavailable, TimeoutError) as error:
+        await db(generation.wait, video, str(error) or "the download took too long")
+    else:
+        if not await db(generation.complete, video, result):
+            await asyncio.to_thread(results.discard, *filter(None, [result["file"], result["poster"]]))
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def picture(video: Video, tools: Tools) -> None:
+    """Give a completed video the poster that it still lacks; take it back if its file turns out not to play."""
+    part = _part(video)
+    try:
+        await asyncio.to_thread(results.fetch, str(video.file.name), part)
+        _facts, poster = await tools.decoder.look(part)
+        name = await asyncio.to_thread(results.store_poster, poster, uuid.uuid4().hex)
+        if not await tools.db(generation.show, video, name):
+            await asyncio.to_thread(results.discard, name)
+    except NotAVideo as error:
+        await tools.db(generation.withdraw, video, str(error))
+    except Exception as error:
+        log.exception("%s: no poster yet", video.pk)
+        await tools.db(generation.wait, video, repr(error))
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def _look(part: Path, decoder: Decoder) -> tuple[boxes.Probe, bytes]:
+    """What the file holds, and its poster: empty when the decoder has no time and the index says enough."""
+    if not decoder.is_free:
+        with suppress(boxes.Unclear):
+            return await asyncio.to_thread(boxes.measure, part), b""
+    return await decoder.look(part)
+
+
+# --- Small parts ----------------------------------------------------------------------------------
+
+
+def order_of(video: Video) -> Order:
+    """What to send: always the same bytes for the same video, since a repeat must be recognisable."""
+    width, height = video.wanted_size
+    image = None
+    if video.upload:
+        with video.upload.file.open("rb") as file:
+            image = images.fit(file.read(), width, height)
+    elif video.preset:
+        image = images.fit(presets.presets()[video.preset].file.read_bytes(), width, height)
+    return Order(video.model.provider_model, video.prompt, width, height, video.seconds, image)
+
+
+async def _order_surely(video: Video) -> Order:
+    """Raises NoOrder, whatever it was: a picture that is gone, a storage that does not answer."""
+    if not video.upload_id and not video.preset:
+        return order_of(video)
+    try:
+        return await asyncio.to_thread(order_of, video)
+    except Exception as error:
+        log.exception("%s: its order cannot be put together", video.pk)
+        raise NoOrder(repr(error)) from error
+
+
+class NoOrder(NotSent):
+    """Nothing has left, and the provider has nothing to do with it."""
+
+
+async def _accept_surely(db: Database, video: Video, job: JobState) -> None:
+    """Write down whose job this is, also across a restart of the database: it may be paid for.
+
+    Each try moves a copy, since a commit that fails leaves a moved object behind and an unmoved row.
+    """
+    for seconds in (0.5, 1, 2, 4):
+        try:
+            await db(generation.accept, copy(video), job)
+        except DatabaseError:
+            log.exception("%s: job %s is not written yet", video.pk, job.ref)
+            await asyncio.sleep(seconds)
+        else:
+            return
+    await db(generation.accept, copy(video), job)
+
+
+def _part(video: Video) -> Path:
+    """A new place for bytes on their way."""
+    return settings.DATA_DIR / "parts" / f"{video.pk}-{uuid.uuid4().hex}.part"

@@ -1,0 +1,250 @@
+"""How a video ends when not all goes well: one defined outcome each for job, credits and file."""
+
+import asyncio
+import os
+import shutil
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+import requests
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from aivideo.tests.fixtures import entries, new_user, order, pump_until_done
+from videos import decoder, generation, media, pace, pump, results, steps
+from videos.boxes import measure
+from videos.decoder import Decoder
+from videos.invariants import violations
+from videos.models import Channel, Status, Video
+from videos.receipt import receipt
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CHARGED, REFUNDED = [("charge", -10)], [("charge", -10), ("refund", 10)]
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch):
+    monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+
+
+def again(video):
+    return Video.objects.get(pk=video.pk)
+
+
+def running(simulator, prompt="A red kite over the sea"):
+    """A video that its provider has accepted."""
+    video = order(new_user(), prompt)
+    asyncio.run(take_one_step())
+    assert again(video).status == Status.IN_PROGRESS
+    return again(video)
+
+
+async def take_one_step():
+    """One turn of a pump, and what it began."""
+    engine = pump.Pump(pump.take_slot())
+    engine.db = pump.Batches()
+    engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
+    engine.began = engine.renewed = time.monotonic()
+    await engine.turn()
+    await asyncio.gather(*(hold.task for hold in engine.under_way.values()))
+    await engine.tools.decoder.close()
+    for provider in engine.providers.values():
+        await provider.close()
+    await engine.db.close()
+    pump.dismiss(pump.worker_name())
+
+
+def wait_for_the_provider(simulator, video):
+    job = f"{simulator}/videos/{video.ref}"
+    while requests.get(job, headers={"Authorization": "Bearer x"}).json()["status"] != "completed":
+        pass
+
+
+def make_due(video, **fields):
+    Video.objects.filter(pk=video.pk).update(next_at=timezone.now() - timedelta(seconds=1), **fields)
+
+
+# --- The deadline ---------------------------------------------------------------------------------
+
+
+def test_A37_a_success_after_the_deadlines_refund_is_delivered_free_and_once(simulator):
+    video = running(simulator)
+    generation.fail(video, "timed_out")
+    assert entries(video) == REFUNDED
+    wait_for_the_provider(simulator, video)
+    for _ in range(2):
+        make_due(video)
+        asyncio.run(take_one_step())
+    video = again(video)
+    assert (video.status, video.is_free, video.error_code) == (Status.COMPLETED, True, "")
+    assert default_storage.size(video.file.name) == video.bytes
+    assert entries(video) == REFUNDED
+    assert violations()[1] == []
+    assert receipt(video)[-1].text == "Ready to play after all. It is free: 10 credits stay returned."
+
+
+def test_a_timed_out_job_that_fails_in_the_end_is_asked_about_no_more(simulator):
+    video = running(simulator, "A kite [sim:fail]")
+    generation.fail(video, "timed_out")
+    for _ in range(30):
+        if again(video).next_at is None:
+            break
+        make_due(video)
+        asyncio.run(take_one_step())
+        asyncio.run(asyncio.sleep(0.1))
+    assert (again(video).status, again(video).next_at, entries(video)) == (Status.FAILED, None, REFUNDED)
+
+
+def test_a_timed_out_job_is_watched_for_some_hours_only(simulator):
+    video = running(simulator, "A kite [sim:stuck]")
+    generation.fail(video, "timed_out")
+    make_due(video, created_at=timezone.now() - timedelta(days=1))
+    asyncio.run(take_one_step())
+    assert again(video).next_at is None
+
+
+def test_a_timed_out_video_that_its_owner_deleted_does_not_come_back(simulator):
+    video = running(simulator)
+    generation.fail(video, "timed_out")
+    stale = again(video)
+    assert generation.delete(again(video)) is True
+    assert generation.finish(stale) is False
+    assert (again(video).status, again(video).next_at) == (Status.FAILED, None)
+
+
+def test_a_video_that_failed_for_any_other_reason_is_not_watched(simulator):
+    video = running(simulator)
+    generation.fail(video, "moderation_blocked")
+    assert again(video).next_at is None
+    assert pump.claim(10) == []
+
+
+def test_a_video_whose_turn_never_comes_fails_at_its_deadline(settings):
+    Channel.objects.update(most_running=0)
+    settings.JOB_DEADLINE_SECONDS = 1
+    video = order(new_user())
+    pump_until_done(20)
+    assert (again(video).error_code, again(video).ref, entries(video)) == ("timed_out", None, REFUNDED)
+
+
+# --- The provider's key goes, in mid-job ----------------------------------------------------------
+
+
+def test_a_job_whose_key_is_gone_waits_for_it(simulator, monkeypatch):
+    video = running(simulator)
+    monkeypatch.setenv("SIMULATOR_KEY", "invalid")
+    make_due(video)
+    asyncio.run(take_one_step())
+    assert (again(video).status, again(video).attempts) == (Status.IN_PROGRESS, 1)
+    monkeypatch.delenv("SIMULATOR_KEY")
+    pump_until_done(30)
+    assert (again(video).status, entries(video)) == (Status.COMPLETED, CHARGED)
+
+
+def test_a_channel_or_model_with_videos_cannot_be_deleted(owner):
+    video = order(owner)
+    for row in (video.channel, video.model):
+        with pytest.raises(Exception, match="protected"):
+            row.delete()
+
+
+# --- Storage --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def storage_broken(settings, how):
+    """Where files go, there is suddenly something else: no folder can be made under a file."""
+    media_root = settings.MEDIA_ROOT
+    shutil.rmtree(media_root, ignore_errors=True)
+    media_root.write_text("not a folder")
+    yield
+    media_root.unlink()
+
+
+def test_a_storage_that_is_down_keeps_the_finished_job_waiting(simulator, settings):
+    video = running(simulator)
+    wait_for_the_provider(simulator, video)
+    with storage_broken(settings, "down"):
+        make_due(video)
+        asyncio.run(take_one_step())
+        assert (again(video).status, again(video).attempts) == (Status.SAVING, 1)
+    pump_until_done(30)
+    assert (again(video).status, entries(video)) == (Status.COMPLETED, CHARGED)
+
+
+def test_a_storage_that_stays_down_returns_the_credits_and_later_still_delivers(simulator, settings):
+    settings.JOB_DEADLINE_SECONDS = 2
+    video = running(simulator)
+    with storage_broken(settings, "down"):
+        pump_until_done(60)
+        assert (again(video).error_code, entries(video)) == ("timed_out", REFUNDED)
+    make_due(video)
+    asyncio.run(take_one_step())
+    assert (again(video).status, again(video).is_free) == (Status.COMPLETED, True)
+    assert violations()[1] == []
+
+
+def test_no_part_of_a_file_stays_behind(simulator, settings):
+    order(new_user(), "A kite [sim:truncated]")
+    pump_until_done(40)
+    assert list((settings.DATA_DIR / "parts").iterdir()) == []
+
+
+# --- The proof that it plays, later ---------------------------------------------------------------
+
+
+def test_when_many_end_at_once_posters_come_later(simulator, monkeypatch):
+    monkeypatch.setattr(decoder, "PATIENCE", 0)
+    video = order(new_user())
+    pump_until_done(30)
+    for _ in range(3):
+        pump.run()
+    video = again(video)
+    assert (video.status, bool(video.poster)) == (Status.COMPLETED, True)
+    assert default_storage.size(video.poster.name) > 500
+
+
+def test_what_the_index_says_is_what_the_decoder_finds(simulator):
+    video = order(new_user())
+    pump_until_done(30)
+    path = results.Path(again(video).file.path)
+    by_index, (by_decoder, _poster) = measure(path), media.look(path)
+    assert (by_index.width, by_index.height, by_index.sha256) == (1280, 720, by_decoder.sha256)
+    assert by_index.has_sound == by_decoder.has_sound
+    assert abs(by_index.seconds - by_decoder.seconds) < 0.05
+
+
+def test_a_delivered_file_that_does_not_play_is_taken_back(simulator, monkeypatch):
+    video = order(new_user())
+    pump_until_done(30)
+    video = again(video)
+    path = video.file.path
+    damaged = bytearray(results.Path(path).read_bytes())
+    start = damaged.index(b"mdat") + 4
+    damaged[start : start + 200_000] = os.urandom(200_000)
+    results.Path(path).write_bytes(damaged)
+    Video.objects.filter(pk=video.pk).update(poster="")
+    for _ in range(3):
+        pump.run()
+    assert (again(video).status, again(video).error_code, entries(video)) == ("failed", "no_file", REFUNDED)
+    assert violations()[1] == []
+
+
+def test_a_decoder_that_dies_is_started_again_and_blames_no_file(simulator):
+    video = order(new_user())
+    pump_until_done(30)
+    path = results.Path(again(video).file.path)
+
+    async def look_twice():
+        child = Decoder()
+        await child.look(path)
+        child.child.kill()
+        await child.child.wait()
+        facts, poster = await child.look(path)
+        await child.close()
+        return facts.width, len(poster) > 500
+
+    assert asyncio.run(look_twice()) == (1280, True)
