@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
 
-.PHONY: run test check chromium
+.PHONY: run test check bench chaos chromium
 
 run: $(VENV)/installed .env
 	@$(MANAGE) migrate --verbosity 0
@@ -32,6 +32,14 @@ check: $(VENV)/installed-dev
 	DEBUG=false SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
 	  ALLOWED_HOSTS=video.example.com CSRF_TRUSTED_ORIGINS=https://video.example.com \
 	  SITE_URL=https://video.example.com $(MANAGE) check --deploy --fail-level WARNING
+
+# ONLY=name for one of them; SQLite, or what DATABASE_URL and REDIS_URL name, with a database of its own there.
+bench: $(VENV)/installed
+	@$(BIN)/python -m bench $(ONLY) $(if $(SEED),--seed $(SEED))
+
+# RUNS=n and SEED=n, and what bench/chaos/__main__.py says; on SQLite, and on PostgreSQL and Redis of its own.
+chaos: $(VENV)/installed-dev
+	@$(BIN)/python -m bench.chaos
 
 # A stamp newer than the list of packages means that they are installed.
 $(VENV)/installed: requirements.txt | $(BIN)/python

@@ -1,0 +1,103 @@
+"""`python -m bench [ONLY] [--seed N] [--tiny]`: one JSON object a line on standard output, progress on standard error."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from bench.site import BASE_DIR, Site
+
+# What runs, in this order, and the names of the lines that it prints.
+BENCHES = {
+    "card.run": ("card", "card_in_full", "card_at_200"),
+    "spend.run": ("spend_hot_account", "spend_1000_accounts"),
+    "playback.run": ("playback", "playback_nginx"),
+    "growth.run": (
+        "growth_library",
+        "growth_studio",
+        "growth_credits",
+        "growth_card",
+        "growth_spend",
+        "growth_claim",
+        "growth_admit",
+    ),
+    "inflight.burst_1000": ("pump_vs_usual",),
+    "inflight.burst_10000": ("pump_vs_usual_10000",),
+    "inflight.polling_1000": ("lag_1000_polling", "pump_cpu_polling"),
+    "inflight.polling_10000": ("lag_10000_polling", "pump_memory"),
+    "inflight.webhooks_1000": ("lag_1000_webhooks", "pump_cpu_webhooks"),
+    "inflight.webhooks_10000": ("lag_10000_webhooks",),
+    "idle.run": ("idle",),
+    "recovery.run": ("recovery_killed_pump", "recovery_hung_cluster"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument("only", nargs="?", help="a module (card) or a line (card_at_200); all by default")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tiny", action="store_true", help="a moment of each: whether it runs, not how fast")
+    options = parser.parse_args()
+    chosen = [
+        bench
+        for bench, names in BENCHES.items()
+        if not options.only or options.only in (bench, bench.partition(".")[0], *names)
+    ]
+    if not chosen:
+        known = sorted({bench.partition(".")[0] for bench in BENCHES})
+        parser.error(f"no bench is called {options.only!r}. There are: {', '.join(known)}.")
+
+    # Whatever ends this run, the databases and processes that it made go with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    database = os.environ.get("DATABASE_URL", "").partition(":")[0] or "sqlite"
+    facts = {"seed": options.seed, "commit": _commit()}
+    facts["database"] = "postgresql" if database.startswith("postgres") else "sqlite"
+    facts["redis"] = bool(os.environ.get("REDIS_URL"))
+    return max(_run(bench, facts, options.tiny) for bench in chosen)
+
+
+def _run(bench: str, facts: dict[str, Any], tiny: bool) -> int:
+    """Run one bench in an installation and a process of its own, and pass on what it reports."""
+    print(f"{bench} …", file=sys.stderr)
+    with Site() as site, site.log.open("w") as log:
+        reading, writing = os.pipe()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "bench.one", bench, str(facts["seed"]), str(writing), *["tiny"] * tiny],
+            cwd=BASE_DIR,
+            env=site.env,
+            stdout=log,
+            stderr=log,
+            pass_fds=[writing],
+        )
+        os.close(writing)
+        try:
+            with os.fdopen(reading) as reports:
+                for report in map(json.loads, reports):
+                    if isinstance(report, str):
+                        print(f"  {report}", file=sys.stderr)
+                    else:
+                        print(json.dumps({**report, **facts}), flush=True)
+            status = child.wait()
+        except BaseException:
+            child.terminate()
+            child.wait()
+            raise
+        if status:
+            print("".join(site.log.read_text().splitlines(keepends=True)[-60:]), file=sys.stderr)
+            print(f"{bench} failed.", file=sys.stderr)
+    return 1 if status else 0
+
+
+def _commit() -> str:
+    git = ["git", "-C", str(BASE_DIR), "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

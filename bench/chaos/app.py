@@ -1,0 +1,16 @@
+"""What the processes of a fault run load besides the product."""
+
+from django.apps import AppConfig
+
+
+class Chaos(AppConfig):
+    name = "bench.chaos"
+    label = "chaos"
+
+    def ready(self) -> None:
+        from bench.chaos import haste, points
+        from bench.chaos.settings import CHAOS_CONTROL
+
+        points.control = CHAOS_CONTROL
+        points.wrap_all()
+        haste.shorten_waits(haste.RUN)

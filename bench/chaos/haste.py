@@ -1,0 +1,28 @@
+"""The product's waits, shortened in proportion, so that what takes minutes in life is seen in seconds."""
+
+import importlib
+
+# Of a real installation under random faults: only the longest ones.
+RUN: dict[str, dict[str, float]] = {
+    "steps": {"GRACE": 20, "LONGEST_SUBMIT": 12},
+    "pace": {"LONGEST_WAIT": 20},
+    "limits": {"LONGEST_BREAK": 20},
+}
+
+# Of the fault matrix, where one video at a time is watched through one fault.
+MATRIX: dict[str, dict[str, float]] = {
+    "steps": {"GRACE": 4, "LONGEST_SUBMIT": 2, "LONGEST_DOWNLOAD": 5},
+    "pace": {"FIRST_POLL": 0.3, "LAST_POLL": 0.6, "LONGEST_WAIT": 1.0, "LEASE": 2, "RENEW": 0.5},
+    "pump": {"SLICE": 1.5, "LONGEST_SLICE": 12, "LEASE": 2, "RENEW": 0.5, "HAND_BACK": 1, "TICK": 0.1},
+    "limits": {"SHORTEST_BREAK": 0.5, "LONGEST_BREAK": 2},
+}
+
+
+def shorten_waits(waits: dict[str, dict[str, float]]) -> None:
+    """Set these constants. Raises LookupError for one that is not there any more."""
+    for module_name, constants in waits.items():
+        module = importlib.import_module(f"videos.{module_name}")
+        for name, value in constants.items():
+            if not hasattr(module, name):
+                raise LookupError(f"{module_name}.{name} is not there any more")
+            setattr(module, name, value)

@@ -1,0 +1,405 @@
+"""The fault matrix: every crash point × every fault, each exactly once, in a little world of its own.
+
+A cell is one story in which one fault strikes at one point. It has its own database, files and processes, so that
+whatever is wrong afterwards has this fault for its cause; only the providers are shared. One process has loaded Django
+once and forks a child for each cell: a child that is killed is followed by another that tells the story again.
+
+Run as `python -m bench.chaos.matrix` in an environment that `__main__` has prepared.
+"""
+
+import importlib
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import django
+import psycopg
+from django.conf import settings
+from django.db import connections
+
+from bench.chaos import report
+from bench.chaos.servers import Simulator, start_all
+
+log = logging.getLogger(__name__)
+
+WORLD = Path(os.environ["DATA_DIR"])  # a cell's processes have a DATA_DIR of their own in it
+AT_ONCE = 16
+PATIENCE = 30  # seconds without an end, after which a supervisor would have started the worker again
+PLAIN_PATIENCE = 150  # with a story that nothing disturbs: only a slow machine keeps it from its end
+TRIES = 4  # a cell's processes, one after the other
+RETELL, RETOLD = 4, 10_000  # how often a story is tried in place of another, and what is added to its number
+
+
+@dataclass
+class Cell:
+    """One fault at one point of one story; without a point, nothing strikes. `naive` names a variant to be caught."""
+
+    number: int
+    story: str
+    point: str = ""
+    fault: str = ""
+    naive: str = ""
+    started: int = 0
+    hung: int = 0
+    process: int = 0
+    since: float = 0.0
+    rival: int = 0
+
+    def __str__(self) -> str:
+        return " / ".join(filter(None, [self.point, self.fault, self.story, self.naive]))
+
+    @property
+    def folder(self) -> Path:
+        return WORLD / f"cell-{self.number}"
+
+    @property
+    def mark(self) -> str:
+        """What the marks of this cell's jobs begin with, and no other's."""
+        return f"cell-{self.number}-"
+
+    @property
+    def verdict(self) -> list[str] | None:
+        path = self.folder / "verdict"
+        return json.loads(path.read_text()) if path.exists() else None
+
+
+def main() -> int:
+    django.setup()
+    from bench.chaos import haste
+
+    seed = int(os.environ["SEED"])
+    vendor = connections.settings["default"]["ENGINE"].rpartition(".")[2]
+    haste.shorten_waits(haste.MATRIX)
+    began = time.monotonic()
+    with _simulators() as simulators:
+        run = Run(Template({name: simulator.url for name, simulator in simulators.items()}), simulators)
+        plain = _plain_cells()
+        run.all(plain)
+        stories = _stories_by_point(plain)
+        cells = _chosen(_cells(stories, random.Random(seed), first=len(plain)))
+        log.info("%s: %s points, %s cells", vendor, len(stories), len(cells))
+        run.all(cells)
+        for _ in range(RETELL):
+            # A story may pass by a point that it met before: a poll more or less, a slice that ended earlier.
+            cells = [run.retold(cell, stories[cell.point]) if run.is_spared(cell) else cell for cell in cells]
+            run.all([cell for cell in cells if not cell.started])
+        variants = _naive_cells(vendor, first=len(plain) + 100_000)
+        run.all(variants)
+
+    problems = [problem for cell in [*plain, *cells] for problem in run.problems_of(cell)]
+    problems += _unmet(stories)
+    mended = [cell for cell in cells if cell.hung]
+    missed = [cell for cell in variants if not run.problems_of(cell)]
+    for cell in mended:
+        log.warning("needed a supervisor: %s", cell)
+    for problem in problems:
+        log.error("VIOLATION %s", problem)
+    for cell in missed:
+        log.error("NOT CAUGHT: %s", cell)
+
+    seconds = round(time.monotonic() - began, 1)
+    facts = {"n": len(cells), "seed": seed, "database": vendor}
+    report.line("matrix_violations", len(problems), "violations", target="0", met=not problems, **facts)
+    report.line("matrix_mended", len(mended), "cells", **facts)
+    report.line("matrix_seconds", seconds, "s", **facts)
+    for cell in variants:
+        caught = len(run.problems_of(cell))
+        facts = {"n": 1, "seed": seed, "database": vendor}
+        report.line(f"naive_{cell.naive}", caught, "violations", target="> 0", met=caught > 0, **facts)
+    return 1 if problems or missed else 0
+
+
+def _plain_cells() -> list[Cell]:
+    from bench.chaos.stories import STORIES
+
+    return [Cell(number, story.name) for number, story in enumerate(STORIES)]
+
+
+def _stories_by_point(plain: list[Cell]) -> dict[str, list[str]]:
+    """The stories that meet each point, as their undisturbed telling showed."""
+    stories: dict[str, list[str]] = {}
+    for cell in plain:
+        if cell.verdict is None:
+            continue
+        told = json.loads((cell.folder / "told").read_text())
+        for point in told["met"]:
+            stories.setdefault(point, []).append(cell.story)
+        # What the first children had to import, the others find there.
+        for module in told["modules"]:
+            importlib.import_module(module)
+    return stories
+
+
+def _unmet(stories: dict[str, list[str]]) -> list[str]:
+    from bench.chaos import points
+
+    met = {point.partition(":")[0].partition("-")[0] for point in stories}
+    return [f"no story meets {name}" for name in sorted(points.names - met - points.UNMET.keys())]
+
+
+def _cells(stories: dict[str, list[str]], chance: random.Random, first: int) -> list[Cell]:
+    """Every point with every fault, in one of the stories that meet the point."""
+    from bench.chaos.points import FAULTS
+
+    pairs = [(point, fault) for point in sorted(stories) for fault in FAULTS]
+    cells = [
+        Cell(first + n, chance.choice(stories[point]), point, fault) for n, (point, fault) in enumerate(pairs)
+    ]
+    chance.shuffle(cells)
+    return cells
+
+
+def _chosen(cells: list[Cell]) -> list[Cell]:
+    """Those that ONLY_CELL (a text in their names) and SAMPLE (how many) leave."""
+    cells = [cell for cell in cells if os.environ.get("ONLY_CELL", "") in str(cell)]
+    return cells[: int(os.environ.get("SAMPLE") or len(cells))]
+
+
+def _naive_cells(vendor: str, first: int) -> list[Cell]:
+    cells = [
+        Cell(first, "by the list", "openai.OpenAIProvider.submit:after", "timeout", "blind_resend"),
+        Cell(first + 1, "plain", "generation.complete:after-commit", "kill", "completed_before_stored"),
+        Cell(first + 2, "failed by one who missed its end", naive="refund_without_asking"),
+    ]
+    if vendor == "postgresql":
+        cells.append(Cell(first + 3, "a crowd with one purse", naive="read_test_save"))
+    return cells
+
+
+def _union(met: dict[str, list[str]]) -> set[str]:
+    return {point for points in met.values() for point in points}
+
+
+class Run:
+    """Carries cells to their ends, AT_ONCE at a time."""
+
+    def __init__(self, template: "Template", simulators: dict[str, Simulator]) -> None:
+        self.template, self.simulators = template, simulators
+
+    def all(self, cells: list[Cell]) -> None:
+        waiting = list(cells)
+        live: list[Cell] = []
+        try:
+            while waiting or live:
+                while waiting and len(live) < AT_ONCE:
+                    cell = waiting.pop(0)
+                    self.begin(cell)
+                    live.append(cell)
+                time.sleep(0.05)
+                live = [cell for cell in live if not self.has_ended(cell)]
+        finally:
+            for cell in live:
+                self.end(cell)
+
+    def begin(self, cell: Cell) -> None:
+        from bench.chaos import points
+
+        shutil.rmtree(cell.folder, ignore_errors=True)
+        cell.folder.mkdir()
+        self.template.copy(cell)
+        if cell.point:
+            points.arm(cell.folder, cell.point, cell.fault)
+        self.start(cell)
+        if cell.fault in ("timeout", "stall"):
+            # Whoever stands still is overtaken by another.
+            cell.rival = _fork(cell, self.pump_beside)
+
+    def start(self, cell: Cell) -> None:
+        """A process that tells the story, or goes on with it."""
+        cell.started += 1
+        cell.since = time.monotonic()
+        cell.process = _fork(cell, self.tell)
+
+    def has_ended(self, cell: Cell) -> bool:
+        if time.monotonic() - cell.since > (PATIENCE if cell.point else PLAIN_PATIENCE):
+            cell.hung += 1
+            _kill(cell.process)
+        if not os.waitpid(cell.process, os.WNOHANG)[0]:
+            return False
+        cell.process = 0
+        if cell.verdict is None and cell.started < TRIES:
+            self.start(cell)
+            return False
+        self.end(cell)
+        return True
+
+    def end(self, cell: Cell) -> None:
+        for pid in filter(None, (cell.process, cell.rival)):
+            _kill(pid)
+            os.waitpid(pid, 0)
+        cell.process = cell.rival = 0
+        self.template.drop(cell)
+
+    def tell(self, cell: Cell) -> None:
+        from bench.chaos import haste, invariants, naive, points
+        from bench.chaos.stories import STORIES, tell
+
+        if cell.naive:
+            naive.VARIANTS[cell.naive]()
+        if not cell.point:
+            points.met = set()
+        known = set(sys.modules)
+        story = next(story for story in STORIES if story.name == cell.story)
+        settings.JOB_DEADLINE_SECONDS = story.deadline
+        haste.shorten_waits(story.waits)
+        (cell.folder / "clock").write_text(str(story.clock))
+        found = tell(story, cell.mark)
+        found += invariants.judge(self.journals(cell)).violations
+        told = {"met": sorted(points.met or ()), "modules": sorted(set(sys.modules) - known)}
+        (cell.folder / "told").write_text(json.dumps(told))
+        draft = cell.folder / "verdict.draft"
+        draft.write_text(json.dumps(found))
+        draft.rename(cell.folder / "verdict")
+
+    def pump_beside(self, cell: Cell) -> None:
+        from bench.chaos.stories import pump_until_done
+
+        while True:
+            pump_until_done()
+            time.sleep(0.2)
+
+    def journals(self, cell: Cell) -> list[Any]:
+        from bench.chaos.invariants import Journal
+
+        mark = f"[sim:mark-{cell.mark}"
+        return [Journal(simulator.journal, mark=mark) for simulator in self.simulators.values()]
+
+    def is_spared(self, cell: Cell) -> bool:
+        """Whether all is well because the fault never struck."""
+        from bench.chaos import points
+
+        return cell.verdict == [] and not points.struck(cell.folder)
+
+    def retold(self, cell: Cell, stories: list[str]) -> Cell:
+        """The same fault in the next of the stories that meet its point."""
+        story = stories[(stories.index(cell.story) + 1) % len(stories)]
+        return Cell(cell.number + RETOLD, story, cell.point, cell.fault)
+
+    def problems_of(self, cell: Cell) -> list[str]:
+        """What is wrong with a cell that has ended, each in a sentence that says how to see it again."""
+        from bench.chaos import points
+
+        found = cell.verdict
+        problems = [f"it never ended (see {cell.folder}/log)"] if found is None else list(found)
+        times = len(points.struck(cell.folder))
+        if times != bool(cell.point):
+            problems.append(f"the fault struck {times} times")
+        return [f"{cell}: {problem}" for problem in problems]
+
+
+def _fork(cell: Cell, act: Callable[[Cell], None]) -> int:
+    """A child in a process group of its own that does this in the cell's world, and never returns here."""
+    if pid := os.fork():
+        return pid
+    status = 1
+    try:
+        os.setsid()
+        descriptor = os.open(cell.folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        _enter(cell)
+        act(cell)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _enter(cell: Cell) -> None:
+    from bench.chaos import clock, points
+
+    random.seed()
+    settings.DATA_DIR = cell.folder
+    settings.MEDIA_ROOT = cell.folder / "media"
+    points.control = cell.folder
+    clock.file = cell.folder / "clock"
+    database = connections.settings["default"]
+    is_file = database["ENGINE"].endswith("sqlite3")
+    database["NAME"] = str(cell.folder / "db.sqlite3") if is_file else f"cell_{cell.number}"
+
+
+def _kill(pid: int) -> None:
+    """With all that it has started; a moment after its fork it has no group yet."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+class Template:
+    """The database that every cell begins with: migrated, with the rows that every story finds."""
+
+    def __init__(self, urls: dict[str, str]) -> None:
+        self.database = dict(connections.settings["default"])
+        self.is_file = self.database["ENGINE"].endswith("sqlite3")
+        manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+        subprocess.run([*manage, "migrate", "--verbosity", "0"], check=True)
+        pid = os.fork()
+        if not pid:
+            _prepare(urls)
+        if os.waitpid(pid, 0)[1]:
+            raise RuntimeError("the rows of the stories could not be made")
+        if not self.is_file:
+            server = {
+                "host": self.database["HOST"],
+                "port": self.database["PORT"],
+                "user": self.database["USER"],
+            }
+            self.server = psycopg.connect(**server, dbname="postgres", autocommit=True)
+
+    def copy(self, cell: Cell) -> None:
+        if self.is_file:
+            shutil.copy(self.database["NAME"], cell.folder / "db.sqlite3")
+        else:
+            self.server.execute(f'CREATE DATABASE cell_{cell.number} TEMPLATE "{self.database["NAME"]}"')
+
+    def drop(self, cell: Cell) -> None:
+        if not self.is_file:
+            self.server.execute(f"DROP DATABASE cell_{cell.number} WITH (FORCE)")
+
+
+def _prepare(urls: dict[str, str]) -> None:
+    from bench.chaos.stories import prepare
+
+    status = 1
+    try:
+        prepare(urls)
+        connections.close_all()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+@contextmanager
+def _simulators() -> Iterator[dict[str, Simulator]]:
+    """Two providers: one that honours keys, one that only lists."""
+    simulators = {
+        name: Simulator(settings.DATA_DIR / name, 1, keys=name == "keyed", lists=True)
+        for name in ("keyed", "listed")
+    }
+    try:
+        start_all(simulators.values())
+        yield simulators
+    finally:
+        for simulator in simulators.values():
+            simulator.stop()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="{asctime} {levelname} {message}", style="{")
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Naive variants of the product's verbs, to see that the checks would catch them. Only fault runs apply them."""
+
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import credits
+from accounts.models import CreditEntry, User
+from videos import generation, media, steps
+from videos.models import Status, Video
+
+
+def read_test_save() -> None:
+    """A spend that reads, tests and saves. Right on SQLite, where a transaction has the database to itself."""
+
+    def charge(user: User, amount: int, *, reference: str) -> None:
+        with transaction.atomic():
+            user = User.objects.get(pk=user.pk)
+            if user.balance < amount:
+                raise credits.InsufficientCredits(amount, user.balance)
+            user.balance -= amount
+            user.save(update_fields=["balance"])
+            CreditEntry.objects.create(
+                user=user, amount=-amount, kind=CreditEntry.Kind.CHARGE, reference=reference
+            )
+
+    credits.charge = charge
+
+
+def blind_resend() -> None:
+    """A request whose answer was lost is simply sent again."""
+
+    def lose_sight(video: Video, why: str) -> bool:
+        return video.move_to(Status.QUEUED, why, next_at=timezone.now())
+
+    generation.lose_sight = lose_sight
+
+
+def refund_without_asking() -> None:
+    """A failure refunds, whoever else has ended the video meanwhile."""
+
+    def fail(video: Video, code: str, detail: str = "") -> bool:
+        with transaction.atomic():
+            video.move_to(Status.FAILED, code, error_code=code, ended_at=timezone.now())
+            credits.refund(video.user, video.credits, reference=video.reference)
+        return True
+
+    generation.fail = fail
+
+
+def completed_before_stored() -> None:
+    """A video is called completed when its download has arrived, and is stored after that."""
+    from videos import results
+
+    async def save(video: Video, provider: Any, tools: Any) -> None:
+        from django.conf import settings
+        from django.core.files.storage import default_storage
+
+        part = settings.DATA_DIR / "parts" / f"{video.pk}.part"
+        await results.download(provider, str(video.ref), part)
+        facts, _poster = media.look(part)
+        name = f"videos/{video.pk.hex}.mp4"
+        result = {"file": name, "poster": name, "bytes": facts.size, "sha256": facts.sha256}
+        shape = {"width": facts.width, "height": facts.height, "duration": facts.seconds}
+        if await tools.db(generation.complete, video, {**result, **shape}):
+            default_storage.save(name, part.open("rb"))
+
+    steps.save = save
+
+
+VARIANTS = {
+    function.__name__: function
+    for function in (read_test_save, blind_resend, refund_without_asking, completed_before_stored)
+}

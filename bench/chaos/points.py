@@ -1,0 +1,255 @@
+"""The crash points: the moments in the product's story at which one fault may strike, wrapped from outside.
+
+A point is `<function>:<moment>`, such as `generation.accept:after-commit`. The functions are found by looking at the
+modules, so that a verb added later is a point without anybody naming it here; REQUIRED names those without which the
+matrix would not be worth its name.
+
+    before         nothing of it has happened
+    after          it has returned; what it wrote is not committed where it runs in somebody's transaction
+    after-commit   that transaction is committed, and nobody knows yet
+    first-piece    of a download: something has arrived, not all
+"""
+
+import asyncio
+import errno
+import functools
+import inspect
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from django.db import OperationalError, connection, transaction
+
+FAULTS = ("kill", "exception", "timeout", "stall", "locked", "full")
+HANG = 2.5  # seconds, longer than a lease of the hasty pumps of the matrix
+
+REQUIRED = {
+    *(f"steps.{name}" for name in ("step", "submit", "reconcile", "check", "save", "picture")),
+    *(
+        f"generation.{verb}"
+        for verb in ("start", "intend", "postpone", "lose_sight", "resend", "accept", "adopt")
+    ),
+    *(f"generation.{verb}" for verb in ("keep_waiting", "wait", "finish", "complete", "fail", "forget")),
+    *(f"generation.{verb}" for verb in ("show", "expire", "cancel", "delete")),
+    *(f"limits.{verb}" for verb in ("admit", "lost", "rest", "reached")),
+    *(f"pump.{name}" for name in ("run", "ring", "take_slot", "claim", "renew", "_in_one_transaction")),
+    *(f"pump.Pump.{name}" for name in ("turn", "find_work", "drive", "hand_back")),
+    *(f"results.{name}" for name in ("download", "store", "store_poster", "fetch", "discard", "fsync")),
+    *(f"decoder.Decoder.{name}" for name in ("look", "close")),
+    *(f"openai.OpenAIProvider.{name}" for name in ("submit", "check", "find", "download", "close")),
+    *(f"credits.{name}" for name in ("charge", "refund")),
+}
+# Private, and worth a crash all the same.
+PRIVATE = {"steps._accept_surely", "pump._in_one_transaction", "pump.Batches.__call__"}
+# No points: met before any video's story, or nothing but a look at something.
+ELSEWHERE = {"credits.grant", "credits.grant_signup"}
+LOOKS = {
+    *("pump.worker_name", "pump.is_work_left", "pump.Pump.is_held_up", "pump.Pump.provider"),
+    *("limits.place", "limits.room_of", "limits.credits_left_today"),
+}
+# Points that no story meets, and why. Any other that is not met is a gap in the stories.
+UNMET = {
+    "generation.withdraw": "its file would have to have a whole index, and frames that cannot be decoded"
+}
+
+control: Path | None = None  # where `trap` lies, if one is armed
+names: set[str] = set()  # of all functions that are crash points here
+met: set[str] | None = None  # when set, every point that is passed is noted here
+
+
+class ChaosError(Exception):
+    """What a bug of ours or of a library would raise."""
+
+
+# What a crash point may raise, so that those who call like a browser or a queue know what to live with.
+RAISED = (ChaosError, TimeoutError, OperationalError, OSError)
+
+
+def arm(folder: Path, point: str, fault: str) -> None:
+    """Let `fault` strike once, wherever `point` is passed next under this control folder."""
+    draft = folder / "trap.draft"
+    draft.write_text(json.dumps({"point": point, "fault": fault}))
+    draft.rename(folder / "trap")
+
+
+def struck(folder: Path) -> list[dict[str, str]]:
+    """The traps that have struck under this control folder."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("struck-*"))]
+
+
+def wrap_all() -> None:
+    """Make every function of the story a crash point. Raises LookupError where a REQUIRED one is missing."""
+    for name, owner, attribute, function in list(_functions()):
+        setattr(owner, attribute, _wrapped(name, function))
+        names.add(name)
+    _wrap_fsync()
+    if missing := REQUIRED - names - {"results.fsync"}:
+        raise LookupError(f"crash points that are not there any more: {', '.join(sorted(missing))}")
+
+
+# --- Which ----------------------------------------------------------------------------------------
+
+
+def _functions() -> Iterator[tuple[str, Any, str, Callable[..., Any]]]:
+    from accounts import credits
+    from videos import decoder, generation, limits, pump, results, steps
+    from videos.providers import openai
+
+    for module in (generation, steps, pump, limits, results, decoder, openai, credits):
+        short = module.__name__.rpartition(".")[2]
+        owners: list[tuple[str, Any]] = [(short, module)]
+        owners += [(f"{short}.{name}", owner) for name, owner in _classes(module) if _is_actor(owner)]
+        for prefix, owner in owners:
+            for attribute, function in list(vars(owner).items()):
+                name = f"{prefix}.{attribute}"
+                is_public = not attribute.startswith("_") and name not in ELSEWHERE | LOOKS
+                is_ours = inspect.isfunction(function) and function.__module__ == module.__name__
+                # Of a provider's module only its class is called from outside.
+                if is_ours and (is_public or name in PRIVATE) and owner is not openai:
+                    yield name, owner, attribute, function
+
+
+def _classes(module: ModuleType) -> list[tuple[str, type]]:
+    return [(n, c) for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__]
+
+
+def _is_actor(owner: type) -> bool:
+    """A class that does things, as a pump or a provider; not a record or an exception."""
+    return not issubclass(owner, Exception) and any(
+        inspect.iscoroutinefunction(function) for function in vars(owner).values()
+    )
+
+
+# --- How ------------------------------------------------------------------------------------------
+
+
+def _wrapped(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def stream(*args: Any, **kwargs: Any) -> Any:
+            await _pass_async(f"{name}:before")
+            is_first = True
+            async for piece in function(*args, **kwargs):
+                yield piece
+                if is_first:
+                    await _pass_async(f"{name}:first-piece")
+                is_first = False
+            await _pass_async(f"{name}:after")
+
+        return stream
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def coroutine(*args: Any, **kwargs: Any) -> Any:
+            await _pass_async(f"{name}:before")
+            result = await function(*args, **kwargs)
+            await _pass_async(f"{name}:after")
+            return result
+
+        return coroutine
+
+    @functools.wraps(function)
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        _pass(f"{name}:before")
+        result = function(*args, **kwargs)
+        _pass(f"{name}:after")
+        if connection.in_atomic_block:
+            transaction.on_commit(lambda: _pass(f"{name}:after-commit"))
+        return result
+
+    return plain
+
+
+def _wrap_fsync() -> None:
+    """Each fsync by its number within one `store`; those of others (SQLite has its own) pass."""
+    from videos import results
+
+    fsync, store = os.fsync, results.store
+    numbers: list[int] = []
+
+    @functools.wraps(store)
+    def counted_store(*args: Any, **kwargs: Any) -> Any:
+        numbers[:] = range(1, 100)
+        try:
+            return store(*args, **kwargs)
+        finally:
+            numbers.clear()
+
+    def pointed_fsync(descriptor: Any) -> None:
+        number = numbers.pop(0) if numbers else None
+        if number:
+            _pass(f"results.fsync-{number}:before")
+        fsync(descriptor)
+        if number:
+            _pass(f"results.fsync-{number}:after")
+
+    results.store = counted_store
+    os.fsync = pointed_fsync  # type: ignore[assignment]
+
+
+# --- What strikes ---------------------------------------------------------------------------------
+
+
+def _pass(point: str) -> None:
+    fault = _fault_at(point)
+    if fault in ("timeout", "stall"):
+        time.sleep(HANG)
+    if fault and fault != "stall":
+        _strike(fault)
+
+
+async def _pass_async(point: str) -> None:
+    fault = _fault_at(point)
+    if fault == "stall":
+        time.sleep(HANG)  # noqa: ASYNC251  # the whole process stands still, as on a machine that swaps
+    elif fault == "timeout":
+        await asyncio.sleep(HANG)
+    if fault and fault != "stall":
+        _strike(fault)
+
+
+def _fault_at(point: str) -> str | None:
+    """The fault that is armed for this point. Whoever renames the file is the one it strikes."""
+    if met is not None:
+        met.add(point)
+    if control is None:
+        return None
+    try:
+        trap = json.loads((control / "trap").read_text())
+        if trap["point"] != point:
+            return None
+        (control / "trap").rename(control / f"struck-{time.time_ns()}")
+    except FileNotFoundError:
+        return None
+    return trap["fault"]
+
+
+def _strike(fault: str) -> None:
+    if fault == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "exception":
+        raise ChaosError("a bug")
+    if fault == "timeout":
+        raise TimeoutError("it took too long")
+    in_transaction = connection.in_atomic_block
+    if fault == "locked":
+        if connection.vendor == "postgresql" and in_transaction:
+            # For real, so that the transaction is as lost as it then is.
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        raise OperationalError("database is locked")
+    if fault == "full":
+        if not in_transaction:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                cursor.execute("ROLLBACK")  # what SQLite does by itself then
+        raise OperationalError("database or disk is full")
+    raise ValueError(f"unknown fault: {fault}")

@@ -1,0 +1,185 @@
+"""Short stories of one video, told by one process: what its owner does, and a pump until nothing is left to do.
+
+Together they pass every crash point. Each can be told again from its beginning after a crash, as people click again
+and workers start again; it then goes on where the database says.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connection
+
+from accounts import credits
+from accounts.models import User
+from bench.chaos import points
+from videos import generation, pump
+from videos.models import Channel, Video, VideoModel
+
+log = logging.getLogger(__name__)
+
+PEOPLES_PATIENCE = 8  # tries
+PURSES = {"rich": 1000, "crowd": 100}  # credits
+CROWD = 6  # processes that spend from one purse
+LONG_DEADLINE = 600  # seconds: no fault uses it up
+
+
+@dataclass(frozen=True)
+class Story:
+    name: str
+    ends: str  # the state in which the video must end, whatever strikes once on the way (but see `tell`)
+    tags: str = ""
+    channel: str = "keyed"
+    acts: tuple[str, ...] = ()
+    deadline: int = LONG_DEADLINE  # JOB_DEADLINE_SECONDS
+    clock: int = 0  # seconds by which the clock is wrong
+    waits: dict[str, dict[str, float]] = field(default_factory=dict)  # more of `haste`
+
+
+STORIES = [
+    Story("plain", "completed"),
+    Story("busy", "completed", "[sim:busy]"),
+    Story("failing", "failed", "[sim:fail]"),
+    Story("slow to hand out", "completed", "[sim:content-500-once]"),
+    Story("lost reply", "completed", "[sim:lost-reply]"),
+    Story("lost reply, found in the list", "completed", "[sim:lost-reply]", "listed"),
+    Story("listed by a clock an hour behind", "completed", "[sim:lost-reply]", "listed", clock=-3600),
+    Story("not arrived, says the list", "completed", "[sim:error-500]", "listed"),
+    Story("by the list", "completed", channel="listed"),
+    Story("deleted", "completed", acts=("delete",)),
+    Story("cut off by the end of a worker", "completed", "[sim:slow]", acts=("dismiss",)),
+    Story("failed by one who missed its end", "completed", acts=("fail late",)),
+    Story("a crowd with one purse", "failed", "[sim:fail]", acts=("crowd",)),
+    Story("canceled", "canceled", acts=("cancel",)),
+    Story("finished after the deadline", "completed", "[sim:slow]", deadline=2),
+    Story("failed after the deadline", "failed", "[sim:slow] [sim:fail]", deadline=2),
+    Story("never admitted", "failed", acts=("close the channel",), deadline=2),
+    # A decoder needs longer to start, beside many busy cells, than their short slices last.
+    Story("poster put off", "completed", waits={"decoder": {"PATIENCE": 0}, "pump": {"SLICE": 20}}),
+]
+
+
+def prepare(urls: dict[str, str]) -> None:
+    """The rows that every story finds: a rich user, and a model on each channel. `urls` are the channels' servers."""
+    for name, amount in PURSES.items():
+        user = User.objects.create(username=name, email=f"{name}@example.com")
+        credits.grant(user, amount, reference=name)
+    for slug, url in urls.items():
+        channel = make_channel(slug, url)
+        VideoModel.objects.create(
+            slug=slug, name=slug, provider_model="sora-2", channel=channel, sizes=["720x1280"], lengths=[4]
+        )
+
+
+def make_channel(slug: str, url: str, most_running: int | None = None) -> Channel:
+    """A channel without other limits, so that a fault is all that a video waits for."""
+    return Channel.objects.create(
+        slug=slug,
+        base_url=url,
+        honours_idempotency_key=slug in ("keyed", "hooked"),
+        sends_webhooks=slug == "hooked",
+        most_running=most_running,
+        most_submits_a_minute=None,
+    )
+
+
+def tell(story: Story, mark: str) -> list[str]:
+    """Take the story to its end, and return what is wrong with it. The marks of its jobs begin with `mark`.
+
+    A fault may use up the time that a video had until its deadline, or that its owner had to cancel it:
+    then, and only then, it rightly ends otherwise.
+    """
+    if "crowd" in story.acts:
+        _click_from_everywhere(story, mark)
+        pump_until_done()
+        return _wrong_ends({story.ends}, *Video.objects.all())
+
+    if "close the channel" in story.acts:
+        Channel.objects.update(most_running=0)
+    video = _insist(lambda: click(story, f"{mark}0"))
+    ends = {story.ends}
+    if "cancel" in story.acts and not _insist(lambda: generation.cancel(_again(video))):
+        ends.add("completed")
+    if "dismiss" in story.acts:
+        threading.Thread(target=_dismiss_soon, daemon=True).start()
+    pump_until_done()
+    if "fail late" in story.acts:
+        _insist(lambda: generation.fail(video, "timed_out", "by one who read the row long ago"))
+    if "delete" in story.acts:
+        _insist(lambda: generation.delete(_again(video)))
+    video = _again(video)
+    if story.deadline < LONG_DEADLINE and video.accepted_at is None:
+        ends = {"failed"}
+    return _wrong_ends(ends, video)
+
+
+def _wrong_ends(right: set[str], *videos: Video) -> list[str]:
+    return [f"one ended {video.status}, not {right}" for video in videos if video.status not in right]
+
+
+def click(story: Story, mark: str, user: str = "rich") -> Video:
+    return generation.start(
+        User.objects.get(username=user),
+        model=VideoModel.objects.get(slug=story.channel),
+        prompt=f"A red kite {story.tags} [sim:mark-{mark}]",
+        size="720x1280",
+        seconds=4,
+        client_key=mark,
+    )
+
+
+def pump_until_done() -> None:
+    """What a queue does: run the task, note that it failed, run it again; until nothing will ever be due."""
+    while _insist(lambda: pump.is_work_left() or Video.objects.exclude(next_at=None).exists()):
+        try:
+            if not pump.run():
+                time.sleep(0.2)
+        except (*points.RAISED, DatabaseError):
+            log.exception("The task failed.")
+            time.sleep(0.1)
+        close_old_connections()
+
+
+def _insist(act: Callable[[], Any]) -> Any:
+    """Click again where the answer was an error page."""
+    for _ in range(PEOPLES_PATIENCE):
+        try:
+            return act()
+        except (*points.RAISED, DatabaseError):
+            log.exception("An error page.")
+        close_old_connections()
+        time.sleep(0.1)
+    raise AssertionError("It never works.")
+
+
+def _click_from_everywhere(story: Story, mark: str) -> None:
+    """Several processes spend from one purse until it is empty."""
+    connection.close()
+    people = []
+    for person in range(CROWD):
+        if (pid := os.fork()) == 0:
+            try:
+                for number in range(50):
+                    _insist(lambda: click(story, f"{mark}{person}-{number}", user="crowd"))  # noqa: B023
+            except credits.InsufficientCredits:
+                pass
+            finally:
+                os._exit(0)
+        people.append(pid)
+    for pid in people:
+        os.waitpid(pid, 0)
+
+
+def _again(video: Video) -> Video:
+    return Video.objects.get(pk=video.pk)
+
+
+def _dismiss_soon() -> None:
+    time.sleep(1)
+    _insist(lambda: pump.dismiss(pump.worker_name()))
+    connection.close()

@@ -1,0 +1,114 @@
+"""How long videos stand still when the process that drives them is killed, and when the whole cluster hangs."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models.functions import Now
+
+from bench import measure, rows, servers
+from bench.report import line, say
+from videos import pump
+from videos.models import Video
+
+LOOK = 0.1  # seconds
+PATIENCE = 120  # seconds
+
+
+def run(tiny: bool) -> Iterator[dict[str, Any]]:
+    # Renders so long that none ends meanwhile, and so short that each question brings progress.
+    count, calm, render = (10, 3, 60) if tiny else (200, 10, 150)
+    videos = {video.pk for video in rows.orders(rows.people(100), count)}
+    with servers.simulator(render) as port, servers.managed("videoworker") as worker:
+        pump.ring()
+        measure.wait_until(lambda: Video.objects.filter(progress__gt=0).count() == count)
+
+        def kill_the_pump() -> None:
+            # Between two slices nobody is connected.
+            while not (pumps := measure.connected_to(port, measure.family(worker.pid))):
+                time.sleep(LOOK)
+            for pid in pumps:
+                os.kill(pid, signal.SIGKILL)
+
+        def stop_the_cluster() -> None:
+            for pid in measure.family(worker.pid)[1:]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+
+        cases: list[tuple[str, str, Callable[[], None], float]] = [
+            ("recovery_killed_pump", "the pump's process was killed", kill_the_pump, 10),
+            ("recovery_hung_cluster", "every process of the cluster was stopped", stop_the_cluster, 25),
+        ]
+        for name, event, harm, most in cases:
+            say(f"{calm} s of calm, then {event}")
+            usually = max(_pauses(videos, calm))
+            # The worst moment: all have just been taken up.
+            Video.objects.update(next_at=Now())
+            measure.wait_until(lambda: not Video.objects.filter(next_at__lte=Now()).exists())
+            harm()
+            moved = _until_all_move(videos)
+            yield line(
+                name,
+                moved[-1],
+                "s",
+                ratio=moved[-1] / usually if usually else None,
+                against="the longest pause of a video before that",
+                n=count,
+                target=f"<= {most} s",
+                met=moved[-1] <= most,
+                first=moved[0],
+                p50=measure.percentile(moved, 50),
+                pause_before=usually,
+            )
+    rows.verify()
+
+
+def _pauses(videos: set[UUID], seconds: float) -> list[float]:
+    """How long each video stood still at most, while nothing was wrong."""
+    end = time.monotonic() + seconds
+    since = dict.fromkeys(videos, time.monotonic())
+    longest = dict.fromkeys(videos, 0.0)
+    for moved in _moves():
+        now = time.monotonic()
+        for pk in moved:
+            longest[pk], since[pk] = max(longest[pk], now - since[pk]), now
+        if now > end:
+            return list(longest.values())
+    raise AssertionError
+
+
+def _until_all_move(videos: set[UUID]) -> list[float]:
+    """For how many seconds each video stood still, in rising order, until it has made progress again.
+
+    Who was in the pump's hands, or would have been taken up within its lease, stands still from now on; who would not
+    have been asked about until later, from then on.
+    """
+    began = time.time()
+    since = dict.fromkeys(videos, began)
+    for video in Video.objects.filter(next_at__gt=Now() + timedelta(seconds=pump.LEASE)):
+        assert video.next_at is not None
+        since[video.pk] = video.next_at.timestamp()
+    seconds: list[float] = []
+    for moved in _moves():
+        now = time.time()
+        seconds += [max(0.0, now - since.pop(pk)) for pk in moved if pk in since]
+        if not since:
+            return sorted(seconds)
+        if now - began > PATIENCE:
+            raise AssertionError(f"{len(since)} of {len(videos)} videos still stand still after {PATIENCE} s")
+    raise AssertionError
+
+
+def _moves() -> Iterator[set[UUID]]:
+    """Look every now and then, and say which videos have made progress since the look before."""
+    before = dict(Video.objects.values_list("pk", "progress"))
+    while True:
+        time.sleep(LOOK)
+        now = dict(Video.objects.values_list("pk", "progress"))
+        yield {pk for pk in now if now[pk] != before[pk]}
+        before = now

@@ -1,0 +1,40 @@
+"""What a bench has to say: a `line` for each figure, and a word now and then on how far it is."""
+
+import json
+import sys
+from typing import Any, TextIO
+
+to: TextIO = sys.stdout
+
+
+def say(text: str) -> None:
+    """Progress, for whoever waits."""
+    print(json.dumps(text), file=to, flush=True)
+
+
+def line(
+    name: str,
+    value: float,
+    unit: str,
+    *,
+    ratio: float | None = None,
+    against: str = "",
+    n: int,
+    target: str = "",
+    met: bool = True,
+    **more: Any,
+) -> dict[str, Any]:
+    """One figure. `ratio` is value : what `against` names, measured in the same run; `n` is how much was measured.
+
+    `target` is what the project promises, and `met` whether this run kept it.
+    """
+    promise = {"target": target, "met": met} if target else {}
+    figure = {"name": name, "value": _short(value), "unit": unit, "ratio": _short(ratio), "against": against}
+    return {**figure, "n": n, **promise, **{key: _short(value) for key, value in more.items()}}
+
+
+def _short(value: Any) -> Any:
+    """A float with four digits: more would be noise."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    return value
