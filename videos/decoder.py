@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from videos import media, processes
@@ -66,7 +67,7 @@ class Decoder:
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     limit=MOST_BYTES,
-                    preexec_fn=processes.die_with_parent,
+                    preexec_fn=partial(processes.die_with_parent, os.getpid()),
                 )
             assert self.child.stdin is not None
             assert self.child.stdout is not None

@@ -32,7 +32,7 @@ def start(
         command,
         env={**os.environ, **(env or {})},
         start_new_session=True,
-        preexec_fn=partial(die_with_parent, when_orphaned),
+        preexec_fn=partial(die_with_parent, os.getpid(), when_orphaned),
     )
 
 
@@ -55,12 +55,20 @@ def kill_group(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def die_with_parent(how: signal.Signals = signal.SIGTERM) -> None:
-    """Ask Linux to send this signal when the parent dies, however it dies. Elsewhere nothing does that."""
+def die_with_parent(parent: int, how: signal.Signals = signal.SIGTERM) -> None:
+    """In a new child of `parent`: ask Linux for this signal when that dies, however it dies. Elsewhere nothing does that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how)
+        if os.getppid() != parent:  # it died before we asked
+            os.kill(os.getpid(), how)
 
 
 def let_no_fork_outlive_its_parent() -> None:
     """For a q2 cluster: its workers would wait for ever on the queue of a guard that was killed."""
-    os.register_at_fork(after_in_child=lambda: die_with_parent(signal.SIGKILL))
+    parent = os.getpid()
+
+    def remember() -> None:
+        nonlocal parent
+        parent = os.getpid()
+
+    os.register_at_fork(before=remember, after_in_child=lambda: die_with_parent(parent, signal.SIGKILL))
