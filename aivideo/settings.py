@@ -161,6 +161,8 @@ if REDIS_URL:
 Q_CLUSTER = {
     "name": "aivideo",
     "workers": 2,
+    # Each look of the guard is a write to the cache: half as often, half of what an idle worker costs.
+    "guard_cycle": 1,
     "queue_limit": 4,
     "bulk": 20,
     "save_limit": -1,

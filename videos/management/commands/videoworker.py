@@ -22,7 +22,7 @@ from videos.models import PumpSlot, Video, Worker
 log = logging.getLogger(__name__)
 
 # Seconds.
-LOOK = 1
+LOOK = 2
 REPORT = 6
 HUNG = 10  # how long work may wait without a live pump, though it was rung for
 START, MOST_PATIENCE = (
@@ -91,11 +91,11 @@ class Supervisor:
             Worker.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()
 
     def mend(self) -> None:
-        pumped = PumpSlot.objects.filter(until__gt=Now()).exists()
-        if pumped:
-            self.patience = START
-        if pumped or not Video.objects.live().exists():
+        if not Video.objects.live().exists():
             self.waiting_since = None
+            return
+        if PumpSlot.objects.filter(until__gt=Now()).exists():
+            self.waiting_since, self.patience = None, START
             return
         now = time.monotonic()
         if self.waiting_since is None:
