@@ -137,10 +137,11 @@ def test_a_failure_says_why_and_the_balance_returns_without_a_reload(site, visit
 def test_another_device_shows_the_running_video(site, visit):
     rich(site)
     page = sign_in(visit(site.url), site)
+    phone = sign_in(visit(site.url, viewport={"width": 390, "height": 844}, has_touch=True), site)
     page.fill("#id_prompt", "On every screen [sim:slow]")
     page.click("#generate")
     expect(page.get_by_text("Generating your video…")).to_be_visible()
-    phone = sign_in(visit(site.url, viewport={"width": 390, "height": 844}, has_touch=True), site)
+    phone.goto(site.url)
     expect(phone.get_by_text("Generating your video…")).to_be_visible()
     for screen in (page, phone):
         expect(player(screen)).to_be_visible(timeout=30_000)
