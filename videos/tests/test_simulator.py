@@ -137,10 +137,10 @@ def simulator(tmp_path_factory) -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def unhurried(tmp_path_factory) -> Iterator[Simulator]:
-    """Its jobs take a second, and webhooks tell when they have ended."""
+    """Its jobs take so long that each state is seen, and webhooks tell when they have ended."""
     with (
         Receiver() as receiver,
-        running(tmp_path_factory.mktemp("unhurried"), seconds=1, **receiver.environment) as simulator,
+        running(tmp_path_factory.mktemp("unhurried"), seconds=3, **receiver.environment) as simulator,
     ):
         simulator.receiver = receiver
         yield simulator
