@@ -1,16 +1,24 @@
-"""The only code that moves a balance. Every move is a line in the ledger, and a reference moves once.
+"""The only code that moves credits. Every move is a line in the ledger, and a reference moves once.
 
-A balance is the running total of its entries. Each verb changes both in one transaction; the
-balance comes first, since that row is the lock that other moves of the same account wait for, and
-the shorter it is waited for the more moves fit into a second.
+An account is three numbers beside its entries: what can be spent (`balance`), what of it lapses one
+day (`lapsing`, in lots), and what is owed (`debt`, never beside a balance). Always holds: balance -
+debt = the sum of the entries, and lapsing = the sum of what is left in the lots. Each verb changes
+all of that in one transaction and begins with the row of the user, the lock that other moves of the
+same account wait for.
 """
+
+from collections.abc import Callable
+from datetime import datetime
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from accounts import sql
-from accounts.models import CreditEntry, User
+from accounts.models import CreditEntry, Draw, Lot, User
+
+Kind = CreditEntry.Kind
 
 
 class InsufficientCredits(Exception):
@@ -25,9 +33,14 @@ class InsufficientCredits(Exception):
         return self.needed - self.available
 
 
-def grant(user: User, amount: int, *, reference: str, note: str = "") -> bool:
-    """Give `amount` credits (> 0). True if they were given now, False if this reference had them before."""
-    return _add(user, amount, CreditEntry.Kind.GRANT, reference, note)
+def grant(
+    user: User, amount: int, *, reference: str, note: str = "", lapses_at: datetime | None = None
+) -> bool:
+    """Give `amount` credits (> 0), which are gone from `lapses_at` on where that is given.
+
+    True if they were given now, False if this reference had them before.
+    """
+    return _add(user, amount, Kind.GRANT, reference, note, lapses_at)
 
 
 def grant_signup(user: User) -> bool:
@@ -37,6 +50,11 @@ def grant_signup(user: User) -> bool:
     return grant(user, settings.SIGNUP_CREDITS, reference=f"signup:{user.pk}")
 
 
+def purchase(user: User, amount: int, *, reference: str, note: str = "") -> bool:
+    """Give `amount` credits (> 0) that were paid for. True if they were given now, False if before."""
+    return _add(user, amount, Kind.PURCHASE, reference, note)
+
+
 def charge(user: User, amount: int, *, reference: str) -> None:
     """Take `amount` credits (>= 0; 0 leaves no entry) for `reference`. Call it first in its transaction.
 
@@ -44,36 +62,174 @@ def charge(user: User, amount: int, *, reference: str) -> None:
     """
     if amount == 0:
         return
-    entry = CreditEntry(user_id=user.pk, amount=-amount, kind=CreditEntry.Kind.CHARGE, reference=reference)
-    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE accounts_user SET balance = balance - %s WHERE id = %s AND balance >= %s",
-            [amount, user.pk, amount],
-        )
-        if has_enough := bool(cursor.rowcount):
+    entry = CreditEntry(user_id=user.pk, amount=-amount, kind=Kind.CHARGE, reference=reference)
+    with transaction.atomic(savepoint=False):
+        if _take(user, amount):
             sql.insert(entry)
-    if not has_enough:
-        raise InsufficientCredits(amount, User.objects.values_list("balance", flat=True).get(pk=user.pk))
+            return
+        account = _locked(user)
+        _lapse(account)
+        available = account.balance
+        if available >= amount:
+            entry.save()
+            _draw(account, entry)
+            account.balance -= amount
+        _keep(account)
+    if available < amount:
+        raise InsufficientCredits(amount, available)
 
 
 def refund(user: User, amount: int, *, reference: str) -> bool:
-    """Return `amount` credits (>= 0) that `reference` was charged. True if they went back now, False if before."""
-    return _add(user, amount, CreditEntry.Kind.REFUND, reference)
+    """Return `amount` credits (>= 0) that `reference` was charged. True if they went back now, False if before.
+
+    What came from a lot goes back there; if that has lapsed meanwhile, it is given for good.
+    """
+    return _add(user, amount, Kind.REFUND, reference)
 
 
-def _add(user: User, amount: int, kind: str, reference: str, note: str = "") -> bool:
+def claw_back(user: User, amount: int, *, reference: str, note: str = "") -> bool:
+    """Take back `amount` credits (> 0) whose payment was returned; what is spent already becomes a debt.
+
+    True if they were taken now, False if this reference took them before.
+    """
+    if amount <= 0:
+        raise ValueError(f"A claw-back of {amount} credits takes nothing back.")
+
+    def take_back(account: User, _entry: CreditEntry) -> None:
+        taken = min(amount, account.balance)
+        account.balance -= taken
+        account.debt += amount - taken
+        for lot in _lots(account):
+            if account.lapsing <= account.balance:
+                break
+            _spend(account, lot, account.lapsing - account.balance)
+
+    return _once(user, -amount, Kind.CLAW_BACK, reference, note, take_back)
+
+
+def lapse(user: User) -> int:
+    """Take away what has lapsed of a user's credits; how many credits that were."""
+    with transaction.atomic():
+        account = _locked(user)
+        before = account.balance
+        _lapse(account)
+        _keep(account)
+    return before - account.balance
+
+
+def lapse_all() -> int:
+    """The same for everybody; how many credits lapsed. To be called from time to time."""
+    due = Lot.objects.filter(left__gt=0, lapses_at__lte=timezone.now())
+    return sum(lapse(User(pk=pk)) for pk in set(due.values_list("user", flat=True)))
+
+
+# --- Small parts ----------------------------------------------------------------------------------
+
+
+def _take(user: User, amount: int) -> bool:
+    """The short way of nearly every charge, in one statement: for an account of which nothing lapses."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE accounts_user SET balance = balance - %s WHERE id = %s AND balance >= %s AND lapsing = 0",
+            [amount, user.pk, amount],
+        )
+        return bool(cursor.rowcount)
+
+
+def _add(
+    user: User, amount: int, kind: str, reference: str, note: str = "", lapses_at: datetime | None = None
+) -> bool:
     if amount == 0:
         return False
     if amount < 0:
         raise ValueError(f"A {kind} adds credits, so {amount} cannot be one.")
+
+    def put_in(account: User, entry: CreditEntry) -> None:
+        owed = min(amount, account.debt)
+        account.debt -= owed
+        account.balance += amount - owed
+        if lapses_at and amount > owed:
+            Lot.objects.create(
+                entry=entry, user=account, amount=amount - owed, left=amount - owed, lapses_at=lapses_at
+            )
+            account.lapsing += amount - owed
+        if kind == Kind.REFUND:
+            _put_back(account, reference)
+
+    return _once(user, amount, kind, reference, note, put_in)
+
+
+def _once(
+    user: User,
+    amount: int,
+    kind: str,
+    reference: str,
+    note: str,
+    move: Callable[[User, CreditEntry], None],
+) -> bool:
+    """Write the entry and move what it says. False, and nothing is moved, if the reference moved before."""
     try:
         with transaction.atomic():
-            User.objects.filter(pk=user.pk).update(balance=F("balance") + amount)
-            CreditEntry.objects.create(
+            account = _locked(user)
+            entry = CreditEntry.objects.create(
                 user_id=user.pk, amount=amount, kind=kind, reference=reference, note=note
             )
+            move(account, entry)
+            _keep(account)
     except IntegrityError:
         if CreditEntry.objects.filter(kind=kind, reference=reference).exists():
             return False
         raise
     return True
+
+
+def _locked(user: User) -> User:
+    """The account as it is now; nobody else moves it until this transaction ends."""
+    return User.objects.select_for_update(no_key=True).only("balance", "debt", "lapsing").get(pk=user.pk)
+
+
+def _keep(account: User) -> None:
+    account.save(update_fields=["balance", "debt", "lapsing"])
+
+
+def _lots(account: User) -> QuerySet[Lot]:
+    """What may be spent of an account's lots, in that order."""
+    return account.lots.filter(left__gt=0).order_by("lapses_at", "pk")
+
+
+def _lapse(account: User) -> None:
+    for lot in _lots(account).filter(lapses_at__lte=timezone.now()):
+        CreditEntry.objects.create(
+            user=account, amount=-lot.left, kind=Kind.EXPIRE, reference=f"lot:{lot.pk}"
+        )
+        account.balance -= lot.left
+        _spend(account, lot, lot.left)
+
+
+def _draw(account: User, charge: CreditEntry) -> None:
+    """Take a charge from the lots as far as they reach, and note what came from which."""
+    wanted = -charge.amount
+    for lot in _lots(account):
+        if not wanted:
+            break
+        taken = _spend(account, lot, wanted)
+        Draw.objects.create(lot=lot, charge=charge, amount=taken)
+        wanted -= taken
+
+
+def _put_back(account: User, reference: str) -> None:
+    """Return to the lots what a charge drew from them, as far as they live and the balance has it."""
+    living = Draw.objects.filter(
+        charge__kind=Kind.CHARGE, charge__reference=reference, lot__lapses_at__gt=timezone.now()
+    )
+    for draw in living.select_related("lot").order_by("lot__lapses_at", "lot"):
+        _spend(account, draw.lot, -min(draw.amount, account.balance - account.lapsing))
+
+
+def _spend(account: User, lot: Lot, most: int) -> int:
+    """Move up to `most` credits out of a lot (a negative number puts them in); how many that were."""
+    spent = min(lot.left, most)
+    lot.left -= spent
+    lot.save(update_fields=["left"])
+    account.lapsing -= spent
+    return spent

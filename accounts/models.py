@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -13,18 +13,34 @@ class User(AbstractUser):
     """A person. Google's `sub` (allauth's SocialAccount.uid) says which one; the e-mail address does not."""
 
     balance = models.PositiveBigIntegerField(_("balance"), default=0, editable=False, help_text=_("Credits."))
+    debt = models.PositiveBigIntegerField(
+        _("debt"),
+        default=0,
+        editable=False,
+        help_text=_("Credits that were taken back after they were spent."),
+    )
+    lapsing = models.PositiveBigIntegerField(
+        _("lapsing"), default=0, editable=False, help_text=_("Credits of the balance that lapse one day.")
+    )
 
     class Meta(AbstractUser.Meta):
-        constraints = [models.CheckConstraint(condition=Q(balance__gte=0), name="balance_not_negative")]
+        constraints = [
+            models.CheckConstraint(condition=Q(balance__gte=0), name="balance_not_negative"),
+            models.CheckConstraint(condition=Q(debt__gte=0), name="debt_not_negative"),
+            models.CheckConstraint(condition=Q(balance=0) | Q(debt=0), name="no_balance_beside_a_debt"),
+            models.CheckConstraint(
+                condition=Q(lapsing__gte=0, lapsing__lte=F("balance")), name="what_lapses_is_in_the_balance"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.email or self.username
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save all but the balance: a row that was read earlier must not put an old one back."""
+        """Save all but what `credits` writes: a row that was read earlier must not put an old balance back."""
         if not self._state.adding and kwargs.get("update_fields") is None:
             fields = [field.name for field in self._meta.concrete_fields if not field.primary_key]
-            kwargs["update_fields"] = [name for name in fields if name != "balance"]
+            kwargs["update_fields"] = [name for name in fields if name not in ("balance", "debt", "lapsing")]
         super().save(*args, **kwargs)
 
     @property
@@ -38,8 +54,11 @@ class CreditEntry(models.Model):
 
     class Kind(models.TextChoices):
         GRANT = "grant", _("Granted")
+        PURCHASE = "purchase", _("Bought")
         CHARGE = "charge", _("Charged")
         REFUND = "refund", _("Returned")
+        EXPIRE = "expire", _("Lapsed")
+        CLAW_BACK = "claw_back", _("Taken back")
 
     user = models.ForeignKey(User, models.PROTECT, related_name="credit_entries", verbose_name=_("user"))
     amount = models.BigIntegerField(_("amount"), help_text=_("Credits; negative when they left the account."))
@@ -57,7 +76,8 @@ class CreditEntry(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["kind", "reference"], name="one_entry_a_kind_and_reference"),
             models.CheckConstraint(
-                condition=Q(kind="charge", amount__lt=0) | (~Q(kind="charge") & Q(amount__gt=0)),
+                condition=Q(kind__in=["charge", "expire", "claw_back"], amount__lt=0)
+                | Q(kind__in=["grant", "purchase", "refund"], amount__gt=0),
                 name="amount_has_the_sign_of_its_kind",
             ),
         ]
@@ -65,3 +85,49 @@ class CreditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount:+d} {self.kind} {self.reference}"
+
+
+class Lot(models.Model):
+    """What is left of a grant that lapses. Of the lots of an account the one that lapses soonest is spent first."""
+
+    entry = models.OneToOneField(CreditEntry, models.PROTECT, related_name="lot", verbose_name=_("entry"))
+    user = models.ForeignKey(User, models.PROTECT, related_name="lots", verbose_name=_("user"))
+    amount = models.PositiveBigIntegerField(_("amount"), help_text=_("Credits."))
+    left = models.PositiveBigIntegerField(_("left"), help_text=_("Credits."))
+    lapses_at = models.DateTimeField(_("lapses"))
+    noticed_at = models.DateTimeField(_("notice sent"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("lapsing credits")
+        verbose_name_plural = _("lapsing credits")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(left__gte=0, left__lte=F("amount")), name="no_more_left_than_given"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["user", "lapses_at"], condition=Q(left__gt=0), name="lots_to_spend"),
+            models.Index(fields=["lapses_at"], condition=Q(left__gt=0), name="lots_to_lapse"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.left} of {self.amount} until {self.lapses_at:%Y-%m-%d}"
+
+
+class Draw(models.Model):
+    """What a charge took from a lot, to be put back there when the charge is refunded."""
+
+    lot = models.ForeignKey(Lot, models.PROTECT, related_name="draws", verbose_name=_("lot"))
+    charge = models.ForeignKey(CreditEntry, models.PROTECT, related_name="draws", verbose_name=_("charge"))
+    amount = models.PositiveBigIntegerField(_("amount"), help_text=_("Credits."))
+
+    class Meta:
+        verbose_name = _("draw")
+        verbose_name_plural = _("draws")
+        constraints = [
+            models.UniqueConstraint(fields=["lot", "charge"], name="one_draw_a_lot_and_charge"),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="a_draw_takes_something"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} of lot {self.lot_id} for entry {self.charge_id}"

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum, TextField, Value
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, TextField, Value
 from django.db.models.functions import Cast, Coalesce, Concat, Replace, Substr
 
-from accounts.models import CreditEntry, User
+from accounts.models import CreditEntry, Lot, User
 from videos.models import Status, Video
 
 MOST_SHOWN = 20  # of each kind of violation
@@ -24,9 +24,19 @@ def violations() -> tuple[dict[str, int], list[str]]:
 
 
 def _balances() -> Iterator[str]:
+    """What an account has less what it owes is the sum of its entries; what lapses is what is left in its lots."""
     totals = User.objects.annotate(total=Coalesce(Sum("credit_entries__amount"), 0))
-    for user in totals.exclude(balance=F("total"))[:MOST_SHOWN]:
-        yield f"user {user.pk} has {user.balance} credits, but the entries add up to {user.total}"
+    for user in totals.exclude(balance=F("total") + F("debt"))[:MOST_SHOWN]:
+        yield (
+            f"user {user.pk} has {user.balance} credits and owes {user.debt},"
+            f" but the entries add up to {user.total}"
+        )
+    left = (
+        Lot.objects.filter(user=OuterRef("pk")).order_by().values("user").annotate(n=Sum("left")).values("n")
+    )
+    lots = User.objects.annotate(left=Coalesce(Subquery(left), 0))
+    for owner in lots.exclude(lapsing=F("left"))[:MOST_SHOWN]:
+        yield f"of user {owner.pk} {owner.lapsing} credits lapse, but {owner.left} are left in the lots"
 
 
 def _charges() -> Iterator[str]:

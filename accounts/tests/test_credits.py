@@ -1,9 +1,14 @@
+from datetime import timedelta
+from uuid import uuid4
+
 import pytest
 from django.db import IntegrityError, InternalError, transaction
+from django.utils import timezone
 
 from accounts import credits
-from accounts.models import CreditEntry, User
+from accounts.models import CreditEntry, Lot, User
 from aivideo.tests.fixtures import new_user
+from videos.invariants import violations
 
 pytestmark = pytest.mark.django_db
 
@@ -99,3 +104,185 @@ def test_entries_never_change_and_never_go(owner):
     with pytest.raises((IntegrityError, InternalError)), transaction.atomic():
         owner.credit_entries.all().delete()
     assert ledger(owner) == [("grant", 100, f"signup:{owner.pk}")]
+
+
+# --- Credits that lapse ---------------------------------------------------------------------------
+
+SOON, LATER = timedelta(days=1), timedelta(days=30)
+
+
+def give(user, amount, lapses_in):
+    name = f"gift:{uuid4()}"
+    assert credits.grant(user, amount, reference=name, lapses_at=timezone.now() + lapses_in)
+    return Lot.objects.get(entry__reference=name)
+
+
+def let_lapse(lot):
+    Lot.objects.filter(pk=lot.pk).update(lapses_at=timezone.now())
+
+
+def standing(user):
+    """Balance, what of it lapses, debt, and what is left in each lot."""
+    user.refresh_from_db()
+    assert violations()[1] == []
+    left = user.lots.order_by("lapses_at").values_list("left", flat=True)
+    return (user.balance, user.lapsing, user.debt, list(left))
+
+
+def test_what_lapses_soonest_is_spent_first(owner):
+    give(owner, 30, LATER), give(owner, 20, SOON)
+    assert standing(owner) == (150, 50, 0, [20, 30])
+    credits.charge(owner, 25, reference="order:a")
+    assert standing(owner) == (125, 25, 0, [0, 25])
+    credits.charge(owner, 40, reference="order:b")
+    assert standing(owner) == (85, 0, 0, [0, 0])
+
+
+def test_what_lapses_is_gone_on_its_day_and_only_once(owner):
+    lot = give(owner, 20, SOON)
+    assert credits.lapse_all() == 0
+    let_lapse(lot)
+    assert (credits.lapse_all(), credits.lapse_all()) == (20, 0)
+    assert standing(owner) == (100, 0, 0, [0])
+    assert ledger(owner)[-1] == ("expire", -20, f"lot:{lot.pk}")
+
+
+def test_lapsed_credits_cannot_be_spent_before_they_are_swept(owner):
+    let_lapse(give(owner, 20, SOON))
+    with pytest.raises(credits.InsufficientCredits) as refusal:
+        credits.charge(owner, 110, reference="order:a")
+    assert refusal.value.available == 100
+    credits.charge(owner, 100, reference="order:a")
+    assert standing(owner) == (0, 0, 0, [0])
+
+
+def test_a_charge_beyond_what_lapses_and_what_does_not_is_refused(owner):
+    give(owner, 20, SOON)
+    with pytest.raises(credits.InsufficientCredits) as refusal:
+        credits.charge(owner, 121, reference="order:a")
+    assert (refusal.value.needed, refusal.value.available) == (121, 120)
+    assert standing(owner) == (120, 20, 0, [20])
+
+
+def test_a_refund_puts_back_what_a_charge_took_from_each_lot(owner):
+    give(owner, 10, SOON), give(owner, 10, LATER)
+    credits.charge(owner, 15, reference="order:a")
+    credits.charge(owner, 50, reference="order:b")
+    assert standing(owner) == (55, 0, 0, [0, 0])
+    credits.refund(owner, 15, reference="order:a")
+    assert standing(owner) == (70, 15, 0, [10, 5])
+
+
+def test_a_refund_of_credits_that_lapsed_meanwhile_is_for_good(owner):
+    lot = give(owner, 10, SOON)
+    credits.charge(owner, 10, reference="order:a")
+    let_lapse(lot)
+    credits.refund(owner, 10, reference="order:a")
+    credits.lapse_all()
+    assert standing(owner) == (110, 0, 0, [0])
+
+
+def test_the_signup_credits_of_another_are_untouched_when_mine_lapse(owner):
+    other = new_user()
+    let_lapse(give(owner, 10, SOON))
+    credits.lapse_all()
+    assert (standing(owner)[0], standing(other)[0]) == (100, 100)
+
+
+# --- Purchases, and payments that go back ---------------------------------------------------------
+
+
+def test_a_purchase_is_given_once(owner):
+    assert credits.purchase(owner, 500, reference="payment:1") is True
+    assert credits.purchase(owner, 500, reference="payment:1") is False
+    assert standing(owner) == (600, 0, 0, [])
+    assert ledger(owner)[1:] == [("purchase", 500, "payment:1")]
+
+
+def test_a_claw_back_takes_what_is_there_and_the_rest_is_owed(owner):
+    credits.purchase(owner, 500, reference="payment:1")
+    credits.charge(owner, 570, reference="order:a")
+    assert credits.claw_back(owner, 500, reference="payment:1") is True
+    assert credits.claw_back(owner, 500, reference="payment:1") is False
+    assert standing(owner) == (0, 0, 470, [])
+
+
+def test_a_debt_is_paid_by_whatever_comes_in_and_nothing_is_spent_meanwhile(owner):
+    credits.claw_back(owner, 130, reference="payment:1")
+    with pytest.raises(credits.InsufficientCredits) as refusal:
+        credits.charge(owner, 1, reference="order:a")
+    assert refusal.value.available == 0
+    credits.grant(owner, 10, reference="staff:1")
+    assert standing(owner) == (0, 0, 20, [])
+    credits.purchase(owner, 50, reference="payment:2")
+    assert standing(owner) == (30, 0, 0, [])
+
+
+def test_what_pays_a_debt_does_not_lapse(owner):
+    credits.claw_back(owner, 130, reference="payment:1")
+    lot = give(owner, 50, SOON)
+    assert standing(owner) == (20, 20, 0, [20])
+    let_lapse(lot)
+    credits.lapse_all()
+    assert standing(owner) == (0, 0, 0, [0])
+
+
+def test_a_gift_that_a_debt_swallows_leaves_no_lot(owner):
+    credits.claw_back(owner, 130, reference="payment:1")
+    assert credits.grant(owner, 30, reference="gift:1", lapses_at=timezone.now() + SOON)
+    assert standing(owner) == (0, 0, 0, [])
+
+
+def test_a_refund_that_pays_a_debt_puts_nothing_into_a_lot(owner):
+    give(owner, 10, SOON)
+    credits.charge(owner, 10, reference="order:a")
+    credits.claw_back(owner, 105, reference="payment:1")
+    credits.refund(owner, 10, reference="order:a")
+    assert standing(owner) == (5, 5, 0, [5])
+
+
+def test_a_claw_back_takes_what_does_not_lapse_first_and_then_the_soonest(owner):
+    give(owner, 10, SOON), give(owner, 10, LATER)
+    credits.claw_back(owner, 60, reference="payment:1")
+    assert standing(owner) == (60, 20, 0, [10, 10])
+    credits.claw_back(owner, 45, reference="payment:2")
+    assert standing(owner) == (15, 15, 0, [5, 10])
+    credits.claw_back(owner, 8, reference="payment:3")
+    assert standing(owner) == (7, 7, 0, [0, 7])
+
+
+@pytest.mark.parametrize("amount", [0, -5])
+def test_a_claw_back_takes_something(owner, amount):
+    with pytest.raises(ValueError, match="takes nothing back"):
+        credits.claw_back(owner, amount, reference="payment:1")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"debt": 1},
+        {"lapsing": 101},
+        {"balance": 0, "debt": -1},
+    ],
+)
+def test_the_database_forbids_an_account_that_makes_no_sense(owner, broken):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.filter(pk=owner.pk).update(**broken)
+
+
+@pytest.mark.parametrize("kind", ["expire", "claw_back", "charge"])
+def test_the_database_forbids_taking_that_adds(owner, kind):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        CreditEntry.objects.create(user=owner, amount=1, kind=kind, reference="x:1")
+
+
+@pytest.mark.parametrize("kind", ["grant", "purchase", "refund"])
+def test_the_database_forbids_adding_that_takes(owner, kind):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        CreditEntry.objects.create(user=owner, amount=-1, kind=kind, reference="x:1")
+
+
+def test_the_database_forbids_a_lot_with_more_left_than_was_given(owner):
+    lot = give(owner, 10, SOON)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Lot.objects.filter(pk=lot.pk).update(left=11)
