@@ -38,6 +38,9 @@ for name in (
     "AWS_STORAGE_BUCKET_NAME",
     "AWS_S3_ENDPOINT_URL",
     "X_ACCEL_PREFIX",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "STRIPE_API_BASE",
 ):
     os.environ.pop(name, None)
 

@@ -1,9 +1,14 @@
 from django.urls import path
 
-from accounts import views
+from accounts import stripe_webhooks, views
 
 app_name = "accounts"
 urlpatterns = [
     path("accounts/demo/", views.demo_sign_in, name="demo_sign_in"),
     path("credits/", views.credits, name="credits"),
+    path("credits/redeem/", views.redeem, name="redeem"),
+    path("credits/buy/", views.buy, name="buy"),
+    path("credits/paid/<uuid:pk>/", views.paid, name="paid"),
+    path("credits/test-checkout/<uuid:pk>/", views.test_checkout, name="test_checkout"),
+    path("webhooks/stripe/", stripe_webhooks.stripe, name="stripe_webhook"),
 ]

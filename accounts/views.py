@@ -1,18 +1,29 @@
 """Pages about you: the demo sign-in and your credits."""
 
+import logging
 from typing import Any
+from uuid import UUID
 
 from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.helpers import complete_social_login
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_POST, require_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.models import User
+from accounts import codes, payments, stripe_checkout
+from accounts.codes import CodeRefused
+from accounts.models import CreditPack, Payment, User
+
+log = logging.getLogger(__name__)
 
 
 class UserRequest(HttpRequest):
@@ -46,6 +57,108 @@ def demo_sign_in(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def credits(request: UserRequest) -> HttpResponse:
-    """`/credits/`: the balance and every line that made it."""
+    """`/credits/`: the balance, what lapses of it, every line that made it, and the ways to more."""
+    return _credits(request)
+
+
+@require_POST
+def redeem(request: UserRequest) -> HttpResponse:
+    """`/credits/redeem/`: the credits of a code, or why there are none."""
+    code = request.POST.get("code", "")[:200]
+    if not code.strip():
+        return _credits(request, code, _("Type the code that you were given."), status=422)
+    try:
+        amount = codes.redeem(request.user, code)
+    except CodeRefused as refusal:
+        status = 429 if refusal.reason == CodeRefused.TOO_MANY else 422
+        return _credits(request, code, _why(refusal), status=status)
+    text = ngettext("%(n)d credit is yours.", "%(n)d credits are yours.", amount) % {"n": amount}
+    messages.success(request, text)
+    return redirect("accounts:credits")
+
+
+@require_POST
+def buy(request: UserRequest) -> HttpResponse:
+    """`/credits/buy/`: order a pack, and off to the page where it is paid."""
+    if not settings.TOP_UPS:
+        raise Http404
+    try:
+        pack = CreditPack.objects.filter(is_sold=True, pk=int(request.POST.get("pack", ""))).first()
+    except (ValueError, OverflowError):
+        pack = None
+    if pack is None:
+        return _credits(request, problem=_("This pack is not sold any more. Choose another one."), status=422)
+    if settings.TEST_CHECKOUT:
+        payment = payments.order(request.user, pack, Payment.Processor.TEST)
+        return redirect("accounts:test_checkout", payment.pk)
+    payment = payments.order(request.user, pack, Payment.Processor.STRIPE)
+    try:
+        return redirect(stripe_checkout.checkout_url(payment))
+    except stripe_checkout.Unreachable:
+        log.exception("payment %s: no checkout page", payment.pk)
+        problem = _("The payment page cannot be reached. Nothing was charged. Please try again in a minute.")
+        return _credits(request, problem=problem, status=503)
+
+
+@require_safe
+def paid(request: UserRequest, pk: UUID) -> HttpResponse:
+    """`/credits/paid/<uuid>/`: where people come back to from the payment page, whether they paid or not."""
+    payment = get_object_or_404(request.user.payments, pk=pk, processor=Payment.Processor.STRIPE)
+    try:
+        payment = payments.settle(payment, stripe_checkout.truth_of)
+    except stripe_checkout.Unreachable:
+        log.exception("payment %s could not be settled", payment.pk)
+    if payment.status == Payment.Status.PAID:
+        text = ngettext("%(n)d credit is yours.", "%(n)d credits are yours.", payment.credits)
+        messages.success(request, text % {"n": payment.credits})
+    elif payment.status == Payment.Status.CREATED:
+        messages.info(
+            request, _("No payment has arrived yet. If you paid, your credits follow by themselves.")
+        )
+    elif payment.status == Payment.Status.HELD:
+        messages.warning(request, _("Your payment arrived, but it is not what was ordered. We look into it."))
+    return redirect("accounts:credits")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def test_checkout(request: UserRequest, pk: UUID) -> HttpResponse:
+    """`/credits/test-checkout/<uuid>/`: pays with nothing. Exists only in demo mode."""
+    if not settings.TEST_CHECKOUT:
+        raise Http404
+    payment = get_object_or_404(request.user.payments, pk=pk, processor=Payment.Processor.TEST)
+    if request.method != "POST":
+        return render(request, "accounts/test_checkout.html", {"payment": payment})
+    truth = payments.Truth(is_paid=True, amount=payment.price, currency=payment.currency)
+    payment = payments.settle(payment, lambda _payment: truth)
+    text = ngettext("%(n)d credit is yours.", "%(n)d credits are yours.", payment.credits)
+    messages.success(request, text % {"n": payment.credits})
+    return redirect("accounts:credits")
+
+
+def _credits(
+    request: UserRequest, code: str = "", refusal: str = "", problem: str = "", status: int = 200
+) -> HttpResponse:
     page = Paginator(request.user.credit_entries.all(), 50).get_page(request.GET.get("page"))
-    return render(request, "accounts/credits.html", {"page": page, "video_credits": settings.VIDEO_CREDITS})
+    context = {
+        "page": page,
+        "video_credits": settings.VIDEO_CREDITS,
+        "lots": request.user.lots.filter(left__gt=0).order_by("lapses_at"),
+        "test_checkout": settings.TEST_CHECKOUT,
+        "packs": CreditPack.objects.filter(is_sold=True) if settings.TOP_UPS else (),
+        "problem": problem,
+        "code": code,
+        "refusal": refusal,
+    }
+    return render(request, "accounts/credits.html", context, status=status)
+
+
+def _why(refusal: CodeRefused) -> str:
+    if refusal.reason == CodeRefused.USED:
+        return _("This code was redeemed before. Each code works once.")
+    if refusal.reason == CodeRefused.OVER:
+        assert refusal.batch is not None
+        day = date_format(timezone.localtime(refusal.batch.redeem_until), "DATE_FORMAT")
+        return _("This code could be redeemed until %(day)s.") % {"day": day}
+    if refusal.reason == CodeRefused.TOO_MANY:
+        return _("These were too many wrong codes. Try again in an hour.")
+    return _("There is no such code. Check each letter and digit; dashes and capitals do not matter.")

@@ -55,6 +55,14 @@ JOB_DEADLINE_SECONDS = env.integer("JOB_DEADLINE_SECONDS", 1200, least=1, most=7
 
 SIGNUP_CREDITS = env.integer("SIGNUP_CREDITS", 100, least=0, most=1_000_000)
 VIDEO_CREDITS = env.integer("VIDEO_CREDITS", 10, least=0, most=1_000_000)
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
+STRIPE_API_BASE = env.url("STRIPE_API_BASE")
+if bool(STRIPE_SECRET_KEY) != bool(STRIPE_WEBHOOK_SECRET):
+    env.problems.append("STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: one of the two is not set.")
+# A checkout that takes no money, so it exists only under DEBUG.
+TEST_CHECKOUT = DEBUG and not STRIPE_SECRET_KEY
+TOP_UPS = TEST_CHECKOUT or bool(STRIPE_SECRET_KEY)
 
 # --- Applications --------------------------------------------------------------------------------
 
@@ -304,7 +312,11 @@ CONTENT_SECURITY_POLICY = {
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
         # The redirect that follows the sign-in form's POST counts as its action.
-        "form-action": ["'self'", GOOGLE_ISSUER or "https://accounts.google.com"],
+        "form-action": [
+            "'self'",
+            GOOGLE_ISSUER or "https://accounts.google.com",
+            *(["https://checkout.stripe.com"] if STRIPE_SECRET_KEY else []),
+        ],
         "frame-ancestors": ["'none'"],
         "base-uri": ["'none'"],
     }

@@ -1,8 +1,9 @@
 from datetime import timedelta
+from itertools import count
 from uuid import uuid4
 
 import pytest
-from django.db import IntegrityError, InternalError, transaction
+from django.db import IntegrityError, InternalError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from accounts import credits
@@ -286,3 +287,45 @@ def test_the_database_forbids_a_lot_with_more_left_than_was_given(owner):
     lot = give(owner, 10, SOON)
     with pytest.raises(IntegrityError), transaction.atomic():
         Lot.objects.filter(pk=lot.pk).update(left=11)
+
+
+# --- A machine that dies in the middle ------------------------------------------------------------
+
+DIED = OperationalError("the machine dies here")
+VERBS = {
+    "grant": lambda user: credits.grant(user, 5, reference="x:1", lapses_at=timezone.now() + SOON),
+    "purchase": lambda user: credits.purchase(user, 5, reference="x:1"),
+    "charge": lambda user: credits.charge(user, 15, reference="x:1"),
+    "refund": lambda user: credits.refund(user, 12, reference="earlier:1"),
+    "claw_back": lambda user: credits.claw_back(user, 500, reference="x:1"),
+    "lapse": credits.lapse,
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_that_ends_at_any_of_its_statements_has_moved_nothing(owner, verb):
+    lot = give(owner, 10, SOON)
+    give(owner, 10, LATER)
+    credits.charge(owner, 12, reference="earlier:1")
+    if verb == "lapse":
+        credits.refund(owner, 12, reference="earlier:1")
+        let_lapse(lot)
+    before, deaths = standing(owner), 0
+    while True:
+        statements = count()
+
+        def die(execute, sql, params, many, context, statements=statements, deaths=deaths):
+            if next(statements) == deaths:
+                raise DIED
+            return execute(sql, params, many, context)
+
+        try:
+            with transaction.atomic(), connection.execute_wrapper(die):
+                VERBS[verb](owner)
+        except OperationalError:
+            assert standing(owner) == before
+            deaths += 1
+        else:
+            break
+    assert deaths >= 3
+    assert standing(owner) != before

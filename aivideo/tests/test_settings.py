@@ -57,10 +57,20 @@ def test_an_unreadable_value_is_named_with_what_is_expected(tmp_path, name, valu
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "OPENAI_BASE_URL", "AWS_S3_ENDPOINT_URL"])
+@pytest.mark.parametrize(
+    "name", ["DATABASE_URL", "REDIS_URL", "OPENAI_BASE_URL", "AWS_S3_ENDPOINT_URL", "STRIPE_API_BASE"]
+)
 def test_an_unreadable_url_is_named_without_the_password_in_it(tmp_path, name):
     done = check(tmp_path, **PRODUCTION, **{name: "gopher://user:hunter2@host/x"})
     assert (done.returncode, name in done.stderr, "hunter2" in done.stderr) == (1, True, False)
+
+
+@pytest.mark.parametrize("name", ["STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"])
+def test_half_of_what_stripe_needs_stops_the_start(tmp_path, name):
+    done = check(tmp_path, **PRODUCTION, **{name: "hunter2"})
+    assert done.returncode == 1
+    assert "STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together" in done.stderr
+    assert "hunter2" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,130 @@
+"""The story of a payment: order → paid | held, and perhaps refunded or disputed later.
+
+Whatever makes us look at a payment (a webhook, the page that people return to, the test checkout, a
+member of staff) calls `settle`. It fetches what is true from the processor and moves the payment and
+the ledger to it. So it does not matter how often, in which order or by whom we are told, and who only
+claims that something was paid changes nothing.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts import credits
+from accounts.models import CreditPack, Payment, User, money
+
+log = logging.getLogger(__name__)
+
+Status = Payment.Status
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a processor knows of a payment. Amounts are in the currency's smallest unit."""
+
+    is_paid: bool
+    amount: int = 0
+    currency: str = ""
+    intent: str | None = None
+    receipt_url: str = ""
+    refunded: int = 0
+    disputed: int = 0  # what open or lost disputes took away
+
+
+def order(user: User, pack: CreditPack, processor: Payment.Processor) -> Payment:
+    """A payment of this pack, as it is now, which nobody has paid yet."""
+    return Payment.objects.create(
+        user=user,
+        pack=pack,
+        credits=pack.credits,
+        price=pack.price,
+        currency=pack.currency,
+        processor=processor,
+    )
+
+
+def settle(payment: Payment, fetch: Callable[[Payment], Truth]) -> Payment:
+    """Bring a payment to what `fetch` says is true of it now, and return it as it is then.
+
+    Raises what `fetch` raises, and nothing has moved then.
+    """
+    while True:
+        # Read before the truth is fetched: if somebody settles meanwhile, theirs may be newer than ours.
+        current = Payment.objects.select_related("user").get(pk=payment.pk)
+        if _move(current, fetch(current)):
+            return Payment.objects.get(pk=payment.pk)
+
+
+def accept(payment: Payment) -> bool:
+    """Staff decide that what was paid for a held payment is enough. True if its credits were given now."""
+    with transaction.atomic():
+        held = Payment.objects.filter(pk=payment.pk, status=Status.HELD, paid_at=None)
+        if not held.update(status=Status.PAID, why="", paid_at=timezone.now(), moves=F("moves") + 1):
+            return False
+        return _give(payment)
+
+
+def _give(payment: Payment) -> bool:
+    return credits.purchase(
+        payment.user, payment.credits, reference=payment.reference, note=payment.shown_price
+    )
+
+
+def _move(payment: Payment, truth: Truth) -> bool:
+    """False if somebody else moved this payment since it was read."""
+    is_right = payment.paid_at is not None or _is_as_ordered(payment, truth)
+    becomes_paid = payment.paid_at is None and truth.is_paid and is_right
+    gave = becomes_paid or payment.paid_at is not None
+    status, why = _standing(truth, is_right, gave)
+    clawed_back = _to_take_back(payment.credits, truth) if gave else 0
+    after = {
+        "status": status,
+        "why": why,
+        "intent": truth.intent or payment.intent,
+        "receipt_url": truth.receipt_url or payment.receipt_url,
+        "clawed_back": clawed_back,
+        "paid_at": timezone.now() if becomes_paid else payment.paid_at,
+    }
+    if all(getattr(payment, name) == value for name, value in after.items()):
+        return True
+    with transaction.atomic():
+        as_read = Payment.objects.filter(pk=payment.pk, moves=payment.moves)
+        if not as_read.update(**after, moves=payment.moves + 1):
+            return False
+        if becomes_paid:
+            _give(payment)
+        reference, more = f"{payment.reference}:{payment.moves + 1}", clawed_back - payment.clawed_back
+        if more > 0:
+            credits.claw_back(payment.user, more, reference=reference, note=status)
+        elif more < 0:
+            credits.purchase(payment.user, -more, reference=reference, note=status)
+    level = logging.WARNING if status in (Status.HELD, Status.DISPUTED) else logging.INFO
+    log.log(level, "payment %s is %s. %s", payment.pk, status, why)
+    return True
+
+
+def _standing(truth: Truth, is_right: bool, gave: bool) -> tuple[str, str]:
+    """A payment's status, and why it needs a decision. `gave`: whether its credits are or were given."""
+    if not gave and not truth.is_paid:
+        return Status.CREATED, ""
+    if truth.disputed:
+        return Status.DISPUTED, ""
+    if truth.refunded and (gave or truth.refunded >= truth.amount):
+        return Status.REFUNDED, ""
+    if not is_right:
+        return Status.HELD, f"paid {money(truth.amount, truth.currency)}, which is not what was ordered"
+    return Status.PAID, ""
+
+
+def _is_as_ordered(payment: Payment, truth: Truth) -> bool:
+    return (truth.amount, truth.currency) == (payment.price, payment.currency)
+
+
+def _to_take_back(given: int, truth: Truth) -> int:
+    """The share of the credits whose money went back, rounded in the customer's favour."""
+    went_back = min(truth.refunded + truth.disputed, truth.amount)
+    return given * went_back // truth.amount if went_back else 0

@@ -1,0 +1,223 @@
+"""The part of Stripe that top-ups use, over HTTP: it keeps what it is told and signs webhooks as Stripe does.
+
+The fields are those of API version 2026-10-28.endive, as far as anybody here reads them.
+"""
+
+import hmac
+import json
+import re
+import secrets
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+KEY, SECRET = "sk_test_of_the_tests", "whsec_of_the_tests"
+VERSION = "2026-10-28.endive"
+
+
+class FakeStripe:
+    """`with FakeStripe() as stripe:` listens at `stripe.url`. Its methods are what people and banks do there."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, dict[str, Any]] = {}
+        self.intents: dict[str, dict[str, Any]] = {}
+        self.disputes: dict[str, dict[str, Any]] = {}
+        self.answers: dict[
+            str, tuple[str, str]
+        ] = {}  # by Idempotency-Key: the body it came with, and the answer
+        self.asked: list[str] = []
+        self.is_down = False
+        self.livemode = False
+        stripe = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.reply(stripe.get(self.path))
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+                self.reply(stripe.post(self.path, body, self.headers["Idempotency-Key"]))
+
+            def reply(self, answer: tuple[int, dict[str, Any]]) -> None:
+                status, thing = answer
+                if self.headers["Authorization"] != f"Bearer {KEY}":
+                    status, thing = 401, problem("Invalid API Key provided")
+                if stripe.is_down:
+                    status, thing = 503, problem("Service unavailable", "api_error")
+                body = json.dumps(thing).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Stripe-Should-Retry", "false")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    # --- Its API
+
+    def post(self, path: str, body: str, key: str | None) -> tuple[int, dict[str, Any]]:
+        self.asked.append(f"POST {path}")
+        if path != "/v1/checkout/sessions":
+            return 404, problem(f"Unrecognized request URL (POST: {path})")
+        if key in self.answers:
+            first, answer = self.answers[key]
+            if first != body:
+                return 400, problem("Keys for idempotent requests can only be used with the same parameters")
+            return 200, json.loads(answer)
+        session = self._new_session(dict(parse_qsl(body)))
+        if key:
+            self.answers[key] = (body, json.dumps(session))
+        return 200, session
+
+    def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        self.asked.append(f"GET {path}")
+        url = urlsplit(path)
+        query = dict(parse_qsl(url.query))
+        kind, _, name = url.path.removeprefix("/v1/").rpartition("/")
+        if kind == "checkout/sessions" and name in self.sessions:
+            session = dict(self.sessions[name])
+            if query.get("expand[0]") == "payment_intent.latest_charge" and session["payment_intent"]:
+                session["payment_intent"] = self.intents[session["payment_intent"]]
+            return 200, session
+        if kind == "payment_intents" and name in self.intents:
+            intent = dict(self.intents[name])
+            return 200, {**intent, "latest_charge": intent["latest_charge"]["id"]}
+        if url.path == "/v1/disputes":
+            found = [
+                one for one in self.disputes.values() if one["payment_intent"] == query["payment_intent"]
+            ]
+            return 200, {"object": "list", "data": found, "has_more": False, "url": "/v1/disputes"}
+        return 404, problem(f"No such object: {name!r}")
+
+    def _new_session(self, asked: dict[str, str]) -> dict[str, Any]:
+        name = f"cs_test_{secrets.token_hex(12)}"
+        price = "line_items[0][price_data]"
+        session = {
+            "id": name,
+            "object": "checkout.session",
+            "livemode": self.livemode,
+            "mode": asked["mode"],
+            "status": "open",
+            "payment_status": "unpaid",
+            "client_reference_id": asked["client_reference_id"],
+            "customer_email": asked.get("customer_email"),
+            "currency": asked[f"{price}[currency]"],
+            "amount_total": int(asked[f"{price}[unit_amount]"]) * int(asked["line_items[0][quantity]"]),
+            "metadata": {},
+            "payment_intent": None,
+            "success_url": asked["success_url"],
+            "cancel_url": asked["cancel_url"],
+            "url": f"https://checkout.stripe.com/c/pay/{name}",
+        }
+        self.sessions[name] = session
+        session["_metadata"] = {
+            match[1]: value
+            for key, value in asked.items()
+            if (match := re.fullmatch(r"payment_intent_data\[metadata\]\[(.*)\]", key))
+        }
+        return session
+
+    # --- What happens there
+
+    def session_of(self, payment: Any) -> dict[str, Any]:
+        (session,) = (one for one in self.sessions.values() if one["client_reference_id"] == str(payment.pk))
+        return session
+
+    def pay(
+        self, payment: Any, amount: int | None = None, currency: str | None = None, *, later: bool = False
+    ) -> None:
+        """Somebody pays; `later` for methods whose money takes days."""
+        session = self.session_of(payment)
+        session["amount_total"] = session["amount_total"] if amount is None else amount
+        session["currency"] = currency or session["currency"]
+        session["status"] = "complete"
+        if session["amount_total"] == 0:
+            session["payment_status"] = "no_payment_required"
+            return
+        charge = {
+            "id": f"ch_{secrets.token_hex(12)}",
+            "object": "charge",
+            "amount": session["amount_total"],
+            "amount_refunded": 0,
+            "receipt_url": "https://pay.stripe.com/receipts/of-the-tests",
+        }
+        intent = {
+            "id": f"pi_{secrets.token_hex(12)}",
+            "object": "payment_intent",
+            "livemode": self.livemode,
+            "metadata": session["_metadata"],
+            "latest_charge": charge,
+        }
+        charge["payment_intent"] = intent["id"]
+        self.intents[intent["id"]] = intent
+        session["payment_intent"] = intent["id"]
+        session["payment_status"] = "unpaid" if later else "paid"
+
+    def money_arrives(self, payment: Any) -> None:
+        self.session_of(payment)["payment_status"] = "paid"
+
+    def charge_of(self, payment: Any) -> dict[str, Any]:
+        return self.intents[self.session_of(payment)["payment_intent"]]["latest_charge"]
+
+    def refund(self, payment: Any, amount: int | None = None) -> None:
+        """Staff give back `amount`, all by default."""
+        charge = self.charge_of(payment)
+        charge["amount_refunded"] += charge["amount"] if amount is None else amount
+
+    def dispute(
+        self, payment: Any, amount: int | None = None, status: str = "needs_response"
+    ) -> dict[str, Any]:
+        charge = self.charge_of(payment)
+        dispute = {
+            "id": f"dp_{secrets.token_hex(12)}",
+            "object": "dispute",
+            "amount": charge["amount"] if amount is None else amount,
+            "charge": charge["id"],
+            "payment_intent": charge["payment_intent"],
+            "status": status,
+        }
+        self.disputes[dispute["id"]] = dispute
+        return dispute
+
+    # --- What it tells
+
+    def event(self, kind: str, thing: dict[str, Any], **more: Any) -> bytes:
+        event = {
+            "id": f"evt_{secrets.token_hex(12)}",
+            "object": "event",
+            "api_version": VERSION,
+            "created": int(time.time()),
+            "livemode": self.livemode,
+            "type": kind,
+            "data": {"object": thing},
+            **more,
+        }
+        return json.dumps(event).encode()
+
+
+def sign(body: bytes, at: float | None = None, secret: str = SECRET, scheme: str = "v1") -> str:
+    """The Stripe-Signature header of a body."""
+    sent_at = int(time.time() if at is None else at)
+    signature = hmac.new(secret.encode(), f"{sent_at}.".encode() + body, "sha256").hexdigest()
+    return f"t={sent_at},{scheme}={signature}"
+
+
+def problem(message: str, kind: str = "invalid_request_error") -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind}}

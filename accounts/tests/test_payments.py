@@ -1,0 +1,422 @@
+import time
+from itertools import permutations
+from random import Random
+from uuid import uuid4
+
+import pytest
+
+from accounts import credits, payments, stripe_checkout
+from accounts.models import CreditPack, Payment, StripeEvent
+from accounts.tests.fake_stripe import KEY, SECRET, FakeStripe, sign
+from aivideo.tests.fixtures import new_user, signed_in
+from videos.invariants import violations
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def server():
+    with FakeStripe() as fake:
+        yield fake
+
+
+@pytest.fixture
+def stripe(server, settings):
+    settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = KEY, SECRET
+    settings.STRIPE_API_BASE, settings.TOP_UPS, settings.TEST_CHECKOUT = server.url, True, False
+    stripe_checkout._client.cache_clear()
+    server.is_down = server.livemode = False
+    yield server
+    stripe_checkout._client.cache_clear()
+
+
+@pytest.fixture
+def pack():
+    return CreditPack.objects.create(name="Some", credits=1000, price=2500, currency="usd")
+
+
+@pytest.fixture
+def payment(stripe, owner, pack):
+    """An order whose buyer is on Stripe's page."""
+    return buy(owner, pack)
+
+
+def buy(user, pack):
+    answer = signed_in(user).post("/credits/buy/", {"pack": pack.pk})
+    assert (answer.status_code, answer.url[:28]) == (302, "https://checkout.stripe.com/")
+    return user.payments.first()
+
+
+def deliver(client, body, signature=None):
+    header = sign(body) if signature is None else signature
+    return client.post(
+        "/webhooks/stripe/", body, content_type="application/json", headers={"Stripe-Signature": header}
+    ).status_code
+
+
+def settled(payment):
+    """Status, and the credits of the buyer: balance, debt and what the ledger says of this payment."""
+    payment.refresh_from_db()
+    payment.user.refresh_from_db()
+    assert violations()[1] == []
+    entries = payment.user.credit_entries.filter(reference__startswith=payment.reference).order_by("pk")
+    moved = list(entries.values_list("kind", "amount"))
+    return (payment.status, payment.user.balance, payment.user.debt, moved)
+
+
+NOTHING = ("created", 100, 0, [])
+BOUGHT = ("paid", 1100, 0, [("purchase", 1000)])
+
+
+def completed(stripe, payment, kind="checkout.session.completed"):
+    return stripe.event(kind, stripe.session_of(payment))
+
+
+def test_a_payment_is_asked_for_what_the_pack_costs_and_told_apart_by_its_own_key(stripe, payment):
+    session = stripe.session_of(payment)
+    assert (session["amount_total"], session["currency"]) == (2500, "usd")
+    assert session["customer_email"] == payment.user.email
+    assert session["success_url"].endswith(f"/credits/paid/{payment.pk}/")
+    assert stripe_checkout.checkout_url(payment) == session["url"]
+    assert (payment.session, settled(payment)) == (session["id"], NOTHING)
+
+
+def test_a_webhook_gives_the_credits_of_a_paid_payment(stripe, payment, client):
+    stripe.pay(payment)
+    assert deliver(client, completed(stripe, payment)) == 200
+    assert settled(payment) == BOUGHT
+    assert payment.receipt_url.startswith("https://pay.stripe.com/")
+    event = StripeEvent.objects.get()
+    assert (event.kind, event.payment, event.times) == ("checkout.session.completed", payment, 1)
+    assert event.settled_at
+
+
+def test_coming_back_gives_them_as_well_and_only_once(stripe, payment, client):
+    stripe.pay(payment)
+    for _ in range(2):
+        answer = signed_in(payment.user).get(f"/credits/paid/{payment.pk}/", follow=True)
+        assert "1000 credits are yours." in answer.text
+    assert deliver(client, completed(stripe, payment)) == 200
+    assert settled(payment) == BOUGHT
+
+
+def test_A29_an_event_that_comes_again_gives_nothing_more(stripe, payment, client):
+    stripe.pay(payment)
+    body = completed(stripe, payment)
+    assert [deliver(client, body) for _ in range(5)] == [200] * 5
+    assert settled(payment) == BOUGHT
+    assert StripeEvent.objects.get().times == 5
+
+
+def test_A29_events_in_any_order_end_the_same(stripe, owner, pack, client):
+    for order in permutations(range(4)):
+        payment = buy(owner, pack)
+        stripe.pay(payment)
+        stripe.refund(payment, 500)
+        dispute = stripe.dispute(payment, 1000)
+        bodies = [
+            completed(stripe, payment),
+            stripe.event("charge.refunded", stripe.charge_of(payment)),
+            stripe.event("charge.dispute.created", dispute),
+            completed(stripe, payment, "checkout.session.async_payment_succeeded"),
+        ]
+        assert [deliver(client, bodies[number]) for number in order] == [200] * 4
+        assert settled(payment)[0] == "disputed"
+        assert sum(amount for _kind, amount in settled(payment)[3]) == 400
+
+
+def test_A31_somebody_elses_return_page_is_not_found_and_gives_nothing(stripe, payment):
+    stripe.pay(payment)
+    thief = new_user()
+    assert signed_in(thief).get(f"/credits/paid/{payment.pk}/").status_code == 404
+    assert signed_in(thief).get(f"/credits/paid/{uuid4()}/").status_code == 404
+    assert settled(payment) == NOTHING
+    assert thief.balance == 100
+
+
+def test_A31_coming_back_without_paying_gives_nothing_and_says_so(stripe, payment):
+    answer = signed_in(payment.user).get(f"/credits/paid/{payment.pk}/", follow=True)
+    assert "No payment has arrived yet." in answer.text
+    assert settled(payment) == NOTHING
+
+
+def test_A32_money_that_takes_days_gives_credits_when_it_is_there(stripe, payment, client):
+    stripe.pay(payment, later=True)
+    assert deliver(client, completed(stripe, payment)) == 200
+    assert settled(payment) == NOTHING
+    stripe.money_arrives(payment)
+    assert deliver(client, completed(stripe, payment, "checkout.session.async_payment_succeeded")) == 200
+    assert settled(payment) == BOUGHT
+
+
+def test_A32_money_that_never_comes_gives_nothing(stripe, payment, client):
+    stripe.pay(payment, later=True)
+    assert deliver(client, completed(stripe, payment, "checkout.session.async_payment_failed")) == 200
+    assert settled(payment) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency"), [(1, "usd"), (2500, "jpy"), (2499, "usd"), (9999, "usd"), (0, "usd")]
+)
+def test_A33_another_amount_or_currency_is_held_for_staff(stripe, payment, client, amount, currency):
+    stripe.pay(payment, amount, currency)
+    assert deliver(client, completed(stripe, payment)) == 200
+    assert settled(payment) == ("held", 100, 0, [])
+    assert "not what was ordered" in payment.why
+    answer = signed_in(payment.user).get(f"/credits/paid/{payment.pk}/", follow=True)
+    assert "We look into it." in answer.text
+
+
+def test_staff_may_accept_a_held_payment_once(stripe, payment, client):
+    stripe.pay(payment, 2400)
+    deliver(client, completed(stripe, payment))
+    assert [payments.accept(payment), payments.accept(payment)] == [True, False]
+    assert settled(payment) == BOUGHT
+    deliver(client, completed(stripe, payment))
+    assert settled(payment) == BOUGHT
+
+
+def test_a_held_payment_that_staff_refund_gives_and_takes_nothing(stripe, payment, client):
+    stripe.pay(payment, 2400)
+    deliver(client, completed(stripe, payment))
+    stripe.refund(payment)
+    deliver(client, stripe.event("charge.refunded", stripe.charge_of(payment)))
+    assert settled(payment) == ("refunded", 100, 0, [])
+
+
+def test_nobody_accepts_what_is_not_held(stripe, payment):
+    assert payments.accept(payment) is False
+    assert settled(payment) == NOTHING
+
+
+def test_a_pack_that_changes_while_its_page_is_open_is_sold_as_it_was(stripe, payment, pack, client):
+    CreditPack.objects.update(credits=1, price=999_999, is_sold=False)
+    stripe.pay(payment)
+    deliver(client, completed(stripe, payment))
+    assert settled(payment) == BOUGHT
+
+
+def test_A34_a_refund_takes_back_its_share_and_rounds_for_the_customer(stripe, payment, client):
+    stripe.pay(payment)
+    deliver(client, completed(stripe, payment))
+    for amount, total in ((1, 0), (832, 333), (1667, 1000)):
+        stripe.refund(payment, amount)
+        deliver(client, stripe.event("charge.refunded", stripe.charge_of(payment)))
+        payment.refresh_from_db()
+        assert (payment.status, payment.clawed_back) == ("refunded", total)
+    assert settled(payment) == (
+        "refunded",
+        100,
+        0,
+        [("purchase", 1000), ("claw_back", -333), ("claw_back", -667)],
+    )
+
+
+def test_A34_a_refund_of_spent_credits_becomes_a_debt(stripe, payment, client):
+    stripe.pay(payment)
+    deliver(client, completed(stripe, payment))
+    credits.charge(payment.user, 1050, reference="order:1")
+    stripe.refund(payment)
+    deliver(client, stripe.event("charge.refunded", stripe.charge_of(payment)))
+    assert settled(payment)[:3] == ("refunded", 0, 950)
+
+
+def test_A34_a_dispute_takes_the_credits_and_a_won_one_brings_them_back(stripe, payment, client):
+    stripe.pay(payment)
+    deliver(client, completed(stripe, payment))
+    dispute = stripe.dispute(payment)
+    deliver(client, stripe.event("charge.dispute.created", dispute))
+    assert settled(payment)[:3] == ("disputed", 100, 0)
+    dispute["status"] = "won"
+    deliver(client, stripe.event("charge.dispute.closed", dispute))
+    assert settled(payment) == (
+        "paid",
+        1100,
+        0,
+        [("purchase", 1000), ("claw_back", -1000), ("purchase", 1000)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "taken"), [("lost", True), ("under_review", True), ("warning_needs_response", False)]
+)
+def test_A34_only_disputes_that_take_money_take_credits(stripe, payment, client, status, taken):
+    stripe.pay(payment)
+    deliver(client, completed(stripe, payment))
+    deliver(client, stripe.event("charge.dispute.created", stripe.dispute(payment, status=status)))
+    assert settled(payment)[:2] == (("disputed", 100) if taken else ("paid", 1100))
+
+
+def test_A28_only_what_stripe_signed_is_believed(stripe, payment, client):
+    stripe.pay(payment)
+    body, chance = completed(stripe, payment), Random(28)
+    good = sign(body)
+    forged = [
+        deliver(client, body, header)
+        for header in ("", "t=,v1=", sign(body, secret="whsec_another"), sign(body, scheme="v0"), good[:-1])
+    ]
+    for _ in range(300):
+        changed = bytearray(body)
+        changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
+        forged.append(deliver(client, bytes(changed), good))
+    assert set(forged) == {400}
+    assert (settled(payment), StripeEvent.objects.count()) == (NOTHING, 0)
+
+
+@pytest.mark.parametrize("late", [301, 86400])
+def test_A30_what_was_signed_too_long_ago_is_refused(stripe, payment, client, late):
+    stripe.pay(payment)
+    body = completed(stripe, payment)
+    assert deliver(client, body, sign(body, at=time.time() - late)) == 400
+    assert settled(payment) == NOTHING
+
+
+@pytest.mark.parametrize("foreign", [{"livemode": True}, {"account": "acct_of_somebody"}])
+def test_A30_events_of_another_mode_or_account_are_refused(stripe, payment, client, foreign):
+    stripe.pay(payment)
+    body = stripe.event("checkout.session.completed", stripe.session_of(payment), **foreign)
+    assert deliver(client, body) == 400
+    assert settled(payment) == NOTHING
+
+
+def test_a_session_of_the_other_mode_gives_nothing(stripe, payment, client):
+    stripe.pay(payment)
+    stripe.session_of(payment)["livemode"] = True
+    body = stripe.event("checkout.session.completed", stripe.session_of(payment))
+    assert deliver(client, body) == 400
+    assert settled(payment) == NOTHING
+
+
+@pytest.mark.parametrize("kind", ["customer.created", "charge.refunded", "payment_intent.succeeded"])
+def test_events_about_what_we_did_not_sell_are_taken_and_change_nothing(stripe, owner, client, kind):
+    assert (
+        deliver(client, stripe.event(kind, {"id": "pi_x", "object": "thing", "payment_intent": "pi_x"}))
+        == 200
+    )
+    assert (
+        deliver(client, stripe.event("checkout.session.completed", {"id": "x", "client_reference_id": "x"}))
+        == 200
+    )
+    assert StripeEvent.objects.filter(payment=None).count() == 2
+
+
+def test_while_stripe_is_down_nothing_is_lost(stripe, payment, client, caplog):
+    stripe.pay(payment)
+    body = completed(stripe, payment)
+    stripe.is_down = True
+    assert deliver(client, body) == 503
+    answer = signed_in(payment.user).get(f"/credits/paid/{payment.pk}/", follow=True)
+    assert "your credits follow by themselves" in answer.text
+    stripe.is_down = False
+    assert deliver(client, body) == 200
+    assert settled(payment) == BOUGHT
+
+
+def test_a_refund_that_is_told_before_the_payment_finds_it(stripe, payment, client):
+    stripe.pay(payment)
+    stripe.refund(payment)
+    assert deliver(client, stripe.event("charge.refunded", stripe.charge_of(payment))) == 200
+    assert settled(payment) == ("refunded", 100, 0, [("purchase", 1000), ("claw_back", -1000)])
+
+
+def test_a_session_whose_answer_we_did_not_survive_is_found_by_its_webhook(stripe, payment, client):
+    Payment.objects.update(session=None)
+    stripe.pay(payment)
+    assert deliver(client, completed(stripe, payment)) == 200
+    assert settled(payment) == BOUGHT
+
+
+def test_somebody_elses_session_cannot_pay_a_payment(stripe, owner, pack, client):
+    cheap = CreditPack.objects.create(name="Little", credits=1, price=100)
+    paid, dear = buy(owner, cheap), buy(owner, pack)
+    Payment.objects.filter(pk=dear.pk).update(session=None)
+    stripe.pay(paid)
+    forged = {**stripe.session_of(paid), "client_reference_id": str(dear.pk)}
+    Payment.objects.filter(pk=paid.pk).update(session=None)
+    assert deliver(client, stripe.event("checkout.session.completed", forged)) == 400
+    assert settled(dear) == NOTHING
+
+
+def test_a_settling_that_was_overtaken_asks_again(stripe, payment):
+    stripe.pay(payment)
+    calls = []
+
+    def fetch(current):
+        truth = stripe_checkout.truth_of(current)
+        calls.append(truth)
+        if len(calls) == 1:
+            stripe.refund(payment)
+            payments.settle(payment, stripe_checkout.truth_of)
+        return truth
+
+    payments.settle(payment, fetch)
+    assert [truth.refunded for truth in calls] == [0, 2500]
+    assert settled(payment)[:3] == ("refunded", 100, 0)
+
+
+def test_a_pack_that_is_not_sold_cannot_be_bought(stripe, owner, pack):
+    client = signed_in(owner)
+    CreditPack.objects.update(is_sold=False)
+    for wrong in (pack.pk, "", "x", "-1", "9" * 30, 0):
+        answer = client.post("/credits/buy/", {"pack": wrong})
+        assert (answer.status_code, "not sold any more" in answer.text) == (422, True)
+    assert Payment.objects.count() == 0
+
+
+def test_a_payment_page_that_cannot_be_reached_is_said_and_nothing_is_charged(stripe, owner, pack):
+    stripe.is_down = True
+    answer = signed_in(owner).post("/credits/buy/", {"pack": pack.pk})
+    assert (answer.status_code, "cannot be reached" in answer.text) == (503, True)
+    assert settled(owner.payments.get()) == NOTHING
+
+
+def test_without_a_secret_there_is_no_door_for_webhooks(client, settings):
+    settings.STRIPE_WEBHOOK_SECRET = ""
+    assert deliver(client, b"{}") == 404
+
+
+def test_a_webhook_is_posted_and_small(stripe, client):
+    assert client.get("/webhooks/stripe/").status_code == 405
+    assert deliver(client, b"x" * 300_000) == 413
+
+
+# --- Without Stripe -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def demo_mode(settings):
+    settings.TOP_UPS = settings.TEST_CHECKOUT = True
+
+
+def test_in_demo_mode_a_pack_is_paid_with_nothing_and_once(demo_mode, owner, pack):
+    client = signed_in(owner)
+    answer = client.post("/credits/buy/", {"pack": pack.pk}, follow=True)
+    assert "TEST MODE · no money" in answer.text
+    payment = owner.payments.get()
+    assert settled(payment) == NOTHING
+    for _ in range(2):
+        answer = client.post(f"/credits/test-checkout/{payment.pk}/", follow=True)
+        assert "1000 credits are yours." in answer.text
+    assert settled(payment) == BOUGHT
+
+
+def test_nobody_pays_for_somebody_else_with_nothing(demo_mode, owner, pack):
+    payment = payments.order(owner, pack, Payment.Processor.TEST)
+    assert signed_in(new_user()).post(f"/credits/test-checkout/{payment.pk}/").status_code == 404
+    assert settled(payment) == NOTHING
+
+
+def test_a_payment_by_stripe_is_never_paid_with_nothing(demo_mode, owner, pack):
+    payment = payments.order(owner, pack, Payment.Processor.STRIPE)
+    assert signed_in(owner).post(f"/credits/test-checkout/{payment.pk}/").status_code == 404
+    assert settled(payment) == NOTHING
+
+
+def test_outside_demo_mode_nothing_is_bought_with_nothing(settings, owner, pack):
+    settings.TOP_UPS = settings.TEST_CHECKOUT = False
+    client = signed_in(owner)
+    payment = payments.order(owner, pack, Payment.Processor.TEST)
+    assert client.post(f"/credits/test-checkout/{payment.pk}/").status_code == 404
+    assert client.post("/credits/buy/", {"pack": pack.pk}).status_code == 404
+    assert "Buy for" not in client.get("/credits/").text
+    assert settled(payment) == NOTHING
