@@ -37,6 +37,7 @@ class User(AbstractUser):
                 condition=Q(lapsing__gte=0, lapsing__lte=F("balance")), name="what_lapses_is_in_the_balance"
             ),
         ]
+        indexes = [models.Index(fields=["debt"], condition=Q(debt__gt=0), name="who_owes")]
 
     def __str__(self) -> str:
         return self.email or self.username

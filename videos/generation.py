@@ -297,11 +297,14 @@ def show(video: Video, poster: str) -> bool:
 
 
 def expire(limit: int = 100) -> None:
-    """Give up videos whose turn never came before their deadline."""
+    """Give up videos whose turn never came before their deadline, and those whose owner owes credits."""
     deadline = timezone.now() - timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
     waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None, created_at__lt=deadline)
     for video in waiting[:limit]:
         fail(video, "timed_out", "its turn never came")
+    debtors = User.objects.filter(debt__gt=0)
+    for video in Video.objects.filter(status=Status.QUEUED, ended_at=None, user__in=debtors)[:limit]:
+        cancel(video)
 
 
 def cancel(video: Video) -> bool:

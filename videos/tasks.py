@@ -1,5 +1,6 @@
 """What the queue calls. Every message is a doorbell: the rows say what there is to do."""
 
+from accounts import credits
 from videos import pump, stray_files, webhooks
 
 
@@ -14,6 +15,11 @@ def generate(video_id: str) -> None:
 def sweep() -> None:
     """The same, for nobody in particular: rung by a pump for its successor, each minute, and by the supervisor."""
     pump.run()
+
+
+def lapse() -> None:
+    """Once an hour: take away the credits whose time is over."""
+    credits.lapse_all()
 
 
 def tidy() -> None:

@@ -12,6 +12,7 @@ import requests
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
+from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done
 from videos import decoder, generation, media, pace, pump, results, steps
 from videos.boxes import measure
@@ -248,3 +249,16 @@ def test_a_decoder_that_dies_is_started_again_and_blames_no_file(simulator):
         return facts.width, len(poster) > 500
 
     assert asyncio.run(look_twice()) == (1280, True)
+
+
+def test_what_a_debtor_has_in_the_queue_is_canceled_and_pays_the_debt(simulator):
+    begun = running(simulator)
+    debtor, other = begun.user, new_user()
+    waiting, theirs = [order(debtor), order(debtor)], order(other)
+    credits.claw_back(debtor, 75, reference="payment:1")
+    generation.expire()
+    assert [again(video).status for video in waiting] == [Status.CANCELED] * 2
+    assert (again(begun).status, again(theirs).status) == (Status.IN_PROGRESS, Status.QUEUED)
+    debtor.refresh_from_db()
+    assert (debtor.balance, debtor.debt) == (15, 0)
+    assert violations()[1] == []

@@ -57,7 +57,11 @@ class Supervisor:
         self.waiting_since: float | None = None
         self.reported = 0.0
         self.patience: float = START
-        for name, how_often in (("sweep", Schedule.MINUTES), ("tidy", Schedule.DAILY)):
+        for name, how_often in (
+            ("sweep", Schedule.MINUTES),
+            ("lapse", Schedule.HOURLY),
+            ("tidy", Schedule.DAILY),
+        ):
             defaults = {"func": f"videos.tasks.{name}", "schedule_type": how_often, "minutes": 1}
             Schedule.objects.update_or_create(name=name, defaults=defaults)
         self.start()
