@@ -1,0 +1,121 @@
+"""Credits under a crowd: many processes and many requests at once, on a real installation."""
+
+import subprocess
+import sys
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from accounts.tests.fake_stripe import KEY, SECRET, FakeStripe, sign
+from aivideo.tests.site import Site
+
+ROOT = Path(__file__).parents[2]
+AT_ONCE = 50
+
+
+@pytest.fixture(scope="module")
+def stripe():
+    with FakeStripe() as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def site(stripe, tmp_path_factory):
+    keys = {"STRIPE_SECRET_KEY": KEY, "STRIPE_WEBHOOK_SECRET": SECRET, "STRIPE_API_BASE": stripe.url}
+    with Site(tmp_path_factory.mktemp("site"), **keys) as site:
+        yield site
+
+
+@pytest.fixture
+def visitor(site):
+    return site.visitor().sign_in()
+
+
+def at_once(function):
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda _: function(), range(AT_ONCE)))
+
+
+def entries(site, kind):
+    """How often a kind stands in the ledger of the demo user."""
+    code = f"from accounts.models import *; print(CreditEntry.objects.filter(kind='{kind}').count())"
+    return int(site.manage("shell", "--no-imports", "-c", code))
+
+
+def buy(visitor):
+    answer = visitor.submit("/credits/buy/", {"pack": first_pack(visitor)})
+    assert answer.status_code == 302, answer.text
+    return answer.headers["Location"]
+
+
+def first_pack(visitor):
+    page = visitor.page("/credits/")
+    return page.partition('name="pack" value="')[2].partition('"')[0]
+
+
+SPEND = """
+import multiprocessing
+import django
+django.setup()
+from django.db import connections
+from accounts import credits
+from accounts.models import User
+
+def spend(number):
+    connections.close_all()
+    user, spent = User.objects.get(), 0
+    for turn in range(100):
+        try:
+            credits.charge(user, 1, reference=f"order:{number}:{turn}")
+            spent += 1
+        except credits.InsufficientCredits:
+            pass
+    connections.close_all()
+    return spent
+
+user = User.objects.get()
+credits.grant(user, 3000 - user.balance, reference="crowd")
+connections.close_all()
+with multiprocessing.get_context("fork").Pool(50) as pool:
+    spent = sum(pool.map(spend, range(50), chunksize=1))
+user.refresh_from_db()
+print(spent, user.balance, user.credit_entries.filter(kind="charge").count())
+"""
+
+
+def test_A25_fifty_processes_that_spend_a_hundred_times_each_spend_what_there_is(site, visitor):
+    env = {**site.env, "DJANGO_SETTINGS_MODULE": "aivideo.settings"}
+    done = subprocess.run([sys.executable, "-c", SPEND], env=env, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["3000", "0", "3000"], done.stderr
+    assert "The ledger is right." in site.manage("check_ledger")
+
+
+@pytest.mark.parametrize("door", ["webhook", "return page", "both"])
+def test_A29_A31_one_payment_told_fifty_times_at_once_is_given_once(site, stripe, visitor, door):
+    before, purchases = visitor.balance, entries(site, "purchase")
+    session_url = buy(visitor)
+    (session,) = (one for one in stripe.sessions.values() if one["url"] == session_url)
+    payment = uuid.UUID(session["client_reference_id"])
+
+    class Payment:
+        pk = payment
+
+    stripe.pay(Payment)
+    body = stripe.event("checkout.session.completed", session)
+
+    def webhook():
+        headers = {"Stripe-Signature": sign(body), "Content-Type": "application/json"}
+        return requests.post(f"{site.url}/webhooks/stripe/", data=body, headers=headers).status_code
+
+    def come_back():
+        return visitor.get(f"{site.url}/credits/paid/{payment}/", allow_redirects=False).status_code
+
+    doors = {"webhook": [webhook], "return page": [come_back], "both": [webhook, come_back]}[door]
+    answers = set(at_once(lambda: [knock() for knock in doors][-1]))
+    assert answers <= {200, 302}
+    visitor.page("/")
+    assert (visitor.balance - before, entries(site, "purchase") - purchases) == (200, 1)
+    assert "The ledger is right." in site.manage("check_ledger")
