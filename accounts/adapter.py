@@ -7,12 +7,17 @@ from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
 from allauth.socialaccount.providers.base import AuthProcess
+from django.conf import settings
+from django.contrib import messages
 from django.db import transaction
 from django.forms import Form
 from django.http import HttpRequest
 from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 
-from accounts import credits
+from accounts import welcome
 from accounts.models import User
 
 
@@ -34,8 +39,26 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
             raise ImmediateHttpResponse(render(request, "accounts/unverified_email.html", status=403))
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Form | None = None) -> Any:
-        """Create the user and grant the first credits together, so that neither exists without the other."""
+        """Create the user and give the first credits together, so that neither exists without the other."""
         with transaction.atomic():
             user: User = super().save_user(request, sociallogin, form)
-            credits.grant_signup(user)
+            outcome = welcome.give(user, request)
+        if outcome != welcome.Outcome.GIVEN and settings.SIGNUP_CREDITS:
+            messages.info(request, why_not_free(outcome))
         return user
+
+
+def why_not_free(outcome: welcome.Outcome) -> str:
+    """What to tell somebody who got no free credits."""
+    if outcome == welcome.Outcome.HAD:
+        return _("You had your free credits before. Buy some, or redeem a code.")
+    again = date_format(timezone.localtime(welcome.next_day()), "DATETIME_FORMAT")
+    if outcome == welcome.Outcome.NOT_HERE:
+        text = _(
+            "Others in your network had free credits today. Come back after %(again)s for yours, or buy some, or redeem a code."
+        )
+    else:
+        text = _(
+            "Today's free credits are all given away. Come back after %(again)s for yours, or buy some, or redeem a code."
+        )
+    return text % {"again": again}

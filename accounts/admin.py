@@ -10,6 +10,7 @@ from accounts.models import (
     CreditEntry,
     CreditPack,
     Draw,
+    FreeCredits,
     Lot,
     Payment,
     RedeemCode,
@@ -66,6 +67,15 @@ class LotAdmin(ReadOnly, admin.ModelAdmin):
     search_fields = ["user__email", "user__username"]
     date_hierarchy = "lapses_at"
     inlines = [DrawInline]
+
+
+@admin.register(FreeCredits)
+class FreeCreditsAdmin(admin.ModelAdmin):
+    list_display = ["credits_a_day", "people_a_day_and_network"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """There is one budget."""
+        return not FreeCredits.objects.exists()
 
 
 @admin.register(CreditPack)

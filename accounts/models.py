@@ -187,6 +187,50 @@ class RedeemCode(models.Model):
         return f"{self.batch} #{self.pk}"
 
 
+class FreeCredits(models.Model):
+    """How much may be given away to newcomers. One row, which staff edit."""
+
+    credits_a_day = models.PositiveIntegerField(
+        _("credits a day"),
+        default=10_000,
+        help_text=_("Of all newcomers together; a day begins at midnight UTC."),
+    )
+    people_a_day_and_network = models.PositiveIntegerField(
+        _("people a day and network"), default=5, help_text=_("A network is an IPv4 /24 or an IPv6 /64.")
+    )
+
+    class Meta:
+        verbose_name = _("budget for free credits")
+        verbose_name_plural = _("budget for free credits")
+
+    def __str__(self) -> str:
+        return f"{self.credits_a_day} credits a day"
+
+
+class FreeCreditTally(models.Model):
+    """What was given away on one day, to all or to one network (a keyed hash)."""
+
+    what = models.CharField(max_length=64)
+    day = models.DateField()
+    given = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["what", "day"], name="one_tally_a_day")]
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.day}: {self.given}"
+
+
+class Welcome(models.Model):
+    """Somebody who had the free credits: a keyed hash, so that nobody can tell who it was."""
+
+    identity = models.CharField(max_length=64, unique=True)
+    given_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.identity[:12]
+
+
 class CreditPack(models.Model):
     """What people may buy. Staff change it at any time: an open order keeps what it was made for."""
 

@@ -35,15 +35,24 @@ def is_live() -> bool:
     return settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
 
 
+def try_key() -> None:
+    """Ask for something small. Raises Unreachable if Stripe cannot be asked with our key."""
+    try:
+        _client().v1.checkout.sessions.list({"limit": 1})
+    except stripe.StripeError as error:
+        raise Unreachable(str(error)) from error
+
+
 def checkout_url(payment: Payment) -> str:
     """The address of Stripe's page for this payment, the same each time for a day. Raises Unreachable."""
     back = settings.SITE_URL + reverse("accounts:paid", args=[payment.pk])
+    email = payment.user.email
     try:
         session = _client().v1.checkout.sessions.create(
             {
                 "mode": "payment",
                 "client_reference_id": str(payment.pk),
-                "customer_email": payment.user.email,
+                **({"customer_email": email} if email else {}),
                 "line_items": [
                     {
                         "quantity": 1,
@@ -54,7 +63,10 @@ def checkout_url(payment: Payment) -> str:
                         },
                     }
                 ],
-                "payment_intent_data": {"metadata": {"payment": str(payment.pk)}},
+                "payment_intent_data": {
+                    "metadata": {"payment": str(payment.pk)},
+                    **({"receipt_email": email} if email else {}),
+                },
                 "success_url": back,
                 "cancel_url": back,
             },

@@ -10,7 +10,8 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.db.models import Sum
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -19,9 +20,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import codes, payments, stripe_checkout
+from accounts import codes, payments, statement, stripe_checkout, welcome
+from accounts.adapter import why_not_free
 from accounts.codes import CodeRefused
-from accounts.models import CreditPack, Payment, User
+from accounts.models import CreditEntry, CreditPack, Payment, User
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,16 @@ def credits(request: UserRequest) -> HttpResponse:
     return _credits(request)
 
 
+@require_safe
+def statement_csv(request: UserRequest) -> StreamingHttpResponse:
+    """`/credits/statement.csv`: the statement, as it is filtered, for a spreadsheet."""
+    found = statement.entries(request.user, request.GET.get("kind", ""))
+    lines = statement.as_csv(found.iterator(chunk_size=1000))
+    name = f"credits-{timezone.localdate():%Y-%m-%d}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
+
+
 @require_POST
 def redeem(request: UserRequest) -> HttpResponse:
     """`/credits/redeem/`: the credits of a code, or why there are none."""
@@ -72,8 +84,18 @@ def redeem(request: UserRequest) -> HttpResponse:
     except CodeRefused as refusal:
         status = 429 if refusal.reason == CodeRefused.TOO_MANY else 422
         return _credits(request, code, _why(refusal), status=status)
-    text = ngettext("%(n)d credit is yours.", "%(n)d credits are yours.", amount) % {"n": amount}
-    messages.success(request, text)
+    messages.success(request, _yours(amount))
+    return redirect("accounts:credits")
+
+
+@require_POST
+def claim(request: UserRequest) -> HttpResponse:
+    """`/credits/welcome/`: the free credits of somebody who came when there were none left."""
+    outcome = welcome.give(request.user, request)
+    if outcome == welcome.Outcome.GIVEN:
+        messages.success(request, _yours(settings.SIGNUP_CREDITS))
+    else:
+        messages.info(request, why_not_free(outcome))
     return redirect("accounts:credits")
 
 
@@ -109,8 +131,7 @@ def paid(request: UserRequest, pk: UUID) -> HttpResponse:
     except stripe_checkout.Unreachable:
         log.exception("payment %s could not be settled", payment.pk)
     if payment.status == Payment.Status.PAID:
-        text = ngettext("%(n)d credit is yours.", "%(n)d credits are yours.", payment.credits)
-        messages.success(request, text % {"n": payment.credits})
+        messages.success(request, _yours(payment.credits))
     elif payment.status == Payment.Status.CREATED:
         messages.info(
             request, _("No payment has arrived yet. If you paid, your credits follow by themselves.")
@@ -130,17 +151,23 @@ def test_checkout(request: UserRequest, pk: UUID) -> HttpResponse:
         return render(request, "accounts/test_checkout.html", {"payment": payment})
     truth = payments.Truth(is_paid=True, amount=payment.price, currency=payment.currency)
     payment = payments.settle(payment, lambda _payment: truth)
-    text = ngettext("%(n)d credit is yours.", "%(n)d credits are yours.", payment.credits)
-    messages.success(request, text % {"n": payment.credits})
+    messages.success(request, _yours(payment.credits))
     return redirect("accounts:credits")
 
 
 def _credits(
     request: UserRequest, code: str = "", refusal: str = "", problem: str = "", status: int = 200
 ) -> HttpResponse:
-    page = Paginator(request.user.credit_entries.all(), 50).get_page(request.GET.get("page"))
+    kind = request.GET.get("kind", "")
+    page = Paginator(statement.entries(request.user, kind), 50).get_page(request.GET.get("page"))
+    statement.add_receipts(page, request.user)
+    running = request.user.videos.live().filter(is_free=False)
     context = {
         "page": page,
+        "kind": kind,
+        "kinds": CreditEntry.Kind.choices,
+        "free_credits": 0 if welcome.is_welcomed(request.user) else settings.SIGNUP_CREDITS,
+        "held": running.aggregate(credits=Sum("credits"))["credits"] or 0,
         "video_credits": settings.VIDEO_CREDITS,
         "lots": request.user.lots.filter(left__gt=0).order_by("lapses_at"),
         "test_checkout": settings.TEST_CHECKOUT,
@@ -150,6 +177,10 @@ def _credits(
         "refusal": refusal,
     }
     return render(request, "accounts/credits.html", context, status=status)
+
+
+def _yours(amount: int) -> str:
+    return ngettext("%(n)d credit is yours.", "%(n)d credits are yours.", amount) % {"n": amount}
 
 
 def _why(refusal: CodeRefused) -> str:

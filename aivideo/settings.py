@@ -55,6 +55,8 @@ JOB_DEADLINE_SECONDS = env.integer("JOB_DEADLINE_SECONDS", 1200, least=1, most=7
 
 SIGNUP_CREDITS = env.integer("SIGNUP_CREDITS", 100, least=0, most=1_000_000)
 VIDEO_CREDITS = env.integer("VIDEO_CREDITS", 10, least=0, most=1_000_000)
+# How many proxies of ours stand in front, each of which adds to X-Forwarded-For.
+ALLAUTH_TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXIES", 0, least=0, most=10)
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
 STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
 STRIPE_API_BASE = env.url("STRIPE_API_BASE")
@@ -63,6 +65,19 @@ if bool(STRIPE_SECRET_KEY) != bool(STRIPE_WEBHOOK_SECRET):
 # A checkout that takes no money, so it exists only under DEBUG.
 TEST_CHECKOUT = DEBUG and not STRIPE_SECRET_KEY
 TOP_UPS = TEST_CHECKOUT or bool(STRIPE_SECRET_KEY)
+
+# --- Mail ----------------------------------------------------------------------------------------
+
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_PORT = env.integer("EMAIL_PORT", 587, least=1, most=65535)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_SSL = EMAIL_PORT == 465
+EMAIL_USE_TLS = not EMAIL_USE_SSL and env.boolean("EMAIL_USE_TLS", True)
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"aivideo@{urlsplit(SITE_URL).hostname or 'localhost'}")
+# Without a server there is no mail; what it would say stands on the pages as well.
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'dummy'}.EmailBackend"
 
 # --- Applications --------------------------------------------------------------------------------
 

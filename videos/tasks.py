@@ -1,6 +1,6 @@
 """What the queue calls. Every message is a doorbell: the rows say what there is to do."""
 
-from accounts import credits
+from accounts import credits, notices, welcome
 from videos import pump, stray_files, webhooks
 
 
@@ -18,11 +18,13 @@ def sweep() -> None:
 
 
 def lapse() -> None:
-    """Once an hour: take away the credits whose time is over."""
+    """Once an hour: take away the credits whose time is over, and tell people before it comes."""
     credits.lapse_all()
+    notices.tell_what_lapses_soon()
 
 
 def tidy() -> None:
-    """Once a day: forget old webhooks, and remove files that no row names."""
+    """Once a day: forget old webhooks and tallies, and remove files that no row names."""
     webhooks.forget_old()
+    welcome.forget_old()
     stray_files.sweep()

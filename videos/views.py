@@ -43,17 +43,18 @@ def _generate(request: HttpRequest) -> HttpResponse:
     user = request.user if request.user.is_authenticated else None
     form = StudioForm(request.POST, request.FILES, user=user)
     if user is None:
-        # The session ended while the page was open, or never began: keep what was typed.
-        request.session["draft"] = {
-            name: request.POST.get(name, "")[:5000]
-            for name in ("image", "prompt", "model", "size", "seconds")
-        }
+        # The session ended while the page was open, or never began.
+        _keep_draft(request)
         form.is_valid()
         form.add_error(None, _("Sign in to generate. What you typed is kept, and no credits were used."))
         if request.FILES:
             form.add_error("file", _("Choose your picture again after signing in."))
         return _studio(request, form, None, status=401)
 
+    if "top_up" in request.POST:
+        form.is_valid()
+        _keep_draft(request, form.cleaned_data.get("file"))
+        return _lead_to(request, reverse("accounts:credits"))
     if not form.is_valid():
         return _studio(request, form, _running(user), status=422)
     try:
@@ -73,6 +74,18 @@ def _generate(request: HttpRequest) -> HttpResponse:
     response = _studio(request, form, video, fresh_nonce=True)
     response["HX-Push-Url"] = url
     return response
+
+
+def _keep_draft(request: HttpRequest, upload: Upload | None = None) -> None:
+    """Keep what was typed until the studio is opened again; of a picture that was sent along, its upload."""
+    names = ("image", "prompt", "model", "size", "seconds")
+    draft = {name: request.POST.get(name, "")[:5000] for name in names}
+    request.session["draft"] = {**draft, "image": f"upload:{upload.pk}"} if upload else draft
+
+
+def _lead_to(request: HttpRequest, url: str) -> HttpResponse:
+    """Off to another page, for browsers and for htmx, which would follow a redirect by itself and stay here."""
+    return HttpResponse(headers={"HX-Redirect": url}) if _is_htmx(request) else redirect(url)
 
 
 def _studio(

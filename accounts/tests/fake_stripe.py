@@ -99,6 +99,8 @@ class FakeStripe:
         if kind == "payment_intents" and name in self.intents:
             intent = dict(self.intents[name])
             return 200, {**intent, "latest_charge": intent["latest_charge"]["id"]}
+        if url.path == "/v1/checkout/sessions":
+            return 200, {"object": "list", "data": [], "has_more": False, "url": url.path}
         if url.path == "/v1/disputes":
             found = [
                 one for one in self.disputes.values() if one["payment_intent"] == query["payment_intent"]
@@ -118,6 +120,7 @@ class FakeStripe:
             "payment_status": "unpaid",
             "client_reference_id": asked["client_reference_id"],
             "customer_email": asked.get("customer_email"),
+            "_receipt_email": asked.get("payment_intent_data[receipt_email]"),
             "currency": asked[f"{price}[currency]"],
             "amount_total": int(asked[f"{price}[unit_amount]"]) * int(asked["line_items[0][quantity]"]),
             "metadata": {},

@@ -8,6 +8,7 @@ import pytest
 from accounts import credits, payments, stripe_checkout
 from accounts.models import CreditPack, Payment, StripeEvent
 from accounts.tests.fake_stripe import KEY, SECRET, FakeStripe, sign
+from aivideo.management.commands import doctor
 from aivideo.tests.fixtures import new_user, signed_in
 from videos.invariants import violations
 
@@ -75,7 +76,7 @@ def completed(stripe, payment, kind="checkout.session.completed"):
 def test_a_payment_is_asked_for_what_the_pack_costs_and_told_apart_by_its_own_key(stripe, payment):
     session = stripe.session_of(payment)
     assert (session["amount_total"], session["currency"]) == (2500, "usd")
-    assert session["customer_email"] == payment.user.email
+    assert session["customer_email"] == session["_receipt_email"] == payment.user.email
     assert session["success_url"].endswith(f"/credits/paid/{payment.pk}/")
     assert stripe_checkout.checkout_url(payment) == session["url"]
     assert (payment.session, settled(payment)) == (session["id"], NOTHING)
@@ -378,6 +379,15 @@ def test_without_a_secret_there_is_no_door_for_webhooks(client, settings):
 def test_a_webhook_is_posted_and_small(stripe, client):
     assert client.get("/webhooks/stripe/").status_code == 405
     assert deliver(client, b"x" * 300_000) == 413
+
+
+def test_the_doctor_tries_the_key_and_counts_what_needs_a_decision(stripe, payment, client, settings):
+    assert doctor.payments() is None
+    settings.STRIPE_SECRET_KEY = "sk_test_wrong"
+    stripe_checkout._client.cache_clear()
+    assert "Invalid API Key" in doctor.payments()
+    Payment.objects.update(status="held")
+    assert doctor.payments() == "payments that are not what was ordered, and need a decision: 1"
 
 
 # --- Without Stripe -------------------------------------------------------------------------------

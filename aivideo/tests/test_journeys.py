@@ -435,3 +435,39 @@ def test_with_google_there_is_no_demo_sign_in(google_site):
 def accounts(site: Site) -> list[str]:
     code = "from allauth.socialaccount.models import SocialAccount as S; print(*S.objects.values_list('uid', flat=True))"
     return site.manage("shell", "--no-imports", "-c", code).split()
+
+
+def test_out_of_credits_a_person_tops_up_and_generates_what_was_typed(site, visit):
+    page = sign_in(visit(site.url), site)
+    spend_all_but(site, 3)
+    page.goto(site.url)
+    page.fill("#id_prompt", "A kite to be paid for")
+    page.get_by_role("button", name="7 credits are missing").click()
+    page.wait_for_url(f"{site.url}/credits/")
+    page.get_by_role("button", name="Buy for").first.click()
+    expect(page.get_by_text("TEST MODE · no money")).to_be_visible()
+    page.get_by_role("button", name="Pay with nothing").click()
+    expect(page.get_by_text("200 credits are yours.")).to_be_visible()
+    assert balance(page) == 203
+
+    page.get_by_role("link", name="Make a video").click()
+    expect(page.locator("#id_prompt")).to_have_value("A kite to be paid for")
+    page.click("#generate")
+    expect(page.get_by_text("Generating your video…")).to_be_visible()
+    assert balance(page) == 193
+
+    code = site.manage("create_redeem_codes", "1", "--credits", "50").split()[-1]
+    page.goto(f"{site.url}/credits/")
+    page.fill("#code", code.lower())
+    page.get_by_role("button", name="Redeem", exact=True).click()
+    expect(page.get_by_text("50 credits are yours.")).to_be_visible()
+    assert balance(page) == 243
+
+
+def spend_all_but(site, rest):
+    code = (
+        "from accounts import credits; from accounts.models import User\n"
+        "user = User.objects.get(email='demo@example.com')\n"
+        f"credits.charge(user, user.balance - {rest}, reference='order:journey')"
+    )
+    site.manage("shell", "--no-imports", "-c", code)

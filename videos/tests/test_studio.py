@@ -11,6 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from PIL import Image
 
+from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order, signed_in
 from videos import catalogue, generation, steps
 from videos.models import Status, Upload, Video
@@ -305,3 +306,23 @@ def test_a_poll_after_the_session_ended_leads_to_the_sign_in_page(owner):
     url = f"/videos/{order(owner).pk}/card/"
     answer = Client().get(url, headers={**HTMX, "HX-Current-URL": "http://testserver/?video=7"})
     assert (answer.status_code, answer["HX-Redirect"]) == (401, "/accounts/login/?next=%2F%3Fvideo%3D7")
+
+
+def test_who_has_too_few_credits_tops_up_and_finds_the_form_as_it_was(as_owner, owner):
+    typed = form(prompt="A kite to be paid for", seconds="8", top_up="1")
+    credits.charge(owner, 95, reference="order:1")
+    assert "5 credits are missing" in as_owner.get("/").content.decode()
+    answer = as_owner.post("/", typed)
+    assert (answer.status_code, answer["Location"]) == (302, "/credits/")
+    assert as_owner.post("/", typed, headers=HTMX)["HX-Redirect"] == "/credits/"
+    assert owner.videos.count() == 0
+    page = as_owner.get("/").content.decode()
+    assert "A kite to be paid for" in page
+    assert re.search(r'value="8"[^>]*checked', page)
+    assert "A kite to be paid for" not in as_owner.get("/").content.decode()
+
+
+def test_a_picture_that_was_chosen_before_the_top_up_is_kept(as_owner, owner):
+    as_owner.post("/", form(prompt="", top_up="1", file=picture()))
+    upload = owner.uploads.get()
+    assert re.search(rf'value="upload:{upload.pk}"[^>]*checked', as_owner.get("/").content.decode())

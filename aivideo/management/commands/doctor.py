@@ -12,6 +12,8 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from accounts import stripe_checkout
+from accounts.models import Payment
 from aivideo import health
 from videos import catalogue
 from videos.models import Channel
@@ -89,6 +91,18 @@ def webhooks() -> str | None:
     return f"{names}: said to send webhooks, but none can be taken, so each job is asked about only once a minute"
 
 
+def payments() -> str | None:
+    held = Payment.objects.filter(status=Payment.Status.HELD).count()
+    if held:
+        return f"payments that are not what was ordered, and need a decision: {held}"
+    if stripe_checkout.is_configured():
+        try:
+            stripe_checkout.try_key()
+        except stripe_checkout.Unreachable as error:
+            return f"Stripe refuses or does not answer: {error}"
+    return None
+
+
 CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
     "database": (health.database, "Check DATABASE_URL, and that the server runs."),
     "migrations": (migrations, "Run: manage.py migrate"),
@@ -105,6 +119,7 @@ CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
         webhooks,
         "Set OPENAI_WEBHOOK_SECRET, or say in the admin that the channel sends no webhooks.",
     ),
+    "payments": (payments, "Look at the payments in the admin, or correct STRIPE_SECRET_KEY."),
     "worker": (health.worker, "Start `manage.py videoworker`, or `make run`, which does."),
     "pump": (health.pump, "The worker mends itself within half a minute; if it does not, restart it."),
 }

@@ -1,0 +1,51 @@
+"""Mail to people about their credits."""
+
+import logging
+from datetime import timedelta
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import Lot
+
+log = logging.getLogger(__name__)
+
+AHEAD = timedelta(days=7)
+
+
+def tell_what_lapses_soon() -> int:
+    """Write once to everybody whose credits lapse within AHEAD; how many mails were sent."""
+    now = timezone.now()
+    soon = Lot.objects.filter(left__gt=0, lapses_at__gt=now, lapses_at__lte=now + AHEAD, noticed_at=None)
+    return sum(_tell(lot) for lot in soon.select_related("user").exclude(user__email=""))
+
+
+def _tell(lot: Lot) -> bool:
+    # Marked first, so that two who do this at once write one mail.
+    if not Lot.objects.filter(pk=lot.pk, noticed_at=None).update(noticed_at=timezone.now()):
+        return False
+    day = date_format(timezone.localtime(lot.lapses_at), "DATETIME_FORMAT")
+    subject = ngettext("%(n)d of your credits lapses soon", "%(n)d of your credits lapse soon", lot.left) % {
+        "n": lot.left
+    }
+    text = _(
+        "They can be used until %(day)s, and are spent before your other credits.\n\n"
+        "Make a video: %(studio)s\nAll about your credits: %(credits)s\n"
+    ) % {
+        "day": day,
+        "studio": settings.SITE_URL + "/",
+        "credits": settings.SITE_URL + reverse("accounts:credits"),
+    }
+    try:
+        send_mail(subject, text, None, [lot.user.email])
+    except (OSError, SMTPException):
+        log.exception("The notice about lot %s was not sent; the next hour tries again.", lot.pk)
+        Lot.objects.filter(pk=lot.pk).update(noticed_at=None)
+        return False
+    return True

@@ -1,0 +1,47 @@
+"""The statement: every line that made a balance, filtered, a page at a time, or as a file for a spreadsheet."""
+
+import csv
+from collections.abc import Iterable, Iterator
+
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from accounts.models import CreditEntry, User
+
+# A cell that begins with one of these is a formula to a spreadsheet, https://owasp.org/www-community/attacks/CSV_Injection
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def entries(user: User, kind: str = "") -> QuerySet[CreditEntry]:
+    """The entries of a user, newest first; those of one kind, where that is one."""
+    found = user.credit_entries.all()
+    return found.filter(kind=kind) if kind in CreditEntry.Kind.values else found
+
+
+def add_receipts(lines: Iterable[CreditEntry], user: User) -> None:
+    """Give each line of a payment, as `receipt_url`, the processor's page about it."""
+    of_payments = [line for line in lines if line.reference.startswith("payment:")]
+    keys = {line.reference.split(":")[1] for line in of_payments}
+    urls = {str(pk): url for pk, url in user.payments.filter(pk__in=keys).values_list("pk", "receipt_url")}
+    for line in of_payments:
+        line.receipt_url = urls.get(line.reference.split(":")[1], "")  # type: ignore[attr-defined]
+
+
+def as_csv(lines: Iterable[CreditEntry]) -> Iterator[str]:
+    """The statement as CSV, line by line: time (ISO 8601), kind, what for, reference, credits."""
+    write = csv.writer(_Echo()).writerow
+    yield write([_("Time"), _("Kind"), _("For"), _("Reference"), _("Credits")])
+    for entry in lines:
+        texts = [entry.created_at.isoformat(), entry.get_kind_display(), entry.note, entry.reference]
+        yield write([*map(_harmless, texts), entry.amount])
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+class _Echo:
+    """Where the csv module writes a line to have it back."""
+
+    def write(self, line: str) -> str:
+        return line

@@ -1,0 +1,44 @@
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.utils import timezone
+
+from accounts import credits, notices
+from aivideo.tests.fixtures import new_user
+
+pytestmark = pytest.mark.django_db
+
+
+def gift(user, days, amount=20):
+    lapses_at = timezone.now() + timedelta(days=days)
+    credits.grant(user, amount, reference=f"gift:{days}:{user.pk}", lapses_at=lapses_at)
+
+
+def test_people_are_told_once_before_their_credits_lapse(owner):
+    gift(owner, 3), gift(owner, 30)
+    assert [notices.tell_what_lapses_soon() for _ in range(2)] == [1, 0]
+    (letter,) = mail.outbox
+    assert letter.to == [owner.email]
+    assert letter.subject == "20 of your credits lapse soon"
+    assert "/credits/" in letter.body
+
+
+def test_nobody_is_told_of_credits_that_are_spent_or_lapsed_or_without_an_address(owner):
+    spent, nameless = new_user(), new_user(email="")
+    gift(spent, 3), gift(nameless, 3), gift(owner, -1)
+    credits.charge(spent, 120, reference="order:1")
+    assert notices.tell_what_lapses_soon() == 0
+
+
+def test_a_mail_server_that_is_away_is_tried_again(owner, monkeypatch, caplog):
+    gift(owner, 3)
+
+    def refuse(*_args):
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(notices, "send_mail", refuse)
+    assert notices.tell_what_lapses_soon() == 0
+    assert "tries again" in caplog.text
+    monkeypatch.undo()
+    assert notices.tell_what_lapses_soon() == 1

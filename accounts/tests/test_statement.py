@@ -1,0 +1,77 @@
+import csv
+from io import StringIO
+from uuid import uuid4
+
+import pytest
+
+from accounts import credits, payments
+from accounts.models import CreditPack, Payment
+from accounts.statement import entries
+from aivideo.tests.fixtures import new_user, order, signed_in
+
+pytestmark = pytest.mark.django_db
+
+
+def csv_of(user, query=""):
+    answer = signed_in(user).get(f"/credits/statement.csv{query}")
+    assert answer.status_code == 200
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer["Content-Disposition"].startswith('attachment; filename="credits-')
+    return list(csv.reader(StringIO(answer.getvalue().decode())))
+
+
+def test_the_statement_is_a_file_for_a_spreadsheet(owner):
+    credits.grant(owner, 5, reference="staff:1", note='Sorry, "really"')
+    credits.charge(owner, 10, reference="order:1")
+    head, charge, gift, welcome = csv_of(owner)
+    assert head == ["Time", "Kind", "For", "Reference", "Credits"]
+    assert charge[1:] == ["Charged", "", "order:1", "-10"]
+    assert gift[1:] == ["Granted", 'Sorry, "really"', "staff:1", "5"]
+    assert welcome[1:] == ["Granted", "", f"signup:{owner.pk}", "100"]
+
+
+@pytest.mark.parametrize("note", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", '=HYPERLINK("http://x")'])
+def test_no_cell_of_it_is_a_formula(owner, note):
+    credits.grant(owner, 5, reference="staff:1", note=note)
+    assert csv_of(owner)[1][2] == f"'{note}"
+
+
+def test_it_can_be_filtered_by_kind_on_the_page_and_in_the_file(owner):
+    credits.charge(owner, 10, reference="order:1")
+    assert [line[1] for line in csv_of(owner, "?kind=charge")[1:]] == ["Charged"]
+    page = signed_in(owner).get("/credits/?kind=charge").text
+    assert page.count("<tr>") == 2
+    assert "statement.csv?kind=charge" in page
+    assert entries(owner, "no such kind").count() == 2
+
+
+def test_nobody_sees_the_statement_of_another(owner):
+    credits.grant(owner, 5, reference="staff:1", note="a secret")
+    other = new_user()
+    assert len(csv_of(other)) == 2
+    assert "a secret" not in signed_in(other).get("/credits/").text
+
+
+def test_a_line_of_a_payment_leads_to_its_receipt(owner):
+    pack = CreditPack.objects.create(name="Some", credits=1000, price=2500)
+    payment = payments.order(owner, pack, Payment.Processor.STRIPE)
+    truth = payments.Truth(True, 2500, "usd", f"pi_{uuid4()}", "https://pay.stripe.com/receipts/1")
+    payments.settle(payment, lambda _payment: truth)
+    page = signed_in(owner).get("/credits/").text
+    assert 'href="https://pay.stripe.com/receipts/1"' in page
+    assert ">25.00 USD</a>" in page
+
+
+def test_the_page_tells_what_running_videos_hold(owner):
+    order(owner), order(owner)
+    assert "20 credits are held by videos that are being made." in signed_in(owner).get("/credits/").text
+
+
+def test_the_page_asks_the_same_number_of_questions_however_long_the_statement(
+    owner, django_assert_max_num_queries
+):
+    client = signed_in(owner)
+    for number in range(60):
+        credits.grant(owner, 1, reference=f"staff:{number}")
+    with django_assert_max_num_queries(9):
+        assert "Older" in client.get("/credits/").text
