@@ -157,6 +157,8 @@ def test_a_refused_code_stays_in_its_field_and_says_why(owner):
     ):
         answer = client.post("/credits/redeem/", {"code": text})
         assert (answer.status_code, why in answer.text) == (status, True)
+    page = client.post("/credits/redeem/", {"code": "wrong"}).text
+    assert 'href="?' not in page  # it would lead back to here, where nothing can be read
     assert 'value="wrong &lt;b&gt;"' in client.post("/credits/redeem/", {"code": "wrong <b>"}).text
     assert balance(owner) == 100
 
