@@ -119,3 +119,13 @@ def test_A29_A31_one_payment_told_fifty_times_at_once_is_given_once(site, stripe
     visitor.page("/")
     assert (visitor.balance - before, entries(site, "purchase") - purchases) == (200, 1)
     assert "The ledger is right." in site.manage("check_ledger")
+
+
+def test_A40_one_code_that_is_redeemed_fifty_times_at_once_is_given_once(site, visitor):
+    before, grants = visitor.balance, entries(site, "grant")
+    code = site.manage("create_redeem_codes", "1", "--credits", "50").split()[-1]
+    answers = at_once(lambda: visitor.submit("/credits/redeem/", {"code": code}).status_code)
+    assert sorted(answers) == [302] + [422] * (AT_ONCE - 1)
+    visitor.page("/")
+    assert (visitor.balance - before, entries(site, "grant") - grants) == (50, 1)
+    assert "The ledger is right." in site.manage("check_ledger")

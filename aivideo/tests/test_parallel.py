@@ -57,7 +57,7 @@ def test_fifty_parallel_clicks_with_100_credits_make_ten_videos(site, in_databas
     assert "The ledger is right." in site.manage("check_ledger")
 
 
-def test_a_double_click_makes_one_video(site, in_database):
+def test_A26_a_double_click_makes_one_video(site, in_database):
     site.manage("grant_credits", "demo@example.com", "100", "--reason", "for the next test")
     visitor = site.visitor().sign_in()
     before = visitor.balance

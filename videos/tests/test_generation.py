@@ -227,7 +227,7 @@ def test_progress_never_goes_back_and_is_not_100_before_the_end(owner):
         assert again(video).progress == shown
 
 
-def test_a_deleted_video_loses_its_words_and_files_and_returns_no_credits(owner):
+def test_A36_a_deleted_video_loses_its_words_and_files_and_returns_no_credits(owner):
     video = accepted(owner)
     generation.finish(video)
     generation.complete(video, RESULT)

@@ -116,7 +116,7 @@ def test_what_was_typed_survives_a_mistake_elsewhere(as_owner):
     assert "Keep &lt;this&gt;" in page
 
 
-def test_a_forged_price_changes_nothing(as_owner, owner):
+def test_A27_a_forged_price_changes_nothing(as_owner, owner):
     as_owner.post("/", form(credits="0", price="0", cost="-5", status="completed", user="1"))
     video = owner.videos.get()
     assert (video.credits, video.status, entries(video)) == (10, Status.QUEUED, [("charge", -10)])
