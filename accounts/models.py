@@ -37,7 +37,14 @@ class User(AbstractUser):
                 condition=Q(lapsing__gte=0, lapsing__lte=F("balance")), name="what_lapses_is_in_the_balance"
             ),
         ]
-        indexes = [models.Index(fields=["debt"], condition=Q(debt__gt=0), name="who_owes")]
+        indexes = [
+            models.Index(fields=["debt"], condition=Q(debt__gt=0), name="who_owes"),
+            models.Index(fields=["date_joined"], name="newcomers"),
+        ]
+        permissions = [
+            ("grant_credits", "Can grant credits"),
+            ("suspend_user", "Can suspend and readmit user"),
+        ]
 
     def __str__(self) -> str:
         return self.email or self.username
@@ -309,7 +316,16 @@ class Payment(models.Model):
                 name="nothing_taken_back_before_it_was_paid",
             ),
         ]
-        indexes = [models.Index(fields=["user", "-created_at"], name="payments_of_a_user")]
+        indexes = [
+            models.Index(fields=["user", "-created_at"], name="payments_of_a_user"),
+            models.Index(fields=["paid_at"], name="payments_by_day"),
+            models.Index(
+                fields=["status", "-created_at"],
+                condition=Q(status__in=["held", "disputed"]),
+                name="payments_to_decide",
+            ),
+        ]
+        permissions = [("decide_payment", "Can accept and settle payment")]
 
     def __str__(self) -> str:
         return f"{self.shown_price} for {self.credits} credits"

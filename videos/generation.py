@@ -27,6 +27,7 @@ from videos.providers.base import Busy, JobState, NotSent
 
 log = logging.getLogger(__name__)
 
+FORGIVEN = "returned by staff"
 ADOPTED, ABSENT = "adopted", "not in the provider's list"
 LATE_WATCH = timedelta(hours=6)  # after the deadline; files of finished jobs rarely live longer
 LAST_TRIES = 5  # a job that was done in time is not lost to one hiccup after the deadline
@@ -228,6 +229,7 @@ def finish(video: Video) -> bool:
         is_free=is_free,
         ended_at=None,
         error_code="",
+        cost=video.model.cost_of(video.seconds),
     )
 
 
@@ -256,6 +258,31 @@ def fail(video: Video, code: str, detail: str = "") -> bool:
 def withdraw(video: Video, detail: str) -> bool:
     """completed → failed, and the credits go back: the file that was delivered does not play."""
     return video.status == Status.COMPLETED and _fail(video, "no_file", detail)
+
+
+def forgive(video: Video) -> bool:
+    """completed stays so, and its credits go back: staff find that it was not worth them. True for one caller."""
+    with transaction.atomic():
+        kept = Video.objects.filter(pk=video.pk, status=Status.COMPLETED, is_free=False)
+        if not kept.update(is_free=True, moves=F("moves") + 1):
+            return False
+        VideoEvent.objects.create(
+            video=video, came_from=Status.COMPLETED, went_to=Status.COMPLETED, why=FORGIVEN
+        )
+        credits.refund(video.user, video.credits, reference=video.reference)
+    return True
+
+
+def hurry(video: Video) -> bool:
+    """Make a waiting video due now; of one that timed out, its provider is asked once more. False where nothing waits.
+
+    Who is submitting is left alone: that row is due only when somebody died.
+    """
+    with transaction.atomic():
+        if not Video.objects.waiting().filter(pk=video.pk).update(next_at=_in(0), attempts=0):
+            return False
+        bell_for(video)()
+    return True
 
 
 def _fail(video: Video, code: str, detail: str) -> bool:

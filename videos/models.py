@@ -2,9 +2,11 @@
 
 import uuid
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Self
 
 from django.conf import settings
+from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
 from django.urls import reverse
@@ -82,6 +84,7 @@ class Channel(models.Model):
         verbose_name = _("channel")
         verbose_name_plural = _("channels")
         ordering = ["slug"]
+        permissions = [("pause_channel", "Can pause and resume channel")]
 
     def __str__(self) -> str:
         return self.slug
@@ -106,6 +109,17 @@ class VideoModel(models.Model):
     credits = models.PositiveIntegerField(
         _("credits"), null=True, blank=True, help_text=_("Price of one video. Empty: VIDEO_CREDITS.")
     )
+    cost_a_second = models.DecimalField(
+        _("cost a second"),
+        max_digits=8,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_(
+            "US dollars that the provider takes for each second of video. Empty: unknown, counted as 0."
+        ),
+    )
     retires_on = models.DateField(_("retires on"), null=True, blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
     position = models.PositiveSmallIntegerField(_("position"), default=0)
@@ -114,6 +128,7 @@ class VideoModel(models.Model):
         verbose_name = _("model")
         verbose_name_plural = _("models")
         ordering = ["position", "slug"]
+        permissions = [("pause_videomodel", "Can pause and resume model")]
 
     def __str__(self) -> str:
         return self.name
@@ -122,6 +137,10 @@ class VideoModel(models.Model):
     def price(self) -> int:
         """Credits for one video."""
         return settings.VIDEO_CREDITS if self.credits is None else self.credits
+
+    def cost_of(self, seconds: int) -> Decimal | None:
+        """US dollars that the provider takes for so many seconds; None where nobody said."""
+        return None if self.cost_a_second is None else self.cost_a_second * seconds
 
 
 class Upload(models.Model):
@@ -169,6 +188,7 @@ REASONS = {
     "no_file": _("The model said it was done, but delivered no video that plays."),
     "unconfirmed": _("The video service never confirmed that it got this request."),
     "timed_out": _("The video service took too long."),
+    "stopped": _("The staff of this site stopped it."),
 }
 
 # Which states a state may be entered from. `move_to` is the only door.
@@ -197,6 +217,13 @@ class VideoQuerySet(models.QuerySet["Video"]):
     def live(self) -> Self:
         """Videos that are not finished."""
         return self.filter(status__in=LIVE, ended_at=None)
+
+    def waiting(self) -> Self:
+        """Videos for which something is to be tried again by and by; who is submitting is at it already."""
+        timed_out = Q(
+            status=Status.FAILED, error_code="timed_out", ref__isnull=False, deleted_at__isnull=True
+        )
+        return self.filter(Q(status__in=set(LIVE) - {Status.SUBMITTING}) | timed_out)
 
     def kept(self) -> Self:
         """Videos that their owner has not deleted."""
@@ -267,7 +294,15 @@ class Video(models.Model):
         _("delivered free"),
         default=False,
         editable=False,
-        help_text=_("Finished after the deadline had returned its credits: the operator's cost."),
+        help_text=_("Its credits returned all the same: the operator's cost."),
+    )
+    cost = models.DecimalField(
+        _("cost"),
+        max_digits=10,
+        decimal_places=4,
+        null=True,
+        editable=False,
+        help_text=_("US dollars that its provider takes, by the model's price when the job was done."),
     )
 
     # The result.
@@ -285,6 +320,7 @@ class Video(models.Model):
         verbose_name = _("video")
         verbose_name_plural = _("videos")
         ordering = ["-created_at", "-id"]
+        permissions = [("steer_video", "Can stop, hurry and refund video")]
         constraints = [
             models.UniqueConstraint(fields=["user", "client_key"], name="one_video_a_client_key"),
             models.UniqueConstraint(fields=["channel", "ref"], name="one_video_a_provider_job"),
@@ -297,6 +333,7 @@ class Video(models.Model):
         ]
         indexes = [
             models.Index(fields=["user", "-created_at", "-id"], name="library", condition=Q(deleted_at=None)),
+            models.Index(fields=["-created_at", "-id"], name="newest"),
             models.Index(fields=["model", "-ended_at"], name="track_record"),
             # Only unfinished videos are in these, so they stay small beside a million finished ones.
             models.Index(

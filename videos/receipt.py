@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import CreditEntry
+from videos.generation import FORGIVEN
 from videos.models import REASONS, Status, Video, VideoEvent
 
 
@@ -23,32 +24,31 @@ def receipt(video: Video) -> list[Line]:
     """The lines of the receipt, oldest first. Repeated tries of the same step share one line."""
     lines: list[Line] = []
     moved = {entry.kind: entry.amount for entry in CreditEntry.objects.filter(reference=video.reference)}
-    tries = 0
+    tries, returned = 0, False
     for event in video.events.all():
         if event.went_to == Status.SUBMITTING:
             tries += 1
             if tries > 1:
                 continue
-        if (
-            event.went_to in (Status.QUEUED, Status.UNCONFIRMED)
-            and lines
-            and lines[-1].text == _text(event, video)
-        ):
+        text, credits = _text(event, video, returned), 0
+        if event.went_to in (Status.QUEUED, Status.UNCONFIRMED) and lines and lines[-1].text == text:
             continue
-        credits = 0
         if not event.came_from:
             credits = moved.get(CreditEntry.Kind.CHARGE, 0)
-        elif event.went_to in (Status.FAILED, Status.CANCELED):
-            credits = moved.get(CreditEntry.Kind.REFUND, 0)
-        lines.append(Line(event.at, _text(event, video), credits))
+        elif (event.went_to in (Status.FAILED, Status.CANCELED) or event.why == FORGIVEN) and not returned:
+            credits, returned = moved.get(CreditEntry.Kind.REFUND, 0), True
+        lines.append(Line(event.at, text, credits))
     return lines
 
 
-def _text(event: VideoEvent, video: Video) -> str:
+def _text(event: VideoEvent, video: Video, returned: bool) -> str:
+    """`returned`: whether the credits went back before this event."""
     held = ngettext("%(n)d credit", "%(n)d credits", video.credits) % {"n": video.credits}
     if not event.came_from:
         return _("Ordered, and %(credits)s held.") % {"credits": held}
-    if event.went_to == Status.COMPLETED and video.is_free:
+    if event.why == FORGIVEN:
+        return _("The staff gave %(credits)s back. The video stays yours.") % {"credits": held}
+    if event.went_to == Status.COMPLETED and returned:
         return _("Ready to play after all. It is free: %(credits)s stay returned.") % {"credits": held}
     if event.went_to == Status.COMPLETED:
         return _("Ready to play. %(credits)s charged.") % {"credits": held}

@@ -22,7 +22,9 @@ def new_user(**fields: Any) -> Any:
     from accounts.models import User
 
     name = f"person-{next(numbers)}"
-    user = User.objects.create(**{"username": name, "email": f"{name}@example.com", **fields})
+    user = User(**{"username": name, "email": f"{name}@example.com", **fields})
+    user.set_unusable_password()
+    user.save()
     credits.grant_signup(user)
     user.refresh_from_db()
     return user

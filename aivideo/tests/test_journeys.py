@@ -315,25 +315,68 @@ def test_no_page_complains_or_is_wider_than_its_screen(site, visit, width, schem
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
-def test_the_admin_complains_of_nothing_either(site, visit):
-    site.manage(
-        "shell",
-        "-c",
-        "from accounts.models import User; User.objects.create_superuser('boss', password='pw')",
+def test_staff_refund_a_video_with_a_reason_and_find_it_in_the_audit_log(site, visit):
+    customer = sign_in(visit(site.url), site)
+    rich(site)
+    customer.goto(site.url)
+    customer.fill("#id_prompt", "A kite that staff pay for")
+    customer.click("#generate")
+    expect(player(customer)).to_be_visible(timeout=20_000)
+    before = balance(customer)
+
+    page = staff_sign_in(site, visit, "boss", is_superuser=True)
+    expect(page.get_by_text("Money taken")).to_be_visible()
+    expect(page.locator("canvas.chart")).to_have_count(3)
+    page.get_by_role("link", name="30 days").click()
+    expect(page.get_by_role("link", name="30 days")).to_have_attribute("aria-current", "true")
+    page.goto(f"{site.url}/admin/videos/video/?q=A+kite+that+staff+pay+for")
+    page.locator("tbody a[href*='/change/']").first.click()
+    page.get_by_text("Return its credits").click()
+    page.get_by_label("Reason").fill("The kite was blue, not red")
+    page.get_by_role("button", name="Return its credits").click()
+    expect(page.get_by_text("10 credits were returned.")).to_be_visible()
+    expect(page.get_by_text("The staff gave 10 credits back.")).to_be_visible()
+    page.get_by_role("link", name="Audit log").click()
+    expect(page.get_by_text("The kite was blue, not red")).to_be_visible()
+
+    customer.goto(f"{site.url}/credits/")
+    assert balance(customer) == before + 10
+    assert "The ledger is right" in site.manage("check_ledger")
+
+
+def test_somebody_of_support_sees_videos_and_no_figure_of_money(site, visit):
+    page = staff_sign_in(site, visit, "helper", group="support")
+    expect(page.get_by_text("Success rate").first).to_be_visible()
+    expect(page.locator("canvas.chart")).to_have_count(1)
+    assert not re.search("Money|USD|Payment|Cost", page.locator("body").inner_text())
+    page.goto(f"{site.url}/admin/money/")
+    expect(page.get_by_text("not allowed", exact=False).first).to_be_visible()
+
+
+def test_no_page_of_the_admin_complains(site, visit):
+    page = staff_sign_in(site, visit, "watcher", is_superuser=True)
+    for link in page.locator("#nav-sidebar-apps a").all():
+        assert link.get_attribute("href").startswith("/admin/")
+    paths = [link.get_attribute("href") for link in page.locator("#nav-sidebar-apps a").all()]
+    assert len(paths) >= 18
+    for path in paths:
+        page.goto(f"{site.url}{path}")
+        expect(page.locator("#content")).to_be_visible()
+
+
+def staff_sign_in(site, visit, name, group="", **fields):
+    code = (
+        "from accounts.models import User; from django.contrib.auth.models import Group\n"
+        f"user = User.objects.create_user('{name}', password='pw', is_staff=True, **{fields})\n"
+        f"user.groups.set(Group.objects.filter(name='{group}'))"
     )
-    page = visit(f"{site.url}/admin/")
-    page.fill("#id_username", "boss")
+    site.manage("shell", "--no-imports", "-c", code)
+    page = visit(f"{site.url}/admin/", viewport={"width": 1440, "height": 900})
+    page.fill("#id_username", name)
     page.fill("#id_password", "pw")
     page.get_by_role("button", name="Log in").click()
-    for path in (
-        "videos/video/",
-        "videos/videomodel/",
-        "videos/channel/",
-        "accounts/user/",
-        "accounts/creditentry/",
-    ):
-        page.goto(f"{site.url}/admin/{path}")
-        expect(page.locator("#content h1, #content-start h1").first).to_be_visible()
+    page.wait_for_url(f"{site.url}/admin/")
+    return page
 
 
 # --- Google, played by a real OpenID Connect server ------------------------------------------------

@@ -119,12 +119,13 @@ def test_the_demo_sign_in_exists_only_under_debug(settings):
     assert "accounts.E001" not in [error.id for error in run_checks()]
 
 
-def test_production_does_not_load_the_demo_sign_in(tmp_path):
+def test_production_has_no_demo_sign_in_and_asks_staff_for_a_second_factor(tmp_path):
     code = (
         "import django; django.setup(); from django.conf import settings;"
-        " print(settings.DEMO_SIGN_IN, [a for a in settings.INSTALLED_APPS if 'dummy' in a])"
+        " print(settings.DEMO_SIGN_IN, [a for a in settings.INSTALLED_APPS if 'dummy' in a],"
+        " settings.STAFF_SECOND_FACTOR)"
     )
     env = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "DATA_DIR": str(tmp_path), **PRODUCTION}
     env["DJANGO_SETTINGS_MODULE"] = "aivideo.settings"
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
-    assert done.stdout.strip() == "False []"
+    assert done.stdout.strip() == "False [] True"

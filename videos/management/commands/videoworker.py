@@ -32,6 +32,15 @@ START, MOST_PATIENCE = (
 STOP = 8
 
 
+SCHEDULES = (
+    ("videos.tasks.sweep", Schedule.MINUTES),
+    ("videos.tasks.lapse", Schedule.HOURLY),
+    ("videos.tasks.tidy", Schedule.DAILY),
+    ("aivideo.tasks.close_days", Schedule.HOURLY),
+    ("aivideo.tasks.check_ledger", Schedule.DAILY),
+)
+
+
 class Command(BaseCommand):
     help = "Run the worker: a q2 cluster and the supervisor that mends it when it hangs."
 
@@ -57,12 +66,9 @@ class Supervisor:
         self.waiting_since: float | None = None
         self.reported = 0.0
         self.patience: float = START
-        for name, how_often in (
-            ("sweep", Schedule.MINUTES),
-            ("lapse", Schedule.HOURLY),
-            ("tidy", Schedule.DAILY),
-        ):
-            defaults = {"func": f"videos.tasks.{name}", "schedule_type": how_often, "minutes": 1}
+        for function, how_often in SCHEDULES:
+            defaults = {"func": function, "schedule_type": how_often, "minutes": 1}
+            name = function.rpartition(".")[2]
             Schedule.objects.update_or_create(name=name, defaults=defaults)
         self.start()
         self.report()

@@ -1,0 +1,162 @@
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+
+from accounts import stripe_checkout
+from accounts.models import (
+    CodeBatch,
+    CreditEntry,
+    CreditPack,
+    Draw,
+    FreeCredits,
+    Lot,
+    Payment,
+    RedeemCode,
+    StripeEvent,
+)
+from aivideo import staff
+from aivideo.admin.parts import Endless, HasDeeds, ReadOnly, deed
+
+
+@admin.register(CreditEntry)
+class CreditEntryAdmin(ReadOnly, Endless, ModelAdmin):
+    """Entries are made by `accounts/credits.py` and never change."""
+
+    list_display = ["created_at", "user", "amount", "shown_kind", "reference", "note"]
+    list_filter = ["kind"]
+    list_select_related = ["user"]
+    search_fields = ["=user__email", "=user__username", "=reference"]
+    search_help_text = _("A whole e-mail address, user name or reference, such as video:<id>.")
+
+    @display(
+        description=_("kind"),
+        label={
+            "grant": "info",
+            "purchase": "success",
+            "charge": "primary",
+            "refund": "warning",
+            "expire": "danger",
+            "claw_back": "danger",
+        },
+    )
+    def shown_kind(self, entry: CreditEntry) -> tuple[str, str]:
+        return entry.kind, entry.get_kind_display()
+
+
+class DrawInline(ReadOnly, TabularInline):
+    model = Draw
+    fields = ["charge", "amount"]
+
+
+@admin.register(Lot)
+class LotAdmin(ReadOnly, ModelAdmin):
+    list_display = ["user", "amount", "left", "lapses_at"]
+    list_select_related = ["user"]
+    search_fields = ["user__email", "user__username"]
+    date_hierarchy = "lapses_at"
+    inlines = [DrawInline]
+
+
+@admin.register(FreeCredits)
+class FreeCreditsAdmin(ModelAdmin):
+    list_display = ["credits_a_day", "people_a_day_and_network"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """There is one budget."""
+        return super().has_add_permission(request) and not FreeCredits.objects.exists()
+
+
+@admin.register(CreditPack)
+class CreditPackAdmin(ModelAdmin):
+    list_display = ["name", "credits", "shown_price", "is_sold", "position"]
+    list_filter = ["is_sold"]
+    search_fields = ["name"]
+
+
+@admin.register(Payment)
+class PaymentAdmin(HasDeeds, ReadOnly, ModelAdmin):
+    """Payments are moved by `accounts/payments.py` to what the processor says of them."""
+
+    list_display = ["created_at", "user", "shown_price", "credits", "state", "clawed_back", "why"]
+    list_filter = ["status", "processor", "created_at"]
+    list_select_related = ["user"]
+    search_fields = ["=id", "=session", "=intent", "user__email", "user__username"]
+    actions_detail = ["accept", "settle"]
+
+    @display(
+        description=_("status"),
+        ordering="status",
+        label={"created": "", "paid": "success", "held": "warning", "refunded": "info", "disputed": "danger"},
+    )
+    def state(self, payment: Payment) -> tuple[str, str]:
+        return payment.status, payment.get_status_display()
+
+    def has_accept_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        held = Payment.objects.filter(status=Payment.Status.HELD)
+        return self.offers(request, "accounts.decide_payment", held, object_id)
+
+    def has_settle_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        of_stripe = Payment.objects.filter(processor=Payment.Processor.STRIPE)
+        return stripe_checkout.is_configured() and self.offers(
+            request, "accounts.decide_payment", of_stripe, object_id
+        )
+
+    @deed(
+        _("Accept"),
+        _("What was paid is enough: the credits that were ordered are given."),
+        permission="accept",
+        icon="check",
+        variant=ActionVariant.SUCCESS,
+    )
+    def accept(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        payment = get_object_or_404(Payment, pk=object_id)
+        is_done = staff.accept(form.order(), payment)
+        said = _("%(n)d credits were given.") % {"n": payment.credits}
+        return self.answer(request, object_id, is_done, said)
+
+    @deed(
+        _("Ask Stripe again"),
+        _("The payment becomes what Stripe says of it now."),
+        permission="settle",
+        icon="sync",
+        variant=ActionVariant.DEFAULT,
+    )
+    def settle(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        payment = get_object_or_404(Payment, pk=object_id)
+        try:
+            staff.settle(form.order(), payment)
+        except stripe_checkout.Unreachable as error:
+            messages.error(request, _("Stripe did not answer: %(error)s") % {"error": error})
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        payment.refresh_from_db()
+        said = _("Stripe answered. The payment is: %(state)s.") % {"state": payment.get_status_display()}
+        return self.answer(request, object_id, True, said)
+
+
+@admin.register(StripeEvent)
+class StripeEventAdmin(ReadOnly, ModelAdmin):
+    list_display = ["received_at", "kind", "payment", "times", "settled_at"]
+    list_filter = ["kind", "received_at"]
+    list_select_related = ["payment"]
+    search_fields = ["=id", "=payment__id"]
+
+
+class RedeemCodeInline(ReadOnly, TabularInline):
+    model = RedeemCode
+    fields = ["redeemed_by", "redeemed_at"]
+    tab = False
+
+
+@admin.register(CodeBatch)
+class CodeBatchAdmin(ReadOnly, ModelAdmin):
+    """`manage.py create_redeem_codes` makes them, because the codes can be shown only once."""
+
+    list_display = ["name", "credits", "redeem_until", "lasts_days", "created_at"]
+    search_fields = ["name"]
+    inlines = [RedeemCodeInline]

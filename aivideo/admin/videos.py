@@ -1,0 +1,247 @@
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+
+from accounts.models import CreditEntry
+from aivideo import staff
+from aivideo.admin.parts import Endless, HasDeeds, ReadOnly, deed, sees_money
+from videos import limits
+from videos.models import (
+    Channel,
+    PumpSlot,
+    Status,
+    Upload,
+    Video,
+    VideoEvent,
+    VideoModel,
+    WebhookReceipt,
+    Worker,
+)
+from videos.receipt import receipt
+
+ON_OFF = {"on": "success", "off": "warning", "resting": "warning"}
+
+
+class CanPause(HasDeeds):
+    """Channels and models: on or off, by a deed with a reason."""
+
+    right: str
+    at_work: dict[str, Any]  # the fields of one that is neither paused nor resting
+    actions_detail = ["pause", "resume"]
+
+    def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.offers(request, self.right, self.model.objects.filter(enabled=True), object_id)
+
+    def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.offers(request, self.right, self.model.objects.exclude(**self.at_work), object_id)
+
+    @deed(
+        _("Pause"),
+        _("It takes nothing new; what runs goes on."),
+        permission="pause",
+        icon="pause",
+        variant=ActionVariant.WARNING,
+    )
+    def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        is_done = staff.pause(form.order(), get_object_or_404(self.model, pk=object_id))
+        return self.answer(request, object_id, is_done, _("It is paused."))
+
+    @deed(
+        _("Resume"),
+        _("It takes new work again, from now on."),
+        permission="resume",
+        icon="play_arrow",
+        variant=ActionVariant.SUCCESS,
+    )
+    def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        is_done = staff.resume(form.order(), get_object_or_404(self.model, pk=object_id))
+        return self.answer(request, object_id, is_done, _("It is at work."))
+
+
+@admin.register(Channel)
+class ChannelAdmin(CanPause, ModelAdmin):
+    right = "videos.pause_channel"
+    at_work = {"enabled": True, "failures": 0, "resumes_at": None}
+    list_display = ["slug", "kind", "base_url", "key_variable", "honours_idempotency_key", "state"]
+    list_filter = ["enabled", "kind"]
+    search_fields = ["slug", "base_url"]
+
+    @display(description=_("state"), label=ON_OFF)
+    def state(self, channel: Channel) -> tuple[str, Any]:
+        if not channel.enabled:
+            return "off", _("paused")
+        if limits.rests(channel, timezone.now()):
+            return "resting", _("resting until %(at)s") % {"at": f"{channel.resumes_at:%H:%M:%S}"}
+        return "on", _("at work")
+
+
+@admin.register(VideoModel)
+class VideoModelAdmin(CanPause, ModelAdmin):
+    right = "videos.pause_videomodel"
+    at_work = {"enabled": True}
+    list_display = ["name", "slug", "channel", "provider_model", "price", "retires_on", "state", "position"]
+    list_filter = ["enabled", "channel"]
+    list_select_related = ["channel"]
+    search_fields = ["name", "slug", "provider_model"]
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if sees_money(request) else ("cost_a_second",)
+
+    @display(description=_("state"), ordering="enabled", label=ON_OFF)
+    def state(self, model: VideoModel) -> tuple[str, Any]:
+        return ("on", _("on sale")) if model.enabled else ("off", _("paused"))
+
+
+class EventInline(ReadOnly, TabularInline):
+    """Every move, with the provider's own words."""
+
+    model = VideoEvent
+    fields = ["at", "came_from", "went_to", "why"]
+    extra = 0
+
+
+@admin.register(Video)
+class VideoAdmin(HasDeeds, ReadOnly, Endless, ModelAdmin):
+    """States move by `generation`'s verbs only, so everything here is to be read, or done with a reason."""
+
+    list_display = ["created_at", "user", "model", "state", "progress", "credits", "error_code"]
+    list_filter = ["status", "model", "channel", "is_free"]
+    list_select_related = ["user", "model"]
+    search_fields = ["=id", "=user__email", "=ref", "prompt"]
+    search_help_text = _("An id, a provider's id, a whole e-mail address, or words of a prompt.")
+    view_on_site = False  # its page is its owner's alone
+    change_form_before_template = "admin/video_receipt.html"
+    inlines = [EventInline]
+    readonly_fields = [
+        *("created_at", "deleted_at", "ref", "posted_at", "accepted_at", "ended_at", "attempts", "next_at"),
+        *("is_free", "cost", "bytes", "sha256", "width", "height", "duration", "stored_as"),
+    ]
+    actions_detail = ["refund", "hurry", "stop"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        job = [
+            "status",
+            "progress",
+            "error_code",
+            "error_detail",
+            "channel",
+            "ref",
+            "posted_at",
+            "accepted_at",
+        ]
+        job += ["ended_at", "attempts", "next_at", "is_free", *(["cost"] if sees_money(request) else [])]
+        order = ["user", "model", "prompt", "size", "seconds", "preset", "upload", "credits"]
+        result = ["stored_as", "bytes", "sha256", "width", "height", "duration"]
+        return [
+            (_("Order"), {"fields": [*order, "created_at", "deleted_at"]}),
+            (_("Job"), {"fields": job}),
+            (_("Result"), {"fields": result}),
+        ]
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        video = self.get_object(request, object_id) if object_id else None
+        context = {"receipt": receipt(video), "ledger": _entries(video)} if video else {}
+        return super().changeform_view(request, object_id, form_url, context | (extra_context or {}))
+
+    @display(
+        description=_("state"),
+        ordering="status",
+        label={
+            "queued": "info",
+            "submitting": "info",
+            "unconfirmed": "warning",
+            "in_progress": "primary",
+            "saving": "primary",
+            "completed": "success",
+            "failed": "danger",
+            "canceled": "",
+        },
+    )
+    def state(self, video: Video) -> tuple[str, str]:
+        return video.status, video.get_status_display()
+
+    @display(description=_("stored as"))
+    def stored_as(self, video: Video) -> str:
+        return video.file.name or "–"
+
+    def has_refund_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        paid = Video.objects.filter(status=Status.COMPLETED, is_free=False)
+        return self.offers(request, "videos.steer_video", paid, object_id)
+
+    def has_stop_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.offers(request, "videos.steer_video", Video.objects.live(), object_id)
+
+    def has_hurry_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.offers(request, "videos.steer_video", Video.objects.waiting(), object_id)
+
+    @deed(
+        _("Return its credits"),
+        _("The video stays its owner's, and the credits that it cost go back."),
+        permission="refund",
+        icon="undo",
+        variant=ActionVariant.WARNING,
+    )
+    def refund(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        video = get_object_or_404(Video, pk=object_id)
+        is_done = staff.refund(form.order(), video)
+        said = _("%(n)d credits were returned.") % {"n": video.credits}
+        return self.answer(request, object_id, is_done, said)
+
+    @deed(
+        _("Look again now"),
+        _("Whatever it waits for is tried now: its provider is asked again, or its file fetched again."),
+        permission="hurry",
+        icon="refresh",
+        variant=ActionVariant.DEFAULT,
+    )
+    def hurry(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        is_done = staff.hurry(form.order(), get_object_or_404(Video, pk=object_id))
+        return self.answer(request, object_id, is_done, _("It is due now."))
+
+    @deed(
+        _("Stop"),
+        _("It fails, and its credits go back. What its provider already works on may cost us all the same."),
+        permission="stop",
+        icon="stop_circle",
+        variant=ActionVariant.DANGER,
+    )
+    def stop(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        is_done = staff.fail(form.order(), get_object_or_404(Video, pk=object_id))
+        return self.answer(request, object_id, is_done, _("It was stopped, and its credits returned."))
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnly, ModelAdmin):
+    list_display = ["id", "user", "width", "height", "created_at"]
+    list_select_related = ["user"]
+    search_fields = ["=id", "=user__email"]
+
+
+@admin.register(PumpSlot)
+class PumpSlotAdmin(ReadOnly, ModelAdmin):
+    list_display = ["number", "owner", "until"]
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly, ModelAdmin):
+    list_display = ["name", "seen_at"]
+
+
+@admin.register(WebhookReceipt)
+class WebhookReceiptAdmin(ReadOnly, ModelAdmin):
+    list_display = ["received_at", "event", "ref", "id"]
+    list_filter = ["event"]
+    search_fields = ["=id", "=ref"]
+
+
+def _entries(video: Video) -> Any:
+    return CreditEntry.objects.filter(reference=video.reference).order_by("pk")

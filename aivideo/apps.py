@@ -1,0 +1,16 @@
+from django.apps import AppConfig
+from django.contrib.admin import apps as admin
+from django.utils.translation import gettext_lazy as _
+
+
+class AivideoConfig(AppConfig):
+    default = True
+    name = "aivideo"
+    verbose_name = _("Operation")
+
+
+class AdminConfig(admin.AdminConfig):
+    """Django's admin with our site in it."""
+
+    default = False
+    default_site = "aivideo.staff_site.StaffSite"

@@ -1,0 +1,93 @@
+"""What the operation of the site leaves behind: deeds of staff, totals of days, checks of the ledger."""
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import CreditEntry, User
+from videos.models import Status, VideoModel
+
+
+class AuditEntry(models.Model):
+    """What a member of staff did, to whom or what, and why. Only `aivideo/staff.py` writes here, once."""
+
+    class Action(models.TextChoices):
+        GRANT = "grant", _("Granted credits")
+        REFUND = "refund", _("Returned a video's credits")
+        FAIL = "fail", _("Stopped a video")
+        HURRY = "hurry", _("Tried a video again")
+        SUSPEND = "suspend", _("Suspended a person")
+        READMIT = "readmit", _("Let a person in again")
+        PAUSE = "pause", _("Paused")
+        RESUME = "resume", _("Resumed")
+        ACCEPT = "accept", _("Accepted a payment")
+        SETTLE = "settle", _("Asked Stripe again")
+
+    form = models.UUIDField(
+        unique=True, editable=False, help_text=_("The form it was sent with; twice is once.")
+    )
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    staff = models.ForeignKey(User, models.PROTECT, related_name="audit_entries", verbose_name=_("who"))
+    action = models.CharField(_("did"), max_length=10, choices=Action)
+    target = models.CharField(_("to"), max_length=100, help_text=_("Such as video:<id>."))
+    detail = models.CharField(_("what"), max_length=200, blank=True)
+    reason = models.CharField(_("reason"), max_length=300)
+
+    class Meta:
+        verbose_name = _("audit entry")
+        verbose_name_plural = _("audit log")
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["target", "-id"], name="deeds_to_one_target")]
+
+    def __str__(self) -> str:
+        return f"{self.staff} {self.get_action_display()}: {self.target}"
+
+
+class LedgerDay(models.Model):
+    """What the credits of one kind came to on a day (UTC) that is over. Only `aivideo/days.py` writes here."""
+
+    day = models.DateField()
+    kind = models.CharField(max_length=10, choices=CreditEntry.Kind)
+    credits = models.BigIntegerField(default=0)
+    entries = models.PositiveBigIntegerField(default=0)
+    last_entry = models.PositiveBigIntegerField(help_text=_("Entries up to this one are counted."))
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["day", "kind"], name="one_total_a_day_and_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.kind}: {self.credits}"
+
+
+class VideoDay(models.Model):
+    """How many videos of a model ended in one state on a day (UTC) that is over."""
+
+    day = models.DateField()
+    model = models.ForeignKey(VideoModel, models.CASCADE)
+    status = models.CharField(max_length=12, choices=Status)
+    videos = models.PositiveIntegerField()
+    cost = models.DecimalField(max_digits=14, decimal_places=4, help_text=_("US dollars."))
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["day", "model", "status"], name="one_count_a_day_model_and_state")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.status}: {self.videos}"
+
+
+class LedgerCheck(models.Model):
+    """What the nightly check of all balances and videos found."""
+
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    counts = models.JSONField(_("looked at"), default=dict)
+    violations = models.JSONField(_("wrong"), default=list)
+
+    class Meta:
+        verbose_name = _("ledger check")
+        verbose_name_plural = _("ledger checks")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M}: {len(self.violations)} wrong"

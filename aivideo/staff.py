@@ -1,0 +1,145 @@
+"""What staff may do by hand: each deed with a reason, and with a line in the audit log that lives or dies with it.
+
+A deed names the form that it was sent with. The same form sent twice (a double click, a reload) is one deed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from accounts import credits, payments, stripe_checkout
+from accounts.models import Payment, User
+from aivideo.models import AuditEntry
+from videos import generation
+from videos.models import Channel, Status, Video, VideoModel
+
+Action = AuditEntry.Action
+
+
+@dataclass(frozen=True)
+class Order:
+    """Who wants it, why, and the form that says so."""
+
+    staff: User
+    reason: str
+    form: UUID
+
+
+def grant(order: Order, user: User, amount: int) -> bool:
+    """Give a person `amount` credits (> 0)."""
+
+    def give() -> bool:
+        return credits.grant(user, amount, reference=f"staff:{order.form}", note=order.reason[:200])
+
+    return _do(order, Action.GRANT, f"user:{user.pk}", give, f"{amount} credits to {user}")
+
+
+def refund(order: Order, video: Video) -> bool:
+    """Return the credits of a finished video, which stays its owner's. False if they have returned before."""
+    detail = f"{video.credits} credits to {video.user}"
+    return _do(order, Action.REFUND, video.reference, lambda: generation.forgive(video), detail)
+
+
+def fail(order: Order, video: Video) -> bool:
+    """End an unfinished video; its credits return. False if it has ended."""
+
+    def stop() -> bool:
+        return generation.fail(video, "stopped", order.reason)
+
+    return _do(order, Action.FAIL, video.reference, stop, f"it was {video.status}")
+
+
+def hurry(order: Order, video: Video) -> bool:
+    """Let a waiting video be looked at now. False where nothing waits."""
+    return _do(
+        order, Action.HURRY, video.reference, lambda: generation.hurry(video), f"it was {video.status}"
+    )
+
+
+def suspend(order: Order, user: User) -> bool:
+    """Sign a person out for good and cancel what waits; what runs goes on. False if that was done before."""
+
+    def shut_out() -> bool:
+        if not User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
+            return False
+        for video in user.videos.filter(status=Status.QUEUED):
+            generation.cancel(video)
+        return True
+
+    return _do(order, Action.SUSPEND, f"user:{user.pk}", shut_out, str(user))
+
+
+def readmit(order: Order, user: User) -> bool:
+    """Let a suspended person sign in again."""
+
+    def let_in() -> bool:
+        return bool(User.objects.filter(pk=user.pk, is_active=False).update(is_active=True))
+
+    return _do(order, Action.READMIT, f"user:{user.pk}", let_in, str(user))
+
+
+def pause(order: Order, thing: Channel | VideoModel) -> bool:
+    """Take no new job at a channel, or no new order of a model. What runs goes on."""
+
+    def switch_off() -> bool:
+        return bool(type(thing).objects.filter(pk=thing.pk, enabled=True).update(enabled=False))
+
+    return _do(order, Action.PAUSE, _name(thing), switch_off, str(thing))
+
+
+def resume(order: Order, thing: Channel | VideoModel) -> bool:
+    """Take jobs again: ends a pause, and the rest of a channel whose provider could not be reached."""
+
+    def switch_on() -> bool:
+        if isinstance(thing, VideoModel):
+            return bool(VideoModel.objects.filter(pk=thing.pk, enabled=False).update(enabled=True))
+        resting = Channel.objects.filter(pk=thing.pk).exclude(enabled=True, failures=0, resumes_at=None)
+        return bool(resting.update(enabled=True, failures=0, resumes_at=None))
+
+    return _do(order, Action.RESUME, _name(thing), switch_on, str(thing))
+
+
+def accept(order: Order, payment: Payment) -> bool:
+    """Give the credits of a payment that is held. False if it is not held any more."""
+    detail = f"{payment.credits} credits to {payment.user}"
+    return _do(order, Action.ACCEPT, payment.reference, lambda: payments.accept(payment), detail)
+
+
+def settle(order: Order, payment: Payment) -> None:
+    """Ask Stripe what is true of a payment, and move it there. Raises stripe_checkout.Unreachable."""
+    # Written down first: nobody else should wait in the database for Stripe's answer.
+    _do(order, Action.SETTLE, payment.reference, lambda: True, f"it was {payment.status}")
+    payments.settle(payment, stripe_checkout.truth_of)
+
+
+class _NothingDoneError(Exception):
+    pass
+
+
+def _do(order: Order, action: Action, target: str, deed: Callable[[], bool], detail: str = "") -> bool:
+    """Do the deed and write it down, or neither. The same form again is True, and does nothing more."""
+    try:
+        with transaction.atomic():
+            AuditEntry.objects.create(
+                form=order.form,
+                staff=order.staff,
+                action=action,
+                target=target,
+                detail=detail[:200],
+                reason=order.reason[:300],
+            )
+            if not deed():
+                raise _NothingDoneError
+    except _NothingDoneError:
+        return False
+    except IntegrityError:
+        if AuditEntry.objects.filter(form=order.form).exists():
+            return True
+        raise
+    return True
+
+
+def _name(thing: Channel | VideoModel) -> str:
+    return f"{thing._meta.model_name}:{thing.pk}"

@@ -1,0 +1,140 @@
+"""The staff's site, `/admin/`: who gets in, what it may run in a browser, its menu and its own pages."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from allauth.account.internal.flows.login import get_authentication_records
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
+from csp.decorators import csp_update
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin import ModelAdmin
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.decorators import login_not_required
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from unfold.admin import ModelAdmin as UnfoldModelAdmin
+from unfold.sites import UnfoldAdminSite
+
+# Unfold's pages are driven by Alpine, which evaluates what stands in attributes, and carry their colours in a style.
+POLICY = {"script-src": ["'unsafe-eval'"], "style-src": ["'unsafe-inline'"]}
+TYPES = Authenticator.Type
+
+
+class StaffSite(UnfoldAdminSite):
+    site_title = site_header = "aivideo"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return super().has_permission(request) and (
+            not settings.STAFF_SECOND_FACTOR or gave_second_factor(request)
+        )
+
+    @method_decorator(never_cache)
+    @login_not_required
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if super().has_permission(request) and not self.has_permission(request):
+            return _to_second_factor(request)
+        response = super().login(request, extra_context)
+        response._csp_update = POLICY  # type: ignore[attr-defined]
+        return response
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+        return csp_update(POLICY)(super().admin_view(view, cacheable))
+
+    def extra_urls(self) -> list[URLPattern]:
+        from aivideo import console  # it needs the models, which are not ready when this site is made
+
+        return [path("money/", self.admin_view(console.money), name="money")]
+
+    def register(
+        self,
+        model_or_iterable: type[Model] | Iterable[type[Model]],
+        admin_class: "type[ModelAdmin[Any]] | None" = None,
+        **options: Any,
+    ) -> None:
+        """Take the first that registers a model, which is ours where we have one, and dress all alike."""
+        models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
+        for model in models:
+            if self.is_registered(model):
+                continue
+            dressed = admin_class or UnfoldModelAdmin
+            if not issubclass(dressed, UnfoldModelAdmin):
+                dressed = type(dressed.__name__, (dressed, UnfoldModelAdmin), {})
+            super().register(model, dressed, **options)
+
+
+def gave_second_factor(request: HttpRequest) -> bool:
+    """Whether this session was opened, or confirmed since, with a second factor."""
+    records = get_authentication_records(request, request.user)
+    return any(record.get("method") == "mfa" for record in records)
+
+
+def _to_second_factor(request: HttpRequest) -> HttpResponse:
+    """To where a member of staff shows the second factor, or sets one up."""
+    if not is_mfa_enabled(request.user, [TYPES.TOTP, TYPES.WEBAUTHN]):
+        messages.info(
+            request,
+            _("Staff need a second factor. Set one up here, then open the admin again."),
+            fail_silently=True,
+        )
+        return redirect("mfa_index")
+    has_app = is_mfa_enabled(request.user, [TYPES.TOTP])
+    page = reverse("mfa_reauthenticate" if has_app else "mfa_reauthenticate_webauthn")
+    target = request.GET.get(REDIRECT_FIELD_NAME, "")
+    if not url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure()):
+        target = reverse("admin:index")
+    return redirect(f"{page}?{urlencode({REDIRECT_FIELD_NAME: target})}")
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """The menu: of each group what this member of staff may open."""
+    may = request.user.has_perm  # type: ignore[union-attr]
+    first = [{"title": _("Dashboard"), "icon": "dashboard", "link": reverse("admin:index")}]
+    if may("accounts.view_payment"):
+        first.append({"title": _("Money console"), "icon": "account_balance", "link": reverse("admin:money")})
+    groups: list[dict[str, Any]] = [{"title": "", "items": first}]
+    for title, lines in MENU.items():
+        items = [
+            {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
+            for name, icon, app, model in lines
+            if may(f"{app}.view_{model}")
+        ]
+        if items:
+            groups.append({"title": title, "separator": True, "items": items})
+    return groups
+
+
+MENU = {
+    _("Work"): [
+        (_("Videos"), "movie", "videos", "video"),
+        (_("People"), "group", "accounts", "user"),
+        (_("Models"), "model_training", "videos", "videomodel"),
+        (_("Channels"), "cable", "videos", "channel"),
+        (_("Uploads"), "image", "videos", "upload"),
+    ],
+    _("Money"): [
+        (_("Payments"), "payments", "accounts", "payment"),
+        (_("Credit entries"), "receipt_long", "accounts", "creditentry"),
+        (_("Lapsing credits"), "hourglass_bottom", "accounts", "lot"),
+        (_("Credit packs"), "sell", "accounts", "creditpack"),
+        (_("Redeem codes"), "redeem", "accounts", "codebatch"),
+        (_("Free credits"), "volunteer_activism", "accounts", "freecredits"),
+    ],
+    _("Operation"): [
+        (_("Audit log"), "history_edu", "aivideo", "auditentry"),
+        (_("Ledger checks"), "fact_check", "aivideo", "ledgercheck"),
+        (_("Provider webhooks"), "webhook", "videos", "webhookreceipt"),
+        (_("Stripe webhooks"), "webhook", "accounts", "stripeevent"),
+        (_("Workers"), "dns", "videos", "worker"),
+        (_("Pump slots"), "sync", "videos", "pumpslot"),
+        (_("Groups"), "admin_panel_settings", "auth", "group"),
+        (_("Second factors"), "key", "mfa", "authenticator"),
+    ],
+}

@@ -1,0 +1,317 @@
+"""`/admin/`: who gets in, what each group sees and may do, and that every page opens."""
+
+import hashlib
+import hmac
+import re
+import struct
+import time
+from base64 import b32decode
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+from allauth.mfa.models import Authenticator
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import codes, payments
+from accounts.models import CodeBatch, CreditPack, FreeCredits, Payment, StripeEvent
+from accounts.payments import Truth
+from aivideo.migrations import __name__ as migrations
+from aivideo.models import AuditEntry, LedgerCheck
+from aivideo.tests.fixtures import new_user, order, signed_in
+from videos.models import Channel, PumpSlot, Video, VideoModel, WebhookReceipt, Worker
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _groups(db):
+    """Tests that empty the database take them away."""
+    from importlib import import_module
+
+    import_module(f"{migrations}.0002_groups").forwards(apps, SimpleNamespace(connection=connection))
+
+
+def member_of(group):
+    user = new_user(is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
+    return user
+
+
+@pytest.fixture
+def support():
+    return member_of("support")
+
+
+@pytest.fixture
+def finance():
+    return member_of("finance")
+
+
+@pytest.fixture
+def video(owner):
+    video = order(owner)
+    Video.objects.filter(pk=video.pk).update(
+        status="completed",
+        file="videos/x.mp4",
+        sha256="0" * 64,
+        ended_at=timezone.now(),
+        ref="job-1",
+        cost="0.4000",
+    )
+    video.refresh_from_db()
+    return video
+
+
+@pytest.fixture
+def held(owner):
+    pack = CreditPack.objects.create(name="Some", credits=1000, price=2599)
+    payment = payments.order(owner, pack, Payment.Processor.STRIPE)
+    return payments.settle(payment, lambda _payment: Truth(is_paid=True, amount=2400, currency="usd"))
+
+
+def page(model, pk=None):
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+    return reverse(f"{name}_change", args=[pk]) if pk else reverse(f"{name}_changelist")
+
+
+def send(client, model, pk, deed, **fields):
+    """Press a button with a reason; the answer to its form."""
+    url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{deed}", args=[pk])
+    form = {"reason": "because of a test", "form": str(uuid4()), "_form_submitted": "True", **fields}
+    return client.post(url, form)
+
+
+def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
+    owner.uploads.create(file="uploads/x.jpg", sha256="1" * 64, width=1, height=1)
+    Worker.objects.create(name="w", seen_at=timezone.now())
+    PumpSlot.objects.get_or_create(number=1)
+    WebhookReceipt.objects.create(id="wh_1", event="video.completed", ref="job-1")
+    StripeEvent.objects.create(id="evt_1", kind="charge.refunded", payment=held)
+    codes.create(CodeBatch.objects.create(name="Fair", credits=5), 2)
+    FreeCredits.objects.create()
+    LedgerCheck.objects.create(violations=["something"])
+    AuditEntry.objects.create(form=uuid4(), staff=owner, action="grant", target="user:1", reason="test")
+    ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
+    shown = [model for model in ours if admin.site.is_registered(model)]
+    assert len(shown) == 17
+    for model in shown:
+        assert as_staff.get(page(model)).status_code == 200, model
+        assert as_staff.get(f"{page(model)}?q=x").status_code == 200, model
+        row = model.objects.first()
+        if row is not None:
+            assert as_staff.get(page(model, row.pk)).status_code == 200, model
+
+
+def test_every_model_is_in_the_admin():
+    ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
+    shown = {model for model in ours if admin.site.is_registered(model)}
+    within_others = {"VideoEvent", "RedeemCode", "Draw"}
+    of_no_use_to_read = {"FreeCreditTally", "Welcome", "LedgerDay", "VideoDay"}
+    assert {model.__name__ for model in set(ours) - shown} == within_others | of_no_use_to_read
+
+
+def test_support_sees_no_figure_of_money_anywhere(support, video, held):
+    client = signed_in(support)
+    VideoModel.objects.update(cost_a_second="0.1000")
+    pages = [reverse("admin:index"), page(Video), page(Video, video.pk), page(VideoModel)]
+    pages += [page(VideoModel, video.model_id), page(type(video.user), video.user_id), page(Channel)]
+    for url in pages:
+        answer = client.get(url)
+        assert answer.status_code == 200, url
+        text = answer.content.decode()
+        assert not re.search(r"25\.99|24\.00|USD|0\.4000|0\.1000|Money|Cost\b", text), url
+    for model in (Payment, CreditPack, StripeEvent, CodeBatch, AuditEntry):
+        assert client.get(page(model)).status_code == 403
+    assert client.get(page(Payment, held.pk)).status_code in (302, 403)
+    assert client.get(reverse("admin:money")).status_code == 403
+
+
+def test_finance_sees_money_and_may_decide_about_it(finance, owner, held):
+    client = signed_in(finance)
+    assert "25.99 USD" in client.get(page(Payment)).content.decode()
+    assert "which is not what was ordered" in client.get(reverse("admin:money")).content.decode()
+    assert send(client, Payment, held.pk, "accept")["HX-Redirect"] == page(Payment, held.pk)
+    owner.refresh_from_db()
+    assert owner.balance == 1100
+    assert "because of a test" in client.get(page(AuditEntry)).content.decode()
+    assert ">Accept" not in client.get(page(Payment, held.pk)).content.decode()
+
+
+def test_support_refunds_and_finance_does_not(support, finance, owner, video):
+    assert send(signed_in(finance), Video, video.pk, "refund").status_code == 403
+    assert send(signed_in(support), Video, video.pk, "refund")["HX-Redirect"] == page(Video, video.pk)
+    owner.refresh_from_db()
+    assert owner.balance == 100
+
+
+def test_finance_grants_and_support_does_not(support, finance, owner):
+    assert send(signed_in(support), type(owner), owner.pk, "grant", amount="50").status_code == 403
+    answer = send(signed_in(finance), type(owner), owner.pk, "grant", amount="50")
+    assert answer["HX-Redirect"] == page(type(owner), owner.pk)
+    owner.refresh_from_db()
+    assert owner.balance == 150
+
+
+@pytest.mark.parametrize("amount", ["-5", "0", "1.5", "1e9", "9" * 30, "", "NaN", "ten"])
+def test_a_grant_of_no_sensible_amount_gets_a_sentence_and_moves_nothing(finance, owner, amount):
+    answer = send(signed_in(finance), type(owner), owner.pk, "grant", amount=amount)
+    assert answer.status_code == 200
+    assert re.search("Ensure this value|whole number|required", answer.content.decode())
+    owner.refresh_from_db()
+    assert (owner.balance, AuditEntry.objects.count()) == (100, 0)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x"])
+def test_no_deed_without_a_reason(support, video, reason):
+    answer = send(signed_in(support), Video, video.pk, "refund", reason=reason)
+    assert (answer.status_code, AuditEntry.objects.count()) == (200, 0)
+    assert "HX-Redirect" not in answer
+
+
+def test_a_form_sent_twice_is_one_deed(finance, owner):
+    form = str(uuid4())
+    for _ in range(2):
+        send(signed_in(finance), type(owner), owner.pk, "grant", amount="50", form=form)
+    owner.refresh_from_db()
+    assert (owner.balance, AuditEntry.objects.count()) == (150, 1)
+
+
+def test_a_deed_that_comes_too_late_says_so(support, owner):
+    waiting = order(owner)
+    client = signed_in(support)
+    for said in ("It was stopped", "Nothing was done"):
+        assert send(client, Video, waiting.pk, "stop")["HX-Redirect"] == page(Video, waiting.pk)
+        assert said in client.get(page(Video, waiting.pk)).content.decode()
+
+
+def test_support_suspends_customers_and_neither_staff_nor_itself(support, finance, owner):
+    client, people = signed_in(support), type(owner)
+    assert send(client, people, owner.pk, "suspend")["HX-Redirect"]
+    for colleague in (finance, support):
+        assert send(client, people, colleague.pk, "suspend").status_code == 403
+        colleague.refresh_from_db()
+        assert colleague.is_active
+
+
+@pytest.mark.parametrize("group", ["support", "finance"])
+def test_A49_nobody_in_a_group_can_give_themselves_rights(group, owner):
+    user = member_of(group)
+    client = signed_in(user)
+    for pk in (user.pk, owner.pk):
+        fields = {"username": "x", "is_superuser": "on", "is_staff": "on"}
+        assert client.post(page(type(user), pk), fields).status_code == 403
+    assert client.get(page(Group)).status_code == 403
+    user.refresh_from_db()
+    assert not user.is_superuser
+
+
+def test_who_may_only_look_sees_no_digest_of_a_password(support, owner):
+    owner.set_password("correct horse battery staple")
+    owner.save()
+    assert "pbkdf2" not in signed_in(support).get(page(type(owner), owner.pk)).content.decode()
+
+
+def test_staff_without_a_group_see_nothing(video):
+    client = signed_in(new_user(is_staff=True))
+    assert "Your groups let you see nothing yet" in client.get(reverse("admin:index")).content.decode()
+    assert client.get(page(Video)).status_code == 403
+
+
+def test_a_paused_model_is_resumed_from_its_page(support):
+    model, client = VideoModel.objects.first(), signed_in(support)
+    for deed, enabled in (("pause", False), ("resume", True)):
+        assert send(client, VideoModel, model.pk, deed)["HX-Redirect"]
+        model.refresh_from_db()
+        assert model.enabled is enabled
+
+
+def test_A48_only_the_staffs_pages_may_evaluate(as_staff, as_owner):
+    policy = as_staff.get(reverse("admin:index"))["Content-Security-Policy"]
+    assert "script-src 'self' 'unsafe-eval';" in f"{policy};"
+    assert "unsafe" not in as_owner.get("/")["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
+
+
+# --- The second factor ----------------------------------------------------------------------------
+
+
+def code_now(secret, at=None):
+    """What an authenticator app shows, https://www.rfc-editor.org/rfc/rfc6238"""
+    digest = hmac.digest(b32decode(secret), struct.pack(">Q", int(at or time.time()) // 30), hashlib.sha1)
+    start = digest[-1] & 15
+    return f"{(struct.unpack('>I', digest[start : start + 4])[0] & 0x7FFFFFFF) % 10**6:06}"
+
+
+@pytest.fixture
+def strict(settings):
+    settings.STAFF_SECOND_FACTOR = True
+
+
+@pytest.fixture
+def boss(strict):
+    return new_user(is_staff=True, is_superuser=True)
+
+
+def enrol(client):
+    """Set up an authenticator app; its secret."""
+    form = client.get("/accounts/2fa/totp/activate/")
+    secret = form.context["form"].secret
+    answer = client.post("/accounts/2fa/totp/activate/", {"code": code_now(secret)})
+    assert answer.status_code == 302, answer.content.decode()
+    return secret
+
+
+def test_staff_without_a_second_factor_are_led_to_set_one_up(boss):
+    client = signed_in(boss)
+    answer = client.get("/admin/", follow=True)
+    assert answer.redirect_chain[-1][0] == "/accounts/2fa/"
+    assert "Staff need a second factor" in answer.content.decode()
+    for url in ("/admin/videos/video/", "/admin/money/", "/admin/jsi18n/"):
+        assert client.get(url).status_code == 302
+
+
+def test_a_second_factor_opens_the_admin_and_a_wrong_code_does_not(boss):
+    secret = enrol(signed_in(boss))
+    client = signed_in(boss)
+    asked = client.get("/admin/videos/video/", follow=True)
+    assert asked.redirect_chain[-1][0] == "/accounts/2fa/reauthenticate/?next=%2Fadmin%2Fvideos%2Fvideo%2F"
+    form = {"code": "000000", "next": "/admin/videos/video/"}
+    assert client.post("/accounts/2fa/reauthenticate/", form).status_code == 200
+    assert client.get("/admin/").status_code == 302
+    form["code"] = code_now(secret)
+    answer = client.post("/accounts/2fa/reauthenticate/", form)
+    assert (answer.status_code, answer.url) == (302, "/admin/videos/video/")
+    assert client.get("/admin/").status_code == 200
+
+
+def test_a_password_alone_does_not_open_the_admin(boss):
+    boss.set_password("correct horse battery staple")
+    boss.save()
+    enrolled = signed_in(boss)
+    confirm = {"password": "correct horse battery staple"}
+    assert enrolled.post("/accounts/reauthenticate/", confirm).status_code == 302
+    enrol(enrolled)
+    for door in ("/admin/login/?next=/admin/", "/accounts/login/"):
+        client = Client()
+        client.post(door, {"username": boss.username, "login": boss.username, **confirm})
+        assert client.get("/admin/").status_code == 302
+        assert client.get("/admin/videos/video/").status_code == 302
+
+
+def test_a_superuser_lets_somebody_who_lost_the_device_start_anew(boss):
+    client, colleague = signed_in(boss), member_of("support")
+    enrol(signed_in(colleague))
+    secret = enrol(client)
+    client.post("/accounts/2fa/reauthenticate/", {"code": code_now(secret)})
+    factor = Authenticator.objects.get(user=colleague, type="totp")
+    shown = client.get(f"/admin/mfa/authenticator/{factor.pk}/change/").content.decode()
+    assert factor.data["secret"] not in shown
+    assert client.post(f"/admin/mfa/authenticator/{factor.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert not Authenticator.objects.filter(pk=factor.pk).exists()

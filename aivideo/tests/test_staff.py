@@ -1,0 +1,246 @@
+"""What staff do by hand: each deed once, with a reason, and with its line in the audit log."""
+
+from itertools import count
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+
+from accounts import payments
+from accounts.models import CreditEntry, CreditPack, Payment
+from accounts.payments import Truth
+from aivideo import staff
+from aivideo.models import AuditEntry
+from aivideo.tests.fixtures import doorbells, entries, new_user, order, signed_in
+from videos import generation
+from videos.invariants import violations
+from videos.models import Channel, Status, Video, VideoModel
+from videos.receipt import receipt
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def boss(db):
+    return new_user(is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def wish(boss):
+    """A new form, filled in."""
+    return lambda reason="they asked nicely": staff.Order(boss, reason, uuid4())
+
+
+def ready(video):
+    """Bring a video to its end without a provider."""
+    Video.objects.filter(pk=video.pk).update(
+        status="completed", file="videos/x.mp4", sha256="0" * 64, ended_at=timezone.now(), next_at=None
+    )
+    video.refresh_from_db()
+    return video
+
+
+def at(video, status, **fields):
+    Video.objects.filter(pk=video.pk).update(status=status, **fields)
+    video.refresh_from_db()
+    return video
+
+
+def log():
+    return list(AuditEntry.objects.order_by("pk").values_list("action", "target", "reason"))
+
+
+def test_granted_credits_are_there_once_however_often_the_form_is_sent(wish, owner):
+    form = wish("a kind soul")
+    assert [staff.grant(form, owner, 70) for _ in range(3)] == [True, True, True]
+    owner.refresh_from_db()
+    assert owner.balance == 170
+    assert log() == [("grant", f"user:{owner.pk}", "a kind soul")]
+    assert owner.credit_entries.first().note == "a kind soul"
+
+
+def test_two_forms_grant_twice(wish, owner):
+    staff.grant(wish(), owner, 70), staff.grant(wish(), owner, 70)
+    owner.refresh_from_db()
+    assert (owner.balance, len(log())) == (240, 2)
+
+
+def test_refunding_a_ready_video_gives_its_credits_back_once_and_leaves_it_there(wish, owner):
+    video = ready(order(owner))
+    assert [staff.refund(wish(), video), staff.refund(wish(), video)] == [True, False]
+    video.refresh_from_db()
+    assert (video.status, video.is_free) == ("completed", True)
+    assert entries(video) == [("charge", -10), ("refund", 10)]
+    assert log() == [("refund", video.reference, "they asked nicely")]
+    assert violations()[1] == []
+    assert [(line.text, line.credits) for line in receipt(video)][-1] == (
+        "The staff gave 10 credits back. The video stays yours.",
+        10,
+    )
+    assert "This one is free" in signed_in(owner).get(f"/videos/{video.pk}/").content.decode()
+
+
+def test_a_refunded_video_that_turns_out_not_to_play_is_not_refunded_again(wish, owner):
+    video = ready(order(owner))
+    staff.refund(wish(), video)
+    video.refresh_from_db()
+    assert generation.withdraw(video, "no frame")
+    assert entries(video) == [("charge", -10), ("refund", 10)]
+    assert violations()[1] == []
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress", "failed", "canceled"])
+def test_only_a_ready_video_can_be_refunded(wish, owner, status):
+    video = at(order(owner), status)
+    assert not staff.refund(wish(), video)
+    assert (entries(video), log()) == ([("charge", -10)], [])
+
+
+def test_a_refund_survives_that_its_owner_deleted_the_video(wish, owner):
+    video = ready(order(owner))
+    generation.delete(video)
+    assert staff.refund(wish(), video)
+    assert violations()[1] == []
+
+
+@pytest.mark.parametrize("status", ["queued", "unconfirmed", "in_progress", "saving"])
+def test_stopping_a_video_returns_its_credits_and_tells_its_owner_who_did(wish, owner, status):
+    video = at(order(owner), status, ref="job-1", posted_at=timezone.now())
+    assert [staff.fail(wish("it hangs"), video), staff.fail(wish(), video)] == [True, False]
+    assert (video.status, video.error_code, video.next_at) == ("failed", "stopped", None)
+    assert entries(video) == [("charge", -10), ("refund", 10)]
+    assert log() == [("fail", video.reference, "it hangs")]
+    assert (
+        "The staff of this site stopped it." in signed_in(owner).get(f"/videos/{video.pk}/").content.decode()
+    )
+
+
+def test_stopping_a_video_that_moves_on_meanwhile_does_nothing(wish, owner):
+    video = order(owner)
+    generation.cancel(Video.objects.get(pk=video.pk))
+    assert not staff.fail(wish(), video)
+    assert (entries(video), log()) == ([("charge", -10), ("refund", 10)], [])
+
+
+LATER = timezone.now() + timezone.timedelta(hours=1)
+
+
+@pytest.mark.parametrize("status", ["queued", "unconfirmed", "in_progress", "saving"])
+def test_a_waiting_video_can_be_made_due_now(wish, owner, status):
+    video = at(order(owner), status, next_at=LATER, attempts=5)
+    rung = doorbells()
+    assert staff.hurry(wish(), video)
+    video.refresh_from_db()
+    assert (video.next_at <= timezone.now(), video.attempts, video.status) == (True, 0, status)
+    assert connection.in_atomic_block or doorbells() == rung + 1
+
+
+def test_a_video_whose_request_is_under_way_is_not_disturbed(wish, owner):
+    video = at(order(owner), "submitting", next_at=LATER)
+    assert not staff.hurry(wish(), video)
+    video.refresh_from_db()
+    assert video.next_at == LATER
+
+
+def test_the_provider_of_a_job_that_timed_out_is_asked_once_more(wish, owner):
+    video = order(owner)
+    at(video, "in_progress", ref="job-1")
+    generation.fail(video, "timed_out")
+    at(video, "failed", next_at=None)
+    assert staff.hurry(wish(), video)
+    video.refresh_from_db()
+    assert video.next_at is not None
+    assert not staff.hurry(wish(), at(video, "failed", error_code="generation_failed"))
+
+
+def test_a_suspended_person_is_out_and_gets_back_what_waited(wish, owner):
+    client, waiting, running = signed_in(owner), order(owner), order(owner)
+    at(running, "in_progress", ref="job-1")
+    assert client.get("/videos/").status_code == 200
+    assert [staff.suspend(wish(), owner), staff.suspend(wish(), owner)] == [True, False]
+    assert client.get("/videos/").status_code == 302
+    waiting.refresh_from_db(), running.refresh_from_db()
+    assert (waiting.status, running.status) == ("canceled", "in_progress")
+    assert violations()[1] == []
+    assert [staff.readmit(wish(), owner), staff.readmit(wish(), owner)] == [True, False]
+    assert signed_in(owner).get("/videos/").status_code == 200
+    assert [action for action, *_ in log()] == ["suspend", "readmit"]
+
+
+def test_a_paused_channel_takes_nothing_and_a_resumed_one_forgets_its_rest(wish, owner):
+    channel = Channel.objects.get(slug="simulator")
+    assert [staff.pause(wish(), channel), staff.pause(wish(), channel)] == [True, False]
+    Channel.objects.filter(pk=channel.pk).update(failures=4, resumes_at=LATER)
+    assert [staff.resume(wish(), channel), staff.resume(wish(), channel)] == [True, False]
+    channel.refresh_from_db()
+    assert (channel.enabled, channel.failures, channel.resumes_at) == (True, 0, None)
+
+
+def test_a_paused_model_is_not_on_sale(wish, as_owner):
+    model = VideoModel.objects.get(slug="studio-fast")
+    assert staff.pause(wish(), model)
+    assert 'value="studio-fast"' not in as_owner.get("/").content.decode()
+    assert [staff.resume(wish(), model), staff.resume(wish(), model)] == [True, False]
+    assert 'value="studio-fast"' in as_owner.get("/").content.decode()
+
+
+@pytest.fixture
+def held(owner):
+    pack = CreditPack.objects.create(name="Some", credits=1000, price=2500)
+    payment = payments.order(owner, pack, Payment.Processor.STRIPE)
+    return payments.settle(payment, lambda _payment: Truth(is_paid=True, amount=2400, currency="usd"))
+
+
+def test_a_held_payment_is_accepted_once(wish, owner, held):
+    assert held.status == "held"
+    assert [staff.accept(wish("close enough"), held), staff.accept(wish(), held)] == [True, False]
+    owner.refresh_from_db()
+    assert owner.balance == 1100
+    assert log() == [("accept", held.reference, "close enough")]
+
+
+DEEDS = {
+    "grant": lambda wish, video, held: staff.grant(wish, video.user, 70),
+    "refund": lambda wish, video, held: staff.refund(wish, video),
+    "fail": lambda wish, video, held: staff.fail(wish, order_of(video.user)),
+    "hurry": lambda wish, video, held: staff.hurry(wish, order_of(video.user)),
+    "suspend": lambda wish, video, held: staff.suspend(wish, video.user),
+    "accept": lambda wish, video, held: staff.accept(wish, held),
+}
+
+
+def order_of(user):
+    return user.videos.get(status=Status.QUEUED)
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_deed_that_ends_at_any_of_its_statements_has_done_nothing(wish, owner, held, deed):
+    video = ready(order(owner))
+    order(owner)
+    before, deaths, form = state(), 0, wish()
+    while True:
+        statements = count()
+
+        def die(execute, sql, params, many, context, statements=statements, deaths=deaths):
+            if next(statements) == deaths:
+                raise OperationalError("the machine dies here")
+            return execute(sql, params, many, context)
+
+        try:
+            with transaction.atomic(), connection.execute_wrapper(die):
+                DEEDS[deed](form, video, held)
+        except OperationalError:
+            assert state() == before
+            deaths += 1
+        else:
+            break
+    assert deaths >= 3
+    assert len(log()) == 1
+    assert violations()[1] == []
+
+
+def state():
+    moved = list(CreditEntry.objects.values_list("kind", "reference").order_by("pk"))
+    videos = list(Video.objects.order_by("pk").values_list("status", "is_free", "next_at"))
+    return moved, videos, list(Payment.objects.values_list("status")), log()
