@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
 
-.PHONY: run test check bench chaos chromium
+.PHONY: run test check bench chaos sabotage chromium
 
 run: $(VENV)/installed .env
 	@$(MANAGE) migrate --verbosity 0
@@ -40,6 +40,10 @@ bench: $(VENV)/installed
 # RUNS=n and SEED=n, and what bench/chaos/__main__.py says; on SQLite, and on PostgreSQL and Redis of its own.
 chaos: $(VENV)/installed-dev
 	@$(BIN)/python -m bench.chaos
+
+# Takes each defence away in turn, in a copy, and expects its test to fail; CASES="A25 A40" for some of them.
+sabotage: $(VENV)/installed-dev chromium
+	@$(BIN)/python -m bench.sabotage $(CASES)
 
 # A stamp newer than the list of packages means that they are installed.
 $(VENV)/installed: requirements.txt | $(BIN)/python

@@ -3,7 +3,9 @@
 import csv
 from collections.abc import Iterable, Iterator
 
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
 from accounts.models import CreditEntry, User
@@ -16,6 +18,16 @@ def entries(user: User, kind: str = "") -> QuerySet[CreditEntry]:
     """The entries of a user, newest first; those of one kind, where that is one."""
     found = user.credit_entries.all()
     return found.filter(kind=kind) if kind in CreditEntry.Kind.values else found
+
+
+class Pages(Paginator):  # type: ignore[type-arg]
+    """Pages of a statement. Beyond COUNTED entries nobody counts: that is what the file is for."""
+
+    COUNTED = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        return self.object_list[: self.COUNTED].count()  # type: ignore[attr-defined]
 
 
 def add_receipts(lines: Iterable[CreditEntry], user: User) -> None:

@@ -9,7 +9,6 @@ from allauth.socialaccount.helpers import complete_social_login
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.core.paginator import Paginator
 from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -159,7 +158,7 @@ def _credits(
     request: UserRequest, code: str = "", refusal: str = "", problem: str = "", status: int = 200
 ) -> HttpResponse:
     kind = request.GET.get("kind", "")
-    page = Paginator(statement.entries(request.user, kind), 50).get_page(request.GET.get("page"))
+    page = statement.Pages(statement.entries(request.user, kind), 50).get_page(request.GET.get("page"))
     statement.add_receipts(page, request.user)
     running = request.user.videos.live().filter(is_free=False)
     context = {

@@ -24,6 +24,7 @@ BENCHES = {
         "growth_claim",
         "growth_admit",
     ),
+    "staff.run": ("dashboard", "check_ledger", "close_days"),
     "inflight.burst_1000": ("pump_vs_usual",),
     "inflight.burst_10000": ("pump_vs_usual_10000",),
     "inflight.polling_1000": ("lag_1000_polling", "pump_cpu_polling"),

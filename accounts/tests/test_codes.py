@@ -93,7 +93,7 @@ def test_after_too_many_wrong_codes_even_a_right_one_has_to_wait(owner):
     assert codes.redeem(other, code) == 50
 
 
-def test_somebody_who_redeems_between_look_and_update_wins(owner, monkeypatch):
+def test_A40_somebody_who_redeems_between_look_and_update_wins(owner, monkeypatch):
     code, other = new_code(), new_user()
     atomic = codes.transaction.atomic
 

@@ -7,7 +7,7 @@ from django.db import IntegrityError, InternalError, OperationalError, connectio
 from django.utils import timezone
 
 from accounts import credits
-from accounts.models import CreditEntry, Lot, User
+from accounts.models import CreditEntry, Draw, Lot, User
 from aivideo.tests.fixtures import new_user
 from videos.invariants import violations
 
@@ -287,6 +287,28 @@ def test_the_database_forbids_a_lot_with_more_left_than_was_given(owner):
     lot = give(owner, 10, SOON)
     with pytest.raises(IntegrityError), transaction.atomic():
         Lot.objects.filter(pk=lot.pk).update(left=11)
+
+
+def test_nothing_is_returned_for_what_cost_nothing(owner):
+    assert credits.refund(owner, 0, reference="order:a") is False
+    assert standing(owner) == (100, 0, 0, [])
+
+
+def test_a_charge_that_one_lot_can_pay_leaves_the_others_alone(owner):
+    give(owner, 10, SOON), give(owner, 10, LATER)
+    credits.charge(owner, 10, reference="order:a")
+    assert standing(owner) == (110, 10, 0, [0, 10])
+    assert Draw.objects.count() == 1
+
+
+def test_a_lot_that_somebody_else_filled_up_stops_a_refund_and_nothing_moves(owner):
+    lot = give(owner, 10, SOON)
+    credits.charge(owner, 10, reference="order:a")
+    Lot.objects.filter(pk=lot.pk).update(left=10)
+    User.objects.filter(pk=owner.pk).update(lapsing=10)
+    with pytest.raises(IntegrityError):
+        credits.refund(owner, 10, reference="order:a")
+    assert standing(owner) == (100, 10, 0, [10])
 
 
 # --- A machine that dies in the middle ------------------------------------------------------------

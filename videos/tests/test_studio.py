@@ -7,6 +7,7 @@ import uuid
 import zlib
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from PIL import Image
@@ -120,6 +121,23 @@ def test_A27_a_forged_price_changes_nothing(as_owner, owner):
     as_owner.post("/", form(credits="0", price="0", cost="-5", status="completed", user="1"))
     video = owner.videos.get()
     assert (video.credits, video.status, entries(video)) == (10, Status.QUEUED, [("charge", -10)])
+
+
+ODD_NUMBERS = ["-4", "0", "3", "4.5", "4e3", "NaN", "inf", "99999999999999999999", "٤٤", "4;8", "", "0x8"]
+
+
+@pytest.mark.parametrize("odd", ODD_NUMBERS)
+def test_A27_whatever_is_asked_for_the_price_is_the_tables(as_owner, owner, odd):
+    for field in ("seconds", "size", "model"):
+        assert as_owner.post("/", form(**{field: odd})).status_code == 422
+    model = catalogue.models().first()
+    for seconds in (-4, 0, 3, 10**20, 4.5, float("nan")):
+        with pytest.raises(ValidationError):
+            generation.start(owner, model=model, prompt="x", size=model.sizes[0], seconds=seconds)
+    assert nothing_happened(owner)
+    for seconds in model.lengths:
+        video = generation.start(owner, model=model, prompt="x", size=model.sizes[0], seconds=seconds)
+        assert entries(video) == [("charge", -model.price)]
 
 
 def test_a_disabled_model_cannot_be_ordered(as_owner, owner):

@@ -1,0 +1,175 @@
+"""`make sabotage`: are the defences tested at all? Each is taken away in turn, and its test has to go red.
+
+A sabotage is a change of the source, made in a copy of it. One whose old text is not there exactly
+once, and a test that breaks instead of failing, are mistakes in this file and end the run.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+FAILED = 1  # pytest's exit code; a test that is not there, or breaks before it runs, has another one
+PATIENCE = 300  # seconds
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """The attack, what no longer protects against it, and each change as (file, old text, new text)."""
+
+    case: str
+    without: str
+    test: str
+    changes: tuple[tuple[str, str, str], ...]
+
+
+def one(case: str, without: str, test: str, file: str, old: str, new: str) -> Sabotage:
+    return Sabotage(case, without, test, ((file, old, new),))
+
+
+VIEWS = "videos/views.py"
+ANYBODYS = (
+    VIEWS,
+    'get_object_or_404(user.videos.kept().select_related("model"), pk=pk)',
+    'get_object_or_404(user.videos.model.objects.kept().select_related("model"), pk=pk)',
+)
+PAYMENTS = "accounts/payments.py"
+CHECKOUT = "accounts/stripe_checkout.py"
+
+SABOTAGES = [
+    one("A01", "the owner in the way to a video", "videos/tests/test_library.py::test_A01_a_strangers_video_is_not_found", *ANYBODYS),
+    one("A02", "the owner in the way to a video", "videos/tests/test_library.py::test_A02_a_strangers_video_cannot_be_deleted", *ANYBODYS),
+    one("A02", "the owner in the way to a job", "videos/tests/test_card.py::test_A02_a_strangers_video_cannot_be_canceled", *ANYBODYS),
+    one("A03", "the owner in the way to a file", "videos/tests/test_s3.py::test_A03_only_the_owner_gets_a_link", *ANYBODYS),
+    one("A04", "the end of a signed link", "videos/tests/test_s3.py::test_A04_a_link_is_signed_for_one_object_one_method_and_a_few_minutes",
+        "videos/object_store.py", '"querystring_expire": LINK_SECONDS,', '"querystring_expire": 7 * 24 * 3600,'),
+    one("A05", "the word to caches", "videos/tests/test_playback.py::test_A05_every_answer_is_private_and_never_a_page_of_ours",
+        "videos/playback.py", '"private, no-store"', '"public, max-age=86400"'),
+    one("A06", "the owner of an uploaded picture", "videos/tests/test_studio.py::test_A06_somebody_elses_upload_is_not_there",
+        "videos/forms.py", "self.user.uploads.get(pk=", "self.user.uploads.model.objects.get(pk="),
+    one("A07", "the owner of a library", "videos/tests/test_library.py::test_A07_no_parameter_shows_a_strangers_video",
+        VIEWS, 'return user.videos.kept().select_related("model").order_by', 'return user.videos.model.objects.kept().select_related("model").order_by'),
+    one("A25", "the condition of a spend", "aivideo/tests/test_money.py::test_A25_fifty_processes_that_spend_a_hundred_times_each_spend_what_there_is",
+        "accounts/credits.py", "WHERE id = %s AND balance >= %s AND lapsing = 0", "WHERE id = %s AND %s > 0 AND lapsing = 0"),
+    one("A26", "the name of an order", "aivideo/tests/test_parallel.py::test_A26_a_double_click_makes_one_video",
+        "videos/generation.py", "        client_key=client_key,\n        credits=model.price,", "        credits=model.price,"),
+    one("A27", "the table of what may be ordered", "videos/tests/test_studio.py::test_A27_whatever_is_asked_for_the_price_is_the_tables",
+        "videos/generation.py", "    catalogue.check_order(model, prompt, size, seconds)\n", ""),
+    one("A27", "the table of prices", "videos/tests/test_studio.py::test_A27_whatever_is_asked_for_the_price_is_the_tables",
+        "videos/generation.py", "credits=model.price,", "credits=model.price * int(seconds) // 8,"),
+    one("A28", "the check of Stripe's signature", "accounts/tests/test_payments.py::test_A28_only_what_stripe_signed_is_believed",
+        CHECKOUT, "_client().construct_event(body, signature, settings.STRIPE_WEBHOOK_SECRET, TOLERANCE)",
+        'stripe.Event.construct_from(__import__("json").loads(body), "")'),
+    Sabotage("A29", "the memory of what was given", "accounts/tests/test_payments.py::test_A29_an_event_that_comes_again_gives_nothing_more", (
+        (PAYMENTS, "becomes_paid = payment.paid_at is None and truth.is_paid", "becomes_paid = truth.is_paid"),
+        (PAYMENTS, "payment.user, payment.credits, reference=payment.reference", 'payment.user, payment.credits, reference=f"{payment.reference}:{__import__(\'uuid\').uuid4()}"'),
+        (PAYMENTS, '"paid_at": timezone.now() if becomes_paid else payment.paid_at', '"paid_at": timezone.now()'),
+    )),
+    one("A30", "the age of a webhook", "accounts/tests/test_payments.py::test_A30_what_was_signed_too_long_ago_is_refused",
+        CHECKOUT, "TOLERANCE = 300", "TOLERANCE = 10**9"),
+    one("A30", "the mode of a webhook", "accounts/tests/test_payments.py::test_A30_events_of_another_mode_or_account_are_refused",
+        CHECKOUT, "if event.livemode is not is_live():", "if False:"),
+    one("A31", "the owner of a payment", "accounts/tests/test_payments.py::test_A31_somebody_elses_return_page_is_not_found_and_gives_nothing",
+        "accounts/views.py", "get_object_or_404(request.user.payments, pk=pk, processor=Payment.Processor.STRIPE)", "get_object_or_404(Payment, pk=pk)"),
+    one("A31", "the question whether it was paid", "accounts/tests/test_payments.py::test_A31_coming_back_without_paying_gives_nothing_and_says_so",
+        PAYMENTS, "becomes_paid = payment.paid_at is None and truth.is_paid and is_right", "becomes_paid = payment.paid_at is None"),
+    one("A32", "the state of a payment that takes days", "accounts/tests/test_payments.py::test_A32_money_that_takes_days_gives_credits_when_it_is_there",
+        CHECKOUT, "is_paid=session.payment_status in PAID,", 'is_paid=session.status == "complete",'),
+    one("A33", "the comparison with what was ordered", "accounts/tests/test_payments.py::test_A33_another_amount_or_currency_is_held_for_staff",
+        PAYMENTS, "return (truth.amount, truth.currency) == (payment.price, payment.currency)", "return truth.amount > 0"),
+    one("A34", "the way back of a refund", "accounts/tests/test_payments.py::test_A34_a_refund_takes_back_its_share_and_rounds_for_the_customer",
+        PAYMENTS, "if went_back else 0", "if truth.disputed else 0"),
+    one("A34", "the debt", "accounts/tests/test_payments.py::test_A34_a_refund_of_spent_credits_becomes_a_debt",
+        "accounts/credits.py", "account.debt += amount - taken", "account.debt += 0"),
+    one("A34", "the way back of a dispute", "accounts/tests/test_payments.py::test_A34_a_dispute_takes_the_credits_and_a_won_one_brings_them_back",
+        PAYMENTS, "went_back = min(truth.refunded + truth.disputed, truth.amount)", "went_back = min(truth.refunded, truth.amount)"),
+    one("A35", "the compare-and-set of a move", "videos/tests/test_interleavings.py::test_A35_a_thousand_interleavings_end_with_a_video_or_with_the_credits",
+        "videos/models.py", 'sql.update(Video, changes, {"id": self.pk, "moves": self.moves})', 'sql.update(Video, changes, {"id": self.pk})'),
+    one("A36", "that deleting returns nothing", "videos/tests/test_generation.py::test_A36_a_deleted_video_loses_its_words_and_files_and_returns_no_credits",
+        "videos/generation.py", "        transaction.on_commit(lambda: results.discard(*files))\n",
+        "        transaction.on_commit(lambda: results.discard(*files))\n        credits.refund(video.user, video.credits, reference=video.reference)\n"),
+    one("A37", "the mark of what was delivered free", "videos/tests/test_endings.py::test_A37_a_success_after_the_deadlines_refund_is_delivered_free_and_once",
+        "videos/generation.py", "is_free = video.status == Status.FAILED", "is_free = False"),
+    one("A38", "the check of a provider's signature", "videos/tests/test_webhooks.py::test_A38_what_our_provider_did_not_sign_just_now_changes_not_one_row",
+        "videos/webhooks.py", "if not any(hmac.compare_digest(expected, signature) for signature in signatures):", "if not signatures:"),
+    one("A38", "the question to the provider after a webhook", "videos/tests/test_webhooks.py::test_A38_webhooks_that_are_early_late_or_lost_change_no_outcome",
+        "videos/webhooks.py", "running.update(next_at=Now())", 'running.update(next_at=None, status="completed")'),
+    one("A39", "the memory of who had them", "accounts/tests/test_welcome.py::test_A39_who_deletes_the_account_and_comes_back_ten_times_had_them",
+        "accounts/welcome.py", "            Welcome.objects.bulk_create([Welcome(identity=identity) for identity in sorted(identities)])\n", ""),
+    one("A39", "that aliases are one mailbox", "accounts/tests/test_welcome.py::test_A39_an_alias_of_a_mailbox_is_the_same_person",
+        "accounts/welcome.py", "f\"mail:{_mailbox(user.email)}\"", "f\"mail:{user.email}\""),
+    one("A39", "the budget of the day", "accounts/tests/test_welcome.py::test_A39_a_day_costs_no_more_than_its_budget_and_the_next_day_begins_anew",
+        "accounts/welcome.py", "room = FreeCreditTally.objects.filter(**today, given__lte=most - amount)", "room = FreeCreditTally.objects.filter(**today)"),
+    one("A39", "the limit of a network", "accounts/tests/test_welcome.py::test_A39_a_network_gets_only_some_a_day",
+        "accounts/welcome.py", "if block and not _count(", "if False and not _count("),
+    Sabotage("A40", "that a code is used once", "accounts/tests/test_codes.py::test_A40_somebody_who_redeems_between_look_and_update_wins", (
+        ("accounts/codes.py", "RedeemCode.objects.filter(pk=code.pk, redeemed_at=None)", "RedeemCode.objects.filter(pk=code.pk)"),
+        ("accounts/codes.py", 'reference=f"code:{code.pk}"', 'reference=f"code:{code.pk}:{user.pk}"'),
+    )),
+]  # fmt: skip
+
+
+def main() -> int:
+    chosen = [s for s in SABOTAGES if not sys.argv[1:] or s.case in sys.argv[1:]]
+    with tempfile.TemporaryDirectory(prefix="aivideo-sabotage-") as folder:
+        sound = _copy(Path(folder) / "sound")
+        tests = sorted({sabotage.test for sabotage in chosen})
+        done = _run(sound, *tests)
+        if done.returncode:
+            print(f"The tests are not green as it is:\n{done.stdout[-4000:]}", file=sys.stderr)
+            return 1
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            jobs = [pool.submit(_is_noticed, s, Path(folder) / str(n)) for n, s in enumerate(chosen)]
+            noticed = [job.result() for job in jobs]
+    for sabotage, is_red in zip(chosen, noticed, strict=True):
+        print(
+            json.dumps(
+                {"case": sabotage.case, "without": sabotage.without, "test": sabotage.test, "red": is_red}
+            )
+        )
+    print(f"{sum(noticed)}-of-{len(chosen)}")
+    return 0 if all(noticed) else 1
+
+
+def _is_noticed(sabotage: Sabotage, folder: Path) -> bool:
+    """Whether the test fails in a copy without the defence."""
+    copy = _copy(folder)
+    for name, old, new in sabotage.changes:
+        text = (copy / name).read_text()
+        if text.count(old) != 1:
+            raise LookupError(f"{sabotage.case}: {name} has this {text.count(old)} times: {old}")
+        (copy / name).write_text(text.replace(old, new))
+    done = _run(copy, sabotage.test)
+    if done.returncode not in (0, FAILED):
+        raise RuntimeError(
+            f"{sabotage.case}: {sabotage.test} broke instead of failing:\n{done.stdout[-4000:]}"
+        )
+    shutil.rmtree(copy)
+    return done.returncode == FAILED
+
+
+def _copy(folder: Path) -> Path:
+    """The files of this project as they are now, without what git does not know."""
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=BASE_DIR, capture_output=True, check=True).stdout
+    for name in names.decode().split("\0"):
+        if name and (BASE_DIR / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(BASE_DIR / name, folder / name)
+    return folder
+
+
+def _run(folder: Path, *tests: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    return subprocess.run(
+        command, cwd=folder, timeout=PATIENCE * (1 + len(tests) // 10), capture_output=True, text=True
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""What staff wait for on a grown site: the dashboard with a million videos and three million entries, and the checks."""
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import F, Sum
+from django.test import Client
+
+from accounts.models import CreditEntry, User
+from aivideo import days
+from bench import measure, rows
+from bench.report import line, say
+from videos import invariants
+
+VIDEOS = 1_000_000
+PAGES = {
+    "dashboard": "/admin/?days=30",
+    "money console": "/admin/money/",
+    "list of videos": "/admin/videos/video/",
+    "list of entries": "/admin/accounts/creditentry/",
+}
+
+
+def run(tiny: bool) -> Iterator[dict[str, Any]]:
+    count, rounds = (100, 1) if tiny else (VIDEOS, 5)
+    owner, *others = rows.people(100)
+    began = time.monotonic()
+    rows.finished(count, owner, others)
+    _more_entries(2 * count, [owner, *others])
+    entries = CreditEntry.objects.count()
+    say(f"{count:,} videos and {entries:,} entries were made in {time.monotonic() - began:.0f} s")
+
+    seconds = _time(days.close)
+    yield line("close_days", seconds, "s", n=entries, against="every entry there is, once", videos=count)
+
+    settings.STAFF_SECOND_FACTOR = False  # nobody is here to show one
+    boss = User.objects.create(username="boss", is_staff=True, is_superuser=True)
+    client = Client(headers={"cookie": rows.cookie(boss)})
+
+    def opened(path: str) -> Callable[[], float]:
+        return lambda: 1000 * _time(lambda: _get(client, path))
+
+    for path in PAGES.values():
+        _get(client, path)
+    contestants = {name: opened(path) for name, path in PAGES.items()}
+    contestants["one read"] = lambda: 1000 * _time(lambda: User.objects.get(pk=boss.pk))
+    found = measure.alternate(rounds, contestants)
+    ms = {name: median(times) for name, times in found.items()}
+    yield line(
+        "dashboard",
+        ms["dashboard"],
+        "ms",
+        ratio=measure.ratio(found["dashboard"], found["one read"]),
+        against="the read of one row by its key",
+        n=count,
+        target="< 1,000 ms with 1,000,000 videos and 3,000,000 entries",
+        met=max(found["dashboard"]) < 1000,
+        entries=entries,
+        others={name: round(times, 1) for name, times in ms.items()},
+    )
+
+    before = _memory()
+    seconds = _time(rows.verify)
+    plain = _time(lambda: CreditEntry.objects.aggregate(n=Sum("amount")))
+    yield line(
+        "check_ledger",
+        seconds,
+        "s",
+        ratio=seconds / plain,
+        against="the sum of all entries, in one statement",
+        n=entries,
+        target="< 10 s a million entries",
+        met=seconds * 1_000_000 / entries < 10,
+        grew_mib=round(_memory() - before, 1),
+        violations=len(invariants.violations()[1]) if tiny else 0,
+    )
+
+
+def _more_entries(count: int, people: list[User]) -> None:
+    """Grants of one credit each, spread over time as the videos are."""
+    table = CreditEntry._meta.db_table
+    first = CreditEntry.objects.create(user=people[0], amount=1, kind="grant", reference="bench-grant:0")
+    ids = f"{people[0].pk} + n %% {len(people)}"
+    rows._copy(
+        first,
+        count - 1,
+        id=f"(SELECT MAX(id) FROM {table}) + n",
+        user_id=ids,
+        reference="'bench-grant:' || n",
+    )
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT MAX(id) FROM {table}))"
+            )
+            cursor.execute("VACUUM ANALYZE")
+    share = CreditEntry.objects.filter(reference__startswith="bench-grant:").order_by().values_list("user")
+    for user, total in share.annotate(n=Sum("amount")):
+        User.objects.filter(pk=user).update(balance=F("balance") + total)
+
+
+def _get(client: Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200, answer
+
+
+def _time(function: Callable[[], Any]) -> float:
+    """Seconds."""
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def _memory() -> float:
+    """The most MiB that this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
