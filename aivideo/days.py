@@ -1,7 +1,8 @@
 """Totals of days that are over, so that nobody counts a million rows to see what last month came to.
 
-A day is one of UTC. Credit entries never change, so each is counted once, in the order of their ids. A
-video may end again (a late success), so a day's videos are counted anew until it is SETTLED days old.
+A day is one of UTC. Credit entries never change, so each is counted once, up to some id; those above it
+are added up where they are shown. A video may end again (a late success), so a day's videos are counted
+anew until it is SETTLED days old.
 """
 
 from collections import defaultdict
@@ -77,29 +78,21 @@ def last_counted() -> int:
 def _close_ledger() -> None:
     now, last = timezone.now(), last_counted()
     until = start_of(today() if now - start_of(today()) >= STRAGGLERS else today() - timedelta(days=1))
-    totals: dict[tuple[date, str], list[int]] = defaultdict(lambda: [0, 0])
-    newest = last
-    rows = CreditEntry.objects.filter(pk__gt=last).order_by("pk")
-    for pk, at, kind, amount in rows.values_list("pk", "created_at", "kind", "amount").iterator(5000):
-        if at >= until:
-            break
-        newest = pk
-        total = totals[at.astimezone(UTC).date(), kind]
-        total[0] += amount
-        total[1] += 1
+    newest = CreditEntry.objects.filter(created_at__lt=until).order_by("-pk").values_list("pk", flat=True)
+    upto = newest.first() or 0
+    # An entry of today below that id (somebody's clock was wrong) is counted with the others, for its own day.
+    rows = CreditEntry.objects.filter(pk__gt=last, pk__lte=upto).order_by()
+    by_day = rows.annotate(day=TruncDate("created_at", tzinfo=UTC)).values_list("day", "kind")
+    totals = list(by_day.annotate(credits=Sum("amount"), entries=Count("pk")))
     with transaction.atomic():
         # Who counts at the same time waits here, and then sees that it is done.
         LedgerDay.objects.select_for_update().order_by("pk").first()
         if last_counted() != last:
             return
-        for (day, kind), (amount, entries) in totals.items():
+        for day, kind, amount, entries in totals:
             row = LedgerDay.objects.filter(day=day, kind=kind)
-            if not row.update(
-                credits=F("credits") + amount, entries=F("entries") + entries, last_entry=newest
-            ):
-                LedgerDay.objects.create(
-                    day=day, kind=kind, credits=amount, entries=entries, last_entry=newest
-                )
+            if not row.update(credits=F("credits") + amount, entries=F("entries") + entries, last_entry=upto):
+                LedgerDay.objects.create(day=day, kind=kind, credits=amount, entries=entries, last_entry=upto)
 
 
 def _close_videos() -> None:

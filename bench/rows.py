@@ -85,7 +85,7 @@ def finished(count: int, owner: User, others: Sequence[User]) -> None:
     _hurry()
     user = f"CASE WHEN n %% 10 = 0 THEN {owner.pk} ELSE {others[0].pk} + n %% {len(others)} END"
     new_id = "lower(hex(randomblob(16)))" if SQLITE else "gen_random_uuid()"
-    _copy(
+    copy(
         first,
         count - 1,
         id=new_id,
@@ -93,7 +93,7 @@ def finished(count: int, owner: User, others: Sequence[User]) -> None:
         ref="'bench-' || n",
         file="'videos/' || n || '.mp4'",
         poster="'posters/' || n || '.webp'",
-        **{name: _earlier(name) for name in ("created_at", "accepted_at", "ended_at")},
+        **{name: earlier(name) for name in ("created_at", "accepted_at", "ended_at")},
     )
     with connection.cursor() as cursor:
         video, entry, event = (f'"{m._meta.db_table}"' for m in (Video, CreditEntry, VideoEvent))
@@ -130,7 +130,7 @@ def verify() -> None:
         raise AssertionError("\n".join(wrong))
 
 
-def _copy(template: Model, count: int, **columns: str) -> None:
+def copy(template: Model, count: int, **columns: str) -> None:
     """`count` more rows like `template`; `columns` gives SQL for what differs, in which n counts up."""
     meta = template._meta
     pk = meta.pk
@@ -147,7 +147,7 @@ def _copy(template: Model, count: int, **columns: str) -> None:
         )
 
 
-def _earlier(column: str) -> str:
+def earlier(column: str) -> str:
     if SQLITE:
         return f"strftime('%%Y-%%m-%%d %%H:%%M:%%f000', {column}, (-86 * n) || ' seconds')"
     return f"{column} - n * interval '86 seconds'"

@@ -86,12 +86,13 @@ def _more_entries(count: int, people: list[User]) -> None:
     table = CreditEntry._meta.db_table
     first = CreditEntry.objects.create(user=people[0], amount=1, kind="grant", reference="bench-grant:0")
     ids = f"{people[0].pk} + n %% {len(people)}"
-    rows._copy(
+    rows.copy(
         first,
         count - 1,
         id=f"(SELECT MAX(id) FROM {table}) + n",
         user_id=ids,
         reference="'bench-grant:' || n",
+        created_at=rows.earlier("created_at"),
     )
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

@@ -32,6 +32,7 @@ def test_a_new_user_gets_the_signup_credits_once(owner):
 def test_no_signup_credits_leave_no_entry(settings):
     settings.SIGNUP_CREDITS = 0
     user = new_user()
+    assert credits.grant_signup(user) is False
     assert (balance(user), ledger(user)) == (0, [])
 
 
@@ -287,6 +288,42 @@ def test_the_database_forbids_a_lot_with_more_left_than_was_given(owner):
     lot = give(owner, 10, SOON)
     with pytest.raises(IntegrityError), transaction.atomic():
         Lot.objects.filter(pk=lot.pk).update(left=11)
+
+
+def test_what_is_missing_is_what_is_not_there_however_much(owner):
+    with pytest.raises(credits.InsufficientCredits) as refusal:
+        credits.charge(owner, 370, reference="video:1")
+    assert refusal.value.missing == 270
+
+
+def test_a_gift_as_large_as_a_large_debt_leaves_no_lot(owner):
+    credits.claw_back(owner, 1100, reference="payment:1")
+    credits.grant(owner, 1000, reference="gift:1", lapses_at=timezone.now() + SOON)
+    assert standing(owner) == (0, 0, 0, [])
+    assert not Lot.objects.exists()
+
+
+def test_a_gift_that_pays_a_debt_first_is_a_lot_of_what_is_left_of_it(owner):
+    credits.claw_back(owner, 105, reference="payment:1")
+    credits.grant(owner, 30, reference="gift:1", lapses_at=timezone.now() + SOON)
+    assert standing(owner) == (25, 25, 0, [25])
+    assert Lot.objects.get().amount == 25
+
+
+def test_a_gift_of_the_same_name_as_a_charge_fills_no_lot(owner):
+    give(owner, 10, SOON)
+    credits.charge(owner, 10, reference="order:a")
+    credits.grant(owner, 10, reference="order:a")
+    assert standing(owner) == (110, 0, 0, [0])
+
+
+def test_a_refund_of_which_a_debt_takes_a_part_fills_the_lot_that_lapses_soonest_first(owner):
+    give(owner, 10, SOON), give(owner, 10, LATER)
+    credits.charge(owner, 15, reference="order:a")
+    credits.claw_back(owner, 108, reference="payment:1")
+    assert standing(owner) == (0, 0, 3, [0, 0])
+    credits.refund(owner, 15, reference="order:a")
+    assert standing(owner) == (12, 12, 0, [10, 2])
 
 
 def test_nothing_is_returned_for_what_cost_nothing(owner):

@@ -430,3 +430,21 @@ def test_outside_demo_mode_nothing_is_bought_with_nothing(settings, owner, pack)
     assert client.post("/credits/buy/", {"pack": pack.pk}).status_code == 404
     assert "Buy for" not in client.get("/credits/").text
     assert settled(payment) == NOTHING
+
+
+def truth(**facts):
+    return lambda _payment: payments.Truth(**{"is_paid": True, "amount": 2500, "currency": "usd", **facts})
+
+
+def test_a_dispute_about_one_credit_takes_one_and_a_won_one_brings_it_back(stripe, payment):
+    payments.settle(payment, truth(disputed=3))
+    assert settled(payment)[:2] == ("disputed", 1099)
+    payments.settle(payment, truth())
+    assert settled(payment)[:2] == ("paid", 1100)
+
+
+def test_a_decision_counts_as_a_move_so_that_an_older_answer_loses(stripe, payment):
+    payments.settle(payment, truth(amount=2400))
+    before = Payment.objects.get(pk=payment.pk).moves
+    assert payments.accept(payment)
+    assert Payment.objects.get(pk=payment.pk).moves == before + 1

@@ -102,6 +102,15 @@ def test_credits_of_a_month_are_the_same_before_and_after_the_days_are_closed(cl
     assert credits_of_all_days() == expected_credits()
 
 
+def test_an_entry_with_a_clock_ahead_of_its_id_is_counted_once(clock, person):
+    entry(person, 5, "purchase", 0)
+    entry(person, 100, "purchase", 3)
+    before = credits_of_all_days()
+    days.close()
+    assert LedgerDay.objects.count() == 2
+    assert credits_of_all_days() == before == expected_credits()
+
+
 def test_an_entry_that_came_late_to_its_day_is_counted_once(clock, person):
     entry(person, 100, "purchase", 2)
     days.close()
