@@ -26,6 +26,11 @@ class AccountAdapter(DefaultAccountAdapter):
         """Nobody signs up with a password: Google vouches for everybody."""
         return False
 
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """Whoever has a second factor shows that: a password alone could otherwise take it away or add another."""
+        methods = super().get_reauthentication_methods(user)
+        return [one for one in methods if one["id"] != "reauthenticate"] or methods
+
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:

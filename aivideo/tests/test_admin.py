@@ -305,6 +305,32 @@ def test_a_password_alone_does_not_open_the_admin(boss):
         assert client.get("/admin/videos/video/").status_code == 302
 
 
+def test_a_password_alone_can_neither_take_a_second_factor_away_nor_add_another(boss):
+    boss.set_password("correct horse battery staple")
+    boss.save()
+    client = signed_in(boss)
+    confirm = {"password": "correct horse battery staple"}
+    client.post("/accounts/reauthenticate/", confirm)
+    enrol(client)
+    thief = signed_in(boss)
+    assert thief.post("/accounts/reauthenticate/", confirm).url.startswith("/accounts/2fa/reauthenticate/")
+    for way in ("totp/deactivate/", "webauthn/add/", "recovery-codes/", "recovery-codes/generate/"):
+        for ask in (thief.get, thief.post):
+            answer = ask(f"/accounts/2fa/{way}")
+            assert answer.status_code == 405 or answer.url.startswith("/accounts/2fa/reauthenticate/"), way
+    assert thief.get("/accounts/2fa/recovery-codes/download/").status_code == 302
+    assert Authenticator.objects.filter(user=boss, type="totp").exists()
+    assert thief.get("/admin/").status_code == 302
+
+
+def test_every_page_about_second_factors_opens(boss):
+    client = signed_in(boss)
+    secret = enrol(client)
+    client.post("/accounts/2fa/reauthenticate/", {"code": code_now(secret)})
+    for page in ("", "totp/deactivate/", "webauthn/", "webauthn/add/", "recovery-codes/", "reauthenticate/"):
+        assert client.get(f"/accounts/2fa/{page}").status_code == 200, page
+
+
 def test_a_superuser_lets_somebody_who_lost_the_device_start_anew(boss):
     client, colleague = signed_in(boss), member_of("support")
     enrol(signed_in(colleague))
