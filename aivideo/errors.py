@@ -51,6 +51,12 @@ def too_large(request: HttpRequest) -> HttpResponse:
     )
 
 
+def too_many(request: HttpRequest) -> HttpResponse:
+    """allauth's limit on tries to sign in or to confirm it is really you."""
+    text = _("These were too many tries in a short time. Wait a few minutes, then try again.")
+    return error_page(request, 429, _("Too many tries"), text)
+
+
 def error_page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
     """A page with a heading and a sentence, also in place of a part of a page that htmx waits for."""
     response = render(request, "error.html", {"title": title, "text": text}, status=status)

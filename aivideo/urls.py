@@ -33,3 +33,4 @@ if settings.GOOGLE_CLIENT_ID:
 handler400 = errors.bad_request
 handler403 = errors.forbidden
 handler404 = errors.not_found
+handler429 = "aivideo.errors.too_many"

@@ -326,6 +326,17 @@ def test_a_refund_of_which_a_debt_takes_a_part_fills_the_lot_that_lapses_soonest
     assert standing(owner) == (12, 12, 0, [10, 2])
 
 
+def test_a_charge_below_nothing_is_forbidden(owner):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        credits.charge(owner, -5, reference="order:a")
+    assert standing(owner) == (100, 0, 0, [])
+
+
+def test_a_single_credit_can_be_taken_back(owner):
+    assert credits.claw_back(owner, 1, reference="payment:1")
+    assert standing(owner) == (99, 0, 0, [])
+
+
 def test_nothing_is_returned_for_what_cost_nothing(owner):
     assert credits.refund(owner, 0, reference="order:a") is False
     assert standing(owner) == (100, 0, 0, [])

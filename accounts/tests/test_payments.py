@@ -443,6 +443,13 @@ def test_a_dispute_about_one_credit_takes_one_and_a_won_one_brings_it_back(strip
     assert settled(payment)[:2] == ("paid", 1100)
 
 
+def test_refunds_piece_by_piece_take_back_each_piece(stripe, payment):
+    payments.settle(payment, truth())
+    for cents, balance in ((250, 1000), (500, 900), (750, 800), (1000, 700), (2500, 100)):
+        payments.settle(payment, truth(refunded=cents))
+        assert settled(payment)[1] == balance
+
+
 def test_a_decision_counts_as_a_move_so_that_an_older_answer_loses(stripe, payment):
     payments.settle(payment, truth(amount=2400))
     before = Payment.objects.get(pk=payment.pk).moves
