@@ -116,8 +116,9 @@ async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
     waited = (timezone.now() - video.posted_at).total_seconds()
     order = await asyncio.to_thread(order_of, video)
     try:
-        # Clocks differ; what is older and somebody's already is not taken anyway.
-        found = await provider.find(order, since=video.posted_at - CLOCKS_DIFFER)
+        # Clocks differ, and are set back; what is older and somebody's already is not taken anyway.
+        since = min(video.posted_at, video.created_at) - CLOCKS_DIFFER
+        found = await provider.find(order, since=since)
         answer = await db(generation.adopt, video, found)
     except Unavailable as error:
         answer = str(error)

@@ -279,6 +279,18 @@ def test_a_list_in_the_wrong_order_and_in_short_pages_is_read_to_its_end(setting
     assert again(video).ref == "job-1"
 
 
+def test_a_request_sent_under_a_clock_that_was_set_back_is_not_waited_for_as_much_longer(
+    settings, monkeypatch
+):
+    keyless()
+    monkeypatch.setattr(steps, "GRACE", 1)
+    with server(lambda method, path: (404, {"error": {"message": "no list here"}})) as settings.SIMULATOR_URL:
+        video = unconfirmed(new_user())
+        Video.objects.filter(pk=video.pk).update(posted_at=timezone.now() + timedelta(hours=1))
+        pump_until_done(30)
+    assert (again(video).error_code, entries(video)) == ("unconfirmed", REFUNDED)
+
+
 def test_nobody_gets_a_video_of_somebody_elses_picture(settings, monkeypatch):
     """Two people lost the replies to the same prompt, each with a picture that a list does not show."""
     keyless()
