@@ -332,6 +332,14 @@ def test_a_charge_below_nothing_is_forbidden(owner):
     assert standing(owner) == (100, 0, 0, [])
 
 
+def test_an_account_can_be_spent_to_its_last_lapsing_credit(owner):
+    give(owner, 1, SOON), give(owner, 10, LATER)
+    credits.charge(owner, 1, reference="order:a")
+    assert standing(owner) == (110, 10, 0, [0, 10])
+    credits.charge(owner, 110, reference="order:b")
+    assert standing(owner) == (0, 0, 0, [0, 0])
+
+
 def test_a_single_credit_can_be_taken_back(owner):
     assert credits.claw_back(owner, 1, reference="payment:1")
     assert standing(owner) == (99, 0, 0, [])

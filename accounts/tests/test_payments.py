@@ -450,6 +450,12 @@ def test_refunds_piece_by_piece_take_back_each_piece(stripe, payment):
         assert settled(payment)[1] == balance
 
 
+def test_what_was_refunded_and_what_is_disputed_add_up(stripe, payment):
+    payments.settle(payment, truth())
+    payments.settle(payment, truth(refunded=500, disputed=500))
+    assert settled(payment)[:2] == ("disputed", 700)
+
+
 def test_a_decision_counts_as_a_move_so_that_an_older_answer_loses(stripe, payment):
     payments.settle(payment, truth(amount=2400))
     before = Payment.objects.get(pk=payment.pk).moves
