@@ -3,18 +3,17 @@
 Each part is made, and its rows are read, only for those who may see them in the lists of the admin too.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from statistics import median
 from typing import Any
 
 from django.conf import settings
 from django.db.models import BigIntegerField, Count, F, Min, Sum
-from django.db.models.functions import Cast, TruncDate
+from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -22,14 +21,12 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from accounts.models import Payment, User, money
-from aivideo import days, health
+from aivideo import charts, days, health
+from aivideo.days import Ended
 from videos.models import Status, Video, VideoModel, Worker
 
 PERIODS = (1, 7, 30)  # days, today included
 MEASURED = 500  # videos of a model that its median time is taken of, the newest ones
-ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELED)
-
-Totals = dict[date, dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -43,27 +40,6 @@ class Card:
     href: str = ""
 
 
-@dataclass(frozen=True)
-class Chart:
-    """`data` and `options` are Chart.js's, as JSON; `summary` says the same to who cannot see it."""
-
-    title: str
-    data: str
-    summary: str
-    options: str = json.dumps(
-        {
-            "animation": False,
-            "responsive": True,
-            "maintainAspectRatio": False,
-            "scales": {
-                "x": {"stacked": True, "grid": {"display": False}, "ticks": {"maxTicksLimit": 8}},
-                "y": {"stacked": True, "beginAtZero": True, "ticks": {"precision": 0}},
-            },
-            "plugins": {"legend": {"position": "bottom", "align": "end", "labels": {"boxWidth": 12}}},
-        }
-    )
-
-
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What the template of the first screen shows to this member of staff."""
     may = request.user.has_perm  # type: ignore[union-attr]
@@ -73,19 +49,18 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     month = [days.today() - timedelta(days=n) for n in reversed(range(days.SHOWN))]
 
     cards: list[tuple[str, list[Card]]] = []
-    charts: list[Chart] = []
+    shown: list[charts.Chart] = []
     models: list[dict[str, Any]] = []
     use: list[Card] = []
     cost: dict[date, Decimal] = defaultdict(Decimal)
-    if may("videos.view_worker"):
-        cards.append((_("Now"), _now()))
     if may("videos.view_video"):
+        cards.append((_("Now"), [*_queue(), *([_worker()] if may("videos.view_worker") else [])]))
         ended = list(days.videos_by_day(month[0]))
-        models = _by_model([row for row in ended if row[0] >= since], since)
-        for day, _model, _status, _videos, dollars in ended:
-            cost[day] += dollars
+        models = _by_model([one for one in ended if one.day >= since], since)
+        for one in ended:
+            cost[one.day] += one.cost
         use += _videos_of(ended, since)
-        charts.append(_videos_chart(ended, month))
+        shown.append(charts.videos(ended, month))
     if may("accounts.view_user"):
         joined = User.objects.filter(date_joined__gte=days.start_of(since)).count()
         use.append(Card(_("New people"), f"{joined:,}"))
@@ -94,10 +69,10 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may("accounts.view_creditentry"):
         moved = days.credits_by_day(month[0])
         cards.append((_("Credits"), _credits_of(moved, since)))
-        charts.append(_credits_chart(moved, month))
+        shown.append(charts.credits(moved, month))
         if may("accounts.view_payment"):
             cards.append((_("Money"), _money_of(moved, cost, since)))
-            charts.append(_money_chart(cost, month))
+            shown.append(charts.money_and_cost(cost, month))
     for model in models:
         if not may("accounts.view_payment"):
             del model["cost"]
@@ -105,7 +80,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "title": _("Dashboard"),
         "periods": [(n, _("Today") if n == 1 else _("%(n)d days") % {"n": n}, n == length) for n in PERIODS],
         "cards": cards,
-        "charts": charts,
+        "charts": shown,
         "models": models,
         "shows_cost": may("accounts.view_payment"),
     }
@@ -114,50 +89,50 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 # --- The parts ------------------------------------------------------------------------------------
 
 
-def _now() -> list[Card]:
-    """The queue and who works on it."""
+def _queue() -> list[Card]:
     counts = dict(Video.objects.live().order_by().values_list("status").annotate(n=Count("pk")))
     queued = counts.pop(Status.QUEUED, 0)
     lost = counts.get(Status.UNCONFIRMED, 0)
     waiting = Video.objects.live().filter(status=Status.QUEUED)
     oldest = waiting.aggregate(at=Min("created_at"))["at"]
     late = Video.objects.live().filter(created_at__lt=_deadline()).count()
-    videos = reverse("admin:videos_video_changelist")
-    problem = health.worker()
-    seen = Worker.objects.order_by("-seen_at").values_list("seen_at", flat=True).first()
+    unfinished = f"{reverse('admin:videos_video_changelist')}?ended_at__isnull=True&status__exact="
     return [
         Card(
             _("Waiting"),
             f"{queued:,}",
             _("oldest for %(time)s") % {"time": timesince(oldest)} if oldest else _("nobody waits"),
-            href=f"{videos}?status__exact=queued",
+            href=f"{unfinished}queued",
         ),
-        Card(_("Running"), f"{sum(counts.values()):,}", href=f"{videos}?status__exact=in_progress"),
+        Card(_("Running"), f"{sum(counts.values()):,}", href=f"{unfinished}in_progress"),
         Card(
             _("Unconfirmed"),
             f"{lost:,}",
             _("requests whose answer was lost"),
             "bad" if lost else "",
-            f"{videos}?status__exact=unconfirmed",
+            f"{unfinished}unconfirmed",
         ),
         Card(_("Past their deadline"), f"{late:,}", _("not ended yet"), "bad" if late else ""),
-        Card(
-            _("Worker"),
-            _("Silent") if problem else _("At work"),
-            _("last seen %(n)d s ago") % {"n": (timezone.now() - seen).total_seconds()}
-            if seen
-            else (problem or ""),
-            "bad" if problem else "good",
-            reverse("admin:videos_worker_changelist"),
-        ),
     ]
 
 
-def _videos_of(ended: Iterable[tuple[date, int, str, int, Decimal]], since: date) -> list[Card]:
+def _worker() -> Card:
+    problem = health.worker()
+    seen = Worker.objects.order_by("-seen_at").values_list("seen_at", flat=True).first()
+    hint = problem or ""
+    if seen:
+        hint = _("last seen %(time)s ago") % {"time": _short(timezone.now() - seen)}
+    page = reverse("admin:videos_worker_changelist")
+    return Card(
+        _("Worker"), _("Silent") if problem else _("At work"), hint, "bad" if problem else "good", page
+    )
+
+
+def _videos_of(ended: Iterable[Ended], since: date) -> list[Card]:
     counts: dict[str, int] = defaultdict(int)
-    for day, _model, status, videos, _cost in ended:
-        if day >= since:
-            counts[status] += videos
+    for one in ended:
+        if one.day >= since:
+            counts[one.status] += one.videos
     rate = _rate(counts)
     return [
         Card(_("Ready"), f"{counts[Status.COMPLETED]:,}"),
@@ -172,12 +147,12 @@ def _videos_of(ended: Iterable[tuple[date, int, str, int, Decimal]], since: date
     ]
 
 
-def _by_model(ended: Iterable[tuple[date, int, str, int, Decimal]], since: date) -> list[dict[str, Any]]:
+def _by_model(ended: Iterable[Ended], since: date) -> list[dict[str, Any]]:
     counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     cost: dict[int, Decimal] = defaultdict(Decimal)
-    for _day, model, status, videos, dollars in ended:
-        counts[model][status] += videos
-        cost[model] += dollars
+    for one in ended:
+        counts[one.model][one.status] += one.videos
+        cost[one.model] += one.cost
     return [
         {
             "name": model.name,
@@ -207,7 +182,7 @@ def _median_time(model: VideoModel, since: date) -> str:
     return f"{median(times):.0f} s" if times else "–"
 
 
-def _credits_of(moved: Totals, since: date) -> list[Card]:
+def _credits_of(moved: days.Totals, since: date) -> list[Card]:
     total = _sum_since(moved, since)
     return [
         Card(_("Sold"), f"{total['purchase']:,}"),
@@ -219,7 +194,7 @@ def _credits_of(moved: Totals, since: date) -> list[Card]:
     ]
 
 
-def _money_of(moved: Totals, cost: dict[date, Decimal], since: date) -> list[Card]:
+def _money_of(moved: days.Totals, cost: dict[date, Decimal], since: date) -> list[Card]:
     taken, given_back = _payments(since)
     total = _sum_since(moved, since)
     earned = -total["charge"] - total["refund"]
@@ -244,76 +219,13 @@ def _money_of(moved: Totals, cost: dict[date, Decimal], since: date) -> list[Car
     ]
 
 
-def _videos_chart(ended: Iterable[tuple[date, int, str, int, Decimal]], month: list[date]) -> Chart:
-    counts: dict[tuple[date, str], int] = defaultdict(int)
-    for day, _model, status, videos, _cost in ended:
-        counts[day, status] += videos
-    colours = ("var(--color-primary-500)", "#e5484d", "#9ca3af")
-    series = [
-        (str(status.label), colour, [counts[day, status] for day in month])
-        for status, colour in zip(ENDED, colours, strict=True)
-    ]
-    return _chart(_("Videos a day"), month, series)
-
-
-def _credits_chart(moved: Totals, month: list[date]) -> Chart:
-    kinds = (
-        (_("Sold"), "#30a46c", "purchase", 1),
-        (_("Spent"), "var(--color-primary-500)", "charge", -1),
-        (_("Returned"), "#f5a524", "refund", 1),
-    )
-    series = [
-        (name, colour, [sign * moved.get(day, {}).get(kind, 0) for day in month])
-        for name, colour, kind, sign in kinds
-    ]
-    return _chart(_("Credits a day"), month, series, stacked=False)
-
-
-def _money_chart(cost: dict[date, Decimal], month: list[date]) -> Chart:
-    by_day: dict[str, dict[date, float]] = defaultdict(lambda: defaultdict(float))
-    rows = _paid(month[0]).annotate(day=TruncDate("paid_at", tzinfo=UTC)).values_list("day", "currency")
-    for day, currency, price in rows.annotate(sum=Sum("price")).order_by():
-        by_day[currency][day] += float(money(price, currency).split()[0].replace(",", ""))
-    colours = ("#30a46c", "#0090ff", "#f5a524")
-    series = [
-        (
-            _("Taken, %(currency)s") % {"currency": currency.upper()},
-            colours[n % 3],
-            [by_day[currency][day] for day in month],
-        )
-        for n, currency in enumerate(sorted(by_day))
-    ]
-    series.append((_("Providers' cost, USD"), "#e5484d", [round(float(cost[day]), 2) for day in month]))
-    return _chart(_("Money a day"), month, series, stacked=False)
-
-
 # --- Small parts ----------------------------------------------------------------------------------
-
-
-def _chart(
-    title: str, month: list[date], series: list[tuple[str, str, list[Any]]], stacked: bool = True
-) -> Chart:
-    sets = [
-        {"label": name, "data": data, "backgroundColor": colour, "borderRadius": 3, "maxBarThickness": 14}
-        | ({} if stacked else {"stack": name})
-        for name, colour, data in series
-    ]
-    sums = ", ".join(f"{name} {round(sum(data), 2):,}" for name, _colour, data in series)
-    labels = [f"{day:%-d %b}" for day in month]
-    summary = _("%(title)s, 30 days together: %(sums)s") % {"title": title, "sums": sums}
-    return Chart(title, json.dumps({"labels": labels, "datasets": sets}), summary)
-
-
-def _paid(since: date) -> Any:
-    """Payments since then that took money; in demo mode those of the test checkout, which took none."""
-    processor = Payment.Processor.TEST if settings.TEST_CHECKOUT else Payment.Processor.STRIPE
-    return Payment.objects.filter(processor=processor, paid_at__gte=days.start_of(since)).order_by()
 
 
 def _payments(since: date) -> tuple[dict[str, int], dict[str, int]]:
     """What was taken and what of it went back, in each currency's smallest unit."""
     share = Cast("price", BigIntegerField()) * F("clawed_back") / F("credits")
-    rows = _paid(since).values_list("currency").annotate(taken=Sum("price"), back=Sum(share))
+    rows = charts.paid(since).values_list("currency").annotate(taken=Sum("price"), back=Sum(share))
     found = list(rows)
     return {row[0]: row[1] for row in found}, {row[0]: row[2] for row in found}
 
@@ -322,7 +234,7 @@ def _deadline() -> datetime:
     return timezone.now() - timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
 
 
-def _sum_since(moved: Totals, since: date) -> dict[str, int]:
+def _sum_since(moved: days.Totals, since: date) -> dict[str, int]:
     total: dict[str, int] = defaultdict(int)
     for day, kinds in moved.items():
         if day >= since:
@@ -346,3 +258,8 @@ def _amounts(by_currency: dict[str, int]) -> str:
 
 def _dollars(amount: Decimal) -> str:
     return f"{amount:,.2f} USD"
+
+
+def _short(time: timedelta) -> str:
+    seconds = int(time.total_seconds())
+    return f"{seconds} s" if seconds < 120 else timesince(timezone.now() - time)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models import Count, F, Max, Sum
@@ -22,6 +23,19 @@ from videos.models import Video, VideoModel
 SHOWN, SETTLED = 30, 2  # days
 # By then every transaction that wrote an entry before midnight has ended.
 STRAGGLERS = timedelta(hours=1)
+
+
+Totals = dict[date, dict[str, int]]  # credits by day and kind of entry
+
+
+class Ended(NamedTuple):
+    """Videos of one model that ended in one state on one day; `cost` is in US dollars."""
+
+    day: date
+    model: int
+    status: str
+    videos: int
+    cost: Decimal
 
 
 def close() -> None:
@@ -38,9 +52,9 @@ def today() -> date:
     return timezone.now().astimezone(UTC).date()
 
 
-def credits_by_day(since: date) -> dict[date, dict[str, int]]:
+def credits_by_day(since: date) -> Totals:
     """Credits that moved on each day from `since` on, by kind of entry; those that left accounts are negative."""
-    found: dict[date, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    found: Totals = defaultdict(lambda: defaultdict(int))
     for row in LedgerDay.objects.filter(day__gte=since):
         found[row.day][row.kind] += row.credits
     newer = CreditEntry.objects.filter(pk__gt=last_counted()).order_by()
@@ -55,18 +69,18 @@ def credits_by_day(since: date) -> dict[date, dict[str, int]]:
     return found
 
 
-def videos_by_day(since: date) -> Iterator[tuple[date, int, str, int, Decimal]]:
-    """Videos that ended from `since` on: day, model, state, how many, and what they cost in US dollars."""
+def videos_by_day(since: date) -> Iterator[Ended]:
+    """Videos that ended from `since` on."""
     closed = VideoDay.objects.filter(day__gte=since)
     newest = VideoDay.objects.aggregate(day=Max("day"))["day"]
     for row in closed:
-        yield row.day, row.model_id, row.status, row.videos, row.cost
+        yield Ended(row.day, row.model_id, row.status, row.videos, row.cost)
     models = list(VideoModel.objects.values_list("pk", flat=True))
     day = max(since, newest + timedelta(days=1)) if newest else since
     while day <= today():
         for model in models:
             for status, videos, cost in _count_videos(day, model):
-                yield day, model, status, videos, cost
+                yield Ended(day, model, status, videos, cost)
         day += timedelta(days=1)
 
 

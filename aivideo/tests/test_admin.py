@@ -110,6 +110,13 @@ def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
             assert as_staff.get(page(model, row.pk)).status_code == 200, model
 
 
+def test_the_cards_of_the_dashboard_lead_to_lists_that_open(as_staff):
+    links = re.findall(r'href="(/admin/[^"]+)" class="staff-card', as_staff.get("/admin/").content.decode())
+    assert len(links) >= 5
+    for link in links:
+        assert as_staff.get(link.replace("&amp;", "&")).status_code == 200, link
+
+
 def test_the_lists_of_other_packages_open_too(as_staff):
     others = [m for m in admin.site._registry if m._meta.app_label not in ("accounts", "videos", "aivideo")]
     assert len(others) >= 5

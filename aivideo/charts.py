@@ -1,0 +1,105 @@
+"""The charts of the dashboard: a month, day by day."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet, Sum
+from django.db.models.functions import TruncDate
+from django.utils.translation import gettext as _
+
+from accounts.models import Payment, money
+from aivideo import days
+from aivideo.days import Ended
+from videos.models import Status
+
+ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELED)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """`data` and `options` are Chart.js's, as JSON; `summary` says the same to who cannot see it."""
+
+    title: str
+    data: str
+    summary: str
+    options: str = json.dumps(
+        {
+            "animation": False,
+            "responsive": True,
+            "maintainAspectRatio": False,
+            "scales": {
+                "x": {"stacked": True, "grid": {"display": False}, "ticks": {"maxTicksLimit": 8}},
+                "y": {"stacked": True, "beginAtZero": True, "ticks": {"precision": 0}},
+            },
+            "plugins": {"legend": {"position": "bottom", "align": "end", "labels": {"boxWidth": 12}}},
+        }
+    )
+
+
+def videos(ended: Iterable[Ended], month: list[date]) -> Chart:
+    counts: dict[tuple[date, str], int] = defaultdict(int)
+    for one in ended:
+        counts[one.day, one.status] += one.videos
+    colours = ("var(--color-primary-500)", "#e5484d", "#9ca3af")
+    series = [
+        (str(status.label), colour, [counts[day, status] for day in month])
+        for status, colour in zip(ENDED, colours, strict=True)
+    ]
+    return _chart(_("Videos a day"), month, series)
+
+
+def credits(moved: days.Totals, month: list[date]) -> Chart:
+    kinds = (
+        (_("Sold"), "#30a46c", "purchase", 1),
+        (_("Spent"), "var(--color-primary-500)", "charge", -1),
+        (_("Returned"), "#f5a524", "refund", 1),
+    )
+    series = [
+        (name, colour, [sign * moved.get(day, {}).get(kind, 0) for day in month])
+        for name, colour, kind, sign in kinds
+    ]
+    return _chart(_("Credits a day"), month, series, stacked=False)
+
+
+def money_and_cost(cost: dict[date, Decimal], month: list[date]) -> Chart:
+    by_day: dict[str, dict[date, float]] = defaultdict(lambda: defaultdict(float))
+    rows = paid(month[0]).annotate(day=TruncDate("paid_at", tzinfo=UTC)).values_list("day", "currency")
+    for day, currency, price in rows.annotate(sum=Sum("price")).order_by():
+        by_day[currency][day] += float(money(price, currency).split()[0].replace(",", ""))
+    colours = ("#30a46c", "#0090ff", "#f5a524")
+    series = [
+        (
+            _("Taken, %(currency)s") % {"currency": currency.upper()},
+            colours[n % 3],
+            [by_day[currency][day] for day in month],
+        )
+        for n, currency in enumerate(sorted(by_day))
+    ]
+    series.append((_("Providers' cost, USD"), "#e5484d", [round(float(cost[day]), 2) for day in month]))
+    return _chart(_("Money a day"), month, series, stacked=False)
+
+
+def paid(since: date) -> QuerySet[Payment]:
+    """Payments since then that took money; in demo mode those of the test checkout, which took none."""
+    processor = Payment.Processor.TEST if settings.TEST_CHECKOUT else Payment.Processor.STRIPE
+    return Payment.objects.filter(processor=processor, paid_at__gte=days.start_of(since)).order_by()
+
+
+def _chart(
+    title: str, month: list[date], series: list[tuple[str, str, list[Any]]], stacked: bool = True
+) -> Chart:
+    sets = [
+        {"label": name, "data": data, "backgroundColor": colour, "borderRadius": 3, "maxBarThickness": 14}
+        | ({} if stacked else {"stack": name})
+        for name, colour, data in series
+    ]
+    sums = ", ".join(f"{name} {round(sum(data), 2):,}" for name, _colour, data in series)
+    labels = [f"{day:%-d %b}" for day in month]
+    summary = _("%(title)s, 30 days together: %(sums)s") % {"title": title, "sums": sums}
+    return Chart(title, json.dumps({"labels": labels, "datasets": sets}), summary)
