@@ -461,3 +461,18 @@ def test_a_decision_counts_as_a_move_so_that_an_older_answer_loses(stripe, payme
     before = Payment.objects.get(pk=payment.pk).moves
     assert payments.accept(payment)
     assert Payment.objects.get(pk=payment.pk).moves == before + 1
+
+
+def test_staff_can_ask_stripe_again_and_hear_when_it_does_not_answer(stripe, payment, as_staff):
+    stripe.pay(payment)
+    form = {"reason": "they say they paid", "_form_submitted": "True"}
+    url = f"/admin/accounts/payment/{payment.pk}/settle/"
+    assert as_staff.get(url).status_code == 200
+    stripe.is_down = True
+    answer = as_staff.post(url, form | {"form": str(uuid4())})
+    assert answer["HX-Refresh"] == "true"
+    assert settled(payment) == NOTHING
+    stripe.is_down = False
+    answer = as_staff.post(url, form | {"form": str(uuid4())})
+    assert answer["HX-Redirect"].endswith(f"/{payment.pk}/change/")
+    assert settled(payment) == BOUGHT

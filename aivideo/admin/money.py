@@ -131,8 +131,8 @@ class PaymentAdmin(HasDeeds, ReadOnly, ModelAdmin):
         payment = get_object_or_404(Payment, pk=object_id)
         try:
             staff.settle(form.order(), payment)
-        except stripe_checkout.Unreachable as error:
-            messages.error(request, _("Stripe did not answer: %(error)s") % {"error": error})
+        except (stripe_checkout.Unreachable, stripe_checkout.NotOurs) as error:
+            messages.error(request, _("Stripe gave no answer that we can use: %(error)s") % {"error": error})
             return HttpResponse(headers={"HX-Refresh": "true"})
         payment.refresh_from_db()
         said = _("Stripe answered. The payment is: %(state)s.") % {"state": payment.get_status_display()}
