@@ -51,6 +51,7 @@ MOST_AT_ONCE = 4000
 MOST_SUBMITS = 400
 MOST_PICTURES = 50  # of orders, in memory
 POSTERS = 8  # at a time, one after the other
+POSTER_PAUSE = 2.0  # seconds after one that could not be made
 SMALL_BATCH = 8  # after one so small, the next commit need not wait for company
 MOST_DOWNLOADS = 8
 BEING_MOVED = (Status.SUBMITTING, Status.UNCONFIRMED, Status.SAVING)
@@ -187,6 +188,7 @@ class Pump:
         self.under_way: dict[UUID, Hold] = {}
         self.due_again: dict[UUID, Video] = {}  # a webhook came while they were in hand
         self.posters: asyncio.Task[None] | None = None
+        self.posters_at = 0.0  # not before, on the clock that only goes forward
         self.channels: dict[int, Channel] = {}
         self.providers: dict[int, Provider] = {}
 
@@ -252,7 +254,8 @@ class Pump:
             work.admitted = limits.admit(MOST_SUBMITS - submitting)
             self.channels |= {video.channel_id: video.channel for video in work.admitted}
         # Of several pumps only the first makes posters, one after the other.
-        if self.slot.number == 0 and (self.posters is None or self.posters.done()):
+        is_idle = self.posters is None or self.posters.done()
+        if self.slot.number == 0 and is_idle and time.monotonic() >= self.posters_at:
             work.posters = without_poster(POSTERS)
         work.is_left = bool(self.under_way or work.due or work.admitted) or is_work_left()
         return work
@@ -299,7 +302,9 @@ class Pump:
 
     async def make_posters(self, videos: list[Video]) -> None:
         for video in videos:
-            await steps.picture(video, self.tools)
+            if not await steps.picture(video, self.tools):
+                self.posters_at = time.monotonic() + POSTER_PAUSE
+                return
 
     async def hand_back(self) -> None:
         """Let what is under way end, for a moment; cut the rest, which counts as a try."""

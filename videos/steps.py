@@ -5,6 +5,7 @@ what came of it. They run in the pump's batch, and are the only ones that change
 """
 
 import asyncio
+import errno
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
@@ -42,6 +43,7 @@ GRACE = 90
 LONGEST_SUBMIT = 60
 LONGEST_DOWNLOAD = 150
 CLOCKS_DIFFER = timedelta(minutes=10)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 MOST_BAD_FILES = 6  # about a minute of tries, then the provider's "completed" is not believed
 
 Database = Callable[..., Awaitable[Any]]
@@ -181,8 +183,12 @@ async def save(video: Video, provider: Provider, tools: Tools) -> None:
         part.unlink(missing_ok=True)
 
 
-async def picture(video: Video, tools: Tools) -> None:
-    """Give a completed video the poster that it still lacks; take it back if its file turns out not to play."""
+async def picture(video: Video, tools: Tools) -> bool:
+    """Give a completed video the poster that it still lacks; take it back if its file turns out not to play.
+
+    False if something stood in the way: better wait a little before any other poster. A disk that is
+    full is nobody's fault, so it does not count as one of a video's tries.
+    """
     part = _part(video)
     try:
         await asyncio.to_thread(results.fetch, str(video.file.name), part)
@@ -193,10 +199,15 @@ async def picture(video: Video, tools: Tools) -> None:
     except NotAVideo as error:
         await tools.db(generation.withdraw, video, str(error))
     except Exception as error:
-        log.exception("%s: no poster yet", video.pk)
-        await tools.db(generation.wait, video, repr(error))
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            log.warning("%s: no poster yet: %s", video.pk, error)
+        else:
+            log.exception("%s: no poster yet", video.pk)
+            await tools.db(generation.wait, video, repr(error))
+        return False
     finally:
         part.unlink(missing_ok=True)
+    return True
 
 
 async def _look(part: Path, decoder: Decoder) -> tuple[boxes.Probe, bytes]:

@@ -234,6 +234,23 @@ def test_a_delivered_file_that_does_not_play_is_taken_back(simulator, monkeypatc
     assert violations()[1] == []
 
 
+def test_a_full_disk_costs_no_video_its_poster(simulator, monkeypatch, caplog):
+    video = order(new_user())
+    pump_until_done(30)
+    Video.objects.filter(pk=video.pk).update(poster="")
+    new_part, full = steps._part, [steps._part(video) for _ in range(3)]
+    for part in full:
+        part.symlink_to("/dev/full")  # where every write finds no space left
+    monkeypatch.setattr(steps, "_part", lambda video: full.pop() if full else new_part(video))
+    monkeypatch.setattr(pump, "POSTER_PAUSE", 0.1)
+    end = time.monotonic() + 30
+    while not again(video).poster:
+        assert time.monotonic() < end
+        pump.run()
+    assert caplog.text.count("No space left on device") == 3
+    assert again(video).attempts == 0
+
+
 def test_a_decoder_that_dies_is_started_again_and_blames_no_file(simulator):
     video = order(new_user())
     pump_until_done(30)
