@@ -340,6 +340,12 @@ def test_an_account_can_be_spent_to_its_last_lapsing_credit(owner):
     assert standing(owner) == (0, 0, 0, [0, 0])
 
 
+def test_a_last_single_credit_lapses_too(owner):
+    let_lapse(give(owner, 1, SOON))
+    assert credits.lapse_all() == 1
+    assert standing(owner) == (100, 0, 0, [0])
+
+
 def test_a_single_credit_can_be_taken_back(owner):
     assert credits.claw_back(owner, 1, reference="payment:1")
     assert standing(owner) == (99, 0, 0, [])
