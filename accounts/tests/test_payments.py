@@ -450,6 +450,26 @@ def test_refunds_piece_by_piece_take_back_each_piece(stripe, payment):
         assert settled(payment)[1] == balance
 
 
+def test_an_answer_that_says_nothing_new_moves_nothing(stripe, payment):
+    for expected in (1, 1, 1):
+        payments.settle(payment, truth())
+        assert Payment.objects.get(pk=payment.pk).moves == expected
+    payments.settle(payment, truth(refunded=500))
+    taken_back = payment.user.credit_entries.get(kind="claw_back")
+    assert taken_back.reference == f"{payment.reference}:2"
+
+
+def test_nothing_is_known_of_a_payment_that_nobody_was_sent_to():
+    unknown = payments.Truth(is_paid=False)
+    assert (unknown.amount, unknown.refunded, unknown.disputed, unknown.intent) == (0, 0, 0, None)
+
+
+def test_a_held_payment_waits_until_all_of_its_money_went_back(stripe, payment):
+    for refunded, status in ((0, "held"), (1000, "held"), (2400, "refunded")):
+        payments.settle(payment, truth(amount=2400, refunded=refunded))
+        assert settled(payment) == (status, 100, 0, [])
+
+
 def test_what_was_refunded_and_what_is_disputed_add_up(stripe, payment):
     payments.settle(payment, truth())
     payments.settle(payment, truth(refunded=500, disputed=500))
