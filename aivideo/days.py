@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
-from django.db.models import Count, F, Max, Sum
+from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
@@ -21,6 +21,9 @@ from aivideo.models import LedgerDay, VideoDay
 from videos.models import Video, VideoModel
 
 SHOWN, SETTLED = 30, 2  # days
+Kind = CreditEntry.Kind
+# Grouped by kind in SQL, SQLite would go through the index on kinds, and so through every entry there ever was.
+BY_KIND = {kind: Sum("amount", filter=Q(kind=kind)) for kind in Kind.values}
 # By then every transaction that wrote an entry before midnight has ended.
 STRAGGLERS = timedelta(hours=1)
 
@@ -59,13 +62,12 @@ def credits_by_day(since: date) -> Totals:
         found[row.day][row.kind] += row.credits
     newer = CreditEntry.objects.filter(pk__gt=last_counted()).order_by()
     midnight = start_of(today())
-    for kind, total in newer.filter(created_at__gte=midnight).values_list("kind").annotate(n=Sum("amount")):
-        found[today()][kind] += total
+    ours = [newer.filter(created_at__gte=midnight).aggregate(**BY_KIND) | {"day": today()}]
     # In the hour after midnight, or when nobody counted for days.
     left = newer.filter(created_at__gte=start_of(since), created_at__lt=midnight)
-    by_day = left.annotate(day=TruncDate("created_at", tzinfo=UTC)).values_list("day", "kind")
-    for day, kind, total in by_day.annotate(n=Sum("amount")):
-        found[day][kind] += total
+    for totals in [*ours, *_by_day(left)]:
+        for kind in Kind.values:
+            found[totals["day"]][kind] += totals[kind] or 0
     return found
 
 
@@ -96,17 +98,21 @@ def _close_ledger() -> None:
     upto = newest.first() or 0
     # An entry of today below that id (somebody's clock was wrong) is counted with the others, for its own day.
     rows = CreditEntry.objects.filter(pk__gt=last, pk__lte=upto).order_by()
-    by_day = rows.annotate(day=TruncDate("created_at", tzinfo=UTC)).values_list("day", "kind")
-    totals = list(by_day.annotate(credits=Sum("amount"), entries=Count("pk")))
+    totals = [(day["day"], kind, day[kind]) for day in _by_day(rows) for kind in Kind.values if day[kind]]
     with transaction.atomic():
         # Who counts at the same time waits here, and then sees that it is done.
         LedgerDay.objects.select_for_update().order_by("pk").first()
         if last_counted() != last:
             return
-        for day, kind, amount, entries in totals:
+        for day, kind, amount in totals:
             row = LedgerDay.objects.filter(day=day, kind=kind)
-            if not row.update(credits=F("credits") + amount, entries=F("entries") + entries, last_entry=upto):
-                LedgerDay.objects.create(day=day, kind=kind, credits=amount, entries=entries, last_entry=upto)
+            if not row.update(credits=F("credits") + amount, last_entry=upto):
+                LedgerDay.objects.create(day=day, kind=kind, credits=amount, last_entry=upto)
+
+
+def _by_day(entries: QuerySet[CreditEntry]) -> Any:
+    """The sum of each kind on each day that entries are of."""
+    return entries.annotate(day=TruncDate("created_at", tzinfo=UTC)).values("day").annotate(**BY_KIND)
 
 
 def _close_videos() -> None:

@@ -49,7 +49,6 @@ class LedgerDay(models.Model):
     day = models.DateField()
     kind = models.CharField(max_length=10, choices=CreditEntry.Kind)
     credits = models.BigIntegerField(default=0)
-    entries = models.PositiveBigIntegerField(default=0)
     last_entry = models.PositiveBigIntegerField(help_text=_("Entries up to this one are counted."))
 
     class Meta:

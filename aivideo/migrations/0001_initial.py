@@ -37,7 +37,6 @@ class Migration(migrations.Migration):
                 ('day', models.DateField()),
                 ('kind', models.CharField(choices=[('grant', 'Granted'), ('purchase', 'Bought'), ('charge', 'Charged'), ('refund', 'Returned'), ('expire', 'Lapsed'), ('claw_back', 'Taken back')], max_length=10)),
                 ('credits', models.BigIntegerField(default=0)),
-                ('entries', models.PositiveBigIntegerField(default=0)),
                 ('last_entry', models.PositiveBigIntegerField(help_text='Entries up to this one are counted.')),
             ],
             options={
