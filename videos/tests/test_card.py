@@ -364,10 +364,10 @@ def test_a_video_that_is_still_watched_says_that_it_may_come_free(as_owner, owne
     assert sentence not in text(as_owner.get(f"/videos/{video.pk}/"))
 
 
-def test_a_video_that_came_late_is_marked_as_free(as_owner, owner):
+def test_a_video_whose_credits_went_back_is_marked_as_free(as_owner, owner):
     video = completed(owner)
     change(video, is_free=True)
-    assert "your 10 credits stay back" in text(as_owner.get(f"/videos/{video.pk}/"))
+    assert "This one is free: your 10 credits went back." in text(as_owner.get(f"/videos/{video.pk}/"))
     assert "Ready · free" in text(as_owner.get("/videos/"))
 
 
