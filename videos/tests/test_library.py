@@ -147,24 +147,27 @@ PARAMETERS = [
     "id",
     "pk",
     "ids",
-    "before",
-    "after",
     "page",
     "order",
     "status",
+    "kind",
+    "all",
+    "deleted",
+    "format",
 ]
 
 
-@pytest.mark.parametrize("parameter", [*PARAMETERS, "video", "again", "all", "deleted", "format"])
-def test_A07_no_parameter_shows_a_strangers_video(as_stranger, owner, parameter):
+def test_A07_no_parameter_shows_a_strangers_video(as_stranger, owner):
     video = order(owner, "A secret kite")
     cursor = f"2999-01-01T00:00:00+00:00_{video.pk}"
     for value in (owner.pk, video.pk, owner.email, "1", "", "all", "A secret kite", cursor):
-        for page in ("/videos/", "/", "/credits/", "/credits/statement.csv"):
-            answer = as_stranger.get(page, {parameter: value})
-            shown = b"".join(answer) if answer.streaming else answer.content
-            assert b"A secret kite" not in shown.replace(b'value="A secret kite"', b"")
-            assert f"/videos/{video.pk}/".encode() not in shown
+        # What these do with a value that they do not know hides the others.
+        for parameters in (PARAMETERS, ["before"], ["video"], ["again"]):
+            for page in ("/videos/", "/", "/credits/", "/credits/statement.csv"):
+                answer = as_stranger.get(page, dict.fromkeys(parameters, value))
+                shown = b"".join(answer) if answer.streaming else answer.content
+                assert b"A secret kite" not in shown
+                assert f"/videos/{video.pk}/".encode() not in shown
 
 
 def test_A02_a_strangers_video_cannot_be_deleted(as_stranger, owner):
