@@ -57,15 +57,15 @@ def server(answer):
         http.shutdown()
 
 
-def job(**fields):
-    """A video object of a provider."""
+def job(clock=0, **fields):
+    """A video object of a provider that was made just now, by a clock that is `clock` seconds ahead of ours."""
     return {
         "id": "job-1",
         "object": "video",
         "model": "sora-2",
         "status": "in_progress",
         "progress": 0,
-        "created_at": int(timezone.now().timestamp()),
+        "created_at": int(timezone.now().timestamp()) + clock,
         "prompt": "A red kite over the sea",
         "size": "1280x720",
         "seconds": "4",
@@ -229,12 +229,12 @@ def test_a_verdict_with_half_an_emoji_in_it_is_a_verdict(settings):
 
 
 LISTED = {
-    "as sent": (job(), "job-1"),
-    "by a clock behind ours": (job(created_at=int(timezone.now().timestamp()) - 60), "job-1"),
-    "with the prompt trimmed": (job(prompt="A red kite over the sea "), "job-1"),
-    "with another prompt": (job(prompt="A blue one"), None),
-    "without a prompt": (job(prompt=None), "unsure"),
-    "under a dated model": (job(model="sora-2-2025-12-08"), "unsure"),
+    "as sent": ({}, "job-1"),
+    "by a clock behind ours": ({"clock": -60}, "job-1"),
+    "with the prompt trimmed": ({"prompt": "A red kite over the sea "}, "job-1"),
+    "with another prompt": ({"prompt": "A blue one"}, None),
+    "without a prompt": ({"prompt": None}, "unsure"),
+    "under a dated model": ({"model": "sora-2-2025-12-08"}, "unsure"),
 }
 
 
@@ -251,7 +251,7 @@ def test_the_list_is_believed_only_where_it_is_sure(settings, monkeypatch, liste
             return 200, job(id="job-2")
         if "/videos/" in path:
             return 200, job(id=path.rpartition("/")[2], status="failed", error="enough")
-        return 200, {"object": "list", "data": [entry], "has_more": False}
+        return 200, {"object": "list", "data": [job(**entry)], "has_more": False}
 
     with server(answer) as settings.SIMULATOR_URL:
         video = unconfirmed(new_user())
