@@ -17,8 +17,8 @@ run: $(VENV)/installed .env
 	@$(MANAGE) collectstatic --noinput --verbosity 0
 	@exec $(MANAGE) serve
 
-test: $(VENV)/installed-dev chromium
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+test: $(VENV)/installed-dev $(VENV)/other-clients chromium
+	$(BIN)/python -m pytest -n 3 $(ARGS)
 
 # Settings of its own, so that it says the same with and without a .env.
 check: export DEBUG = true
@@ -29,12 +29,13 @@ check: $(VENV)/installed-dev
 	$(BIN)/djade --check --target-version 5.2 $$(git ls-files 'templates/*.html')
 	$(BIN)/mypy
 	$(MANAGE) makemigrations --check --dry-run
+	$(MANAGE) openapi --check
 	DEBUG=false SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
 	  ALLOWED_HOSTS=video.example.com CSRF_TRUSTED_ORIGINS=https://video.example.com \
 	  SITE_URL=https://video.example.com $(MANAGE) check --deploy --fail-level WARNING
 
 # ONLY=name for one of them; SQLite, or what DATABASE_URL and REDIS_URL name, with a database of its own there.
-bench: $(VENV)/installed
+bench: $(VENV)/installed $(VENV)/litellm/installed
 	@$(BIN)/python -m bench $(ONLY) $(if $(SEED),--seed $(SEED))
 
 # RUNS=n and SEED=n, and what bench/chaos/__main__.py says; on SQLite, and on PostgreSQL and Redis of its own.
@@ -53,6 +54,19 @@ $(VENV)/installed: requirements.txt | $(BIN)/python
 $(VENV)/installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/installed
+
+# Of the API: the oldest SDK that has videos, and the one for JavaScript where there is npm.
+$(VENV)/other-clients: Makefile | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/openai-2 openai==2.2.0
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/node openai@7.57.0; \
+	  else echo "Without npm, the tests do not try the API from JavaScript."; fi
+	@touch $@
+
+# The proxy that `make bench` compares the API with, away from our own packages.
+$(VENV)/litellm/installed: Makefile | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/litellm
+	$(VENV)/litellm/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.0'
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -54,6 +54,12 @@ if os.environ.get("REDIS_URL"):
 pytest_plugins = ["aivideo.tests.fixtures"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole sites first: they wait more than they work, and no process should be left alone with them in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("django_db") is not None)
+
+
 @pytest.fixture(autouse=True)
 def _whole_database(request: pytest.FixtureRequest) -> None:
     """Make the database of each test complete, also after a test that emptied it for good."""

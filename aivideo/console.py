@@ -1,10 +1,8 @@
 """The money console, `/admin/money/`: everything about credits and money that waits for a person."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import connection
@@ -12,7 +10,6 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timesince import timesince
@@ -71,7 +68,7 @@ def drift() -> int:
 
 
 def _payments() -> Pile:
-    waiting = Payment.objects.filter(status__in=[Payment.Status.HELD, Payment.Status.DISPUTED])
+    waiting = Payment.objects.filter(status__in=Payment.TO_DECIDE)
     return Pile(
         _("Payments that need a decision"),
         _("Held ones are not what was ordered: accept them here, or give the money back at Stripe."),
@@ -103,8 +100,7 @@ def _stripe_events() -> Pile:
 
 
 def _old_holds() -> Pile:
-    deadline = timezone.now() - timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
-    late = Video.objects.live().filter(is_free=False, created_at__lt=deadline)
+    late = Video.objects.live().late().filter(is_free=False)
     return Pile(
         _("Credits held for longer than a video may take"),
         _("The next look should end each of them; if one stays, stop it by hand."),

@@ -6,7 +6,7 @@ Each part is made, and its rows are read, only for those who may see them in the
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from statistics import median
 from typing import Any
@@ -94,8 +94,8 @@ def _queue() -> list[Card]:
     queued = counts.pop(Status.QUEUED, 0)
     lost = counts.get(Status.UNCONFIRMED, 0)
     waiting = Video.objects.live().filter(status=Status.QUEUED)
-    oldest = waiting.aggregate(at=Min("created_at"))["at"]
-    late = Video.objects.live().filter(created_at__lt=_deadline()).count()
+    oldest = waiting.aggregate(at=Min("queued_at"))["at"]
+    late = Video.objects.live().late().count()
     unfinished = f"{reverse('admin:videos_video_changelist')}?ended_at__isnull=True&status__exact="
     return [
         Card(
@@ -200,7 +200,7 @@ def _money_of(moved: days.Totals, cost: dict[date, Decimal], since: date) -> lis
     earned = -total["charge"] - total["refund"]
     dollars = sum((cost[day] for day in cost if day >= since), Decimal(0))
     each = (dollars / earned * 100).quantize(Decimal("0.01")) if earned > 0 else None
-    waiting = Payment.objects.filter(status__in=[Payment.Status.HELD, Payment.Status.DISPUTED]).count()
+    waiting = Payment.objects.filter(status__in=Payment.TO_DECIDE).count()
     return [
         Card(_("Money taken"), _amounts(taken), _("test checkout") if settings.TEST_CHECKOUT else ""),
         Card(_("Given back"), _amounts(given_back), _("refunds and disputes")),
@@ -228,10 +228,6 @@ def _payments(since: date) -> tuple[dict[str, int], dict[str, int]]:
     rows = charts.paid(since).values_list("currency").annotate(taken=Sum("price"), back=Sum(share))
     found = list(rows)
     return {row[0]: row[1] for row in found}, {row[0]: row[2] for row in found}
-
-
-def _deadline() -> datetime:
-    return timezone.now() - timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
 
 
 def _sum_since(moved: days.Totals, since: date) -> dict[str, int]:

@@ -8,6 +8,7 @@ import base64
 import os
 import re
 import sys
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import urlsplit
 
 TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
@@ -55,6 +56,17 @@ def integer(name: str, default: int, *, least: int, most: int) -> int:
 def words(name: str) -> list[str]:
     """A comma-separated list."""
     return [word.strip() for word in text(name).split(",") if word.strip()]
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """A comma-separated list of addresses and networks, such as 10.1.0.0/16."""
+    found = []
+    for word in words(name):
+        try:
+            found.append(ip_network(word))
+        except ValueError:
+            _wrong(name, word, "IP addresses or networks such as 10.1.0.0/16, separated by commas")
+    return found
 
 
 def url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http", "https")) -> str:

@@ -18,6 +18,7 @@ class AuditEntry(models.Model):
         HURRY = "hurry", _("Tried a video again")
         SUSPEND = "suspend", _("Suspended a person")
         READMIT = "readmit", _("Let a person in again")
+        REVOKE = "revoke", _("Revoked an API key")
         PAUSE = "pause", _("Paused")
         RESUME = "resume", _("Resumed")
         ACCEPT = "accept", _("Accepted a payment")

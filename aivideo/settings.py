@@ -52,6 +52,12 @@ SIMULATOR_SECONDS = env.integer("SIMULATOR_SECONDS", 10, least=0, most=3600)
 USER_RUNNING_VIDEOS = env.integer("USER_RUNNING_VIDEOS", 10, least=1, most=1_000_000)
 JOB_DEADLINE_SECONDS = env.integer("JOB_DEADLINE_SECONDS", 1200, least=1, most=7 * 24 * 3600)
 
+# --- Programs ------------------------------------------------------------------------------------
+
+API_REQUESTS_A_MINUTE = env.integer("API_REQUESTS_A_MINUTE", 600, least=0, most=1_000_000)
+# Where pictures and webhooks that strangers name may lead, besides the internet.
+PRIVATE_NETWORKS_ALLOWED = env.networks("PRIVATE_NETWORKS_ALLOWED")
+
 # --- Credits -------------------------------------------------------------------------------------
 
 SIGNUP_CREDITS = env.integer("SIGNUP_CREDITS", 100, least=0, most=1_000_000)
@@ -114,6 +120,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "videos.api.errors.Shaped",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -187,7 +194,8 @@ if REDIS_URL:
 # (max_attempts=1), and a prefetched one must not come back while its task runs (retry > timeout).
 Q_CLUSTER = {
     "name": "aivideo",
-    "workers": 2,
+    # One more than there may be pumps (see videos.pump), so that webhooks and totals need not wait for a slice.
+    "workers": 3 if "postgres" in DATABASES["default"]["ENGINE"] else 2,
     # Each look of the guard is a write to the cache: half as often, half of what an idle worker costs.
     "guard_cycle": 1,
     "queue_limit": 4,

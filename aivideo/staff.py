@@ -5,17 +5,28 @@ A deed names the form that it was sent with. The same form sent twice (a double 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
-from accounts import credits, payments, stripe_checkout
-from accounts.models import Payment, User
+from accounts import api_keys, credits, payments, stripe_checkout
+from accounts.models import ApiKey, Payment, User
 from aivideo.models import AuditEntry
 from videos import generation
 from videos.models import Channel, Status, Video, VideoModel
 
 Action = AuditEntry.Action
+# The fields of one that is neither paused nor resting.
+AT_WORK: dict[type[Channel] | type[VideoModel], dict[str, Any]] = {
+    Channel: {"enabled": True, "failures": 0, "resumes_at": None},
+    VideoModel: {"enabled": True},
+}
+
+
+class Failed(Exception):
+    """Nothing came of a deed. The text says why to whoever wanted it."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,11 @@ def readmit(order: Order, user: User) -> bool:
     return _do(order, Action.READMIT, f"user:{user.pk}", let_in, str(user))
 
 
+def revoke(order: Order, key: ApiKey) -> bool:
+    """Let a key work no more. False if it did not."""
+    return _do(order, Action.REVOKE, f"key:{key.pk}", lambda: api_keys.revoke(key), f"{key} of {key.user}")
+
+
 def pause(order: Order, thing: Channel | VideoModel) -> bool:
     """Take no new job at a channel, or no new order of a model. What runs goes on."""
 
@@ -93,10 +109,8 @@ def resume(order: Order, thing: Channel | VideoModel) -> bool:
     """Take jobs again: ends a pause, and the rest of a channel whose provider could not be reached."""
 
     def switch_on() -> bool:
-        if isinstance(thing, VideoModel):
-            return bool(VideoModel.objects.filter(pk=thing.pk, enabled=False).update(enabled=True))
-        resting = Channel.objects.filter(pk=thing.pk).exclude(enabled=True, failures=0, resumes_at=None)
-        return bool(resting.update(enabled=True, failures=0, resumes_at=None))
+        stopped = type(thing).objects.filter(pk=thing.pk).exclude(**AT_WORK[type(thing)])
+        return bool(stopped.update(**AT_WORK[type(thing)]))
 
     return _do(order, Action.RESUME, _name(thing), switch_on, str(thing))
 
@@ -107,11 +121,15 @@ def accept(order: Order, payment: Payment) -> bool:
     return _do(order, Action.ACCEPT, payment.reference, lambda: payments.accept(payment), detail)
 
 
-def settle(order: Order, payment: Payment) -> None:
-    """Ask Stripe what is true of a payment, and move it there. Raises stripe_checkout.Unreachable."""
+def settle(order: Order, payment: Payment) -> bool:
+    """Ask Stripe what is true of a payment, and move it there. Raises Failed where Stripe cannot tell."""
     # Written down first: nobody else should wait in the database for Stripe's answer.
     _do(order, Action.SETTLE, payment.reference, lambda: True, f"it was {payment.status}")
-    payments.settle(payment, stripe_checkout.truth_of)
+    try:
+        payments.settle(payment, stripe_checkout.truth_of)
+    except (stripe_checkout.Unreachable, stripe_checkout.NotOurs) as error:
+        raise Failed(_("Stripe gave no answer that we can use: %(error)s") % {"error": error}) from error
+    return True
 
 
 class _NothingDoneError(Exception):

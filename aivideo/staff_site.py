@@ -71,9 +71,10 @@ class StaffSite(UnfoldAdminSite):
 
 
 def gave_second_factor(request: HttpRequest) -> bool:
-    """Whether this session was opened, or confirmed since, with a second factor."""
+    """Whether this session was opened, or confirmed since, with a second factor that is still its owner's."""
     records = get_authentication_records(request, request.user)
-    return any(record.get("method") == "mfa" for record in records)
+    used = [record["id"] for record in records if record.get("method") == "mfa"]
+    return Authenticator.objects.filter(user=request.user, pk__in=used).exists()
 
 
 def _to_second_factor(request: HttpRequest) -> HttpResponse:
@@ -100,7 +101,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     if may("accounts.view_payment"):
         first.append({"title": _("Money console"), "icon": "account_balance", "link": reverse("admin:money")})
     groups: list[dict[str, Any]] = [{"title": "", "items": first}]
-    for title, lines in MENU.items():
+    for title, lines in MENU:
         items = [
             {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
             for name, icon, app, model in lines
@@ -111,30 +112,42 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return groups
 
 
-MENU = {
-    _("Work"): [
-        (_("Videos"), "movie", "videos", "video"),
-        (_("People"), "group", "accounts", "user"),
-        (_("Models"), "model_training", "videos", "videomodel"),
-        (_("Channels"), "cable", "videos", "channel"),
-        (_("Uploads"), "image", "videos", "upload"),
-    ],
-    _("Money"): [
-        (_("Payments"), "payments", "accounts", "payment"),
-        (_("Credit entries"), "receipt_long", "accounts", "creditentry"),
-        (_("Lapsing credits"), "hourglass_bottom", "accounts", "lot"),
-        (_("Credit packs"), "sell", "accounts", "creditpack"),
-        (_("Redeem codes"), "redeem", "accounts", "codebatch"),
-        (_("Free credits"), "volunteer_activism", "accounts", "freecredits"),
-    ],
-    _("Operation"): [
-        (_("Audit log"), "history_edu", "aivideo", "auditentry"),
-        (_("Ledger checks"), "fact_check", "aivideo", "ledgercheck"),
-        (_("Provider webhooks"), "webhook", "videos", "webhookreceipt"),
-        (_("Stripe webhooks"), "webhook", "accounts", "stripeevent"),
-        (_("Workers"), "dns", "videos", "worker"),
-        (_("Pump slots"), "sync", "videos", "pumpslot"),
-        (_("Groups"), "admin_panel_settings", "auth", "group"),
-        (_("Second factors"), "key", "mfa", "authenticator"),
-    ],
-}
+MENU = (
+    (
+        _("Work"),
+        [
+            (_("Videos"), "movie", "videos", "video"),
+            (_("People"), "group", "accounts", "user"),
+            (_("Models"), "model_training", "videos", "videomodel"),
+            (_("Channels"), "cable", "videos", "channel"),
+            (_("Uploads"), "image", "videos", "upload"),
+            (_("Batches"), "stacks", "videos", "batch"),
+            (_("API keys"), "vpn_key", "accounts", "apikey"),
+        ],
+    ),
+    (
+        _("Money"),
+        [
+            (_("Payments"), "payments", "accounts", "payment"),
+            (_("Credit entries"), "receipt_long", "accounts", "creditentry"),
+            (_("Lapsing credits"), "hourglass_bottom", "accounts", "lot"),
+            (_("Credit packs"), "sell", "accounts", "creditpack"),
+            (_("Redeem codes"), "redeem", "accounts", "codebatch"),
+            (_("Free credits"), "volunteer_activism", "accounts", "freecredits"),
+        ],
+    ),
+    (
+        _("Operation"),
+        [
+            (_("Audit log"), "history_edu", "aivideo", "auditentry"),
+            (_("Ledger checks"), "fact_check", "aivideo", "ledgercheck"),
+            (_("Provider webhooks"), "webhook", "videos", "webhookreceipt"),
+            (_("Stripe webhooks"), "webhook", "accounts", "stripeevent"),
+            (_("Webhooks we send"), "send", "videos", "delivery"),
+            (_("Workers"), "dns", "videos", "worker"),
+            (_("Pump slots"), "sync", "videos", "pumpslot"),
+            (_("Groups"), "admin_panel_settings", "auth", "group"),
+            (_("Second factors"), "key", "mfa", "authenticator"),
+        ],
+    ),
+)

@@ -14,7 +14,6 @@ from django.utils.translation import gettext as _
 
 from videos.models import Channel, Status, Video, VideoModel
 from videos.providers.base import Provider
-from videos.providers.openai import OpenAIProvider
 
 # Enough for any film script, and a bound for what a database row and a page must carry.
 MOST_PROMPT_CHARACTERS = 4000
@@ -65,6 +64,9 @@ def channel_for(model: VideoModel) -> Channel:
 
 def provider_for(channel: Channel) -> Provider:
     """A client of this channel's provider, with the key that the environment holds for it."""
+    # Here, since half of the start of every process would be the SDK's, and only a pump needs it.
+    from videos.providers.openai import OpenAIProvider
+
     return OpenAIProvider(base_url(channel), os.environ.get(channel.key_variable, ""))
 
 

@@ -1,24 +1,17 @@
 """The studio's form: what a person may ask for, checked against the catalogue."""
 
 import hashlib
-import logging
 import uuid
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from videos import catalogue, images, results
+from videos import catalogue, images, uploads
 from videos.models import Upload, Video, VideoModel
 from videos.presets import presets
-
-log = logging.getLogger(__name__)
-
-MOST_UNUSED_UPLOADS = 10  # a user
 
 
 class StudioForm(forms.Form):
@@ -72,26 +65,9 @@ class StudioForm(forms.Form):
         if not file or self.user is None:
             return None
         try:
-            picture = images.clean(file)
+            return uploads.keep(self.user, file)
         except images.ImageRefused as refusal:
             raise ValidationError(str(refusal)) from refusal
-        try:
-            upload = _kept(picture, self.user)
-        except OSError as error:
-            log.exception("The storage takes no picture")
-            raise ValidationError(
-                _("We cannot keep pictures at this moment. Nothing was charged; send it again.")
-            ) from error
-        self._forget_unused(upload)
-        return upload
-
-    def _forget_unused(self, newest: Upload) -> None:
-        """Keep the last few pictures that no video was made of, so that refused orders do not fill the disk."""
-        assert self.user is not None
-        unused = self.user.uploads.filter(videos=None).exclude(pk=newest.pk).order_by("-created_at")
-        for upload in unused[MOST_UNUSED_UPLOADS:]:
-            results.discard(str(upload.file.name))
-            upload.delete()
 
     def clean_image(self) -> dict[str, Any]:
         """As `generation.start` takes it: {"preset": name}, {"upload": row} or {}."""
@@ -129,20 +105,3 @@ class StudioForm(forms.Form):
         said = "\x1f".join(str(getattr(value, "pk", value)) for value in order.values())
         key = hashlib.sha256(f"{data['nonce']}\x1f{said}".encode()).hexdigest() if data.get("nonce") else None
         return order | {"client_key": key}
-
-
-def _kept(picture: images.Picture, user: User) -> Upload:
-    """The user's upload of this picture, the one there is or a new one. Raises OSError when it cannot be stored."""
-    sha256 = hashlib.sha256(picture.data).hexdigest()
-    if known := user.uploads.filter(sha256=sha256).first():
-        return known
-    # First the file: a slow storage must not hold a transaction open.
-    file = default_storage.save(f"uploads/{uuid.uuid4().hex}.jpg", ContentFile(picture.data))
-    upload, created = Upload.objects.get_or_create(
-        user=user,
-        sha256=sha256,
-        defaults={"file": file, "width": picture.width, "height": picture.height},
-    )
-    if not created:
-        results.discard(file)
-    return upload

@@ -21,7 +21,7 @@ from django_q.tasks import async_task
 
 from accounts import credits, sql
 from accounts.models import User
-from videos import catalogue, pace, results
+from videos import catalogue, outbox, pace, results, sprites
 from videos.models import LIVE, Status, Upload, Video, VideoEvent, VideoModel
 from videos.providers.base import Busy, JobState, NotSent
 
@@ -44,10 +44,12 @@ def start(
     preset: str = "",
     upload: Upload | None = None,
     client_key: str | None = None,
+    **said: Any,
 ) -> Video:
     """Order a video: charge its price, create its row, ring the worker, all or nothing.
 
-    The same `client_key` gives the same video, whatever else is said. Raises ValidationError (by
+    The same `client_key` gives the same video, whatever else is said. `said` are other fields of the
+    row, which a program may fill (`extras`, `api_key`, `metadata`, `webhook_url`, …). Raises ValidationError (by
     field) for what the model cannot make, InsufficientCredits, and nothing is left behind then.
     """
     catalogue.check_order(model, prompt, size, seconds)
@@ -62,6 +64,7 @@ def start(
         upload=upload,
         client_key=client_key,
         credits=model.price,
+        **said,
     )
     # All that needs no lock comes before it, because other clicks wait for it.
     insert_video = sql.insertion(video)
@@ -151,7 +154,7 @@ def adopt(video: Video, found: list[JobState]) -> str:
     """unconfirmed → in_progress with the listed job that is this video's: ADOPTED.
 
     ABSENT if the list shows that there is none; otherwise the reason why nobody can tell. A list does
-    not show pictures, so two orders that differ in nothing else could get each other's video.
+    not show pictures or seeds, so two orders that differ in nothing else could get each other's video.
     """
     owned = set(
         Video.objects.filter(channel=video.channel, ref__in=[job.ref for job in found]).values_list(
@@ -167,9 +170,9 @@ def adopt(video: Video, found: list[JobState]) -> str:
         size=video.size,
         seconds=video.seconds,
         status__in=[Status.SUBMITTING, Status.UNCONFIRMED],
-    ).exclude(preset=video.preset, upload=video.upload)
+    ).exclude(preset=video.preset, upload=video.upload, extras=video.extras)
     if rivals.exclude(pk=video.pk).exists():
-        return "another order differs from this one only in its picture"
+        return "another order differs from this one only in what a list does not show"
     if any(job.is_sure and accept(video, job) for job in free):
         return ADOPTED
     return "a job in the provider's list may be this one"
@@ -244,12 +247,13 @@ def complete(video: Video, result: dict[str, Any]) -> bool:
     True as well when this very file is the video's already: an earlier call was committed although its
     caller saw it fail. Who hears False throws the file away.
     """
-    return (
-        video.move_to(
+    with transaction.atomic(savepoint=False):
+        if video.move_to(
             Status.COMPLETED, progress=100, attempts=0, ended_at=timezone.now(), next_at=None, **result
-        )
-        or Video.objects.filter(pk=video.pk, file=result["file"]).exists()
-    )
+        ):
+            outbox.announce(video)
+            return True
+    return Video.objects.filter(pk=video.pk, file=result["file"]).exists()
 
 
 def fail(video: Video, code: str, detail: str = "") -> bool:
@@ -268,8 +272,7 @@ def withdraw(video: Video, detail: str) -> bool:
 def forgive(video: Video) -> bool:
     """completed stays so, and its credits go back: staff find that it was not worth them. True for one caller."""
     with transaction.atomic():
-        kept = Video.objects.filter(pk=video.pk, status=Status.COMPLETED, is_free=False)
-        if not kept.update(is_free=True, moves=F("moves") + 1):
+        if not Video.objects.paid_for().filter(pk=video.pk).update(is_free=True, moves=F("moves") + 1):
             return False
         VideoEvent.objects.create(
             video=video, came_from=Status.COMPLETED, went_to=Status.COMPLETED, why=FORGIVEN
@@ -304,6 +307,7 @@ def _fail(video: Video, code: str, detail: str) -> bool:
         ):
             return False
         credits.refund(video.user, video.credits, reference=video.reference)
+        outbox.announce(video)
     level = logging.ERROR if code in ("provider_refused", "unconfirmed", "no_file") else logging.INFO
     log.log(level, "%s failed (%s): %s", video.pk, code, detail)
     return True
@@ -330,9 +334,7 @@ def show(video: Video, poster: str) -> bool:
 
 def expire(limit: int = 100) -> None:
     """Give up videos whose turn never came before their deadline, and those whose owner owes credits."""
-    deadline = timezone.now() - timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
-    waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None, created_at__lt=deadline)
-    for video in waiting[:limit]:
+    for video in Video.objects.live().late().filter(status=Status.QUEUED)[:limit]:
         fail(video, "timed_out", "its turn never came")
     debtors = User.objects.filter(debt__gt=0)
     for video in Video.objects.filter(status=Status.QUEUED, ended_at=None, user__in=debtors)[:limit]:
@@ -345,6 +347,7 @@ def cancel(video: Video) -> bool:
         if not video.move_to(Status.CANCELED, ended_at=timezone.now(), next_at=None):
             return False
         credits.refund(video.user, video.credits, reference=video.reference)
+        outbox.announce(video)
     return True
 
 
@@ -356,10 +359,15 @@ def delete(video: Video) -> bool:
     """
     with transaction.atomic():
         files = [str(file.name) for file in (video.file, video.poster) if file]
+        if video.file:
+            files.append(sprites.name_of(str(video.file.name)))
         gone = Video.objects.filter(pk=video.pk, deleted_at=None).exclude(status__in=LIVE)
         if not gone.update(
             deleted_at=timezone.now(),
             prompt="",
+            extras={},
+            metadata={},
+            webhook_url="",
             file="",
             poster="",
             upload=None,
@@ -370,6 +378,7 @@ def delete(video: Video) -> bool:
         if video.upload and not video.upload.videos.exists():
             files.append(str(video.upload.file.name))
             video.upload.delete()
+        outbox.forget(video)
         transaction.on_commit(lambda: results.discard(*files))
     return True
 

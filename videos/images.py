@@ -32,6 +32,7 @@ REFUSALS = {
     "large": _("This picture has more than %(megapixels)d megapixels, the most we take."),
     "small": _("This picture is too small. Each side needs at least %(side)d pixels."),
     "busy": _("Many pictures are arriving at this moment. Nothing was charged; send it again."),
+    "unkept": _("We cannot keep pictures at this moment. Nothing was charged; send it again."),
     "moving": _("This picture is animated. Use a still one."),
 }
 

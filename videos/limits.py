@@ -33,19 +33,19 @@ _places: dict[int, tuple[float, dict[UUID, int]]] = {}
 # The queue of one channel in the order in which it is admitted. A user's videos that run already take
 # the first turns, so the limit on them and the fairness between users are one number.
 QUEUE = """
-    SELECT id, created_at, attempts, credits,
-        row_number() OVER (PARTITION BY user_id ORDER BY attempts, created_at, id)
+    SELECT id, queued_at, attempts, credits,
+        row_number() OVER (PARTITION BY user_id ORDER BY attempts, queued_at, id)
         + COALESCE(running, 0) AS turn
     FROM videos_video LEFT JOIN (
         SELECT user_id AS runner, count(*) AS running FROM videos_video
         WHERE ended_at IS NULL AND status IN ('submitting', 'unconfirmed', 'in_progress', 'saving')
         GROUP BY user_id
     ) AS running ON runner = user_id
-    WHERE ended_at IS NULL AND status = 'queued' AND channel_id = %s
+    WHERE ended_at IS NULL AND status = 'queued' AND channel_id = %s AND queued_at IS NOT NULL
 """
 # The others were turned away a moment ago, or are past their deadline.
-READY = "AND next_at <= %s AND created_at > %s"
-IN_ORDER = "ORDER BY turn, attempts, created_at, id"
+READY = "AND next_at <= %s AND queued_at > %s"
+IN_ORDER = "ORDER BY turn, attempts, queued_at, id"
 
 
 def admit(room: int) -> list[Video]:

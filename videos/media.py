@@ -7,6 +7,7 @@ call it from a thread.
 
 import hashlib
 import io
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -65,6 +66,24 @@ def _poster(container: InputContainer, length: float) -> bytes:
     out = io.BytesIO()
     image.save(out, "WEBP", quality=80, method=2)
 
+    return out.getvalue()
+
+
+def sheet(path: Path, columns: int, rows: int, width: int) -> bytes:
+    """Frames at even distances, in reading order, as one JPEG. Raises NotAVideo.
+
+    `path` is a file that `look` has passed; `width` is of each frame, in pixels.
+    """
+    with _opened(path) as container:
+        length, count = _seconds(container), columns * rows
+        frames = [_frame_at(container, length * (number + 0.5) / count) for number in range(count)]
+    height = max(1, round(width * frames[0].height / frames[0].width))
+    whole = Image.new("RGB", (columns * width, rows * height))
+    for number, frame in enumerate(frames):
+        down, across = divmod(number, columns)
+        whole.paste(frame.resize((width, height)), (across * width, down * height))
+    out = io.BytesIO()
+    whole.save(out, "JPEG", quality=80)
     return out.getvalue()
 
 
@@ -129,3 +148,14 @@ def _shows_something(image: Image.Image) -> bool:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _main() -> None:
+    """A child that makes one sheet: path, columns, rows and width on the command line, the JPEG on stdout."""
+    path, *numbers = sys.argv[1:]
+    columns, rows, width = map(int, numbers)
+    sys.stdout.buffer.write(sheet(Path(path), columns, rows, width))
+
+
+if __name__ == "__main__":
+    _main()

@@ -29,7 +29,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from videos import catalogue, generation, limits, pace, steps
+from videos import batches, catalogue, generation, limits, pace, steps
 from videos.decoder import Decoder
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.pace import LEASE, RENEW
@@ -51,7 +51,6 @@ MOST_AT_ONCE = 4000
 MOST_SUBMITS = 400
 MOST_PICTURES = 50  # of orders, in memory
 POSTERS = 8  # at a time, one after the other
-POSTER_PAUSE = 2.0  # seconds after one that could not be made
 SMALL_BATCH = 8  # after one so small, the next commit need not wait for company
 MOST_DOWNLOADS = 8
 BEING_MOVED = (Status.SUBMITTING, Status.UNCONFIRMED, Status.SAVING)
@@ -143,7 +142,7 @@ def claim(limit: int, only_running: bool = False) -> list[Video]:
 
 CLAIMED = (
     "id, user_id, channel_id, status, moves, ref, attempts, progress, credits,"
-    " created_at, accepted_at, deleted_at, error_code"
+    " created_at, queued_at, accepted_at, deleted_at, error_code, api_key_id"
 )
 
 
@@ -151,6 +150,12 @@ def rescue() -> None:
     """Make due what is due further in the future than any step waits: a clock was set back since."""
     far = Now() + timedelta(seconds=2 * pace.LONGEST_WAIT + 30)
     Video.objects.live().filter(next_at__gt=far).update(next_at=Now())
+
+
+def tend() -> None:
+    """What nobody else does in time: give up what waits too long, and let batches go on or end."""
+    generation.expire()
+    batches.tend()
 
 
 def without_poster(limit: int) -> list[Video]:
@@ -200,7 +205,7 @@ class Pump:
         self.began = self.renewed = time.monotonic()
         try:
             await self.db(rescue)
-            await self.db(generation.expire)
+            await self.db(tend)
             while not self.dismissed:
                 try:
                     if not await self.turn():
@@ -211,6 +216,7 @@ class Pump:
                     self.dismissed = time.monotonic() - self.renewed > LEASE
                 await asyncio.sleep(TICK)
             await self.hand_back()
+            await self.db(batches.tend)
         finally:
             await self.tools.decoder.close()
             for provider in self.providers.values():
@@ -227,7 +233,7 @@ class Pump:
                 self.dismissed = True
                 return False
             self.renewed = now
-            await self.db(generation.expire)
+            await self.db(tend)
         age = now - self.began
         if age < SLICE or (self.is_held_up() and age < LONGEST_SLICE - steps.LONGEST_SUBMIT):
             work = await self.db(self.find_work)
@@ -303,7 +309,7 @@ class Pump:
     async def make_posters(self, videos: list[Video]) -> None:
         for video in videos:
             if not await steps.picture(video, self.tools):
-                self.posters_at = time.monotonic() + POSTER_PAUSE
+                self.posters_at = time.monotonic() + pace.backoff(video)
                 return
 
     async def hand_back(self) -> None:

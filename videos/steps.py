@@ -230,7 +230,7 @@ def order_of(video: Video) -> Order:
             image = images.fit(file.read(), width, height)
     elif video.preset:
         image = images.fit(presets.presets()[video.preset].file.read_bytes(), width, height)
-    return Order(video.model.provider_model, video.prompt, width, height, video.seconds, image)
+    return Order(video.model.provider_model, video.prompt, width, height, video.seconds, image, video.extras)
 
 
 async def _order_surely(video: Video) -> Order:

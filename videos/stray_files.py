@@ -17,13 +17,13 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from videos import results
+from videos import results, sprites
 from videos.models import Upload, Video
 
 log = logging.getLogger(__name__)
 
 OLD = timedelta(days=1)
-FOLDERS = ("videos/", "posters/", "uploads/", "probe/")  # the last one is a health check's
+FOLDERS = ("videos/", "posters/", "sprites/", "uploads/", "probe/")  # the last one is a health check's
 CHUNK = 2000  # names from the database at a time
 
 # More than this of all files, and more than so many: that is no accident of a worker, but another database.
@@ -90,6 +90,9 @@ def _strike_out_named_ones(names: sqlite3.Connection) -> None:
     for model, column in ((Video, "file"), (Video, "poster"), (Upload, "file")):
         named = model._default_manager.exclude(**{column: ""}).values_list(column)
         names.executemany("DELETE FROM names WHERE name = ?", named.iterator(CHUNK))
+    files = Video.objects.exclude(file="").values_list("file", flat=True)
+    sheets = ((sprites.name_of(file),) for file in files.iterator(CHUNK))
+    names.executemany("DELETE FROM names WHERE name = ?", sheets)
 
 
 def _local_files(folder: str) -> Iterator[tuple[str, datetime]]:

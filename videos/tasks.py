@@ -1,7 +1,8 @@
 """What the queue calls. Every message is a doorbell: the rows say what there is to do."""
 
 from accounts import credits, notices, welcome
-from videos import pump, stray_files, webhooks
+from videos import outbox, pump, stray_files, webhooks
+from videos.api import idempotency
 
 
 def generate(video_id: str) -> None:
@@ -17,6 +18,11 @@ def sweep() -> None:
     pump.run()
 
 
+def deliver() -> None:
+    """Send the events that programs want: rung when one is written, and by the supervisor when one is due again."""
+    outbox.deliver()
+
+
 def lapse() -> None:
     """Once an hour: take away the credits whose time is over, and tell people before it comes."""
     credits.lapse_all()
@@ -24,7 +30,9 @@ def lapse() -> None:
 
 
 def tidy() -> None:
-    """Once a day: forget old webhooks and tallies, and remove files that no row names."""
+    """Once a day: forget old webhooks, answers and tallies, and remove files that no row names."""
     webhooks.forget_old()
+    outbox.forget_old()
+    idempotency.forget_old()
     welcome.forget_old()
     stray_files.sweep()

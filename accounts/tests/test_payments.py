@@ -490,7 +490,8 @@ def test_staff_can_ask_stripe_again_and_hear_when_it_does_not_answer(stripe, pay
     assert as_staff.get(url).status_code == 200
     stripe.is_down = True
     answer = as_staff.post(url, form | {"form": str(uuid4())})
-    assert answer["HX-Refresh"] == "true"
+    assert answer["HX-Redirect"].endswith(f"/{payment.pk}/change/")
+    assert "no answer that we can use" in as_staff.get(answer["HX-Redirect"]).content.decode()
     assert settled(payment) == NOTHING
     stripe.is_down = False
     answer = as_staff.post(url, form | {"form": str(uuid4())})

@@ -1,8 +1,7 @@
 from typing import Any
 
-from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
@@ -107,36 +106,21 @@ class PaymentAdmin(HasDeeds, ReadOnly, ModelAdmin):
             request, "accounts.decide_payment", of_stripe, object_id
         )
 
-    @deed(
+    accept = deed(
+        staff.accept,
         _("Accept"),
         _("What was paid is enough: the credits that were ordered are given."),
-        permission="accept",
+        _("Its credits were given."),
         icon="check",
         variant=ActionVariant.SUCCESS,
     )
-    def accept(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        payment = get_object_or_404(Payment, pk=object_id)
-        is_done = staff.accept(form.order(), payment)
-        said = _("%(n)d credits were given.") % {"n": payment.credits}
-        return self.answer(request, object_id, is_done, said)
-
-    @deed(
+    settle = deed(
+        staff.settle,
         _("Ask Stripe again"),
         _("The payment becomes what Stripe says of it now."),
-        permission="settle",
+        _("Stripe answered: this is what it says."),
         icon="sync",
-        variant=ActionVariant.DEFAULT,
     )
-    def settle(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        payment = get_object_or_404(Payment, pk=object_id)
-        try:
-            staff.settle(form.order(), payment)
-        except (stripe_checkout.Unreachable, stripe_checkout.NotOurs) as error:
-            messages.error(request, _("Stripe gave no answer that we can use: %(error)s") % {"error": error})
-            return HttpResponse(headers={"HX-Refresh": "true"})
-        payment.refresh_from_db()
-        said = _("Stripe answered. The payment is: %(state)s.") % {"state": payment.get_status_display()}
-        return self.answer(request, object_id, True, said)
 
 
 @admin.register(StripeEvent)

@@ -6,8 +6,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.contrib.messages import SUCCESS, WARNING
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -54,6 +55,7 @@ class ReasonForm(BaseDialogForm):
         help_text=gettext_lazy("It stays in the audit log."),
     )
     form = forms.UUIDField(widget=forms.HiddenInput)
+    details: tuple[str, ...] = ()  # the fields that the deed itself asks for
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -71,45 +73,54 @@ class GrantForm(ReasonForm):
         widget=UnfoldAdminIntegerFieldWidget,
     )
     field_order = ("amount", "reason")
+    details = ("amount",)
 
 
 def deed(
-    name: Any, about: Any, *, permission: str, icon: str, variant: ActionVariant, form: Any = ReasonForm
-) -> Callable[..., Any]:
-    """A button on a page of the admin that asks for a reason first.
+    verb: Callable[..., bool],
+    name: Any,
+    about: Any,
+    said: Any,
+    *,
+    icon: str,
+    variant: ActionVariant = ActionVariant.DEFAULT,
+    form: type[ReasonForm] = ReasonForm,
+) -> Callable[..., HttpResponse]:
+    """A button on a page of a HasDeeds that asks for a reason, calls a verb of `staff`, and says what came of it.
 
-    The decorated method takes (request, form, object_id) and answers by `done`. `permission` names a method
-    has_<permission>_permission(request, object_id).
+    It has to be an attribute of the verb's name, beside has_<verb>_permission(request, object_id).
     """
+
+    def press(page: Any, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        row = page.get_object(request, object_id)
+        if row is None:
+            raise Http404
+        try:
+            is_done = verb(form.order(), row, **{name: form.cleaned_data[name] for name in form.details})
+        except staff.Failed as failure:
+            messages.error(request, str(failure))
+        else:
+            late = _("Nothing was done: it is not in that state any more. Look at it again.")
+            messages.add_message(request, *((SUCCESS, said) if is_done else (WARNING, late)))
+        meta = page.model._meta
+        url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+        return HttpResponse(headers={"HX-Redirect": url})
+
+    press.__name__ = verb.__name__
     dialog = {"title": name, "description": about, "form_class": form, "form_submit_text": name}
-    return action(description=name, icon=icon, variant=variant, permissions=[permission], dialog=dialog)
+    dress = action(description=name, icon=icon, variant=variant, permissions=[verb.__name__], dialog=dialog)
+    return dress(press)
 
 
 class HasDeeds:
-    """A page with deeds; they lead back to it.
-
-    A deed is offered where its rows allow it. One that comes too late is not refused but says so.
-    """
-
-    model: Any
+    """A page with deeds. One is offered where its rows allow it; one that comes too late is not refused but says so."""
 
     def offers(self, request: HttpRequest, right: str, rows: QuerySet[Any], object_id: Any) -> bool:
         """Whether somebody with this right finds the row among those that the deed is for."""
         if not request.user.has_perm(right):  # type: ignore[union-attr]
             return False
-        return request.method == "POST" or rows.filter(pk=object_id).exists()
-
-    def answer(self, request: HttpRequest, object_id: Any, is_done: bool, said: Any) -> HttpResponse:
-        """Back to the page, with what came of it."""
-        if is_done:
-            messages.success(request, said)
-        else:
-            messages.warning(
-                request, _("Nothing was done: it is not in that state any more. Look at it again.")
-            )
-        meta = self.model._meta
-        page = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[object_id])
-        return HttpResponse(headers={"HX-Redirect": page})
+        row = self.get_object(request, object_id)  # type: ignore[attr-defined]
+        return request.method == "POST" or (row is not None and rows.filter(pk=row.pk).exists())
 
 
 def sees_money(request: HttpRequest) -> bool:

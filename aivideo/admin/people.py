@@ -4,8 +4,7 @@ from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -61,48 +60,37 @@ class PersonAdmin(HasDeeds, UserAdmin, ModelAdmin):
 
     def _may_shut_out(self, request: HttpRequest, object_id: Any, *, is_active: bool) -> bool:
         """Nobody shuts out themselves, and only superusers another member of staff."""
-        colleagues = User.objects.filter(pk=object_id, is_staff=True)
-        if str(request.user.pk) == str(object_id) or (
-            colleagues.exists() and not request.user.is_superuser  # type: ignore[union-attr]
-        ):
+        person = self.get_object(request, object_id)
+        if person == request.user or (person and person.is_staff and not request.user.is_superuser):  # type: ignore[union-attr]
             return False
         people = User.objects.filter(is_active=is_active)
         return self.offers(request, "accounts.suspend_user", people, object_id)
 
-    @deed(
+    grant = deed(
+        staff.grant,
         _("Grant credits"),
         _("They are theirs for good."),
-        permission="grant",
+        _("The credits were granted."),
         icon="add_card",
         variant=ActionVariant.PRIMARY,
         form=GrantForm,
     )
-    def grant(self, request: HttpRequest, form: GrantForm, object_id: str) -> HttpResponse:
-        user, amount = get_object_or_404(User, pk=object_id), form.cleaned_data["amount"]
-        is_done = staff.grant(form.order(), user, amount)
-        return self.answer(request, object_id, is_done, _("%(n)d credits were granted.") % {"n": amount})
-
-    @deed(
+    suspend = deed(
+        staff.suspend,
         _("Suspend"),
         _("They are signed out and cannot come back; what of theirs waits is canceled and refunded."),
-        permission="suspend",
+        _("They are suspended."),
         icon="block",
         variant=ActionVariant.DANGER,
     )
-    def suspend(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        is_done = staff.suspend(form.order(), get_object_or_404(User, pk=object_id))
-        return self.answer(request, object_id, is_done, _("They are suspended."))
-
-    @deed(
+    readmit = deed(
+        staff.readmit,
         _("Let in again"),
         _("They may sign in as before."),
-        permission="readmit",
+        _("They may sign in again."),
         icon="how_to_reg",
         variant=ActionVariant.SUCCESS,
     )
-    def readmit(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        is_done = staff.readmit(form.order(), get_object_or_404(User, pk=object_id))
-        return self.answer(request, object_id, is_done, _("They may sign in again."))
 
 
 @admin.register(Group)

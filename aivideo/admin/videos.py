@@ -1,8 +1,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
@@ -16,7 +15,6 @@ from videos import limits
 from videos.models import (
     Channel,
     PumpSlot,
-    Status,
     Upload,
     Video,
     VideoEvent,
@@ -32,43 +30,38 @@ ON_OFF = {"on": "success", "off": "warning", "resting": "warning"}
 class CanPause(HasDeeds):
     """Channels and models: on or off, by a deed with a reason."""
 
+    model: Any
     right: str
-    at_work: dict[str, Any]  # the fields of one that is neither paused nor resting
     actions_detail = ["pause", "resume"]
 
     def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self.offers(request, self.right, self.model.objects.filter(enabled=True), object_id)
 
     def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self.offers(request, self.right, self.model.objects.exclude(**self.at_work), object_id)
+        stopped = self.model.objects.exclude(**staff.AT_WORK[self.model])
+        return self.offers(request, self.right, stopped, object_id)
 
-    @deed(
+    pause = deed(
+        staff.pause,
         _("Pause"),
         _("It takes nothing new; what runs goes on."),
-        permission="pause",
+        _("It is paused."),
         icon="pause",
         variant=ActionVariant.WARNING,
     )
-    def pause(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        is_done = staff.pause(form.order(), get_object_or_404(self.model, pk=object_id))
-        return self.answer(request, object_id, is_done, _("It is paused."))
-
-    @deed(
+    resume = deed(
+        staff.resume,
         _("Resume"),
         _("It takes new work again, from now on."),
-        permission="resume",
+        _("It is at work."),
         icon="play_arrow",
         variant=ActionVariant.SUCCESS,
     )
-    def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        is_done = staff.resume(form.order(), get_object_or_404(self.model, pk=object_id))
-        return self.answer(request, object_id, is_done, _("It is at work."))
 
 
 @admin.register(Channel)
 class ChannelAdmin(CanPause, ModelAdmin):
     right = "videos.pause_channel"
-    at_work = {"enabled": True, "failures": 0, "resumes_at": None}
     list_display = ["slug", "kind", "base_url", "key_variable", "honours_idempotency_key", "state"]
     list_filter = ["enabled", "kind"]
     search_fields = ["slug", "base_url"]
@@ -85,7 +78,6 @@ class ChannelAdmin(CanPause, ModelAdmin):
 @admin.register(VideoModel)
 class VideoModelAdmin(CanPause, ModelAdmin):
     right = "videos.pause_videomodel"
-    at_work = {"enabled": True}
     list_display = ["name", "slug", "channel", "provider_model", "price", "retires_on", "state", "position"]
     list_filter = ["enabled", "channel"]
     list_select_related = ["channel"]
@@ -123,7 +115,7 @@ class VideoAdmin(HasDeeds, ReadOnly, Endless, ModelAdmin):
         *("created_at", "deleted_at", "ref", "posted_at", "accepted_at", "ended_at", "attempts", "next_at"),
         *("is_free", "cost", "bytes", "sha256", "width", "height", "duration", "stored_as"),
     ]
-    actions_detail = ["refund", "hurry", "stop"]
+    actions_detail = ["refund", "hurry", "fail"]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         job = [
@@ -174,49 +166,37 @@ class VideoAdmin(HasDeeds, ReadOnly, Endless, ModelAdmin):
         return video.file.name or "–"
 
     def has_refund_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        paid = Video.objects.filter(status=Status.COMPLETED, is_free=False)
-        return self.offers(request, "videos.steer_video", paid, object_id)
+        return self.offers(request, "videos.steer_video", Video.objects.paid_for(), object_id)
 
-    def has_stop_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+    def has_fail_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self.offers(request, "videos.steer_video", Video.objects.live(), object_id)
 
     def has_hurry_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self.offers(request, "videos.steer_video", Video.objects.waiting(), object_id)
 
-    @deed(
+    refund = deed(
+        staff.refund,
         _("Return its credits"),
         _("The video stays its owner's, and the credits that it cost go back."),
-        permission="refund",
+        _("Its credits were returned."),
         icon="undo",
         variant=ActionVariant.WARNING,
     )
-    def refund(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        video = get_object_or_404(Video, pk=object_id)
-        is_done = staff.refund(form.order(), video)
-        said = _("%(n)d credits were returned.") % {"n": video.credits}
-        return self.answer(request, object_id, is_done, said)
-
-    @deed(
+    hurry = deed(
+        staff.hurry,
         _("Look again now"),
         _("Whatever it waits for is tried now: its provider is asked again, or its file fetched again."),
-        permission="hurry",
+        _("It is due now."),
         icon="refresh",
-        variant=ActionVariant.DEFAULT,
     )
-    def hurry(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        is_done = staff.hurry(form.order(), get_object_or_404(Video, pk=object_id))
-        return self.answer(request, object_id, is_done, _("It is due now."))
-
-    @deed(
+    fail = deed(
+        staff.fail,
         _("Stop"),
         _("It fails, and its credits go back. What its provider already works on may cost us all the same."),
-        permission="stop",
+        _("It was stopped, and its credits returned."),
         icon="stop_circle",
         variant=ActionVariant.DANGER,
     )
-    def stop(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        is_done = staff.fail(form.order(), get_object_or_404(Video, pk=object_id))
-        return self.answer(request, object_id, is_done, _("It was stopped, and its credits returned."))
 
 
 @admin.register(Upload)

@@ -1,14 +1,18 @@
 """A whole installation of real processes, as `make run` starts one: web, worker, simulator, a database of its own."""
 
+import atexit
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -23,6 +27,7 @@ class Site:
     """Start with `with Site(folder) as site:`; `env` overrides settings."""
 
     def __init__(self, folder: Path, **env: str) -> None:
+        self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.env = {
@@ -46,19 +51,21 @@ class Site:
     @contextmanager
     def database_of_its_own(self) -> Iterator[None]:
         """Its database, with all tables, while no process of it runs yet."""
+        model = pattern()
         if self.postgres:
-            self._on_server(f'CREATE DATABASE "{self.database}"')
+            _on_server(self.postgres, f'CREATE DATABASE "{self.database}" TEMPLATE "{model.database}"')
+        else:
+            shutil.copy(model.folder / "db.sqlite3", self.folder / "db.sqlite3")
+        shutil.copytree(model.folder / "static", self.folder / "static", copy_function=os.link)
         try:
-            self.manage("migrate", "--verbosity", "0")
             yield
         finally:
             if self.postgres:
-                self._on_server(f'DROP DATABASE "{self.database}" WITH (FORCE)')
+                _on_server(self.postgres, f'DROP DATABASE "{self.database}" WITH (FORCE)')
 
     def __enter__(self) -> "Site":
         self.resources = ExitStack()
         self.resources.enter_context(self.database_of_its_own())
-        self.manage("collectstatic", "--noinput", "--verbosity", "0")
         self.start()
         return self
 
@@ -91,9 +98,23 @@ class Site:
     def visitor(self) -> "Visitor":
         return Visitor(self.url)
 
-    def _on_server(self, statement: str) -> None:
-        with psycopg.connect(self.postgres, autocommit=True) as connection:
-            connection.execute(statement)
+
+@cache
+def pattern() -> Site:
+    """An installation that is set up and never started: setting up each anew would take most of the time."""
+    model = Site(Path(tempfile.mkdtemp(prefix="aivideo-pattern-")))
+    atexit.register(shutil.rmtree, model.folder, ignore_errors=True)
+    if model.postgres:
+        _on_server(model.postgres, f'CREATE DATABASE "{model.database}"')
+        atexit.register(_on_server, model.postgres, f'DROP DATABASE "{model.database}" WITH (FORCE)')
+    model.manage("migrate", "--verbosity", "0")
+    model.manage("collectstatic", "--noinput", "--verbosity", "0")
+    return model
+
+
+def _on_server(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
 
 
 class Visitor(requests.Session):

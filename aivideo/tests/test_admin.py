@@ -20,13 +20,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import codes, payments
+from accounts import api_keys, codes, payments
 from accounts.models import CodeBatch, CreditPack, FreeCredits, Payment, StripeEvent
 from accounts.payments import Truth
 from aivideo.migrations import __name__ as migrations
 from aivideo.models import AuditEntry, LedgerCheck
 from aivideo.tests.fixtures import new_user, order, signed_in
-from videos.models import Channel, PumpSlot, Video, VideoModel, WebhookReceipt, Worker
+from videos import outbox
+from videos.models import Batch, Channel, PumpSlot, Video, VideoModel, WebhookReceipt, Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -97,11 +98,13 @@ def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
     StripeEvent.objects.create(id="evt_1", kind="charge.refunded", payment=held)
     codes.create(CodeBatch.objects.create(name="Fair", credits=5), 2)
     FreeCredits.objects.create()
+    outbox.ping(api_keys.create(owner, "tests", webhook_url="https://example.com/")[0])
+    Batch.objects.create(user=owner, total=1, credits=10, at_once=1)
     LedgerCheck.objects.create(violations=["something"])
     AuditEntry.objects.create(form=uuid4(), staff=owner, action="grant", target="user:1", reason="test")
     ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
     shown = [model for model in ours if admin.site.is_registered(model)]
-    assert len(shown) == 17
+    assert len(shown) == 20
     for model in shown:
         assert as_staff.get(page(model)).status_code == 200, model
         assert as_staff.get(f"{page(model)}?q=x").status_code == 200, model
@@ -128,7 +131,7 @@ def test_every_model_is_in_the_admin():
     ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
     shown = {model for model in ours if admin.site.is_registered(model)}
     within_others = {"VideoEvent", "RedeemCode", "Draw"}
-    of_no_use_to_read = {"FreeCreditTally", "Welcome", "LedgerDay", "VideoDay"}
+    of_no_use_to_read = {"FreeCreditTally", "Welcome", "LedgerDay", "VideoDay", "IdempotentAnswer"}
     assert {model.__name__ for model in set(ours) - shown} == within_others | of_no_use_to_read
 
 
@@ -202,7 +205,7 @@ def test_a_deed_that_comes_too_late_says_so(support, owner):
     waiting = order(owner)
     client = signed_in(support)
     for said in ("It was stopped", "Nothing was done"):
-        assert send(client, Video, waiting.pk, "stop")["HX-Redirect"] == page(Video, waiting.pk)
+        assert send(client, Video, waiting.pk, "fail")["HX-Redirect"] == page(Video, waiting.pk)
         assert said in client.get(page(Video, waiting.pk)).content.decode()
 
 
@@ -365,3 +368,36 @@ def test_a_superuser_lets_somebody_who_lost_the_device_start_anew(boss):
     assert factor.data["secret"] not in shown
     assert client.post(f"/admin/mfa/authenticator/{factor.pk}/delete/", {"post": "yes"}).status_code == 302
     assert not Authenticator.objects.filter(pk=factor.pk).exists()
+
+
+def test_a_session_does_not_outlive_the_second_factor_that_opened_it(boss):
+    client = signed_in(boss)
+    secret = enrol(client)
+    client.post("/accounts/2fa/reauthenticate/", {"code": code_now(secret)})
+    assert client.get("/admin/").status_code == 200
+    Authenticator.objects.filter(user=boss).delete()
+    assert client.get("/admin/").status_code == 302
+
+
+@pytest.mark.parametrize("pk", ["nothing", "0", "9" * 40, "11111111-2222-4333-8444-555555555555"])
+def test_a_deed_to_what_is_not_there_is_a_4xx(as_staff, pk):
+    for url in (
+        f"videos/video/{pk}/refund/",
+        f"accounts/user/{pk}/suspend/",
+        f"accounts/payment/{pk}/accept/",
+    ):
+        assert as_staff.get(f"/admin/{url}").status_code in (403, 404)
+        form = {"reason": "because of a test", "form": str(uuid4()), "_form_submitted": "True"}
+        assert as_staff.post(f"/admin/{url}", form).status_code in (403, 404)
+
+
+def test_staff_see_of_a_key_how_it_begins_and_may_revoke_it(as_staff, owner):
+    key, text = api_keys.create(owner, "tests")
+    shown = as_staff.get(page(type(key), key.pk)).content.decode()
+    assert key.prefix in shown
+    for secret in (text, key.digest, key.webhook_secret):
+        assert secret not in shown
+    assert send(as_staff, type(key), key.pk, "revoke")["HX-Redirect"]
+    key.refresh_from_db()
+    assert key.revoked_at
+    assert AuditEntry.objects.get().target == f"key:{key.pk}"

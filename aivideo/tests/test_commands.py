@@ -149,7 +149,7 @@ def test_readyz_says_when_work_waits_and_nobody_pumps(owner):
     video = order(owner)
     Worker.objects.create(name="here", seen_at=timezone.now())
     assert Client().get("/readyz").json()["pump"] == "ok"
-    Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timezone.timedelta(minutes=1))
+    Video.objects.filter(pk=video.pk).update(queued_at=timezone.now() - timezone.timedelta(minutes=1))
     answer = Client().get("/readyz")
     assert (answer.status_code, answer.json()["pump"]) == (
         503,

@@ -189,7 +189,7 @@ def test_the_cards_say_what_the_rows_say(clock, owner, settings):
     ended(owner, "failed", 0)
     ended(owner, "completed", 10, cost="0.4000")
     waiting = order(owner)
-    Video.objects.filter(pk=waiting.pk).update(created_at=NOON - timedelta(minutes=7))
+    Video.objects.filter(pk=waiting.pk).update(queued_at=NOON - timedelta(minutes=7))
     Worker.objects.create(name="w", seen_at=NOON)
 
     week = shown(7)
@@ -252,7 +252,7 @@ def test_the_console_shows_everything_that_waits(as_staff, owner):
     debtor = new_user()
     credits.claw_back(debtor, 777, reference="payment:y")
     late, lost = order(owner), order(owner)
-    Video.objects.filter(pk=late.pk).update(created_at=timezone.now() - timedelta(days=1))
+    Video.objects.filter(pk=late.pk).update(queued_at=timezone.now() - timedelta(days=1))
     Video.objects.filter(pk=lost.pk).update(status="unconfirmed", posted_at=timezone.now())
     LedgerCheck.objects.create(violations=["user 7 has lost a credit"])
     page = as_staff.get("/admin/money/").content.decode()

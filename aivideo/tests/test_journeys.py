@@ -334,7 +334,7 @@ def test_staff_refund_a_video_with_a_reason_and_find_it_in_the_audit_log(site, v
     page.get_by_text("Return its credits").click()
     page.get_by_label("Reason").fill("The kite was blue, not red")
     page.get_by_role("button", name="Return its credits").click()
-    expect(page.get_by_text("10 credits were returned.")).to_be_visible()
+    expect(page.get_by_text("Its credits were returned.")).to_be_visible()
     expect(page.get_by_text("The staff gave 10 credits back.")).to_be_visible()
     page.get_by_role("link", name="Audit log").click()
     expect(page.get_by_text("The kite was blue, not red")).to_be_visible()

@@ -9,7 +9,7 @@ from django.test import Client
 
 from aivideo.tests.fixtures import order, signed_in
 from aivideo.wsgi import application
-from videos import forms, generation, images
+from videos import generation, images, uploads
 
 pytestmark = pytest.mark.django_db
 
@@ -113,12 +113,12 @@ def test_a_crowd_of_pictures_does_not_hold_up_the_site(monkeypatch):
 
 
 def test_pictures_that_no_video_was_made_of_do_not_pile_up(owner, monkeypatch):
-    monkeypatch.setattr(forms, "MOST_UNUSED_UPLOADS", 2)
+    monkeypatch.setattr(uploads, "MOST_UNUSED", 2)
     used = upload(owner, 0)
     generation.fail(order(owner, upload=used), "generation_failed")
     for number in range(1, 6):
         newest = upload(owner, number)
-        forms.StudioForm(user=owner)._forget_unused(newest)
+        uploads._forget_unused(owner, newest)
     assert set(owner.uploads.values_list("sha256", flat=True)) == {"0" * 64, "3" * 64, "4" * 64, "5" * 64}
 
 

@@ -1,16 +1,19 @@
 """What every provider can do, in our words. Theirs stop at the door of their own file."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 Word = Literal["queued", "in_progress", "completed", "failed"]
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a provider is asked to make. `image` is a JPEG of exactly width × height, or None."""
+    """What a provider is asked to make. `image` is a JPEG of exactly width × height, or None.
+
+    `extras` are what not every model takes: see models.EXTRAS.
+    """
 
     model: str
     prompt: str
@@ -18,6 +21,7 @@ class Order:
     height: int
     seconds: int
     image: bytes | None
+    extras: dict[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> str:

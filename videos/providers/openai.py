@@ -84,6 +84,7 @@ class OpenAIProvider:
                 seconds=str(order.seconds),  # type: ignore[arg-type]
                 input_reference=image,
                 extra_headers={"Idempotency-Key": key},
+                extra_body=order.extras or None,
             )
         except openai.APIStatusError as error:
             raise _refusal(error) from error

@@ -42,6 +42,9 @@ class Submission:
     size: str
     image: bytes | None = None
     remix_of: str | None = None
+    # Many servers take these besides; here they belong to the request, and what is painted is the same.
+    seed: str = ""
+    negative_prompt: str = ""
 
     @property
     def image_hash(self) -> str:
@@ -50,19 +53,23 @@ class Submission:
     @property
     def hash(self) -> str:
         """The same for two requests that ask for the same, whatever their encoding."""
-        parts = (self.prompt, self.model, self.seconds, self.size, self.image_hash, self.remix_of)
+        parts = [self.prompt, self.model, self.seconds, self.size, self.image_hash, self.remix_of]
+        parts += [self.seed, self.negative_prompt] if self.seed or self.negative_prompt else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 async def read_create(request: web.Request) -> Submission:
     """The submission that `POST /videos` carries. Raises ApiError 400 with the offending `param`."""
-    fields = await _read_fields(request, ("prompt", "model", "seconds", "size", "input_reference"))
+    known = ("prompt", "model", "seconds", "size", "input_reference", "seed", "negative_prompt")
+    fields = await _read_fields(request, known)
     submission = Submission(
         prompt=_prompt(fields),
         model=_model(fields.get("model", "sora-2")),
         seconds=_one_of("seconds", fields.get("seconds", "4"), SECONDS),
         size=_one_of("size", fields.get("size", "720x1280"), SIZES),
         image=_image_bytes(fields["input_reference"]) if "input_reference" in fields else None,
+        seed=_seed(fields.get("seed", "")),
+        negative_prompt=_words("negative_prompt", fields.get("negative_prompt", "")),
     )
     if submission.image:
         # Decoding takes some 20 ms, during which others want their polls answered.
@@ -131,6 +138,18 @@ def _prompt(fields: dict[str, Any]) -> str:
             code="string_above_max_length" if prompt else "empty_string",
         )
     return prompt
+
+
+def _seed(value: Any) -> str:
+    if re.fullmatch(r"|[0-9]{1,10}", text := str(value)):
+        return text
+    raise ApiError(400, "Invalid type for 'seed': expected an integer.", param="seed", code="invalid_type")
+
+
+def _words(name: str, value: Any) -> str:
+    if isinstance(value, str) and _is_text(value):
+        return value
+    raise ApiError(400, f"Invalid type for '{name}': expected a string.", param=name, code="invalid_type")
 
 
 def _is_text(value: str) -> bool:

@@ -305,7 +305,7 @@ def test_nobody_gets_a_video_of_somebody_elses_picture(settings, monkeypatch):
     assert again(ada).ref is None
     assert (again(ada).error_code, entries(ada)) == ("unconfirmed", REFUNDED)
     Video.objects.filter(pk=ben.pk).update(
-        next_at=timezone.now(), created_at=timezone.now() - timedelta(days=1)
+        next_at=timezone.now(), queued_at=timezone.now() - timedelta(days=1)
     )
     pump_until_done(60)
     assert violations()[1] == []

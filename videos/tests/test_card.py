@@ -127,7 +127,7 @@ def test_each_news_of_a_running_video_is_told(as_owner, owner, what):
 
 
 QUEUE_NEWS = {
-    "its place": lambda video: change(order(video.user), created_at=timezone.now() - timedelta(seconds=9)),
+    "its place": lambda video: change(order(video.user), queued_at=timezone.now() - timedelta(seconds=9)),
     "no answer": lambda video: Channel.objects.update(enabled=False),
     "a full channel": lambda video: Channel.objects.update(most_running=0),
     "canceled": generation.cancel,
@@ -179,10 +179,10 @@ def test_the_page_asks_less_often_where_less_will_happen(as_owner, owner, age, f
 def test_far_behind_the_page_asks_less_often(as_owner, owner, stranger):
     credits.grant(stranger, 1000, reference="test")
     first = order(owner)
-    change(first, created_at=timezone.now() + timedelta(seconds=1))
+    change(first, queued_at=timezone.now() + timedelta(seconds=1))
     for _ in range(standing.FAR_BEHIND + 1):
         last = order(stranger)
-    change(last, created_at=timezone.now())
+    change(last, queued_at=timezone.now())
     assert "every 500ms" in as_owner.get(url(first)).content.decode()
     page = Client()
     page.force_login(stranger, backend="django.contrib.auth.backends.ModelBackend")

@@ -102,7 +102,7 @@ def test_a_timed_out_job_that_fails_in_the_end_is_asked_about_no_more(simulator)
 def test_a_timed_out_job_is_watched_for_some_hours_only(simulator):
     video = running(simulator, "A kite [sim:stuck]")
     generation.fail(video, "timed_out")
-    make_due(video, created_at=timezone.now() - timedelta(days=1))
+    make_due(video, queued_at=timezone.now() - timedelta(days=1))
     asyncio.run(take_one_step())
     assert again(video).next_at is None
 
@@ -189,9 +189,9 @@ def test_a_storage_that_stays_down_returns_the_credits_and_later_still_delivers(
 
 
 def test_no_part_of_a_file_stays_behind(simulator, settings):
-    order(new_user(), "A kite [sim:truncated]")
+    video = order(new_user(), "A kite [sim:truncated]")
     pump_until_done(40)
-    assert list((settings.DATA_DIR / "parts").iterdir()) == []
+    assert list((settings.DATA_DIR / "parts").glob(f"{video.pk}-*")) == []
 
 
 # --- The proof that it plays, later ---------------------------------------------------------------
@@ -242,7 +242,6 @@ def test_a_full_disk_costs_no_video_its_poster(simulator, monkeypatch, caplog):
     for part in full:
         part.symlink_to("/dev/full")  # where every write finds no space left
     monkeypatch.setattr(steps, "_part", lambda video: full.pop() if full else new_part(video))
-    monkeypatch.setattr(pump, "POSTER_PAUSE", 0.1)
     end = time.monotonic() + 30
     while not again(video).poster:
         assert time.monotonic() < end

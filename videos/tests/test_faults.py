@@ -134,7 +134,7 @@ def test_a_provider_that_is_away_keeps_the_video_waiting_until_the_deadline(hast
 
 def test_a_video_that_nobody_drove_until_its_deadline_is_never_sent(simulator, settings):
     video = order(new_user())
-    Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timedelta(days=1))
+    Video.objects.filter(pk=video.pk).update(queued_at=timezone.now() - timedelta(days=1))
     pump_until_done(30)
     assert outcome(video) == expected("failed", "timed_out")
     assert video.ref is None
@@ -149,7 +149,7 @@ def test_a_result_that_waited_for_us_beyond_the_deadline_is_still_delivered(simu
     job = f"{simulator}/videos/{video.ref}"
     while requests.get(job, headers={"Authorization": "Bearer x"}).json().get("status") != "completed":
         time.sleep(0.2)
-    Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timedelta(days=1))
+    Video.objects.filter(pk=video.pk).update(queued_at=timezone.now() - timedelta(days=1))
     pump_until_done(30)
     assert outcome(video) == expected("completed", "")
 

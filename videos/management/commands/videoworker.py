@@ -16,7 +16,7 @@ from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 from django_q.models import OrmQ, Schedule
 
-from videos import processes, pump
+from videos import outbox, processes, pump
 from videos.models import PumpSlot, Video, Worker
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 # Seconds.
 LOOK = 2
 REPORT = 6
+REMIND = 10  # how often an event that is due is rung for: its sender has died, or it is to be tried again
 HUNG = 10  # how long work may wait without a live pump, though it was rung for
 START, MOST_PATIENCE = (
     15,
@@ -65,6 +66,7 @@ class Supervisor:
         self.name = name
         self.waiting_since: float | None = None
         self.reported = 0.0
+        self.reminded = 0.0
         self.patience: float = START
         for function, how_often in SCHEDULES:
             defaults = {"func": function, "schedule_type": how_often, "minutes": 1}
@@ -88,6 +90,7 @@ class Supervisor:
                 self.restart()
             close_old_connections()
             self.report()
+            self.remind()
             self.mend()
         except Exception:
             # The database, Redis or memory is away for a while. Whoever mends others must outlive that.
@@ -99,6 +102,11 @@ class Supervisor:
             self.reported = time.monotonic()
             Worker.objects.update_or_create(name=self.name, defaults={"seen_at": Now()})
             Worker.objects.filter(seen_at__lt=Now() - timedelta(days=1)).delete()
+
+    def remind(self) -> None:
+        if time.monotonic() - self.reminded > REMIND and outbox.is_due_within(0):
+            self.reminded = time.monotonic()
+            outbox.ring()
 
     def mend(self) -> None:
         if not Video.objects.live().exists():

@@ -1,12 +1,10 @@
-"""What you came for: the videos, where they are made, and the states of a job."""
+"""What you came for: the videos, and the states of a job."""
 
 import uuid
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Self
 
 from django.conf import settings
-from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
 from django.urls import reverse
@@ -15,132 +13,8 @@ from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext_lazy as _
 
 from accounts import sql
-from accounts.models import User
-
-
-class Channel(models.Model):
-    """One account at one provider: where requests go, and the name of the variable that holds its key."""
-
-    class Kind(models.TextChoices):
-        OPENAI = "openai", _("OpenAI Videos API (/v1/videos)")
-
-    slug = models.SlugField(_("name"), unique=True)
-    kind = models.CharField(_("protocol"), max_length=20, choices=Kind, default=Kind.OPENAI)
-    base_url = models.URLField(
-        _("base URL"), blank=True, help_text=_("Ends in /v1. Empty: what the settings say for this channel.")
-    )
-    key_variable = models.CharField(
-        _("key variable"),
-        max_length=100,
-        blank=True,
-        help_text=_("Name of the environment variable that holds the key. The key itself is never stored."),
-    )
-    honours_idempotency_key = models.BooleanField(
-        _("honours Idempotency-Key"),
-        default=False,
-        help_text=_("A request that was cut off is then sent again with the same key, and is paid once."),
-    )
-    sends_webhooks = models.BooleanField(
-        _("sends webhooks"),
-        default=False,
-        help_text=_(
-            "To /webhooks/openai/ of this site. Running jobs are then asked about only once a minute."
-        ),
-    )
-    most_running = models.PositiveIntegerField(
-        _("running at once"),
-        null=True,
-        blank=True,
-        default=5,
-        help_text=_("Jobs at the provider at a time; the others wait here. Empty: no limit."),
-    )
-    most_submits_a_minute = models.PositiveIntegerField(
-        _("submits a minute"), null=True, blank=True, default=20, help_text=_("Empty: no limit.")
-    )
-    most_credits_a_day = models.PositiveIntegerField(
-        _("credits a day"),
-        null=True,
-        blank=True,
-        help_text=_(
-            "When today's accepted videos have cost this many credits, the others wait. Empty: no stop."
-        ),
-    )
-    enabled = models.BooleanField(
-        _("enabled"), default=True, help_text=_("While it is not, its queue waits and what runs goes on.")
-    )
-
-    # What `limits` keeps about it.
-    recent_submits = models.JSONField(
-        default=list, editable=False, help_text=_("Unix times of the past minute, where submits are limited.")
-    )
-    failures = models.PositiveIntegerField(
-        default=0, editable=False, help_text=_("Submits in a row that were lost on the way.")
-    )
-    resumes_at = models.DateTimeField(
-        _("resumes"), null=True, editable=False, help_text=_("Takes no new job before.")
-    )
-
-    class Meta:
-        verbose_name = _("channel")
-        verbose_name_plural = _("channels")
-        ordering = ["slug"]
-        permissions = [("pause_channel", "Can pause and resume channel")]
-
-    def __str__(self) -> str:
-        return self.slug
-
-
-class VideoModel(models.Model):
-    """One line of the catalogue: a model people may choose, what it can do and what it costs."""
-
-    slug = models.SlugField(_("name in the API"), unique=True)
-    name = models.CharField(_("name"), max_length=60)
-    channel = models.ForeignKey(
-        Channel, models.PROTECT, related_name="video_models", verbose_name=_("channel")
-    )
-    provider_model = models.CharField(_("the provider's name"), max_length=100)
-    sizes = models.JSONField(
-        _("sizes"), help_text=_('Such as ["1280x720", "720x1280"]; the first is the default.')
-    )
-    lengths = models.JSONField(
-        _("lengths"), help_text=_("Seconds, such as [4, 8, 12]; the first is the default.")
-    )
-    has_sound = models.BooleanField(_("sound"), default=True)
-    credits = models.PositiveIntegerField(
-        _("credits"), null=True, blank=True, help_text=_("Price of one video. Empty: VIDEO_CREDITS.")
-    )
-    cost_a_second = models.DecimalField(
-        _("cost a second"),
-        max_digits=8,
-        decimal_places=4,
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0)],
-        help_text=_(
-            "US dollars that the provider takes for each second of video. Empty: unknown, counted as 0."
-        ),
-    )
-    retires_on = models.DateField(_("retires on"), null=True, blank=True)
-    enabled = models.BooleanField(_("enabled"), default=True)
-    position = models.PositiveSmallIntegerField(_("position"), default=0)
-
-    class Meta:
-        verbose_name = _("model")
-        verbose_name_plural = _("models")
-        ordering = ["position", "slug"]
-        permissions = [("pause_videomodel", "Can pause and resume model")]
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def price(self) -> int:
-        """Credits for one video."""
-        return settings.VIDEO_CREDITS if self.credits is None else self.credits
-
-    def cost_of(self, seconds: int) -> Decimal | None:
-        """US dollars that the provider takes for so many seconds; None where nobody said."""
-        return None if self.cost_a_second is None else self.cost_a_second * seconds
+from accounts.models import ApiKey, User
+from videos.models.catalogue import Channel, VideoModel
 
 
 class Upload(models.Model):
@@ -191,6 +65,7 @@ REASONS = {
     "stopped": _("The staff of this site stopped it."),
 }
 
+
 # Which states a state may be entered from. `move_to` is the only door.
 COMES_FROM: dict[Status, set[Status]] = {
     Status.QUEUED: {Status.SUBMITTING, Status.UNCONFIRMED},
@@ -210,7 +85,47 @@ COMES_FROM: dict[Status, set[Status]] = {
     },
     Status.CANCELED: {Status.QUEUED},
 }
+
+
 LIVE = (Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS, Status.SAVING)
+
+
+class Batch(models.Model):
+    """Videos that were ordered together and run some at a time. Its credits are those of its videos."""
+
+    class Kind(models.TextChoices):
+        BATCH = "batch", _("Batch")
+        CAMPAIGN = "campaign", _("Campaign")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.PROTECT, related_name="batches", verbose_name=_("user"))
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind, default=Kind.BATCH)
+    api_key = models.ForeignKey(
+        ApiKey, models.PROTECT, null=True, editable=False, related_name="+", verbose_name=_("API key")
+    )
+    webhook_url = models.URLField(_("webhook"), max_length=500, blank=True, editable=False)
+    total = models.PositiveIntegerField(_("videos"))
+    credits = models.PositiveIntegerField(_("credits"), help_text=_("What all its videos were charged."))
+    at_once = models.PositiveIntegerField(
+        _("at once"), help_text=_("So many of its videos are in the queue or at work at a time.")
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    ended_at = models.DateTimeField(_("ended"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("batch")
+        verbose_name_plural = _("batches")
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["user", "-created_at"], name="batches_of_a_user"),
+            models.Index(fields=["created_at"], name="open_batches", condition=Q(ended_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.total}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("videos:batch", args=[self.pk])
 
 
 class VideoQuerySet(models.QuerySet["Video"]):
@@ -225,6 +140,14 @@ class VideoQuerySet(models.QuerySet["Video"]):
         )
         return self.filter(Q(status__in=set(LIVE) - {Status.SUBMITTING}) | timed_out)
 
+    def late(self) -> Self:
+        """Videos that came into the queue longer ago than a job may take."""
+        return self.filter(queued_at__lt=timezone.now() - timedelta(seconds=settings.JOB_DEADLINE_SECONDS))
+
+    def paid_for(self) -> Self:
+        """Videos that were delivered, and whose credits are spent."""
+        return self.filter(status=Status.COMPLETED, is_free=False)
+
     def kept(self) -> Self:
         """Videos that their owner has not deleted."""
         return self.filter(deleted_at=None)
@@ -232,6 +155,10 @@ class VideoQuerySet(models.QuerySet["Video"]):
     def before(self, at: datetime, pk: uuid.UUID) -> Self:
         """What the library shows below the video `pk` of the time `at`."""
         return self.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=pk))
+
+    def since(self, at: datetime, pk: uuid.UUID) -> Self:
+        """What came after the video `pk` of the time `at`."""
+        return self.filter(Q(created_at__gt=at) | Q(created_at=at, pk__gt=pk))
 
 
 class Video(models.Model):
@@ -261,6 +188,45 @@ class Video(models.Model):
         verbose_name=_("uploaded picture"),
     )
     credits = models.PositiveIntegerField(_("credits"), help_text=_("What the start of this video charged."))
+    extras = models.JSONField(
+        _("extras"), default=dict, editable=False, help_text=_("Seed and the like: see EXTRAS.")
+    )
+    remixed_from = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("remix of"),
+    )
+
+    # Of an order of many.
+    batch = models.ForeignKey(
+        Batch,
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="videos",
+        db_index=False,
+        verbose_name=_("batch"),
+    )
+    position = models.PositiveIntegerField(_("position"), null=True, editable=False)
+
+    # Of an order by a program.
+    api_key = models.ForeignKey(
+        ApiKey,
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="videos",
+        db_index=False,
+        verbose_name=_("API key"),
+    )
+    metadata = models.JSONField(
+        _("metadata"), default=dict, editable=False, help_text=_("What the program wanted kept with it.")
+    )
+    webhook_url = models.URLField(_("webhook"), max_length=500, blank=True, editable=False)
 
     # Where the job stands.
     status = models.CharField(_("state"), max_length=12, choices=Status, default=Status.QUEUED)
@@ -272,6 +238,13 @@ class Video(models.Model):
         null=True,
         default=timezone.now,
         help_text=_("When a pump looks at it next, its schedule and its lease in one; empty: never again."),
+    )
+    queued_at = models.DateTimeField(
+        _("queued"),
+        null=True,
+        default=timezone.now,
+        editable=False,
+        help_text=_("Empty: its batch holds it back, and its time does not run yet."),
     )
     progress = models.PositiveSmallIntegerField(_("progress"), default=0, help_text=_("Per cent."))
     error_code = models.CharField(
@@ -348,6 +321,10 @@ class Video(models.Model):
                 fields=["ended_at"], name="wants_poster", condition=Q(status=Status.COMPLETED, poster="")
             ),
             models.Index(fields=["channel", "accepted_at"], name="accepted"),
+            models.Index(
+                fields=["api_key", "created_at"], name="by_program", condition=Q(api_key__isnull=False)
+            ),
+            models.Index(fields=["batch", "position"], name="in_batch", condition=Q(batch__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -374,7 +351,7 @@ class Video(models.Model):
     @property
     def deadline(self) -> datetime:
         """When an unfinished video is given up and its credits return."""
-        return self.created_at + timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
+        return (self.queued_at or self.created_at) + timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
 
     @property
     def is_late(self) -> bool:
@@ -420,52 +397,3 @@ class VideoEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.came_from} → {self.went_to}"
-
-
-class PumpSlot(models.Model):
-    """The right to be a pump, leased: a pump that stops renewing loses it."""
-
-    number = models.PositiveSmallIntegerField(_("number"), primary_key=True)
-    owner = models.CharField(_("owner"), max_length=100, blank=True)
-    until = models.DateTimeField(_("until"), default=timezone.now)
-
-    class Meta:
-        verbose_name = _("pump slot")
-        verbose_name_plural = _("pump slots")
-        ordering = ["number"]
-
-    def __str__(self) -> str:
-        return f"{self.number}: {self.owner or '–'}"
-
-
-class Worker(models.Model):
-    """A running `videoworker`: it reports here every few seconds."""
-
-    name = models.CharField(_("name"), max_length=100, primary_key=True)
-    seen_at = models.DateTimeField(_("last seen"))
-
-    class Meta:
-        verbose_name = _("worker")
-        verbose_name_plural = _("workers")
-        ordering = ["-seen_at"]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class WebhookReceipt(models.Model):
-    """A provider's webhook that was taken, so that the same one again changes nothing."""
-
-    id = models.CharField(_("webhook-id"), max_length=255, primary_key=True)
-    received_at = models.DateTimeField(_("received"), default=timezone.now)
-    event = models.CharField(_("event"), max_length=100, blank=True)
-    ref = models.CharField(_("provider's id"), max_length=500, blank=True)
-
-    class Meta:
-        verbose_name = _("webhook")
-        verbose_name_plural = _("webhooks")
-        ordering = ["-received_at"]
-        indexes = [models.Index(fields=["received_at"], name="webhooks_by_age")]
-
-    def __str__(self) -> str:
-        return self.id

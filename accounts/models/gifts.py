@@ -1,0 +1,100 @@
+"""Credits that are given away: codes, and those of newcomers."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.people import User
+
+
+class CodeBatch(models.Model):
+    """Redeem codes that were made together and are worth the same."""
+
+    name = models.CharField(
+        _("name"), max_length=100, help_text=_("Shown on the statement of who redeems one.")
+    )
+    credits = models.PositiveIntegerField(_("credits"), help_text=_("That each code gives."))
+    redeem_until = models.DateTimeField(_("redeem until"), null=True, blank=True)
+    lasts_days = models.PositiveIntegerField(
+        _("days the credits last"), null=True, blank=True, help_text=_("After they were redeemed.")
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("batch of codes")
+        verbose_name_plural = _("batches of codes")
+        ordering = ["-id"]
+        constraints = [models.CheckConstraint(condition=Q(credits__gt=0), name="a_code_is_worth_something")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RedeemCode(models.Model):
+    """One code, by its digest; the code itself was shown once."""
+
+    batch = models.ForeignKey(CodeBatch, models.PROTECT, related_name="codes", verbose_name=_("batch"))
+    digest = models.CharField(_("digest"), max_length=64, unique=True, editable=False)
+    redeemed_by = models.ForeignKey(
+        User, models.PROTECT, related_name="codes", null=True, blank=True, verbose_name=_("redeemed by")
+    )
+    redeemed_at = models.DateTimeField(_("redeemed"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("redeem code")
+        verbose_name_plural = _("redeem codes")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(redeemed_by=None, redeemed_at=None)
+                | Q(redeemed_by__isnull=False, redeemed_at__isnull=False),
+                name="redeemed_by_somebody_at_some_time",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.batch} #{self.pk}"
+
+
+class FreeCredits(models.Model):
+    """How much may be given away to newcomers. One row, which staff edit."""
+
+    credits_a_day = models.PositiveIntegerField(
+        _("credits a day"),
+        default=10_000,
+        help_text=_("Of all newcomers together; a day begins at midnight UTC."),
+    )
+    people_a_day_and_network = models.PositiveIntegerField(
+        _("people a day and network"), default=5, help_text=_("A network is an IPv4 /24 or an IPv6 /64.")
+    )
+
+    class Meta:
+        verbose_name = _("budget for free credits")
+        verbose_name_plural = _("budget for free credits")
+
+    def __str__(self) -> str:
+        return f"{self.credits_a_day} credits a day"
+
+
+class FreeCreditTally(models.Model):
+    """What was given away on one day, to all or to one network (a keyed hash)."""
+
+    what = models.CharField(max_length=64)
+    day = models.DateField()
+    given = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["what", "day"], name="one_tally_a_day")]
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.day}: {self.given}"
+
+
+class Welcome(models.Model):
+    """Somebody who had the free credits: a keyed hash, so that nobody can tell who it was."""
+
+    identity = models.CharField(max_length=64, unique=True)
+    given_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.identity[:12]

@@ -1,0 +1,176 @@
+"""Credits that are bought, and the money for them."""
+
+from decimal import Decimal
+from uuid import uuid4
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.people import User
+
+currency_code = RegexValidator(r"^[a-z]{3}\Z", _("Three small letters, such as usd."))
+
+
+class CreditPack(models.Model):
+    """What people may buy. Staff change it at any time: an open order keeps what it was made for."""
+
+    name = models.CharField(_("name"), max_length=60)
+    credits = models.PositiveIntegerField(_("credits"))
+    price = models.PositiveIntegerField(
+        _("price"), help_text=_("In the smallest unit of the currency, such as cents.")
+    )
+    currency = models.CharField(_("currency"), max_length=3, default="usd", validators=[currency_code])
+    is_sold = models.BooleanField(_("sold"), default=True)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+
+    class Meta:
+        verbose_name = _("credit pack")
+        verbose_name_plural = _("credit packs")
+        ordering = ["position", "price"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(credits__gt=0, price__gt=0), name="a_pack_has_credits_and_a_price"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.credits} credits"
+
+    @property
+    def shown_price(self) -> str:
+        return money(self.price, self.currency)
+
+
+class Payment(models.Model):
+    """One order of a pack, from the click on Buy on. Only `accounts/payments.py` writes here."""
+
+    class Status(models.TextChoices):
+        CREATED = "created", _("Not paid")
+        PAID = "paid", _("Paid")
+        HELD = "held", _("Needs a decision")
+        REFUNDED = "refunded", _("Refunded")
+        DISPUTED = "disputed", _("Disputed")
+
+    TO_DECIDE = (Status.HELD, Status.DISPUTED)  # a person has to look at these
+
+    class Processor(models.TextChoices):
+        STRIPE = "stripe", "Stripe"
+        TEST = "test", _("Test")
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    user = models.ForeignKey(User, models.PROTECT, related_name="payments", verbose_name=_("user"))
+    pack = models.ForeignKey(CreditPack, models.SET_NULL, null=True, verbose_name=_("pack"))
+    # What was ordered, as it was then.
+    credits = models.PositiveIntegerField(_("credits"))
+    price = models.PositiveIntegerField(_("price"), help_text=_("In the smallest unit of the currency."))
+    currency = models.CharField(_("currency"), max_length=3)
+    processor = models.CharField(_("processor"), max_length=10, choices=Processor)
+    session = models.CharField(_("session"), max_length=255, unique=True, null=True, blank=True)
+    intent = models.CharField(_("payment intent"), max_length=255, unique=True, null=True, blank=True)
+    receipt_url = models.URLField(_("receipt"), max_length=1000, blank=True)
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.CREATED)
+    why = models.CharField(_("why"), max_length=300, blank=True, help_text=_("It needs a decision."))
+    clawed_back = models.PositiveIntegerField(_("taken back"), default=0, help_text=_("Credits."))
+    moves = models.PositiveIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    paid_at = models.DateTimeField(_("paid"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("payment")
+        verbose_name_plural = _("payments")
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(credits__gt=0, price__gt=0), name="a_payment_is_for_something"
+            ),
+            models.CheckConstraint(
+                condition=Q(clawed_back__lte=F("credits")), name="no_more_taken_back_than_was_bought"
+            ),
+            models.CheckConstraint(
+                condition=Q(clawed_back=0) | Q(paid_at__isnull=False),
+                name="nothing_taken_back_before_it_was_paid",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["user", "-created_at"], name="payments_of_a_user"),
+            models.Index(fields=["paid_at"], name="payments_by_day"),
+            models.Index(
+                fields=["status", "-created_at"],
+                condition=Q(status__in=["held", "disputed"]),
+                name="payments_to_decide",
+            ),
+        ]
+        permissions = [("decide_payment", "Can accept and settle payment")]
+
+    def __str__(self) -> str:
+        return f"{self.shown_price} for {self.credits} credits"
+
+    @property
+    def reference(self) -> str:
+        return f"payment:{self.pk}"
+
+    @property
+    def shown_price(self) -> str:
+        return money(self.price, self.currency)
+
+
+class StripeEvent(models.Model):
+    """What Stripe told us, for staff to see; what was done about it stands in the payment."""
+
+    id = models.CharField(_("event"), max_length=255, primary_key=True)
+    kind = models.CharField(_("kind"), max_length=100)
+    payment = models.ForeignKey(
+        Payment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="stripe_events",
+        verbose_name=_("payment"),
+    )
+    times = models.PositiveIntegerField(_("times it came"), default=1)
+    received_at = models.DateTimeField(_("received"), default=timezone.now)
+    settled_at = models.DateTimeField(_("settled"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("webhook from Stripe")
+        verbose_name_plural = _("webhooks from Stripe")
+        ordering = ["-received_at"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+# Digits after the point where they are not two, https://docs.stripe.com/currencies#minor-units
+NO_DECIMALS = (
+    "bif",
+    "clp",
+    "djf",
+    "gnf",
+    "jpy",
+    "kmf",
+    "krw",
+    "mga",
+    "pyg",
+    "rwf",
+    "ugx",
+    "vnd",
+    "vuv",
+    "xaf",
+    "xof",
+    "xpf",
+)
+
+
+THREE_DECIMALS = ("bhd", "jod", "kwd", "omr", "tnd")
+
+
+DECIMALS = {**dict.fromkeys(NO_DECIMALS, 0), **dict.fromkeys(THREE_DECIMALS, 3)}
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount in a currency's smallest unit, as people read it: 1250, "usd" → "12.50 USD"."""
+    digits = DECIMALS.get(currency, 2)
+    return f"{Decimal(amount).scaleb(-digits):,.{digits}f} {currency.upper()}"

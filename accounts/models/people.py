@@ -1,0 +1,56 @@
+"""Who you are."""
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+
+class User(AbstractUser):
+    """A person. Google's `sub` (allauth's SocialAccount.uid) says which one; the e-mail address does not."""
+
+    balance = models.PositiveBigIntegerField(_("balance"), default=0, editable=False, help_text=_("Credits."))
+    debt = models.PositiveBigIntegerField(
+        _("debt"),
+        default=0,
+        editable=False,
+        help_text=_("Credits that were taken back after they were spent."),
+    )
+    lapsing = models.PositiveBigIntegerField(
+        _("lapsing"), default=0, editable=False, help_text=_("Credits of the balance that lapse one day.")
+    )
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            models.CheckConstraint(condition=Q(balance__gte=0), name="balance_not_negative"),
+            models.CheckConstraint(condition=Q(debt__gte=0), name="debt_not_negative"),
+            models.CheckConstraint(condition=Q(balance=0) | Q(debt=0), name="no_balance_beside_a_debt"),
+            models.CheckConstraint(
+                condition=Q(lapsing__gte=0, lapsing__lte=F("balance")), name="what_lapses_is_in_the_balance"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["debt"], condition=Q(debt__gt=0), name="who_owes"),
+            models.Index(fields=["date_joined"], name="newcomers"),
+        ]
+        permissions = [
+            ("grant_credits", "Can grant credits"),
+            ("suspend_user", "Can suspend and readmit user"),
+        ]
+
+    def __str__(self) -> str:
+        return self.email or self.username
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save all but what `credits` writes: a row that was read earlier must not put an old balance back."""
+        if not self._state.adding and kwargs.get("update_fields") is None:
+            fields = [field.name for field in self._meta.concrete_fields if not field.primary_key]
+            kwargs["update_fields"] = [name for name in fields if name not in ("balance", "debt", "lapsing")]
+        super().save(*args, **kwargs)
+
+    @property
+    def initial(self) -> str:
+        """One letter for the round badge in the navigation bar."""
+        return (self.first_name or self.email or self.username or "?")[0].upper()

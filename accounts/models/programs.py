@@ -1,0 +1,62 @@
+"""What programs sign in with, and what they were answered."""
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.people import User
+
+
+class ApiKey(models.Model):
+    """What a program signs in with, and how far that goes. Only `accounts/api_keys.py` makes one."""
+
+    user = models.ForeignKey(User, models.PROTECT, related_name="api_keys", verbose_name=_("user"))
+    name = models.CharField(_("name"), max_length=60)
+    prefix = models.CharField(
+        _("begins with"), max_length=20, editable=False, help_text=_("The key itself was shown once.")
+    )
+    digest = models.CharField(_("digest"), max_length=64, unique=True, editable=False)
+    credits_a_day = models.PositiveIntegerField(
+        _("credits a day"), null=True, blank=True, help_text=_("Empty: all that the account has.")
+    )
+    allowed_models = models.JSONField(
+        _("models"), default=list, blank=True, help_text=_("Names of the models it may use; empty: all.")
+    )
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
+    # Where events go, and what signs them. Whoever has a secret can fake events to its own receiver, no more.
+    webhook_url = models.URLField(_("webhook"), max_length=500, blank=True)
+    webhook_secret = models.CharField(max_length=100, editable=False)
+    old_webhook_secret = models.CharField(max_length=100, blank=True, editable=False)
+    old_secret_until = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        ordering = ["-id"]
+        permissions = [("revoke_apikey", "Can revoke API key")]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}… ({self.name})"
+
+
+class IdempotentAnswer(models.Model):
+    """What a request with an Idempotency-Key was answered, for whoever sends the same again."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="+", verbose_name=_("user"))
+    key = models.CharField(_("Idempotency-Key"), max_length=255)
+    request_digest = models.CharField(_("digest of the request"), max_length=64)
+    status = models.PositiveSmallIntegerField(_("status"))
+    body = models.TextField(_("body"), help_text=_("As it was sent: JSON."))
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("idempotent answer")
+        verbose_name_plural = _("idempotent answers")
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="one_answer_a_key")]
+        indexes = [models.Index(fields=["created_at"], name="answers_by_age")]
+
+    def __str__(self) -> str:
+        return self.key

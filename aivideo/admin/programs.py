@@ -1,0 +1,71 @@
+"""What programs may do and what they were told: keys, batches, deliveries."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+
+from accounts.models import ApiKey
+from aivideo import staff
+from aivideo.admin.parts import Endless, HasDeeds, ReadOnly, deed
+from videos.models import Batch, Delivery
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(HasDeeds, ReadOnly, ModelAdmin):
+    """The key itself was shown once, to its owner; its digest and what signs its webhooks are nobody's business here."""
+
+    list_display = ["name", "prefix", "user", "state", "credits_a_day", "last_used_at"]
+    list_select_related = ["user"]
+    search_fields = ["prefix", "name", "user__email"]
+    fields = [
+        *("user", "name", "prefix", "state", "credits_a_day", "allowed_models", "webhook_url"),
+        *("created_at", "expires_at", "revoked_at", "last_used_at"),
+    ]
+    readonly_fields = ["state"]
+    actions_detail = ["revoke"]
+
+    @display(description=_("state"), label={"works": "success", "ended": "danger"})
+    def state(self, key: ApiKey) -> tuple[str, Any]:
+        if key.revoked_at:
+            return "ended", _("revoked")
+        is_over = key.expires_at is not None and key.expires_at <= timezone.now()
+        return ("ended", _("expired")) if is_over else ("works", _("works"))
+
+    def has_revoke_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        keys = ApiKey.objects.filter(revoked_at=None)
+        return self.offers(request, "accounts.revoke_apikey", keys, object_id)
+
+    revoke = deed(
+        staff.revoke,
+        _("Revoke"),
+        _("Programs that use it stop working at once."),
+        _("The key is revoked."),
+        icon="key_off",
+        variant=ActionVariant.DANGER,
+    )
+
+
+@admin.register(Batch)
+class BatchAdmin(Endless, ReadOnly, ModelAdmin):
+    list_display = ["created_at", "user", "kind", "total", "credits", "at_once", "ended_at"]
+    list_select_related = ["user"]
+    list_filter = ["kind", "created_at"]
+    search_fields = ["=id", "=user__email"]
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(Endless, ReadOnly, ModelAdmin):
+    list_display = ["created_at", "event", "api_key", "url", "attempts", "status", "delivered_at", "next_at"]
+    list_select_related = ["api_key"]
+    list_filter = ["event", "created_at"]
+    search_fields = ["=id", "=url"]
+    fields = [
+        *("event", "api_key", "video", "url", "created_at", "attempts", "status", "why"),
+        *("delivered_at", "next_at"),
+    ]

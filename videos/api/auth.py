@@ -1,0 +1,58 @@
+"""Who sends a request: the person whose key it carries. A session of the site opens nothing here."""
+
+from allauth.account.adapter import get_adapter
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from ninja.security import HttpBearer
+
+from accounts import api_keys
+from accounts.models import ApiKey, User
+from videos.api import throttle
+from videos.api.errors import ApiError
+
+WITHOUT_A_KEY = 60  # requests a minute of one address
+
+
+class KeyedRequest(HttpRequest):
+    """A request that `ByKey` has let through."""
+
+    auth: ApiKey
+    user: User
+
+
+class ByKey(HttpBearer):
+    """`Authorization: Bearer av_live_…`"""
+
+    openapi_name = "API key"
+
+    def __call__(self, request: HttpRequest) -> ApiKey:
+        kind, _, text = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not text.strip():
+            raise _refused(
+                request, "You did not provide an API key. Send it as 'Authorization: Bearer <key>'."
+            )
+        return key_of(request, text.strip())
+
+    def authenticate(self, request: HttpRequest, token: str) -> ApiKey:
+        return key_of(request, token)
+
+
+def key_of(request: HttpRequest, text: str) -> ApiKey:
+    """The key of this text, which the request then belongs to. Raises ApiError 401 or 429."""
+    try:
+        key = api_keys.find(text)
+    except api_keys.KeyRefused as refusal:
+        raise _refused(request, str(refusal)) from refusal
+    throttle.take(request, f"key:{key.pk}", settings.API_REQUESTS_A_MINUTE)
+    request.user = key.user
+    return key
+
+
+def _refused(request: HttpRequest, why: str) -> ApiError:
+    try:
+        address = get_adapter().get_client_ip(request)
+    except PermissionDenied:
+        address = "unknown"
+    throttle.take(request, f"address:{address}", WITHOUT_A_KEY)
+    return ApiError(401, why, code="invalid_api_key")

@@ -1,0 +1,116 @@
+"""`/api/docs`: the committed document as a page of ours, and `/api/openapi.json`: the document itself."""
+
+import json
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from videos import outbox
+from videos.api import examples, faces
+from videos.api.document import ERRORS, FILE
+
+
+@login_not_required
+@require_safe
+def page(request: HttpRequest) -> HttpResponse:
+    """Every call, what it takes and answers, and an example that works."""
+    site = request.build_absolute_uri("/").rstrip("/")
+    context = {
+        "site": site,
+        "groups": [(tag, [_shown(call, site) for call in calls]) for tag, calls in _calls().items()],
+        "errors": [(status, about) for status, (about, _kind) in ERRORS.items()],
+        "requests_a_minute": settings.API_REQUESTS_A_MINUTE,
+        "longest_wait": faces.LONGEST_WAIT,
+        "most_waiting": faces.MOST_WAITING,
+        "most_tries": outbox.MOST_TRIES,
+    }
+    return render(request, "videos/api_docs.html", context)
+
+
+@login_not_required
+@require_safe
+def openapi(request: HttpRequest) -> HttpResponseBase:
+    """The document, for programs that make clients of it."""
+    response = FileResponse(FILE.open("rb"), content_type="application/json")
+    response["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return json.loads(FILE.read_text())
+
+
+@cache
+def _calls() -> dict[str, list[dict[str, Any]]]:
+    """The calls of each group, in the order of the document, with their fields spread out."""
+    groups: dict[str, list[dict[str, Any]]] = {"Videos": [], "Batches": [], "Account": []}
+    for path, operations in _document()["paths"].items():
+        for method, operation in operations.items():
+            if method == "head":
+                continue
+            call = {
+                "id": operation["operationId"],
+                "method": method.upper(),
+                "path": path,
+                "about": operation.get("description", ""),
+                "parameters": [_parameter(parameter) for parameter in operation["parameters"]],
+                "fields": _fields(operation),
+                "answers": [status for status in operation["responses"] if status < "400"],
+                "refusals": [status for status in operation["responses"] if status >= "400"],
+                "samples": operation.get("x-codeSamples", []),
+            }
+            groups.setdefault(operation["tags"][0], []).append(call)
+    return groups
+
+
+def _shown(call: dict[str, Any], site: str) -> dict[str, Any]:
+    """With the address of this site in the examples."""
+    samples = [(one["label"], one["source"].replace(examples.SITE, site)) for one in call["samples"]]
+    return call | {"samples": samples}
+
+
+def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
+    about = parameter.get("description", "")
+    return {
+        "name": parameter["name"],
+        "where": parameter["in"],
+        "about": about,
+        "required": parameter["required"],
+    }
+
+
+def _fields(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fields of a body, with what may be in them."""
+    content = operation.get("requestBody", {}).get("content", {})
+    if not content:
+        return []
+    name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    schema = _document()["components"]["schemas"][name]
+    return [
+        {
+            "name": field,
+            "kind": _kind(about),
+            "about": about.get("description", ""),
+            "required": field in schema.get("required", []),
+        }
+        for field, about in schema["properties"].items()
+    ]
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """A type in a word."""
+    if "anyOf" in schema:
+        return " or ".join(kind for one in schema["anyOf"] if (kind := _kind(one)) != "null")
+    if "$ref" in schema:
+        return "object"
+    kind = schema.get("type", "object")
+    if isinstance(kind, list):
+        return " or ".join(kind)
+    return f"list of {_kind(schema['items'])}s" if kind == "array" else kind

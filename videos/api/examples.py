@@ -1,0 +1,110 @@
+"""A working example of every call: curl, Python with the `openai` SDK, JavaScript with the `openai` package.
+
+The tests run them, so `VIDEO`, `BATCH` and `RUN` stand for what a test, or a reader, has.
+"""
+
+import json
+from typing import Any
+
+SITE, KEY = "https://video.example.com", "av_live_..."
+VIDEO, BATCH, RUN = "video_...", "batch_...", "drill-7"
+
+PROMPT = {"prompt": "A red kite over the sea", "model": "studio-fast", "seconds": "4", "size": "1280x720"}
+
+BODIES: dict[str, dict[str, Any]] = {
+    "create_video": PROMPT,
+    "remix_video": {"prompt": "The same by night"},
+    "create_batch": {
+        "items": [{"prompt": "A red kite"}, {"prompt": "A paper boat", "seconds": "8"}],
+        "defaults": {"model": "studio-fast", "seconds": "4"},
+        "max_concurrency": 2,
+    },
+    "create_campaign": {"prompt": "Our new kite", "platforms": ["youtube", "instagram", "tiktok", "x"]},
+    "site_generate": {"prompt": "A red kite", "model": "studio-fast", "duration": "4", "resolution": "720p"},
+    "query": {"video_id": VIDEO},
+    "drill_generate": {"run_id": RUN, "drill_text": "Leave the hall by the nearest exit", "seconds": "4"},
+}
+
+# Where the SDKs have a method for it.
+PYTHON = {
+    "create_video": """video = client.videos.create_and_poll(
+    prompt="A red kite over the sea", model="studio-fast", seconds="4", size="1280x720"
+)
+print(video.id, video.status)""",
+    "retrieve_video": 'video = client.videos.retrieve("{VIDEO}")\nprint(video.status, video.progress)',
+    "list_videos": "for video in client.videos.list(limit=20):\n    print(video.id, video.status)",
+    "delete_video": 'print(client.videos.delete("{VIDEO}").deleted)',
+    "video_content": 'client.videos.download_content("{VIDEO}", variant="video").write_to_file("kite.mp4")',
+    "remix_video": 'video = client.videos.remix("{VIDEO}", prompt="The same by night")\nprint(video.id)',
+    "list_models": "for model in client.models.list():\n    print(model.id)",
+    "retrieve_model": 'print(client.models.retrieve("studio-fast"))',
+}
+JAVASCRIPT = {
+    "create_video": """let video = await client.videos.create({PROMPT});
+while (video.status === "queued" || video.status === "in_progress") {
+  await new Promise((done) => setTimeout(done, 2000));
+  video = await client.videos.retrieve(video.id);
+}
+console.log(video.id, video.status);""",
+    "retrieve_video": 'const video = await client.videos.retrieve("{VIDEO}");\nconsole.log(video.status, video.progress);',
+    "list_videos": "for await (const video of client.videos.list({ limit: 20 })) console.log(video.id, video.status);",
+    "delete_video": 'console.log((await client.videos.delete("{VIDEO}")).deleted);',
+    "video_content": """const answer = await client.videos.downloadContent("{VIDEO}", { variant: "video" });
+const bytes = Buffer.from(await answer.arrayBuffer());
+console.log(bytes.length);""",
+    "remix_video": 'const video = await client.videos.remix("{VIDEO}", { prompt: "The same by night" });\nconsole.log(video.id);',
+    "list_models": "for await (const model of client.models.list()) console.log(model.id);",
+    "retrieve_model": 'console.log(await client.models.retrieve("studio-fast"));',
+}
+
+# Below /v1, where both SDKs are at home; other paths are outside of it.
+BASE = "/v1"
+
+
+def of(name: str, method: str, path: str) -> list[dict[str, str]]:
+    """Samples of one operation, in the form of the extension x-codeSamples; none for HEAD and for links."""
+    if method == "head" or name == "file_by_link":
+        return []
+    path = path.format(video_id=VIDEO, batch_id=BATCH, run_id=RUN, model_id="studio-fast")
+    body = BODIES.get(name)
+    return [
+        {"lang": "Shell", "label": "curl", "source": _curl(name, method, path, body)},
+        {"lang": "Python", "label": "Python", "source": _python(name, method, path, body)},
+        {"lang": "JavaScript", "label": "JavaScript", "source": _javascript(name, method, path, body)},
+    ]
+
+
+def _curl(name: str, method: str, path: str, body: dict[str, Any] | None) -> str:
+    lines = [f"curl {SITE}{path}" if method in ("get", "post") else f"curl -X {method.upper()} {SITE}{path}"]
+    if name != "drill_service":
+        lines.append(f'-H "Authorization: Bearer {KEY}"')
+    if body is not None:
+        lines += ['-H "Content-Type: application/json"', f"-d '{json.dumps(body)}'"]
+    if name == "video_content":
+        lines.append("-o kite.mp4")
+    return " \\\n  ".join(lines)
+
+
+def _python(name: str, method: str, path: str, body: dict[str, Any] | None) -> str:
+    base = BASE if path.startswith(BASE) else ""
+    lines = ["from openai import OpenAI", "", f'client = OpenAI(base_url="{SITE}{base}", api_key="{KEY}")']
+    if name in PYTHON:
+        return "\n".join([*lines, PYTHON[name].replace("{VIDEO}", VIDEO)])
+    sent = "" if body is None else f"\n    body={body!r},"
+    call = f'client.{method}(\n    "{path.removeprefix(base)}",{sent}\n    cast_to=object,\n)'
+    return "\n".join([*lines, f"print({call})"])
+
+
+def _javascript(name: str, method: str, path: str, body: dict[str, Any] | None) -> str:
+    base = BASE if path.startswith(BASE) else ""
+    lines = [
+        'import OpenAI from "openai";',
+        "",
+        f'const client = new OpenAI({{ baseURL: "{SITE}{base}", apiKey: "{KEY}" }});',
+    ]
+    if name in JAVASCRIPT:
+        return "\n".join(
+            [*lines, JAVASCRIPT[name].replace("{VIDEO}", VIDEO).replace("{PROMPT}", json.dumps(PROMPT))]
+        )
+    sent = "" if body is None else f", {{ body: {json.dumps(body)} }}"
+    return "\n".join([*lines, f'console.log(await client.{method}("{path.removeprefix(base)}"{sent}));'])

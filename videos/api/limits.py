@@ -1,0 +1,37 @@
+"""What an account has, and how much of it a key may spend today."""
+
+from datetime import timedelta
+
+from django.db.models import Sum
+from django.utils import timezone
+
+from accounts.models import ApiKey, User
+from videos.api.errors import ApiError
+from videos.models import Status
+
+
+def reserved(user: User) -> int:
+    """Credits that the running videos of a user have been charged."""
+    return user.videos.live().filter(is_free=False).aggregate(n=Sum("credits"))["n"] or 0
+
+
+def check(key: ApiKey, price: int) -> None:
+    """Raise ApiError 429 if the key would spend more than its credits of the day (UTC). Call it in a transaction.
+
+    What returned to the account counts as not spent.
+    """
+    if key.credits_a_day is None:
+        return
+    # Its row is the lock that other requests with this key wait for.
+    ApiKey.objects.select_for_update().get(pk=key.pk)
+    now = timezone.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    kept = key.videos.filter(created_at__gte=midnight).exclude(status__in=[Status.FAILED, Status.CANCELED])
+    spent = kept.aggregate(n=Sum("credits"))["n"] or 0
+    if spent + price > key.credits_a_day:
+        raise ApiError(
+            429,
+            f"This key may spend {key.credits_a_day} credits a day. It has spent {spent} today, and this costs {price}.",
+            code="daily_limit_reached",
+            after=(midnight + timedelta(days=1) - now).total_seconds(),
+        )

@@ -1,0 +1,262 @@
+"""`/v1/videos` and what belongs to it, as OpenAI's Videos API has it: the official SDK works with it unchanged."""
+
+import hashlib
+import logging
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.utils.http import parse_etags
+from ninja import Router
+from pydantic import BaseModel, ConfigDict
+
+from accounts import credits
+from accounts.models import ApiKey
+from videos import catalogue, generation, objects, playback, sprites
+from videos.api import idempotency, limits, orders
+from videos.api.auth import ByKey, KeyedRequest
+from videos.api.document import takes
+from videos.api.errors import ApiError, bad_value, not_found, of_order
+from videos.models import Status, Video
+from videos.standing import standing
+
+log = logging.getLogger(__name__)
+
+router = Router(auth=ByKey())
+
+PAGE, MOST_ON_A_PAGE = 20, 100
+
+
+class Remix(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    prompt: orders.Text
+
+
+@router.post("/v1/videos", response=objects.VideoObject, tags=["Videos"])
+@takes(orders.VideoOrder, file="input_reference")
+def create_video(request: KeyedRequest) -> HttpResponse:
+    """Order a video. Its credits are charged at once, and return by themselves if it fails."""
+    body = orders.read(request, files=("input_reference",))
+    if before := idempotency.repeated(request, body.digest):
+        return before
+    asked = orders.checked(orders.VideoOrder, body.fields)
+    order = orders.order_of(request.auth, asked, body.file)
+    return idempotency.once(request, body.digest, lambda: (200, start(request.auth, order, asked.n)))
+
+
+@router.get("/v1/videos", response=objects.VideoList, tags=["Videos"])
+def list_videos(
+    request: KeyedRequest, after: str = "", limit: int = PAGE, order: str = "desc"
+) -> HttpResponse:
+    """The account's videos, newest first or, with `order=asc`, oldest first; `after` is the last id of the page before."""
+    only(request, "after", "limit", "order")
+    if order not in ("asc", "desc"):
+        raise bad_value("order", "Invalid 'order': expected asc or desc.")
+    if not 1 <= limit <= MOST_ON_A_PAGE:
+        raise bad_value("limit", f"Invalid 'limit': expected 1 to {MOST_ON_A_PAGE}.")
+    videos = request.user.videos.kept().select_related("model")
+    if after:
+        # One that was deleted meanwhile still marks its place.
+        pk = objects.uuid_of(after)
+        last = request.user.videos.filter(pk=pk).first() if pk else None
+        if last is None:
+            raise not_found("video", after, "after")
+        videos = (
+            videos.before(last.created_at, last.pk)
+            if order == "desc"
+            else videos.since(last.created_at, last.pk)
+        )
+    by = ("-created_at", "-id") if order == "desc" else ("created_at", "id")
+    page = [objects.video_object(video) for video in videos.order_by(*by)[: limit + 1]]
+    data = page[:limit]
+    return JsonResponse(
+        {
+            "object": "list",
+            "data": data,
+            "first_id": data[0]["id"] if data else None,
+            "last_id": data[-1]["id"] if data else None,
+            "has_more": len(page) > limit,
+        }
+    )
+
+
+@router.get("/v1/videos/{video_id}", response=objects.VideoObject, tags=["Videos"])
+def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
+    """How a video stands. `openai-poll-after-ms` says when to ask again; with `If-None-Match`, 304 if nothing changed."""
+    video = own(request, video_id)
+    response = JsonResponse(objects.video_object(video))
+    response["ETag"] = f'"{hashlib.blake2b(response.content, digest_size=12).hexdigest()}"'
+    if video.is_live:
+        response["openai-poll-after-ms"] = str(standing(video, 0).poll_ms)
+    if response["ETag"] in parse_etags(request.headers.get("If-None-Match", "")):
+        response.status_code, response.content = 304, b""
+        del response["Content-Type"]
+    return response
+
+
+@router.delete("/v1/videos/{video_id}", response=objects.Deleted, tags=["Videos"])
+def delete_video(request: KeyedRequest, video_id: str) -> HttpResponse:
+    """Remove a video that has ended, with its file, for good. No credits return. 409 while it is being made."""
+    video = own(request, video_id)
+    if not generation.delete(video):
+        raise ApiError(
+            409, "This video is still being made. Delete it when it has ended.", code="video_not_ended"
+        )
+    return JsonResponse({"id": video_id, "object": "video.deleted", "deleted": True})
+
+
+@router.api_operation(["GET", "HEAD"], "/v1/videos/{video_id}/content", tags=["Videos"])
+def video_content(request: KeyedRequest, video_id: str, variant: str = "video") -> HttpResponseBase:
+    """The file of a completed video, by byte range: `variant` is video (MP4), thumbnail (WebP) or spritesheet (JPEG)."""
+    only(request, "variant")
+    return content(request, own(request, video_id), variant)
+
+
+@router.post("/v1/videos/{video_id}/remix", response=objects.VideoObject, tags=["Videos"])
+@takes(Remix)
+def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
+    """A new video by another prompt, with the model, the size, the length and the picture of a completed one."""
+    body = orders.read(request)
+    if before := idempotency.repeated(request, body.digest):
+        return before
+    asked = orders.checked(Remix, body.fields)
+    source = own(request, video_id)
+    if source.status != Status.COMPLETED:
+        raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
+    order = {
+        "model": orders.model_of(request.auth, source.model.slug),
+        "prompt": asked.prompt,
+        "size": source.size,
+        "seconds": source.seconds,
+        "extras": source.extras,
+        "preset": source.preset,
+        "upload": source.upload,
+        "remixed_from": source,
+        "api_key": request.auth,
+        "webhook_url": request.auth.webhook_url,
+    }
+    return idempotency.once(request, body.digest, lambda: (200, start(request.auth, order)))
+
+
+@router.get("/v1/models", response=objects.ModelList, tags=["Account"])
+def list_models(request: KeyedRequest) -> HttpResponse:
+    """What can be ordered, and for how many credits."""
+    return JsonResponse(
+        {"object": "list", "data": [objects.model_object(model) for model in catalogue.models()]}
+    )
+
+
+@router.get("/v1/models/{model_id}", response=objects.ModelObject, tags=["Account"])
+def retrieve_model(request: KeyedRequest, model_id: str) -> HttpResponse:
+    """One line of the catalogue."""
+    model = catalogue.models().filter(slug=model_id).first()
+    if model is None:
+        raise not_found("model", model_id)
+    return JsonResponse(objects.model_object(model))
+
+
+@router.get("/v1/credits", response=objects.Credits, tags=["Account"])
+def retrieve_credits(request: KeyedRequest) -> HttpResponse:
+    """What the account has."""
+    return JsonResponse(
+        {"object": "credits", "balance": request.user.balance, "reserved": limits.reserved(request.user)}
+    )
+
+
+@router.api_operation(["GET", "HEAD"], "/v1/files/{token}", auth=None, url_name="file", tags=["Videos"])
+def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
+    """The file behind the `url` of a video: no key is needed, and after five minutes it is over (403)."""
+    try:
+        pk = objects.linked(token)
+    except TimeoutError:
+        raise ApiError(
+            403, "This link is over. Ask for the video again to get a new one.", code="link_expired"
+        ) from None
+    video = Video.objects.kept().filter(pk=pk).first() if pk else None
+    if video is None:
+        raise not_found("file", token)
+    return content(request, video, "video")
+
+
+# --- What the other faces use as well -------------------------------------------------------------
+
+
+def start(key: ApiKey, order: dict[str, Any], count: int = 1) -> dict[str, Any]:
+    """Start `count` videos of an order, all or none; the first one, which names the others. Call it in a transaction."""
+    needed = order["model"].price * count
+    limits.check(key, needed)
+    videos: list[Video] = []
+    try:
+        with transaction.atomic():
+            for _ in range(count):
+                videos.append(generation.start(key.user, **order))
+    except ValidationError as error:
+        raise of_order(error) from error
+    except credits.InsufficientCredits as error:
+        available = error.available + sum(video.credits for video in videos)
+        raise insufficient(key, needed, available) from error
+    first = videos[0]
+    if siblings := ",".join(objects.public_id(video.pk) for video in videos[1:]):
+        first.metadata = first.metadata | {"siblings": siblings}
+        Video.objects.filter(pk=first.pk).update(metadata=first.metadata)
+    return objects.video_object(first)
+
+
+def insufficient(key: ApiKey, needed: int, available: int) -> ApiError:
+    message = (
+        f"This costs {needed} credits. Your account has {available} available"
+        f" and {limits.reserved(key.user)} reserved for running videos."
+    )
+    return ApiError(402, message, code="insufficient_credits")
+
+
+def own(request: KeyedRequest, video_id: str) -> Video:
+    """The account's video of this id. Raises ApiError 404 for any other."""
+    pk = objects.uuid_of(video_id)
+    video = objects.shown(pk, request.user) if pk else None
+    if video is None:
+        raise not_found("video", video_id)
+    return video
+
+
+def only(request: HttpRequest, *known: str) -> None:
+    """Raise ApiError 400 for a parameter of the query that does not exist: nobody is left to believe that it worked."""
+    for name in request.GET:
+        if name not in known:
+            raise ApiError(
+                400, f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter"
+            )
+
+
+def content(request: HttpRequest, video: Video, variant: str) -> HttpResponseBase:
+    """The bytes of a completed video, or of a picture of it. Raises ApiError 404 before there are any."""
+    if video.status != Status.COMPLETED:
+        raise ApiError(404, "This video has no content: it is not completed.", code="video_not_completed")
+    if variant == "video":
+        return playback.serve(
+            request, default_storage, str(video.file.name), etag=video.sha256, content_type="video/mp4"
+        )
+    if variant == "thumbnail" and video.poster:
+        name, kind = str(video.poster.name), "image/webp"
+    elif variant == "spritesheet":
+        name, kind = _sheet(video), "image/jpeg"
+    elif variant == "thumbnail":
+        raise ApiError(
+            404, "The thumbnail is not ready yet. Ask again in a moment.", code="not_ready", after=5
+        )
+    else:
+        raise bad_value("variant", "Invalid 'variant': expected video, thumbnail or spritesheet.")
+    return playback.serve(request, default_storage, name, etag=f"{video.sha256}-{variant}", content_type=kind)
+
+
+def _sheet(video: Video) -> str:
+    try:
+        return sprites.of(str(video.file.name))
+    except sprites.NoSheet as error:
+        log.exception("%s: no sprite sheet", video.pk)
+        raise ApiError(
+            503, "The sprite sheet cannot be made now. Try again in a minute.", after=60
+        ) from error

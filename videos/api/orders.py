@@ -1,0 +1,281 @@
+"""What a program may ask for: read from JSON or multipart, checked strictly, and made what `generation.start` takes."""
+
+import base64
+import binascii
+import hashlib
+import io
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
+from django.http import HttpRequest, QueryDict
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import ValidationError as SchemaError
+
+from accounts.models import ApiKey
+from videos import catalogue, images, outbound, uploads
+from videos.api.errors import ApiError, bad_value, of_schema
+from videos.models import EXTRAS, Upload, VideoModel
+from videos.providers.base import storable
+
+MOST_BYTES = 20 * 1024 * 1024  # of a body: a picture of 10 MB, as base64
+MOST_PICTURES = 8  # in one request: while they are fetched, it keeps one of the site's threads
+MOST_METADATA = 16  # pairs, as at OpenAI
+DATA_URL = re.compile(r"data:image/[a-z+]{2,10};base64,", re.IGNORECASE)
+
+
+def _text(value: str) -> str:
+    if value != storable(value):
+        raise ValueError("it contains a character that cannot be stored")
+    return value
+
+
+def _digits(value: Any) -> Any:
+    return str(value) if type(value) is int else value
+
+
+Text = Annotated[str, AfterValidator(_text)]
+# OpenAI's are text; a number says the same.
+Seconds = Annotated[str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "integer"]})]
+
+
+class Picture(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    image_url: str
+
+
+class VideoOrder(BaseModel):
+    """The fields of `POST /v1/videos`. Those after `input_reference` are ours."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    prompt: Text = Field(description="What should happen in the video.")
+    model: Text | None = Field(default=None, description="A name from /v1/models; the first one if left out.")
+    seconds: Seconds | None = Field(default=None, description="The length; the model's shortest if left out.")
+    size: Text | None = Field(default=None, description="Such as 1280x720; the model's first if left out.")
+    input_reference: Picture | None = Field(
+        default=None, description="The first frame: a file, or {image_url} with an https or data URL."
+    )
+    aspect_ratio: Text | None = Field(default=None, description="Such as 16:9, in place of size.")
+    resolution: Text | None = Field(
+        default=None, description="Such as 720p: the shorter side, beside aspect_ratio."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(
+        default=None, description="The same seed and order make the same video, where a model can."
+    )
+    negative_prompt: Text | None = Field(
+        default=None, max_length=catalogue.MOST_PROMPT_CHARACTERS, description="What should not be seen."
+    )
+    n: int = Field(default=1, ge=1, le=4, description="How many; the others are named in metadata.siblings.")
+    metadata: dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]] = Field(
+        default_factory=dict,
+        max_length=MOST_METADATA,
+        description="Up to 16 pairs of text, kept with the video.",
+    )
+    webhook_url: Text | None = Field(
+        default=None, max_length=500, description="An https address that is told when the video has ended."
+    )
+
+
+@dataclass
+class Body:
+    """A body as it came: its fields, the file among them if there is one, and a digest of what it says."""
+
+    fields: dict[str, Any]
+    file: Any = None
+    digest: str = field(default="")
+
+
+def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
+    """The body of a POST. Raises ApiError 400 for one that cannot be read, 413 for one that is too large."""
+    kind = request.content_type or ""
+    raw = request.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise ApiError(413, f"The body is larger than {MOST_BYTES // 1024**2} MB.", code="body_too_large")
+    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        body = _form(request, raw, files) if kind.startswith("multipart") else _urlencoded(raw)
+    elif kind == "application/json" or not kind:
+        body = Body(_json(raw))
+    else:
+        raise ApiError(400, "Send application/json or multipart/form-data.", code="unsupported_content_type")
+    said = json.dumps([request.path, body.fields], sort_keys=True).encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(said)
+    if body.file:
+        digest.update(hashlib.file_digest(body.file.file, "sha256").digest())
+        body.file.seek(0)
+    body.digest = digest.hexdigest()
+    return body
+
+
+def checked(schema: type[BaseModel], fields: dict[str, Any]) -> Any:
+    """The fields as `schema` reads them. Raises ApiError 400 that names the first one that is wrong."""
+    try:
+        return schema.model_validate(fields)
+    except SchemaError as error:
+        raise of_schema(error) from error
+
+
+def order_of(
+    key: ApiKey, asked: VideoOrder, file: Any = None, fetched: dict[str, Upload] | None = None
+) -> dict[str, Any]:
+    """The arguments of `generation.start`. Fetches and keeps the picture, where there is one.
+
+    `fetched` are the pictures of the same request by address: what is in it is not fetched again.
+    """
+    model = model_of(key, asked.model)
+    check_webhook(asked.webhook_url)
+    return {
+        "model": model,
+        "prompt": asked.prompt,
+        "size": _size(model, asked),
+        "seconds": _seconds(model, asked.seconds),
+        "extras": _extras(model, asked),
+        "upload": _upload(key, asked.input_reference, file, {} if fetched is None else fetched),
+        "api_key": key,
+        "metadata": asked.metadata,
+        "webhook_url": asked.webhook_url or key.webhook_url,
+    }
+
+
+def model_of(key: ApiKey, slug: str | None) -> VideoModel:
+    """The model of this name, or the first one; one that is offered, and that the key may use."""
+    offered = catalogue.models()
+    if key.allowed_models:
+        offered = offered.filter(slug__in=key.allowed_models)
+    model = offered.filter(slug=slug).first() if slug is not None else offered.first()
+    if model is None:
+        names = ", ".join(offered.values_list("slug", flat=True)) or "none at this moment"
+        raise bad_value(
+            "model", f"There is no model '{slug or ''}' for this key. There are: {names}.", "model_not_found"
+        )
+    return model
+
+
+def _size(model: VideoModel, asked: VideoOrder) -> str:
+    """By its name, or by shape and resolution."""
+    if asked.size is not None:
+        if asked.aspect_ratio is not None or asked.resolution is not None:
+            raise bad_value("size", "Send either size, or aspect_ratio and resolution.")
+        return asked.size
+    for size in model.sizes:
+        if _has_shape(size, asked.aspect_ratio) and _has_lines(size, asked.resolution):
+            return size
+    param = "resolution" if asked.aspect_ratio is None else "aspect_ratio"
+    raise bad_value(param, f"{model.name} makes no such size. Choose one of: {', '.join(model.sizes)}.")
+
+
+def _extras(model: VideoModel, asked: VideoOrder) -> dict[str, Any]:
+    extras = {name: value for name in EXTRAS if (value := getattr(asked, name)) not in (None, "")}
+    for name in extras:
+        if name not in model.takes:
+            raise bad_value(name, f"{model.name} takes no {name}.")
+    return extras
+
+
+def _has_shape(size: str, ratio: str | None) -> bool:
+    width, height = map(int, size.split("x"))
+    if ratio is None:
+        return True
+    match = re.fullmatch(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})", ratio)
+    return match is not None and width * int(match[2]) == height * int(match[1])
+
+
+def _has_lines(size: str, resolution: str | None) -> bool:
+    return resolution is None or resolution == f"{min(map(int, size.split('x')))}p"
+
+
+def _seconds(model: VideoModel, seconds: str | None) -> int:
+    if seconds is None:
+        return model.lengths[0]
+    if not re.fullmatch(r"[0-9]{1,4}", seconds):
+        lengths = ", ".join(map(str, model.lengths))
+        raise bad_value("seconds", f"Invalid 'seconds': {model.name} makes {lengths}.")
+    return int(seconds)
+
+
+def _upload(key: ApiKey, picture: Picture | None, file: Any, fetched: dict[str, Upload]) -> Upload | None:
+    try:
+        if file is not None:
+            return uploads.keep(key.user, file)
+        if picture is None:
+            return None
+        url = picture.image_url
+        if url not in fetched:
+            if len(fetched) >= MOST_PICTURES:
+                raise bad_value("input_reference", f"One request has at most {MOST_PICTURES} pictures.")
+            fetched[url] = uploads.keep(key.user, io.BytesIO(_fetched(url)))
+        return fetched[url]
+    except images.ImageRefused as refusal:
+        raise bad_value("input_reference", str(refusal)) from refusal
+
+
+def _fetched(url: str) -> bytes:
+    if match := DATA_URL.match(url):
+        try:
+            return base64.b64decode(url[match.end() :], validate=True)
+        except (binascii.Error, ValueError):
+            raise bad_value("input_reference", "This data URL is not base64.") from None
+    try:
+        return outbound.fetch(url, images.LIMITS["megabytes"] * 1_000_000)
+    except outbound.AddressRefused as refusal:
+        raise bad_value("input_reference", str(refusal)) from refusal
+
+
+def check_webhook(url: str | None) -> None:
+    """Raise ApiError 400 for an address that we would never go to."""
+    try:
+        if url:
+            outbound.check_url(url)
+    except outbound.AddressRefused as refusal:
+        raise bad_value("webhook_url", str(refusal)) from refusal
+
+
+def _json(raw: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(raw or b"{}")
+    except (ValueError, RecursionError):
+        raise ApiError(
+            400, "We could not parse the JSON body of your request.", code="invalid_json"
+        ) from None
+    if not isinstance(fields, dict):
+        raise ApiError(400, "The JSON body of your request must be an object.", code="invalid_json")
+    return fields
+
+
+def _urlencoded(raw: bytes) -> Body:
+    return Body(_unfolded(QueryDict(raw, encoding="utf-8")))
+
+
+def _form(request: HttpRequest, raw: bytes, files: tuple[str, ...]) -> Body:
+    """Django's parser takes a body that breaks off for a whole one, so its end is looked at first."""
+    boundary = (request.content_params or {}).get("boundary", "")
+    if not raw.rstrip().endswith(f"--{boundary}--".encode("ascii", "replace")) or not boundary:
+        raise ApiError(400, "The multipart body breaks off, or has no boundary.", code="invalid_multipart")
+    handlers = [MemoryFileUploadHandler(request), TemporaryFileUploadHandler(request)]
+    try:
+        form, found = MultiPartParser(request.META, io.BytesIO(raw), handlers, "utf-8").parse()
+    except MultiPartParserError:
+        raise ApiError(
+            400, "We could not parse the multipart body of your request.", code="invalid_multipart"
+        ) from None
+    for name in found:
+        if name not in files:
+            param = name[:100]
+            raise ApiError(400, f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
+    fields = _unfolded(form)
+    return Body(fields, next(iter(found.values()), None))
+
+
+def _unfolded(form: Any) -> dict[str, Any]:
+    """The fields of a form; `metadata[name]` and the like become objects, as the SDKs fold them."""
+    fields: dict[str, Any] = {}
+    for name in form:
+        match = re.fullmatch(r"(\w+)\[(\w[\w.-]*)\]", name)
+        if match and isinstance(inner := fields.setdefault(match[1], {}), dict):
+            inner[match[2]] = form[name]
+        else:
+            fields[name] = form[name]
+    return fields

@@ -1,0 +1,72 @@
+"""The API as a whole: its faces, and how what goes wrong in them is answered."""
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, re_path
+from ninja import NinjaAPI
+from ninja.errors import ValidationError
+from ninja.operation import Operation
+
+from videos.api import batches, docs, faces, openai
+from videos.api.errors import ApiError
+
+
+class Api(NinjaAPI):
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        """Its function's name, and not its module's."""
+        return operation.view_func.__name__
+
+
+api = Api(
+    title="aivideo",
+    version="1",
+    description="Videos from prompts, over the protocol of OpenAI's /v1/videos.",
+    docs_url=None,
+    openapi_url=None,
+    urls_namespace="api",
+)
+# The query first: its path looks like one with an id.
+api.add_router("", faces.router)
+api.add_router("", batches.router)
+api.add_router("", openai.router)
+
+
+@api.exception_handler(ApiError)
+def _answer(request: HttpRequest, error: ApiError) -> HttpResponse:
+    return error.answer()
+
+
+@api.exception_handler(ValidationError)
+def _bad_parameter(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    first = error.errors[0]
+    param = str(first["loc"][-1])
+    return ApiError(400, f"Invalid '{param}': {first['msg']}.", param=param, code="invalid_value").answer()
+
+
+@api.exception_handler(Exception)
+def _our_fault(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Raised on, to where Django logs it, and the answer takes its shape on the way out."""
+    raise error
+
+
+def _unknown(request: HttpRequest) -> HttpResponse:
+    return ApiError(404, "There is no such path. /api/docs lists those that are.", code="not_found").answer()
+
+
+def _patterns() -> list[URLPattern]:
+    """What is public of the site's addresses, since a key, and not a session, opens them."""
+    patterns = [
+        pattern for pattern in api.urls[0] if isinstance(pattern, URLPattern) and str(pattern.pattern)
+    ]
+    patterns += [
+        path("api/docs", docs.page, name="docs"),
+        path("api/openapi.json", docs.openapi, name="openapi"),
+    ]
+    patterns.append(re_path(r"^(?:v1|api/v1|api/video-generation)(?:/.*)?$", _unknown))
+    for pattern in patterns:
+        pattern.callback = login_not_required(pattern.callback)
+    return patterns
+
+
+app_name = "api"
+urlpatterns = _patterns()

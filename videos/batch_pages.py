@@ -1,0 +1,246 @@
+"""The pages for many videos at once: prompts pasted or from a CSV, a campaign, and how they go on."""
+
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+from django import forms
+from django.core.files.storage import default_storage
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.credits import InsufficientCredits
+from accounts.views import UserRequest
+from videos import batches, catalogue, objects
+from videos.forms import StudioForm
+from videos.models import Batch, Status, VideoModel
+from videos.standing import standing
+
+MOST_CSV_BYTES = 1_000_000
+BLOCK = 256 * 1024
+POLL_SECONDS = 2
+
+
+class ManyForm(forms.Form):
+    """What both forms share. `nonce` becomes the batch's id, so that a second click is no second batch."""
+
+    nonce = forms.UUIDField(required=False)
+    model = forms.ModelChoiceField(
+        VideoModel.objects.none(),
+        to_field_name="slug",
+        error_messages={
+            "invalid_choice": gettext_lazy("This model is not offered (any more). Choose another one.")
+        },
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["model"].queryset = catalogue.models()  # type: ignore[attr-defined]
+
+
+class PromptsForm(ManyForm):
+    """One model, shape and length for all prompts."""
+
+    prompts = forms.CharField(required=False, strip=False)
+    file = forms.FileField(required=False)
+    size = forms.CharField()
+    seconds = forms.IntegerField()
+
+    def clean_file(self) -> str:
+        file = self.cleaned_data.get("file")
+        if not file:
+            return ""
+        if file.size > MOST_CSV_BYTES:
+            raise forms.ValidationError(_("This file is larger than 1 MB, the most we take."))
+        try:
+            return file.read().decode()
+        except UnicodeDecodeError:
+            raise forms.ValidationError(_("This file is not text in UTF-8. Save it as CSV UTF-8.")) from None
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        prompts = batches.read_prompts(data.get("file") or data.get("prompts", ""))
+        if not prompts and "file" not in self.errors:
+            self.add_error("prompts", _("Write one prompt a line, or choose a CSV file."))
+        if len(prompts) > batches.MOST_VIDEOS:
+            self.add_error(
+                "prompts",
+                _("These are %(has)d prompts; the most is %(most)d.")
+                % {"has": len(prompts), "most": batches.MOST_VIDEOS},
+            )
+        data["found"] = prompts
+        return data
+
+    def orders(self) -> list[dict[str, Any]]:
+        data = self.cleaned_data
+        shared = {name: data[name] for name in ("model", "size", "seconds")}
+        return [shared | {"prompt": prompt} for prompt in data["found"]]
+
+
+class CampaignForm(ManyForm):
+    """One idea for several platforms, each with a sentence of style that may be changed."""
+
+    idea = forms.CharField(error_messages={"required": gettext_lazy("Say what the campaign is about.")})
+    platforms = forms.MultipleChoiceField(
+        choices=[(name, about["name"]) for name, about in batches.PLATFORMS.items()],
+        error_messages={"required": gettext_lazy("Choose at least one platform.")},
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in batches.PLATFORMS:
+            self.fields[f"style_{name}"] = forms.CharField(required=False, max_length=500)
+
+    def orders(self) -> list[dict[str, Any]]:
+        data = self.cleaned_data
+        styles = {name: data[f"style_{name}"] for name in batches.PLATFORMS}
+        return batches.campaign(data["model"], data["idea"], data["platforms"], styles)
+
+
+FORMS: dict[str, type[ManyForm]] = {Batch.Kind.BATCH: PromptsForm, Batch.Kind.CAMPAIGN: CampaignForm}
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def order(request: UserRequest) -> HttpResponse:
+    """`/videos/batch/`: says what all would cost, and starts them. `?kind=campaign` for the other form."""
+    kind = request.GET.get("kind", Batch.Kind.BATCH)
+    if kind not in FORMS:
+        raise Http404
+    if request.method != "POST":
+        styles = {f"style_{name}": about["style"] for name, about in batches.PLATFORMS.items()}
+        initial = StudioForm.defaults() | styles | {"platforms": list(batches.PLATFORMS)}
+        return _page(request, kind, FORMS[kind](initial=initial))
+    form = FORMS[kind](request.POST, request.FILES)
+    if not form.is_valid():
+        return _page(request, kind, form, status=422)
+    orders = form.orders()  # type: ignore[attr-defined]
+    if request.POST.get("step") == "check":
+        return _page(request, kind, form, orders)
+    try:
+        batch = batches.start(request.user, orders, kind=kind, pk=form.cleaned_data["nonce"])
+    except batches.ItemRefused as refusal:
+        sentences = " ".join(sentence for found in refusal.errors.message_dict.values() for sentence in found)
+        form.add_error(None, _("Video %(n)d: %(why)s") % {"n": refusal.number + 1, "why": sentences})
+        return _page(request, kind, form, status=422)
+    except InsufficientCredits as lack:
+        form.add_error(
+            None,
+            _("All of them cost %(needed)d credits and you have %(available)d. Nothing was charged.")
+            % {"needed": lack.needed, "available": lack.available},
+        )
+        return _page(request, kind, form, orders, status=402)
+    return redirect(batch)
+
+
+def _page(
+    request: UserRequest,
+    kind: str,
+    form: ManyForm,
+    orders: list[dict[str, Any]] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    values = {name: form[name].value() for name in form.fields if name != "file"}
+    if form.is_bound and isinstance(form, PromptsForm) and form.cleaned_data.get("file"):
+        # A browser sends a file once; so it goes on as text.
+        values["prompts"] = "\n".join(form.cleaned_data["found"])
+    models = list(catalogue.models())
+    price = batches.price(orders) if orders else 0
+    context = {
+        "kind": kind,
+        "form": form,
+        "values": values | {"nonce": values["nonce"] or uuid4()},
+        "models": models,
+        "sizes": dict.fromkeys(size for model in models for size in model.sizes),
+        "lengths": sorted({length for model in models for length in model.lengths}),
+        "platforms": [
+            (name, about, values.get(f"style_{name}"), name in (values.get("platforms") or []))
+            for name, about in batches.PLATFORMS.items()
+        ],
+        "orders": orders,
+        "price": price,
+        "missing": max(0, price - request.user.balance),
+        "recent": request.user.batches.all()[:5],
+    }
+    return render(request, "videos/batch_order.html", context, status=status)
+
+
+@require_safe
+def batch(request: UserRequest, pk: UUID) -> HttpResponse:
+    """`/videos/batches/<uuid>/`: the progress of all, and each of them. It asks for itself again until the end."""
+    found = get_object_or_404(request.user.batches, pk=pk)
+    videos = list(found.videos.select_related("model").order_by("position"))
+    kept = [video for video in videos if video.deleted_at is None]
+    context = {
+        "batch": found,
+        "progress": objects.batch_progress(found, videos),
+        "tiles": [(video, standing(video, request.user.balance)) for video in kept],
+        "waiting": sum(video.status == Status.QUEUED for video in videos),
+        "poll_seconds": POLL_SECONDS,
+    }
+    response = render(request, "videos/batch.html", context)
+    if not found.ended_at:
+        response["Retry-After"] = str(POLL_SECONDS)
+    return response
+
+
+@require_POST
+def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
+    """Cancel what is not at its provider yet."""
+    found = get_object_or_404(request.user.batches, pk=pk)
+    batches.cancel(found)
+    return redirect(found)
+
+
+@require_safe
+def zipped(request: HttpRequest, pk: UUID) -> StreamingHttpResponse:
+    """`/videos/batches/<uuid>/zip/`: all that are ready, in one file, made while it is sent."""
+    found = get_object_or_404(request.user.batches, pk=pk)  # type: ignore[union-attr]
+    ready = found.videos.filter(status=Status.COMPLETED, deleted_at=None).order_by("position")
+    files = [(_name(video), str(video.file.name)) for video in ready]
+    if not files:
+        raise Http404
+    headers = {"Content-Disposition": f'attachment; filename="aivideo-{found.created_at:%Y%m%d-%H%M%S}.zip"'}
+    return StreamingHttpResponse(_zip(files), content_type="application/zip", headers=headers)
+
+
+def _name(video: Any) -> str:
+    words = video.metadata.get("platform") or slugify(video.prompt)[:40].strip("-")
+    return f"{video.position + 1:03}-{words or 'video'}.mp4"
+
+
+class _Pipe:
+    """Where a zip file is written to, and read from at once."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self.pieces.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None: ...
+
+    def taken(self) -> bytes:
+        data = b"".join(self.pieces)
+        self.pieces.clear()
+        return data
+
+
+def _zip(files: list[tuple[str, str]]) -> Iterator[bytes]:
+    """A zip of stored files, piece by piece. Videos are compressed already, so nothing is compressed here."""
+    pipe = _Pipe()
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
+        for name, stored in files:
+            with (
+                default_storage.open(stored, "rb") as source,
+                archive.open(name, "w", force_zip64=True) as target,
+            ):
+                while block := source.read(BLOCK):
+                    target.write(block)
+                    yield pipe.taken()
+    yield pipe.taken()

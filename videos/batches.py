@@ -1,0 +1,197 @@
+"""Many videos at once: ordered all or none, and made some at a time.
+
+Of a batch only so many videos are in the queue or at work as it allows; the others are held back, and
+their time does not run. A pump looks after open batches once a second or so: it lets the next ones in
+and notes the end. Nothing else has to be told when a video of a batch ends.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from accounts import credits
+from accounts.models import ApiKey, User
+from videos import catalogue, generation, outbox, pace
+from videos.models import LIVE, Batch, Status, Video, VideoModel
+
+MOST_VIDEOS = 500
+
+# What is shown where, and how it should feel. The sentence goes in front of the idea, and people may change it.
+PLATFORMS: dict[str, dict[str, Any]] = {
+    "youtube": {
+        "name": "YouTube",
+        "shape": (16, 9),
+        "seconds": 12,
+        "style": "Cinematic and steady, with a clear opening shot.",
+    },
+    "instagram": {
+        "name": "Instagram",
+        "shape": (1, 1),
+        "seconds": 8,
+        "style": "Bright and close, with one strong motif in the middle.",
+    },
+    "tiktok": {
+        "name": "TikTok",
+        "shape": (9, 16),
+        "seconds": 8,
+        "style": "Quick and handheld, full of movement from the first second.",
+    },
+    "x": {
+        "name": "X",
+        "shape": (16, 9),
+        "seconds": 4,
+        "style": "One surprising moment that works without sound.",
+    },
+}
+
+
+class ItemRefused(Exception):
+    """One item of a batch cannot be made. `number` counts from 0; `errors` are ValidationError's."""
+
+    def __init__(self, number: int, errors: ValidationError) -> None:
+        super().__init__(f"item {number}")
+        self.number, self.errors = number, errors
+
+
+def price(orders: Sequence[dict[str, Any]]) -> int:
+    """Credits that all of them cost together."""
+    return sum(order["model"].price for order in orders)
+
+
+def start(
+    user: User,
+    orders: Sequence[dict[str, Any]],
+    *,
+    kind: str = Batch.Kind.BATCH,
+    at_once: int | None = None,
+    api_key: ApiKey | None = None,
+    webhook_url: str = "",
+    pk: UUID | None = None,
+) -> Batch:
+    """Order all these videos (arguments of `generation.start`), or none of them.
+
+    Raises ItemRefused for what cannot be made, InsufficientCredits with the price of all. `at_once` is
+    never more than one person may have running anyway. The same `pk` gives the same batch.
+    """
+    if pk and (before := user.batches.filter(pk=pk).first()):
+        return before
+    for number, order in enumerate(orders):
+        try:
+            catalogue.check_order(order["model"], order["prompt"], order["size"], order["seconds"])
+        except ValidationError as error:
+            raise ItemRefused(number, error) from error
+    total = price(orders)
+    most = settings.USER_RUNNING_VIDEOS
+    begun = 0
+    try:
+        with transaction.atomic():
+            batch = Batch.objects.create(
+                pk=pk or uuid4(),
+                user=user,
+                kind=kind,
+                total=len(orders),
+                credits=total,
+                at_once=min(at_once or most, most),
+                api_key=api_key,
+                webhook_url=webhook_url,
+            )
+            for number, order in enumerate(orders):
+                held: dict[str, Any] = {} if number < batch.at_once else {"queued_at": None}
+                generation.start(user, **order, batch=batch, position=number, **held)
+                begun += order["model"].price
+    except IntegrityError:
+        if pk and (before := user.batches.filter(pk=pk).first()):  # it came twice in this very moment
+            return before
+        raise
+    except credits.InsufficientCredits as error:
+        raise credits.InsufficientCredits(total, error.available + begun) from error
+    return batch
+
+
+def tend() -> None:
+    """Let the next videos of every open batch into the queue, and note which batches have ended."""
+    can_skip = connection.features.has_select_for_update_skip_locked
+    with transaction.atomic():
+        for batch in Batch.objects.filter(ended_at=None).select_for_update(skip_locked=can_skip):
+            live = list(
+                batch.videos.filter(status__in=LIVE).order_by("position").values_list("pk", "queued_at")
+            )
+            if not live:
+                _end(batch)
+                continue
+            room = batch.at_once - sum(queued_at is not None for _pk, queued_at in live)
+            if room > 0:
+                _let_in([pk for pk, queued_at in live if queued_at is None][:room])
+
+
+def cancel(batch: Batch) -> int:
+    """Cancel what is not at its provider yet; how many videos that were. Their credits return."""
+    waiting = batch.videos.filter(status=Status.QUEUED)
+    return sum(generation.cancel(video) for video in waiting)
+
+
+def campaign(
+    model: VideoModel, idea: str, platforms: Sequence[str], styles: dict[str, str]
+) -> list[dict[str, Any]]:
+    """One order a platform (names of PLATFORMS), in its shape, length and style; `styles` are changed sentences."""
+    return [_for_platform(model, idea, platform, styles.get(platform)) for platform in platforms]
+
+
+def read_prompts(text: str) -> list[str]:
+    """The prompts in a pasted text, one a line, or in the first column of a CSV: `prompt` as its heading is optional."""
+    text = text.removeprefix("\ufeff")  # by which some programs mark UTF-8
+    rows = (
+        csv.reader(io.StringIO(text), strict=False)
+        if _is_csv(text)
+        else ([line] for line in text.splitlines())
+    )
+    prompts = [row[0].strip() for row in rows if row and row[0].strip()]
+    return prompts[1:] if prompts and prompts[0].lower() == "prompt" else prompts
+
+
+def _is_csv(text: str) -> bool:
+    """Only a heading says so for sure: a prompt of many clauses is full of commas."""
+    first = text.partition("\n")[0].strip().lower()
+    return first == "prompt" or first.startswith(("prompt,", '"prompt"'))
+
+
+def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None) -> dict[str, Any]:
+    about = PLATFORMS[platform]
+    style = about["style"] if style is None else style
+    return {
+        "model": model,
+        "prompt": f"{style} {idea}".strip(),
+        "size": _nearest(model.sizes, *about["shape"]),
+        "seconds": min(model.lengths, key=lambda seconds: abs(seconds - about["seconds"])),
+        "metadata": {"platform": platform},
+    }
+
+
+def _nearest(sizes: list[str], across: int, down: int) -> str:
+    """The size whose shape comes nearest."""
+
+    def distance(size: str) -> float:
+        width, height = map(int, size.split("x"))
+        return abs(width / height - across / down)
+
+    return min(sizes, key=distance)
+
+
+def _let_in(ids: list[Any]) -> None:
+    now = pace.database_now()
+    Video.objects.filter(pk__in=ids, status=Status.QUEUED, queued_at=None).update(
+        queued_at=timezone.now(), next_at=now
+    )
+
+
+def _end(batch: Batch) -> None:
+    if Batch.objects.filter(pk=batch.pk, ended_at=None).update(ended_at=timezone.now()):
+        batch.refresh_from_db(fields=["ended_at"])
+        outbox.announce_batch(batch)

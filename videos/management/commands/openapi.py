@@ -1,0 +1,22 @@
+"""The OpenAPI document, written to where it is committed, or compared with that."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from videos.api import document
+
+
+class Command(BaseCommand):
+    help = f"Write {document.FILE.name}. With --check: fail if the API is another one by now."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--check", action="store_true")
+
+    def handle(self, *args: Any, check: bool, **options: Any) -> None:
+        text = document.text()
+        if not check:
+            document.FILE.write_text(text)
+        elif not document.FILE.exists() or document.FILE.read_text() != text:
+            raise CommandError(f"{document.FILE.name} is not what the API is. Write it: manage.py openapi")

@@ -1,0 +1,141 @@
+"""Requests to addresses that strangers name: pictures that they link to, webhooks that they want.
+
+Such an address may lead into our own network. So the address of every connection is looked at in the
+moment when it is opened; and what is taken is https on its usual port, without user name, redirects
+or proxies. An operator opens ways into a network of their own by
+PRIVATE_NETWORKS_ALLOWED, where http and other ports are fine, too.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from typing import Any
+
+import aiohttp
+from aiohttp import AddrInfoType
+from django.conf import settings
+from django.utils.translation import gettext as _
+from yarl import URL
+
+log = logging.getLogger(__name__)
+
+SECONDS = 15  # for a whole exchange
+PORT = 443
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Beside what Python calls not global, which differs between its releases: metadata services of clouds
+# (Azure's is a public address), protocol assignments, and IPv6 that carries an IPv4 address inside,
+# which a gateway on our side may unwrap.
+NEVER = [
+    ipaddress.ip_network(block)
+    for block in (
+        "168.63.129.16/32",
+        "192.0.0.0/24",  # RFC 6890
+        "192.88.99.0/24",  # 6to4 relays, RFC 7526
+        "64:ff9b::/96",  # NAT64, RFC 6052
+        "64:ff9b:1::/48",  # NAT64, RFC 8215
+        "2001::/23",  # Teredo and others, RFC 2928
+        "2002::/16",  # 6to4, RFC 3056
+        "3fff::/20",  # documentation, RFC 9637
+        "5f00::/16",  # SRv6 segments, RFC 9602
+        "::/96",  # IPv4-compatible, RFC 4291
+        "::ffff:0:0:0/96",  # IPv4-translated, RFC 2765
+        "fec0::/10",  # site-local, RFC 3879
+    )
+]
+
+
+class AddressRefused(ValueError):
+    """An address that we do not go to, or one that did not answer as it should; in words for whoever named it."""
+
+
+def is_public(address: Address) -> bool:
+    """Whether a connection to this address leaves for the internet, as far as one can tell."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if not address.is_global or address.is_multicast or address.is_reserved:
+        return False
+    return not any(address in block for block in NEVER if block.version == address.version)
+
+
+def is_allowed(address: Address) -> bool:
+    """Whether it is public, or in a network that the operator opened."""
+    return is_public(address) or _is_opened(address)
+
+
+def check_url(url: str) -> None:
+    """Raise AddressRefused for an address that we would never go to, as far as one sees without asking a resolver."""
+    try:
+        parts = URL(url)  # the client reads it in the same way
+        host, port = parts.host, parts.port
+    except ValueError:
+        raise AddressRefused(_("This is not a web address.")) from None
+    if not host or parts.scheme not in ("http", "https") or not url.isprintable() or " " in url:
+        raise AddressRefused(_("This is not a web address."))
+    if parts.user is not None or parts.password is not None:
+        raise AddressRefused(_("A web address with a user name is not taken."))
+    literal = _literal(host)
+    if literal is not None and not is_allowed(literal):
+        raise AddressRefused(_("This address is not open to us."))
+    if literal is not None and _is_opened(literal):
+        return
+    if parts.scheme != "https":
+        raise AddressRefused(_("Only https addresses are taken."))
+    if port != PORT:
+        raise AddressRefused(_("Only the usual port of https is taken."))
+
+
+def fetch(url: str, most: int) -> bytes:
+    """The up to `most` bytes at this address. Raises AddressRefused, in the same words whatever went wrong."""
+    check_url(url)
+    return asyncio.run(_fetch(url, most))
+
+
+def session() -> aiohttp.ClientSession:
+    """A client that connects to allowed addresses only. It takes no redirect unless told to: pass allow_redirects=False."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(socket_factory=_socket_to, use_dns_cache=False, force_close=True),
+        timeout=aiohttp.ClientTimeout(total=SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity", "User-Agent": "aivideo"},
+    )
+
+
+async def _fetch(url: str, most: int) -> bytes:
+    try:
+        async with session() as client, client.get(url, allow_redirects=False) as answer:
+            if answer.status == 200 and answer.headers.get("Content-Encoding", "identity") == "identity":
+                data = bytearray()
+                async for piece in answer.content.iter_chunked(64 * 1024):
+                    data += piece
+                    if len(data) > most:
+                        break
+                else:
+                    return bytes(data)
+            log.info("No picture at %s: status %s", URL(url).host, answer.status)
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        log.info("No picture at %s: %r", URL(url).host, error)
+    # One sentence for all, so that nobody learns from it what our network looks like.
+    raise AddressRefused(_("We could not get a picture of at most 10 MB from this address."))
+
+
+def _socket_to(target: AddrInfoType) -> socket.socket:
+    """The last gate: what is connected to here is the address itself, however its name was written or resolved."""
+    family, kind, proto, _name, address = target
+    if not is_allowed(ipaddress.ip_address(str(address[0]).partition("%")[0])):
+        raise OSError(f"{address[0]} is not open to us")
+    return socket.socket(family, kind, proto)
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_opened(address: Any) -> bool:
+    return any(address in network for network in settings.PRIVATE_NETWORKS_ALLOWED)

@@ -1,0 +1,155 @@
+"""The pages where people say what programs may do in their name: keys, their limits, and webhooks."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts import api_keys
+from accounts.models import ApiKey
+from accounts.views import UserRequest
+from videos import catalogue, outbound, outbox
+
+DELIVERIES = 50  # on a page
+
+LIFETIMES = [
+    ("", gettext_lazy("Never")),
+    ("30", gettext_lazy("In 30 days")),
+    ("90", gettext_lazy("In 90 days")),
+    ("365", gettext_lazy("In a year")),
+]
+
+
+class KeyForm(forms.Form):
+    """What a new key is for, and how far it goes."""
+
+    name = forms.CharField(
+        max_length=60, error_messages={"required": gettext_lazy("Say what the key is for.")}
+    )
+    credits_a_day = forms.IntegerField(min_value=1, max_value=1_000_000_000, required=False)
+    lifetime = forms.ChoiceField(choices=LIFETIMES, required=False)
+    models = forms.MultipleChoiceField(required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["models"].choices = [(model.slug, model.name) for model in catalogue.models()]  # type: ignore[attr-defined]
+
+    def limits(self) -> dict[str, Any]:
+        """The arguments of `api_keys.create`."""
+        data = self.cleaned_data
+        days = data["lifetime"]
+        return {
+            "credits_a_day": data["credits_a_day"],
+            "allowed_models": data["models"],
+            "expires_at": timezone.now() + timedelta(days=int(days)) if days else None,
+        }
+
+
+class WebhookForm(forms.Form):
+    url = forms.CharField(max_length=500, required=False)
+
+    def clean_url(self) -> str:
+        url = self.cleaned_data["url"]
+        try:
+            if url:
+                outbound.check_url(url)
+        except outbound.AddressRefused as refusal:
+            raise ValidationError(str(refusal)) from refusal
+        return url
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def account(request: UserRequest) -> HttpResponse:
+    """`/account/`: who you are, and your keys. A POST makes a key and shows it, this once."""
+    form = KeyForm(request.POST if request.method == "POST" else None)
+    new_key, status = "", 200
+    if request.method == "POST" and form.is_valid():
+        if api_keys.working(request.user).count() < api_keys.MOST_KEYS:
+            _key, new_key = api_keys.create(request.user, form.cleaned_data["name"], **form.limits())
+            form, status = KeyForm(), 201
+        else:
+            form.add_error(
+                None,
+                _("You have %(most)d keys that work. Revoke one first.") % {"most": api_keys.MOST_KEYS},
+            )
+    if form.is_bound:
+        status = 422
+    context = {
+        "form": form,
+        "new_key": new_key,
+        "keys": api_keys.working(request.user),
+        "ended": request.user.api_keys.exclude(pk__in=api_keys.working(request.user))[:10],
+        "models": list(catalogue.models()),
+        "lifetimes": LIFETIMES,
+        "api_url": request.build_absolute_uri("/v1"),
+    }
+    return render(request, "videos/account.html", context, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def key(request: UserRequest, pk: int) -> HttpResponse:
+    """`/account/keys/<n>/`: one key, its webhook and what was delivered. A POST sets where events go."""
+    row = get_object_or_404(request.user.api_keys, pk=pk)
+    form = WebhookForm(request.POST if request.method == "POST" else None, initial={"url": row.webhook_url})
+    if request.method == "POST" and form.is_valid():
+        row.webhook_url = form.cleaned_data["url"]
+        row.save(update_fields=["webhook_url"])
+        messages.success(request, _("Saved. New videos tell this address when they have ended."))
+        return redirect("videos:key", row.pk)
+    context = {
+        "key": row,
+        "form": form,
+        "works": api_keys.working(request.user).filter(pk=row.pk).exists(),
+        "deliveries": row.deliveries.all()[:DELIVERIES],
+    }
+    return render(request, "videos/key.html", context, status=422 if form.is_bound else 200)
+
+
+@require_POST
+def revoke(request: UserRequest, pk: int) -> HttpResponse:
+    """It works no more. Its videos stay."""
+    row = get_object_or_404(request.user.api_keys, pk=pk)
+    api_keys.revoke(row)
+    messages.success(request, _("The key “%(name)s” is revoked.") % {"name": row.name})
+    return redirect("videos:account")
+
+
+@require_POST
+def rotate(request: UserRequest, pk: int) -> HttpResponse:
+    """A new secret for the webhooks of a key."""
+    api_keys.rotate_webhook_secret(get_object_or_404(request.user.api_keys, pk=pk))
+    messages.success(request, _("There is a new secret. For 24 hours, events are signed with both."))
+    return redirect("videos:key", pk)
+
+
+@require_POST
+def ping(request: UserRequest, pk: int) -> HttpResponse:
+    """Send a test event."""
+    row = get_object_or_404(request.user.api_keys, pk=pk)
+    if not row.webhook_url:
+        messages.error(request, _("Save an address first."))
+    else:
+        outbox.ping(row)
+        messages.success(request, _("A test event is on its way. Reload to see how it went."))
+    return redirect("videos:key", pk)
+
+
+@require_POST
+def replay(request: UserRequest, pk: UUID) -> HttpResponse:
+    """Send an event once more."""
+    mine = ApiKey.objects.filter(user=request.user)
+    delivery = get_object_or_404(outbox.Delivery, pk=pk, api_key__in=mine)
+    if outbox.replay(delivery):
+        messages.success(request, _("It is on its way once more."))
+    else:
+        messages.info(request, _("It is on its way already."))
+    return redirect("videos:key", delivery.api_key_id)

@@ -1,0 +1,212 @@
+"""Webhooks that we send: what a receiver gets, how often, and whom we do not go to."""
+
+import time
+from datetime import timedelta
+from ipaddress import ip_network
+
+import pytest
+from django.utils import timezone
+from standardwebhooks.webhooks import Webhook
+
+from accounts import api_keys
+from aivideo.tests.fixtures import new_user, order, pump_until_done
+from videos import generation, outbox
+from videos.models import Delivery, Video
+from videos.objects import public_id
+from videos.tests.receiver import Receiver
+
+# Deliveries are written and sent in threads of their own.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def receiver(settings):
+    settings.PRIVATE_NETWORKS_ALLOWED = [ip_network("127.0.0.1")]
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def key(receiver):
+    return api_keys.create(new_user(), "tests", webhook_url=receiver.url)[0]
+
+
+def ordered(key, prompt="A kite", **fields):
+    return order(key.user, prompt, api_key=key, webhook_url=key.webhook_url, **fields)
+
+
+def due_now():
+    Delivery.objects.exclude(next_at=None).update(next_at=timezone.now() - timedelta(seconds=1))
+
+
+def deliver_again(times):
+    for _ in range(times):
+        due_now()
+        outbox.deliver(0.3)
+
+
+def believed(key, arrival):
+    """What a receiver reads that checks signatures with the library of Standard Webhooks. Raises for a false one."""
+    headers = {name.lower(): value for name, value in arrival.headers.items()}
+    return Webhook(key.webhook_secret).verify(arrival.body, headers)
+
+
+def test_the_end_of_a_video_is_told_and_signed(key, receiver, simulator):
+    video = ordered(key)
+    pump_until_done(30)
+    outbox.deliver(1)
+    (arrival,) = receiver.arrivals
+    event = believed(key, arrival)
+    assert (event["object"], event["type"], event["id"]) == ("event", "video.completed", arrival.id)
+    assert (event["data"]["id"], event["data"]["status"]) == (public_id(video.pk), "completed")
+    assert "/v1/files/" in event["data"]["url"]
+
+
+def test_a_failure_and_a_cancellation_are_told_as_failures(key, receiver):
+    generation.fail(ordered(key), "moderation_blocked")
+    generation.cancel(ordered(key))
+    outbox.deliver(1)
+    told = {(a.event["type"], a.event["data"]["error"]["code"]) for a in receiver.arrivals}
+    assert told == {("video.failed", "moderation_blocked"), ("video.failed", "canceled")}
+
+
+def test_what_did_not_happen_is_not_told(key, receiver):
+    video = ordered(key)
+    assert generation.cancel(video)
+    assert not generation.cancel(video)
+    assert not generation.fail(video, "timed_out")
+    assert Delivery.objects.count() == 1
+
+
+def test_who_asked_for_no_webhook_gets_none(receiver):
+    generation.cancel(order(new_user()))
+    assert not Delivery.objects.exists()
+
+
+def test_a_receiver_that_fails_three_times_gets_the_event_the_fourth_time(key, receiver):
+    receiver.refusals = [500, 302, 404]
+    generation.cancel(ordered(key))
+    deliver_again(6)
+    assert len(receiver.arrivals) == 4
+    assert len({arrival.id for arrival in receiver.arrivals}) == 1
+    assert believed(key, receiver.arrivals[-1])["type"] == "video.failed"
+    delivery = Delivery.objects.get()
+    assert (delivery.attempts, delivery.status, delivery.next_at) == (4, 200, None)
+    assert delivery.delivered_at
+
+
+def test_after_eight_tries_within_twelve_hours_it_is_given_up(key, receiver):
+    receiver.refusals = [500] * 20
+    generation.cancel(ordered(key))
+    pauses = []
+    for _ in range(outbox.MOST_TRIES):
+        due_now()
+        outbox.deliver(0.3)
+        if next_at := Delivery.objects.get().next_at:
+            pauses.append((next_at - timezone.now()).total_seconds())
+    assert 11 * 3600 < sum(pauses) < 12.5 * 3600
+    deliver_again(1)
+    assert len(receiver.arrivals) == outbox.MOST_TRIES
+    assert Delivery.objects.get().delivered_at is None
+
+
+def test_what_was_given_up_can_be_sent_again_with_the_same_id(key, receiver):
+    receiver.refusals = [500] * outbox.MOST_TRIES
+    generation.cancel(ordered(key))
+    deliver_again(outbox.MOST_TRIES)
+    assert outbox.replay(Delivery.objects.get())
+    assert not outbox.replay(Delivery.objects.get())
+    outbox.deliver(0.5)
+    assert len({arrival.id for arrival in receiver.arrivals}) == 1
+    assert Delivery.objects.get().delivered_at
+
+
+def test_a_test_event_can_be_sent(key, receiver):
+    outbox.ping(key)
+    outbox.deliver(0.5)
+    assert believed(key, receiver.arrivals[0])["type"] == "ping"
+
+
+def test_for_a_day_after_a_secret_was_changed_both_sign(key, receiver):
+    old = key.webhook_secret
+    api_keys.rotate_webhook_secret(key)
+    outbox.ping(key)
+    outbox.deliver(0.5)
+    (arrival,) = receiver.arrivals
+    headers = {name.lower(): value for name, value in arrival.headers.items()}
+    key.refresh_from_db()
+    assert key.webhook_secret != old
+    for secret in (old, key.webhook_secret):
+        assert Webhook(secret).verify(arrival.body, headers)
+    type(key).objects.update(old_secret_until=timezone.now())
+    outbox.ping(key)
+    outbox.deliver(0.5)
+    assert len(receiver.arrivals[1].headers["webhook-signature"].split()) == 1
+
+
+def test_a_sender_that_dies_leaves_the_event_to_the_next_one(key, receiver):
+    generation.cancel(ordered(key))
+    assert len(outbox._claim(10)) == 1
+    assert outbox._claim(10) == []
+    due_now()  # the lease is over
+    outbox.deliver(0.5)
+    assert len(receiver.arrivals) == 1
+
+
+def test_a_receiver_that_hangs_holds_no_other_up(key, receiver, monkeypatch):
+    handler = receiver.server.RequestHandlerClass
+    take = handler.do_POST
+
+    def hang(self):
+        if self.path == "/slow":
+            time.sleep(1)
+        take(self)
+
+    monkeypatch.setattr(handler, "do_POST", hang)
+    slow = f"http://127.0.0.1:{receiver.server.server_port}/slow"
+    for _ in range(5):
+        generation.cancel(order(key.user, api_key=key, webhook_url=slow))
+    with Receiver() as other:
+        generation.cancel(order(key.user, api_key=key, webhook_url=other.url))
+        outbox.deliver(0.2)
+        (quick,) = other.arrivals
+    assert len(receiver.arrivals) == outbox.AT_ONCE_TO_ONE
+    deliver_again(1)
+    assert len(receiver.arrivals) == 5
+    assert quick.at < min(arrival.at for arrival in receiver.arrivals)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:{port}/",
+        "https://127.0.0.1:{port}/",
+        "https://localhost:{port}/",
+        "https://[::1]:{port}/",
+    ],
+)
+def test_A13_nobody_is_told_in_our_own_network(key, receiver, settings, url):
+    settings.PRIVATE_NETWORKS_ALLOWED = []
+    url = url.format(port=receiver.server.server_port)
+    generation.cancel(order(key.user, api_key=key, webhook_url=url))
+    outbox.deliver(0.5)
+    delivery = Delivery.objects.get()
+    assert (delivery.attempts, delivery.status, receiver.arrivals) == (1, None, [])
+    assert delivery.next_at
+
+
+def test_of_a_deleted_video_no_word_stays_in_what_was_told(key, receiver):
+    video = ordered(key, "A secret kite", metadata={"client": "secret"}, extras={"negative_prompt": "secret"})
+    generation.cancel(video)
+    outbox.deliver(0.5)
+    assert generation.delete(Video.objects.get(pk=video.pk))
+    for model in (Video, Delivery):
+        assert "secret" not in str(list(model.objects.values()))
+
+
+def test_settled_deliveries_are_forgotten_after_a_month(key, receiver):
+    generation.cancel(ordered(key))
+    outbox.deliver(0.5)
+    Delivery.objects.update(created_at=timezone.now() - outbox.KEPT)
+    outbox.forget_old()
+    assert not Delivery.objects.exists()
