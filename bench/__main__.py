@@ -14,6 +14,7 @@ from bench.site import BASE_DIR, Site
 BENCHES = {
     "card.run": ("card", "card_in_full", "card_at_200"),
     "spend.run": ("spend_hot_account", "spend_1000_accounts"),
+    "api.run": ("api_retrieve", "api_at_300"),
     "playback.run": ("playback", "playback_nginx"),
     "growth.run": (
         "growth_library",

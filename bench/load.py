@@ -23,13 +23,14 @@ LENGTH = re.compile(rb"\r\nContent-Length: (\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Order:
-    """What to ask for. `pages` are pairs of a path and a cookie, asked for in turn."""
+    """What to ask for. `pages` are pairs of a path and the value of `header`, asked for in turn."""
 
     port: int
     pages: list[tuple[str, str]]
     seconds: float
     connections: int = 32  # each asks again as soon as it has its answer: a closed loop
     rate: float = 0  # or this many requests a second, however late the answers are: an open loop
+    header: str = "Cookie"
     conditional: bool = False  # whether a page sends along the ETag that it has, as a page's script would
 
 
@@ -87,11 +88,9 @@ class Generator:
 
     async def ask(self, due: float) -> None:
         turn = next(self.turns) % len(self.order.pages)
-        path, cookie = self.order.pages[turn]
+        path, value = self.order.pages[turn]
         known = b"If-None-Match: %s\r\n" % self.etags[turn] if turn in self.etags else b""
-        request = (
-            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nHX-Request: true\r\nCookie: {cookie}\r\n".encode()
-        )
+        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nHX-Request: true\r\n{self.order.header}: {value}\r\n".encode()
         status, etag = await self.answer_to(request + known + b"\r\n")
         self.latencies.append(time.perf_counter() - due)
         self.statuses[status] += 1

@@ -23,8 +23,8 @@ PATIENCE = 60  # seconds
 def web(**env: str) -> Iterator[str]:
     """gunicorn with the product and the simple views of `bench.urls`; its address."""
     url = f"http://{settings.HOST}:{settings.PORT}"
-    with _running(_command_lines()["web"], env) as process:
-        _wait_for(f"{url}/healthz", process)
+    with running(_command_lines()["web"], env) as process:
+        wait_for(f"{url}/healthz", process)
         yield url
 
 
@@ -48,7 +48,7 @@ def another_simulator(render: int, folder: Path) -> Iterator[str]:
 @contextmanager
 def managed(command: str, **env: str) -> Iterator[Popen[bytes]]:
     """A management command that runs until it is stopped, such as videoworker."""
-    with _running([sys.executable, str(settings.BASE_DIR / "manage.py"), command], env) as process:
+    with running([sys.executable, str(settings.BASE_DIR / "manage.py"), command], env) as process:
         yield process
 
 
@@ -60,13 +60,14 @@ def _command_lines() -> dict[str, list[str]]:
 
 @contextmanager
 def _simulator(command: list[str], render: int, port: int, env: dict[str, str]) -> Iterator[None]:
-    with _running(command, {"SIMULATOR_SECONDS": str(render), **env}) as process:
-        _wait_for(f"http://127.0.0.1:{port}/v1/videos/none", process)
+    with running(command, {"SIMULATOR_SECONDS": str(render), **env}) as process:
+        wait_for(f"http://127.0.0.1:{port}/v1/videos/none", process)
         yield
 
 
 @contextmanager
-def _running(command: list[str], env: dict[str, str]) -> Iterator[Popen[bytes]]:
+def running(command: list[str], env: dict[str, str]) -> Iterator[Popen[bytes]]:
+    """A process that is stopped in the end."""
     process = processes.start(command, env=env)
     try:
         yield process
@@ -74,7 +75,7 @@ def _running(command: list[str], env: dict[str, str]) -> Iterator[Popen[bytes]]:
         processes.stop([process], seconds=10)
 
 
-def _wait_for(url: str, process: Popen[bytes]) -> None:
+def wait_for(url: str, process: Popen[bytes]) -> None:
     """Return once `url` answers, whatever it says."""
     end = time.monotonic() + PATIENCE
     while True:

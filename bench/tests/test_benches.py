@@ -11,11 +11,11 @@ from bench.__main__ import BENCHES
 from bench.site import BASE_DIR
 
 # A steady state and a recovery are of no meaning on a machine that runs other tests beside them,
-# and a moment of the one burst is a moment of the other.
+# and a moment of the one burst is a moment of the other. What the API is compared with is large to install.
 SHORT = {
     name: lines
     for name, lines in BENCHES.items()
-    if not name.startswith(("inflight.burst_10000", "inflight.poll", "inflight.web", "recovery"))
+    if not name.startswith(("inflight.burst_10000", "inflight.poll", "inflight.web", "recovery", "api"))
 }
 KEYS = {"name", "value", "unit", "ratio", "against", "n", "seed", "commit"}
 
