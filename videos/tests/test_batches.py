@@ -1,11 +1,12 @@
 """Many videos by one order: all or none, some at a time, one word at the end."""
 
+from collections import Counter
 from ipaddress import ip_network
 
 import pytest
 from django.core.cache import cache
 
-from accounts import api_keys
+from accounts import api_keys, credits
 from accounts.credits import InsufficientCredits
 from aivideo.tests.fixtures import new_user, order, pump_until_done
 from videos import batches, catalogue, generation, limits, outbox
@@ -164,30 +165,33 @@ def test_the_rest_of_a_batch_can_be_canceled(owner):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_batch_ends_with_a_verdict_for_each_exact_credits_and_one_webhook(simulator, settings):
+def test_a_batch_of_200_ends_with_200_verdicts_exact_credits_and_one_webhook(simulator, settings):
     settings.PRIVATE_NETWORKS_ALLOWED = [ip_network("127.0.0.1")]
-    Channel.objects.filter(slug="simulator").update(sends_webhooks=False)
+    settings.USER_RUNNING_VIDEOS = 40
+    Channel.objects.filter(slug="simulator").update(
+        sends_webhooks=False, most_running=None, most_submits_a_minute=None
+    )
     user = new_user()
+    credits.grant(user, 1900, reference="test")
+    ends = ["", "[sim:fail]", "[sim:truncated]", "[sim:rejected]"]  # a file that is cut off is fetched again
+    prompts = [{"prompt": f"A kite [sim:mark-{number}]{ends[number % 4]}"} for number in range(200)]
     with Receiver() as receiver:
-        key, _text = api_keys.create(user, "tests")
-        found = [order_of(f"Kite {number} {'[sim:fail]' if number % 3 == 2 else ''}") for number in range(9)]
-        batch = batches.start(user, found, at_once=4, api_key=key, webhook_url=receiver.url)
-        pump_until_done(60)
+        answer = Program(user).send(PATH, {"items": prompts, "webhook_url": receiver.url})
+        assert answer.status_code == 200
+        user.refresh_from_db()
+        assert user.balance == 0
+        pump_until_done(120)
         batches.tend()
         outbox.deliver(1)
         (arrival,) = receiver.arrivals
-    batch.refresh_from_db()
-    assert batch.ended_at
-    data = arrival.event["data"]
-    assert (arrival.event["type"], data["total"], data["completed"], data["failed"]) == (
-        "video_batch.completed",
-        9,
-        6,
-        3,
-    )
-    assert data["progress"] == 100
+    batch = Batch.objects.get()
+    told = arrival.event["data"]
+    assert arrival.event["type"] == "video_batch.completed"
+    assert [told[name] for name in ("total", "completed", "failed", "progress")] == [200, 100, 100, 100]
+    verdicts = Counter(batch.videos.values_list("status", flat=True))
+    assert verdicts == {Status.COMPLETED: 100, Status.FAILED: 100}
     user.refresh_from_db()
-    assert user.balance == 100 - 6 * 10
+    assert user.balance == 100 * 10
     assert violations()[1] == []
 
 
