@@ -1,5 +1,6 @@
 """The pages for many videos at once: prompts pasted or from a CSV, a campaign, and how they go on."""
 
+import hashlib
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from django import forms
 from django.core.files.storage import default_storage
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import parse_etags
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -171,14 +173,23 @@ def _page(
 
 @require_safe
 def batch(request: UserRequest, pk: UUID) -> HttpResponse:
-    """`/videos/batches/<uuid>/`: the progress of all, and each of them. It asks for itself again until the end."""
+    """`/videos/batches/<uuid>/`: the progress of all, and each of them. It asks for itself again until the end.
+
+    204 while nothing has changed since the page got what it shows.
+    """
     found = get_object_or_404(request.user.batches, pk=pk)
     videos = list(found.videos.select_related("model").order_by("position"))
     kept = [video for video in videos if video.deleted_at is None]
+    tiles = [(video, standing(video, request.user.balance)) for video in kept]
+    shown = repr((found.ended_at, [standing.tag for _video, standing in tiles]))
+    tag = hashlib.blake2b(shown.encode(), digest_size=12).hexdigest()
+    if f'W/"{tag}"' in parse_etags(request.headers.get("If-None-Match", "")):
+        return HttpResponse(status=204)
     context = {
         "batch": found,
         "progress": objects.batch_progress(found, videos),
-        "tiles": [(video, standing(video, request.user.balance)) for video in kept],
+        "tiles": tiles,
+        "tag": tag,
         "waiting": sum(video.status == Status.QUEUED for video in videos),
         "poll_seconds": POLL_SECONDS,
     }

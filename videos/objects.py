@@ -1,5 +1,6 @@
 """What programs see of our rows: OpenAI's video object, and the lists and catalogue around it."""
 
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -211,6 +212,15 @@ def batch_object(batch: Batch) -> dict[str, Any]:
         "completed_at": int(batch.ended_at.timestamp()) if batch.ended_at else None,
         "data": [video_object(video) for video in videos if video.deleted_at is None],
     }
+
+
+def without_words(body: str, video_id: str) -> str:
+    """The JSON of an answer or an event that is kept, without the words of a video that its owner deleted."""
+
+    def blank(found: dict[str, Any]) -> dict[str, Any]:
+        return found | {"prompt": "", "metadata": {}} if found.get("id") == video_id else found
+
+    return json.dumps(json.loads(body, object_hook=blank), ensure_ascii=False)
 
 
 def model_object(model: VideoModel) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 from yarl import URL
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, IdempotentAnswer
 from videos import objects, outbound, pace
 from videos.models import Batch, Delivery, Status, Video
 
@@ -101,8 +101,14 @@ def forget_old() -> None:
 
 
 def forget(video: Video) -> None:
-    """Delete what was, or would be, told of a video whose owner deletes it: it holds the prompt."""
+    """Take a video whose owner deletes it out of all that programs were told and may be told again."""
     Delivery.objects.filter(video=video).delete()
+    name = objects.public_id(video.pk)
+    of_batches = Delivery.objects.filter(api_key__user=video.user_id, video=None)
+    answers = IdempotentAnswer.objects.filter(user=video.user_id)
+    for kept in (*of_batches.filter(body__contains=name), *answers.filter(body__contains=name)):
+        kept.body = objects.without_words(kept.body, name)
+        kept.save(update_fields=["body"])
 
 
 def signature(secret: str, webhook_id: str, sent_at: int, body: str) -> str:
