@@ -61,6 +61,13 @@ def as_staff(db: None) -> Client:
     return signed_in(new_user(is_staff=True, is_superuser=True))
 
 
+@pytest.fixture
+def program(owner: Any) -> Client:
+    from videos.tests.program import Program
+
+    return Program(owner)
+
+
 @pytest.fixture(autouse=True)
 def _plain_static_files(settings: Any) -> None:
     """Django's test client needs no collected files."""

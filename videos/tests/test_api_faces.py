@@ -5,7 +5,6 @@ import threading
 import time
 
 import pytest
-from django.core.cache import cache
 from django.db import connections
 from django.test import Client
 
@@ -15,18 +14,12 @@ from videos import generation
 from videos.api import faces
 from videos.models import Video
 from videos.objects import public_id
-from videos.tests.test_api import Program, error_of
+from videos.tests.program import Program, error_of
 
 pytestmark = pytest.mark.django_db
 
 GENERATE = "/api/v1/videos/generate"
 DRILL = "/api/video-generation/generate"
-
-
-@pytest.fixture
-def program(owner):
-    cache.clear()
-    return Program(owner)
 
 
 def finish(video):

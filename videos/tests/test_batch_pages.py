@@ -1,6 +1,7 @@
 """The pages for many videos at once."""
 
 import io
+import re
 import uuid
 import zipfile
 
@@ -121,6 +122,15 @@ def test_A01_A02_a_strangers_batch_is_404(as_stranger, owner):
         assert as_stranger.get(f"/videos/batches/{batch.pk}/{path}").status_code == 404
     assert as_stranger.post(f"/videos/batches/{batch.pk}/cancel/").status_code == 404
     assert batch.videos.filter(status=Status.QUEUED).count() == 2
+
+
+def test_a_page_that_shows_all_there_is_gets_no_second_copy(as_owner, owner):
+    batch = some(owner, 2)
+    path = f"/videos/batches/{batch.pk}/"
+    seen = {"If-None-Match": re.search(r'W/\\"\w+\\"', text_of(as_owner.get(path)))[0].replace("\\", "")}
+    assert as_owner.get(path, headers=seen).status_code == 204
+    generation.intend(batch.videos.get(position=0))
+    assert as_owner.get(path, headers=seen).status_code == 200
 
 
 def test_the_rest_can_be_canceled(as_owner, owner):

@@ -4,7 +4,6 @@ from collections import Counter
 from ipaddress import ip_network
 
 import pytest
-from django.core.cache import cache
 
 from accounts import api_keys, credits
 from accounts.credits import InsufficientCredits
@@ -13,18 +12,12 @@ from videos import batches, catalogue, generation, limits, outbox
 from videos.invariants import violations
 from videos.models import Batch, Channel, Delivery, Status, Video
 from videos.objects import public_id
+from videos.tests.program import Program, error_of
 from videos.tests.receiver import Receiver
-from videos.tests.test_api import Program, error_of
 
 pytestmark = pytest.mark.django_db
 
 PATH = "/v1/batches/videos"
-
-
-@pytest.fixture
-def program(owner):
-    cache.clear()
-    return Program(owner)
 
 
 def items(count, **fields):
@@ -205,7 +198,6 @@ def test_the_end_of_a_batch_is_told_once(owner):
 
 
 def test_a_keys_webhook_is_told_of_a_batch_and_not_of_each_video(owner):
-    cache.clear()
     program = Program(owner, webhook_url="https://example.com/")
     own = "https://example.com/own"
     program.send(PATH, {"items": [{"prompt": "A"}, {"prompt": "B", "webhook_url": own}]})

@@ -9,10 +9,12 @@ from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
 
 from accounts import api_keys
+from accounts.models import IdempotentAnswer
 from aivideo.tests.fixtures import new_user, order, pump_until_done
-from videos import generation, outbox
-from videos.models import Delivery, Video
+from videos import batches, generation, outbox
+from videos.models import Batch, Delivery, Video
 from videos.objects import public_id
+from videos.tests.program import Program
 from videos.tests.receiver import Receiver
 
 # Deliveries are written and sent in threads of their own.
@@ -202,6 +204,21 @@ def test_of_a_deleted_video_no_word_stays_in_what_was_told(key, receiver):
     assert generation.delete(Video.objects.get(pk=video.pk))
     for model in (Video, Delivery):
         assert "secret" not in str(list(model.objects.values()))
+
+
+def test_of_a_deleted_video_of_a_batch_no_word_stays_in_what_may_be_told_again(receiver):
+    program = Program(new_user())
+    wish = {"items": [{"prompt": "A secret kite"}, {"prompt": "A boat"}], "webhook_url": receiver.url}
+    program.send("/v1/batches/videos", wish, headers={"Idempotency-Key": "batch-1"})
+    batch = Batch.objects.get()
+    batches.cancel(batch)
+    batches.tend()
+    assert generation.delete(batch.videos.get(position=0))
+    for model in (Video, Delivery, IdempotentAnswer):
+        assert "secret" not in str(list(model.objects.values()))
+    outbox.deliver(0.5)
+    told = believed(program.key, receiver.arrivals[0])["data"]["data"]
+    assert [video["prompt"] for video in told] == ["", "A boat"]
 
 
 def test_settled_deliveries_are_forgotten_after_a_month(key, receiver):

@@ -27,9 +27,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from aivideo import health
+from aivideo.tests.browser import CHROMIUM, FLAGS
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, signed_in
 from aivideo.tests.object_store import BUCKET, S3Server
-from aivideo.tests.test_journeys import CHROMIUM, FLAGS
 from videos import generation, media, pace, pump, results, steps
 from videos.models import Status, Video
 from videos.object_store import LINK_SECONDS

@@ -1,0 +1,120 @@
+"""What programs read: their videos, the list, files, and what there is not."""
+
+import time
+import uuid
+
+import pytest
+from django.test import Client
+
+from aivideo.tests.fixtures import order, pump_until_done, signed_in
+from videos import catalogue, generation, objects
+from videos.models import Video
+from videos.objects import public_id
+from videos.tests.program import Program, error_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.django_db(transaction=True)
+def test_A01_A02_A07_a_stranger_finds_nothing(owner, stranger, simulator):
+    mine = order(owner)
+    pump_until_done(30)
+    other = Program(stranger)
+    path = f"/v1/videos/{public_id(mine.pk)}"
+    for answer in (
+        other.get(path),
+        other.delete(path),
+        other.get(f"{path}/content"),
+        other.send(f"{path}/remix", {"prompt": "Mine now"}),
+        other.get(f"/v1/videos?after={public_id(mine.pk)}"),
+    ):
+        assert error_of(answer)[0] == 404
+    assert other.get("/v1/videos").json()["data"] == []
+    assert Program(owner).get(path).status_code == 200
+    assert Program(owner).get(f"{path}/content").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing", "video_", "video_" + "g" * 32, "VIDEO_" + "0" * 32, str(uuid.UUID(int=1)), "%00"]
+)
+def test_what_is_no_id_is_404(program, name):
+    assert error_of(program.get(f"/v1/videos/{name}")) == (404, None, "not_found")
+
+
+@pytest.mark.parametrize("query", ["user=1", "limit=0", "limit=101", "limit=x", "order=up", "after=%00"])
+def test_the_list_takes_no_other_parameters_and_values(program, query):
+    status, param, _code = error_of(program.get(f"/v1/videos?{query}"))
+    assert (status, param) == (404 if "after" in query else 400, query.partition("=")[0])
+
+
+def test_the_list_neither_skips_nor_repeats_while_videos_come_and_go(program, owner):
+    owner_videos = [order(owner) for _ in range(6)]
+    generation.cancel(owner_videos[4])
+    seen, after = [], ""
+    while True:
+        page = program.get(f"/v1/videos?limit=2{after}").json()
+        seen += [video["id"] for video in page["data"]]
+        assert (page["first_id"], page["last_id"]) == (page["data"][0]["id"], page["data"][-1]["id"])
+        if not page["has_more"]:
+            break
+        after = f"&after={page['last_id']}"
+        if len(seen) == 2:
+            order(owner)
+            generation.delete(Video.objects.get(pk=owner_videos[4].pk))
+    assert seen == [public_id(video.pk) for video in reversed(owner_videos)]
+
+
+def test_an_unchanged_video_is_304(program, owner):
+    path = f"/v1/videos/{public_id(order(owner).pk)}"
+    first = program.get(path)
+    assert int(first["openai-poll-after-ms"]) > 0
+    again = program.get(path, headers={"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    generation.cancel(owner.videos.get())
+    changed = program.get(path, headers={"If-None-Match": first["ETag"]}).json()
+    assert (changed["status"], changed["error"]["code"]) == ("failed", "canceled")
+
+
+def test_there_is_no_content_before_the_end(program, owner):
+    path = f"/v1/videos/{public_id(order(owner).pk)}/content"
+    assert error_of(program.get(path)) == (404, None, "video_not_completed")
+    assert error_of(program.get(f"{path}?variant=1")) == (404, None, "video_not_completed")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_A04_a_link_ends_after_five_minutes_and_with_its_video(program, owner, simulator, monkeypatch):
+    video = order(owner)
+    pump_until_done(30)
+    link = (
+        program.get(f"/v1/videos/{public_id(video.pk)}").json()["url"].removeprefix("http://127.0.0.1:8000")
+    )
+    anybody = Client()
+    assert anybody.get(link).status_code == 200
+    assert error_of(anybody.get(link[:-1] + ("a" if link[-1] != "a" else "b")))[0] == 404
+    now = time.time()
+    monkeypatch.setattr(objects.time, "time", lambda: now + 301)
+    assert error_of(anybody.get(link))[0] == 403
+    monkeypatch.undo()
+    generation.delete(Video.objects.get())
+    assert error_of(anybody.get(link))[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1", "/api/v1/nothing", "/v1/videos/x/y/z"])
+def test_an_unknown_path_is_404_in_json(program, path):
+    assert error_of(program.get(path)) == (404, None, "not_found")
+
+
+def test_a_wrong_method_is_405_in_json(program):
+    answer = program.put("/v1/videos")
+    assert error_of(answer)[0] == 405
+    assert answer["Allow"]
+
+
+def test_our_own_fault_is_500_in_json(program, monkeypatch):
+    monkeypatch.setattr(catalogue, "models", lambda: 1 / 0)
+    assert error_of(program.get("/v1/models"))[0] == 500
+
+
+def test_the_pages_of_a_person_show_what_a_program_ordered(owner):
+    Program(owner).send("/v1/videos", {"prompt": "By a program"})
+    assert "By a program" in signed_in(owner).get("/videos/").content.decode()
