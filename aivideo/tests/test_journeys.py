@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -10,12 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 import requests
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
+from aivideo.tests.browser import balance, rich, sign_in
 from aivideo.tests.site import Site, free_port
-
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="module")
@@ -24,60 +21,8 @@ def site(tmp_path_factory):
         yield site
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser):
-    """Open a page like a new visitor; in the end no page may have complained in its console."""
-    contexts, complaints = [], []
-
-    def hear(message):
-        # The browser itself notes each 4xx that a form gets; those are answers, not faults.
-        ours = "/oauth2/" not in page_of(message)
-        if ours and message.type == "error" and "status of 4" not in message.text:
-            complaints.append(f"{message.text} ({page_of(message)})")
-
-    def open_page(url, **options) -> Page:
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", hear)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(url)
-        return page
-
-    def page_of(message):
-        return message.page.url if message.page else ""
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def sign_in(page: Page, site: Site) -> Page:
-    page.goto(f"{site.url}/accounts/login/")
-    page.get_by_role("button", name="Continue as demo user").click()
-    page.wait_for_url(f"{site.url}/")
-    return page
-
-
-def balance(page: Page) -> int:
-    return int(re.sub(r"\D", "", page.locator("#balance").inner_text()))
-
-
 def player(page: Page) -> Locator:
     return page.locator("#stage video[id^=player]")
-
-
-def rich(site: Site) -> None:
-    site.manage("grant_credits", "demo@example.com", "1000", "--reason", "for a test")
 
 
 def test_from_sign_in_to_a_playing_video_that_can_be_sought(site, visit):
