@@ -106,9 +106,13 @@ def forget(video: Video) -> None:
     name = objects.public_id(video.pk)
     of_batches = Delivery.objects.filter(api_key__user=video.user_id, video=None)
     answers = IdempotentAnswer.objects.filter(user=video.user_id)
-    for kept in (*of_batches.filter(body__contains=name), *answers.filter(body__contains=name)):
-        kept.body = objects.without_words(kept.body, name)
-        kept.save(update_fields=["body"])
+    kept: list[Delivery | IdempotentAnswer] = [
+        *of_batches.filter(body__contains=name),
+        *answers.filter(body__contains=name),
+    ]
+    for row in kept:
+        row.body = objects.without_words(row.body, name)
+        row.save(update_fields=["body"])
 
 
 def signature(secret: str, webhook_id: str, sent_at: int, body: str) -> str:
