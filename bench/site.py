@@ -20,10 +20,18 @@ import redis
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 OURS = "aivideo-bench"  # marks a Redis database as taken
+PATTERN = "BENCH_PATTERN"  # names the database and the folder that sites are copied from
 
 
 class Site:
-    """`with Site() as site:` a production installation, migrated, with its settings in `site.env`."""
+    """`with Site() as site:` a production installation, migrated, with its settings in `site.env`.
+
+    With `as_pattern`, all others until its end are copies of it, also those of child processes: to migrate each
+    anew would take most of the time.
+    """
+
+    def __init__(self, as_pattern: bool = False) -> None:
+        self.as_pattern = as_pattern
 
     def __enter__(self) -> "Site":
         self.folder = Path(tempfile.mkdtemp(prefix="aivideo-bench-"))
@@ -58,10 +66,15 @@ class Site:
                 self._make_database()
             else:
                 self.env.pop("DATABASE_URL", None)
-            if url := os.environ.get("REDIS_URL"):
+            if (url := os.environ.get("REDIS_URL")) and not self.as_pattern:
                 self._take_redis(url)
-            self._manage("migrate")
-            self._manage("collectstatic", "--noinput")
+            if pattern := os.environ.get(PATTERN):
+                shutil.copytree(pattern.partition("@")[2], self.folder, dirs_exist_ok=True)
+            else:
+                self._manage("migrate")
+                self._manage("collectstatic", "--noinput")
+            if self.as_pattern:
+                os.environ[PATTERN] = f"{self.database}@{self.folder}"
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -70,6 +83,8 @@ class Site:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.as_pattern:
+            os.environ.pop(PATTERN, None)
         if self.database:
             self._on_server(f'DROP DATABASE "{self.database}" WITH (FORCE)')
         if self.redis:
@@ -79,7 +94,8 @@ class Site:
 
     def _make_database(self) -> None:
         name = f"bench_{secrets.token_hex(6)}"
-        self._on_server(f'CREATE DATABASE "{name}"')
+        template = os.environ.get(PATTERN, "").partition("@")[0] or "template1"
+        self._on_server(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         self.database = name
         self.env["DATABASE_URL"] = _at(self.server, name)
 

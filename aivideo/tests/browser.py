@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from aivideo.tests.site import Site
 
@@ -14,6 +14,7 @@ FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component
 
 @pytest.fixture(scope="module")
 def browser():
+    expect.set_options(timeout=20_000)  # a whole site beside other tests on few cores takes its time
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

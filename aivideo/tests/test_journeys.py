@@ -29,8 +29,8 @@ def test_from_sign_in_to_a_playing_video_that_can_be_sought(site, visit):
     page = sign_in(visit(site.url), site)
     assert balance(page) == 100
     page.locator("input[name=image][value^=preset]").first.check(force=True)
-    page.fill("#id_prompt", "Steam rising from a cup of coffee")
-    expect(page.locator("#prompt-count")).to_contain_text("33 / 4,000")
+    page.fill("#id_prompt", "Steam rising from a cup of coffee [sim:slow]")
+    expect(page.locator("#prompt-count")).to_contain_text("44 / 4,000")
     page.click("#generate")
 
     expect(page.get_by_text("Generating your video…")).to_be_visible()
@@ -40,7 +40,7 @@ def test_from_sign_in_to_a_playing_video_that_can_be_sought(site, visit):
     expect(page.locator("#stage progress")).to_be_visible()
     expect(page.get_by_text(re.compile(r"in progress… \d+ %"))).to_be_visible()
 
-    expect(player(page)).to_be_visible(timeout=20_000)
+    expect(player(page)).to_be_visible(timeout=30_000)
     for _ in range(50):
         if player(page).evaluate("video => video.currentTime") > 0.3:
             break
@@ -72,7 +72,7 @@ def test_a_failure_says_why_and_the_balance_returns_without_a_reload(site, visit
     page.fill("#id_prompt", "Something [sim:moderation]")
     page.click("#generate")
     expect(page.locator("#balance")).to_contain_text(f"{before - 10:,}".replace(",", ""))
-    expect(page.get_by_text("This one did not work")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("This one did not work")).to_be_visible()
     expect(page.get_by_text("Your 10 credits are back.")).to_be_visible()
     expect(page.get_by_text("safety rules do not allow")).to_be_visible()
     expect(page.locator("#generate")).to_be_enabled()
@@ -266,7 +266,7 @@ def test_staff_refund_a_video_with_a_reason_and_find_it_in_the_audit_log(site, v
     customer.goto(site.url)
     customer.fill("#id_prompt", "A kite that staff pay for")
     customer.click("#generate")
-    expect(player(customer)).to_be_visible(timeout=20_000)
+    expect(player(customer)).to_be_visible(timeout=30_000)
     before = balance(customer)
 
     page = staff_sign_in(site, visit, "boss", is_superuser=True)
