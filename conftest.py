@@ -29,6 +29,9 @@ os.environ.update(
 for name in (
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
+    "OPENROUTER_API_KEY",
+    "XAI_API_KEY",
+    "FAL_KEY",
     "OPENAI_WEBHOOK_SECRET",
     "SIMULATOR_WEBHOOK_URL",
     "SIMULATOR_WEBHOOK_SECRET",
@@ -71,15 +74,13 @@ def _whole_database(request: pytest.FixtureRequest) -> None:
 
     request.getfixturevalue("transactional_db" if _is_transactional(request) else "db")
     ledger = import_module("accounts.migrations.0002_ledger_is_append_only")
-    catalogue = import_module("videos.migrations.0002_first_catalogue")
-    no_limits = import_module("videos.migrations.0004_simulator_without_limits")
+    catalogue = import_module("videos.migrations.0011_catalogue_of_today")
     sqlite = connection.vendor == "sqlite"
     with connection.cursor() as cursor:
         if sqlite:
             for statement in ledger.SQLITE:
                 cursor.execute(statement.replace("CREATE TRIGGER", "CREATE TRIGGER IF NOT EXISTS"))
         catalogue.forwards(apps, None)
-        no_limits.forwards(apps, None)
     yield
     if sqlite and _is_transactional(request):
         # The emptying of the tables deletes entries, which is just what this trigger forbids.

@@ -40,7 +40,9 @@ else:
 OPENAI_API_KEY = env.text("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.url("OPENAI_BASE_URL")
 OPENAI_WEBHOOK_SECRET = env.webhook_secret("OPENAI_WEBHOOK_SECRET")
-USE_MOCK_SORA = env.boolean("USE_MOCK_SORA", not (OPENAI_API_KEY or OPENAI_BASE_URL))
+# Of the channels that the catalogue begins with; staff may add others, with variables of any name.
+PROVIDER_KEYS = [OPENAI_API_KEY, *map(env.text, ("OPENROUTER_API_KEY", "XAI_API_KEY", "FAL_KEY"))]
+USE_MOCK_SORA = env.boolean("USE_MOCK_SORA", not (OPENAI_BASE_URL or any(PROVIDER_KEYS)))
 # The simulator takes a free port at each start of `manage.py serve`, which notes its address here.
 SIMULATOR_URL_FILE = DATA_DIR / "simulator.url"
 SIMULATOR_URL = env.url(

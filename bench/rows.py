@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import CreditEntry, User
-from videos import catalogue, invariants
+from videos import catalogue, invariants, routes
 from videos.models import Status, Video, VideoEvent
 
 PROMPT = "A red kite over the sea"  # one for all: the simulator paints it once
@@ -46,7 +46,9 @@ def orders(
     """`count` charged videos, in turn for each user. `fields` say what differs from queued ones, `each` by number."""
     model = catalogue.models().first()
     assert model is not None
-    values = {"model": model, "channel": catalogue.channel_for(model), "credits": model.price}
+    offer = routes.best(model)
+    values = {"model": model, "channel": offer.channel, "provider_model": offer.provider_model}
+    values |= {"credits": model.price}
     values |= {"prompt": PROMPT, "size": model.sizes[0], "seconds": model.lengths[0], **fields}
     with transaction.atomic():
         videos = Video.objects.bulk_create(

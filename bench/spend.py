@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import connection, connections
-from django.test.utils import override_settings
 
 from accounts.models import User
 from bench import measure, rows
@@ -24,8 +23,6 @@ PROCESSES = 8
 ACCOUNTS = 1000
 
 
-# As with a provider: while the simulator stands in for all, each click has to look its row up.
-@override_settings(USE_MOCK_SORA=False)
 def run(tiny: bool) -> Iterator[dict[str, Any]]:
     users = rows.people(ACCOUNTS)
     transcript = Transcript.of_a_click(users[0])

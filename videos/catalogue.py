@@ -8,23 +8,41 @@ from statistics import median
 from django.conf import settings
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from videos.models import Channel, Status, Video, VideoModel
+from videos.models import Channel, Offer, Status, Video, VideoModel
+from videos.providers import adapter
 from videos.providers.base import Provider
 
 # Enough for any film script, and a bound for what a database row and a page must carry.
 MOST_PROMPT_CHARACTERS = 4000
 
 
+def is_open(channel: Channel) -> bool:
+    """Whether videos can be made there: it is switched on and has its key.
+
+    The simulator is open only, and then alone, while it stands in for all.
+    """
+    if not channel.enabled or (channel.slug == "simulator") != settings.USE_MOCK_SORA:
+        return False
+    return channel.slug == "simulator" or is_configured(channel)
+
+
+def is_configured(channel: Channel) -> bool:
+    """Whether the environment holds its key, or its server is one that staff named and may need none."""
+    has_own_server = bool(channel.base_url or (channel.slug == "openai" and settings.OPENAI_BASE_URL))
+    return has_own_server or not channel.key_variable or bool(os.environ.get(channel.key_variable))
+
+
 def models() -> QuerySet[VideoModel]:
     """What people may choose today, in display order."""
-    today = timezone.localdate()
+    channels = [channel.pk for channel in Channel.objects.filter(enabled=True) if is_open(channel)]
+    offered = Offer.objects.filter(model=OuterRef("pk"), channel__in=channels)
     return VideoModel.objects.filter(
-        Q(retires_on=None) | Q(retires_on__gt=today), enabled=True, channel__enabled=True
-    ).select_related("channel")
+        Q(retires_on=None) | Q(retires_on__gt=timezone.localdate()), Exists(offered), enabled=True
+    )
 
 
 def check_order(model: VideoModel, prompt: str, size: str, seconds: int) -> None:
@@ -55,26 +73,17 @@ def check_order(model: VideoModel, prompt: str, size: str, seconds: int) -> None
         raise ValidationError(problems)
 
 
-def channel_for(model: VideoModel) -> Channel:
-    """Where a video of this model is made: its channel, or the simulator while that stands in for all."""
-    if settings.USE_MOCK_SORA:
-        return Channel.objects.get(slug="simulator")
-    return model.channel
-
-
 def provider_for(channel: Channel) -> Provider:
     """A client of this channel's provider, with the key that the environment holds for it."""
-    # Here, since half of the start of every process would be the SDK's, and only a pump needs it.
-    from videos.providers.openai import OpenAIProvider
-
-    return OpenAIProvider(base_url(channel), os.environ.get(channel.key_variable, ""))
+    return adapter(channel.kind)(base_url(channel), os.environ.get(channel.key_variable, ""))
 
 
 def base_url(channel: Channel) -> str:
-    """The channel's own address, or what the settings say for the two that come with the product."""
+    """The channel's own address, what the settings say for the two that come with the product, or the provider's."""
     if channel.slug == "simulator":
         return settings.SIMULATOR_URL
-    return channel.base_url or settings.OPENAI_BASE_URL or "https://api.openai.com/v1"
+    own = settings.OPENAI_BASE_URL if channel.slug == "openai" else ""
+    return channel.base_url or own or adapter(channel.kind).default_url
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ a provider between two verbs is in `steps`.
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -21,8 +22,8 @@ from django_q.tasks import async_task
 
 from accounts import credits, sql
 from accounts.models import User
-from videos import catalogue, outbox, pace, results, sprites
-from videos.models import LIVE, Status, Upload, Video, VideoEvent, VideoModel
+from videos import catalogue, outbox, pace, results, routes, sprites
+from videos.models import LIVE, Offer, Status, Upload, Video, VideoEvent, VideoModel
 from videos.providers.base import Busy, JobState, NotSent
 
 log = logging.getLogger(__name__)
@@ -53,10 +54,12 @@ def start(
     field) for what the model cannot make, InsufficientCredits, and nothing is left behind then.
     """
     catalogue.check_order(model, prompt, size, seconds)
+    offer = routes.best(model)
     video = Video(
         user=user,
         model=model,
-        channel=catalogue.channel_for(model),
+        channel=offer.channel,
+        provider_model=offer.provider_model,
         prompt=prompt,
         size=size,
         seconds=seconds,
@@ -114,12 +117,38 @@ def intend(video: Video) -> bool:
 def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
     """submitting → where it came from: nothing was taken now, so asking again later costs nothing.
 
-    `back_to` is queued, or unconfirmed while the fate of an earlier request is still open.
+    `back_to` is queued, perhaps at another channel of the model; or unconfirmed while the fate of an earlier
+    request is still open.
     """
     if video.is_late:
         return fail(video, "timed_out", str(error))
+    if back_to == Status.QUEUED and (offer := routes.next_after(video)):
+        return divert(video, offer, str(error))
     delay = pace.backoff(video, error.after if isinstance(error, Busy) else None)
     return video.move_to(back_to, str(error), attempts=video.attempts + 1, next_at=_in(delay))
+
+
+def divert(video: Video, offer: Offer, why: str) -> bool:
+    """submitting → queued at another channel, which is asked at once: this one surely took nothing."""
+    went_on = video.move_to(
+        Status.QUEUED,
+        why,
+        channel_id=offer.channel_id,
+        provider_model=offer.provider_model,
+        attempts=video.attempts + 1,
+        next_at=_in(0),
+    )
+    if went_on:
+        log.info("%s goes on to %s: %s", video.pk, offer.channel, why)
+    return went_on
+
+
+def refuse(video: Video, code: str, why: str) -> bool:
+    """submitting → failed, since its provider will never make it; or → queued where another channel lets us in."""
+    if code == "provider_refused" and (offer := routes.next_after(video)):
+        log.error("%s refused %s: %s", video.channel, video.pk, why)
+        return divert(video, offer, why)
+    return fail(video, code, why)
 
 
 def lose_sight(video: Video, why: str) -> bool:
@@ -225,8 +254,11 @@ def wait(video: Video, why: str) -> None:
     Video.objects.filter(pk=video.pk, moves=video.moves).update(**changes)
 
 
-def finish(video: Video) -> bool:
-    """in_progress → saving: the provider is done. Failed → saving, when it finished after the deadline's refund."""
+def finish(video: Video, cost: Decimal | None = None) -> bool:
+    """in_progress → saving: the provider is done. Failed → saving, when it finished after the deadline's refund.
+
+    `cost` is what the provider says it took, in US dollars; else what staff noted is reckoned with.
+    """
     is_free = video.status == Status.FAILED
     return video.move_to(
         Status.SAVING,
@@ -237,7 +269,7 @@ def finish(video: Video) -> bool:
         is_free=is_free,
         ended_at=None,
         error_code="",
-        cost=video.model.cost_of(video.seconds),
+        cost=_cost(video) if cost is None else cost,
     )
 
 
@@ -384,6 +416,11 @@ def delete(video: Video) -> bool:
 
 
 # --- Small parts ----------------------------------------------------------------------------------
+
+
+def _cost(video: Video) -> Decimal | None:
+    offer = Offer.objects.filter(model=video.model_id, channel=video.channel_id).first()
+    return offer.cost_of(video.seconds) if offer else None
 
 
 def _key(video: Video) -> Any:

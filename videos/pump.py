@@ -29,7 +29,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from videos import batches, catalogue, generation, limits, pace, steps
+from videos import batches, catalogue, generation, limits, pace, routes, steps
 from videos.decoder import Decoder
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.pace import LEASE, RENEW
@@ -153,8 +153,9 @@ def rescue() -> None:
 
 
 def tend() -> None:
-    """What nobody else does in time: give up what waits too long, and let batches go on or end."""
+    """What nobody else does in time: give up what waits too long, find another way for what is held up, let batches go on."""
     generation.expire()
+    routes.tend()
     batches.tend()
 
 

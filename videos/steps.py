@@ -74,7 +74,7 @@ async def step(video: Video, provider: Provider, tools: Tools) -> None:
 
 async def submit(video: Video, provider: Provider, tools: Tools, came_from: Status = Status.QUEUED) -> None:
     """Send the order of a video whose intent is committed (it is submitting), once."""
-    db = tools.db
+    db, channel = tools.db, video.channel  # it may go on to another one
     try:
         async with tools.submits:
             order = await _order_surely(video)
@@ -84,24 +84,24 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
         await db(generation.postpone, video, came_from, error)
     except NotSent as error:
         await db(generation.postpone, video, came_from, error)
-        await db(limits.lost, video.channel)
+        await db(limits.lost, channel)
     except Busy as error:
         await db(generation.postpone, video, came_from, error)
-        await db(limits.rest, video.channel, pace.backoff(video, error.after))
+        await db(limits.rest, channel, pace.backoff(video, error.after))
     except Rejected as error:
         if came_from == Status.UNCONFIRMED and error.code == "provider_refused":
             # Whoever refused this request says nothing of the earlier one.
             await db(generation.lose_sight, video, str(error))
         else:
-            await db(generation.fail, video, error.code, str(error))
-        await db(limits.reached, video.channel)
+            await db(generation.refuse, video, error.code, str(error))
+        await db(limits.reached, channel)
     except (MaybeSent, TimeoutError) as error:
         await db(generation.lose_sight, video, str(error) or "no whole answer in time")
-        await db(limits.lost, video.channel)
+        await db(limits.lost, channel)
     else:
         await _accept_surely(db, video, job)
-        if video.channel.failures or video.channel.resumes_at:
-            await db(limits.reached, video.channel)
+        if channel.failures or channel.resumes_at:
+            await db(limits.reached, channel)
 
 
 async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
@@ -144,7 +144,7 @@ async def check(video: Video, provider: Provider, tools: Tools) -> None:
         await db(generation.wait, video, str(error))
         return
     if job.word == "completed":
-        if await db(generation.finish, video):
+        if await db(generation.finish, video, job.cost):
             await save(video, provider, tools)
     elif job.word != "failed":
         await db(generation.keep_waiting, video, job)
@@ -230,7 +230,7 @@ def order_of(video: Video) -> Order:
             image = images.fit(file.read(), width, height)
     elif video.preset:
         image = images.fit(presets.presets()[video.preset].file.read_bytes(), width, height)
-    return Order(video.model.provider_model, video.prompt, width, height, video.seconds, image, video.extras)
+    return Order(video.provider_model, video.prompt, width, height, video.seconds, image, video.extras)
 
 
 async def _order_surely(video: Video) -> Order:

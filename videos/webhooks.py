@@ -116,7 +116,7 @@ def forget_old() -> None:
 
 def _make_due(ref: str) -> bool:
     """Whether there is a running job of this id, whatever channel it came by; a pump then takes it up at once."""
-    channels = Channel.objects.filter(kind=Channel.Kind.OPENAI)
+    channels = Channel.objects.filter(kind="openai")
     # Channel first, as in the index that keeps a provider's job one video's.
     running = Video.objects.filter(channel__in=channels, ref=ref, status=Status.IN_PROGRESS)
     return bool(running.update(next_at=Now()))

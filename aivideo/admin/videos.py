@@ -14,6 +14,7 @@ from aivideo.admin.parts import Endless, HasDeeds, ReadOnly, deed, sees_money
 from videos import limits
 from videos.models import (
     Channel,
+    Offer,
     PumpSlot,
     Upload,
     Video,
@@ -75,16 +76,30 @@ class ChannelAdmin(CanPause, ModelAdmin):
         return "on", _("at work")
 
 
-@admin.register(VideoModel)
-class VideoModelAdmin(CanPause, ModelAdmin):
-    right = "videos.pause_videomodel"
-    list_display = ["name", "slug", "channel", "provider_model", "price", "retires_on", "state", "position"]
-    list_filter = ["enabled", "channel"]
-    list_select_related = ["channel"]
-    search_fields = ["name", "slug", "provider_model"]
+class OfferInline(TabularInline):
+    """Where a model is made, and which channel is asked first."""
+
+    model = Offer
+    extra = 0
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if sees_money(request) else ("cost_a_second",)
+
+
+@admin.register(VideoModel)
+class VideoModelAdmin(CanPause, ModelAdmin):
+    right = "videos.pause_videomodel"
+    list_display = ["name", "slug", "where", "price", "retires_on", "state", "position"]
+    list_filter = ["enabled", "channels"]
+    search_fields = ["name", "slug", "offers__provider_model"]
+    inlines = [OfferInline]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("offers__channel")
+
+    @display(description=_("channels"))
+    def where(self, model: VideoModel) -> str:
+        return ", ".join(str(offer.channel) for offer in model.offers.all()) or "–"
 
     @display(description=_("state"), ordering="enabled", label=ON_OFF)
     def state(self, model: VideoModel) -> tuple[str, Any]:

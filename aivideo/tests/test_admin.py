@@ -27,7 +27,7 @@ from aivideo.migrations import __name__ as migrations
 from aivideo.models import AuditEntry, LedgerCheck
 from aivideo.tests.fixtures import new_user, order, signed_in
 from videos import outbox
-from videos.models import Batch, Channel, PumpSlot, Video, VideoModel, WebhookReceipt, Worker
+from videos.models import Batch, Channel, Offer, PumpSlot, Video, VideoModel, WebhookReceipt, Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -130,14 +130,14 @@ def test_the_lists_of_other_packages_open_too(as_staff):
 def test_every_model_is_in_the_admin():
     ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
     shown = {model for model in ours if admin.site.is_registered(model)}
-    within_others = {"VideoEvent", "RedeemCode", "Draw"}
+    within_others = {"VideoEvent", "RedeemCode", "Draw", "Offer"}
     of_no_use_to_read = {"FreeCreditTally", "Welcome", "LedgerDay", "VideoDay", "IdempotentAnswer"}
     assert {model.__name__ for model in set(ours) - shown} == within_others | of_no_use_to_read
 
 
 def test_support_sees_no_figure_of_money_anywhere(support, video, held):
     client = signed_in(support)
-    VideoModel.objects.update(cost_a_second="0.1000")
+    Offer.objects.update(cost_a_second="0.1000")
     pages = [reverse("admin:index"), page(Video), page(Video, video.pk), page(VideoModel)]
     pages += [page(VideoModel, video.model_id), page(type(video.user), video.user_id), page(Channel)]
     for url in pages:

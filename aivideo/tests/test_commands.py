@@ -124,11 +124,17 @@ def test_doctor_finds_webhooks_that_nobody_can_take(capsys, settings):
 
 def test_doctor_finds_missing_keys_and_a_product_without_sign_in(capsys, settings, monkeypatch):
     settings.USE_MOCK_SORA, settings.DEMO_SIGN_IN = False, False
-    settings.OPENAI_BASE_URL = "http://127.0.0.1:9/v1"
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for name in ("OPENAI_API_KEY", "OPENROUTER_API_KEY", "XAI_API_KEY", "FAL_KEY"):
+        monkeypatch.delenv(name, raising=False)
     shown = run(capsys, "doctor")[1]
-    assert "OPENAI_API_KEY is not set" in shown
+    assert "each needs its key, one of FAL_KEY, OPENAI_API_KEY, OPENROUTER_API_KEY, XAI_API_KEY" in shown
     assert "nobody can sign in" in shown
+
+
+def test_doctor_asks_a_server_of_your_own_that_needs_no_key(capsys, settings, monkeypatch):
+    settings.USE_MOCK_SORA, settings.OPENAI_BASE_URL = False, "http://127.0.0.1:9/v1"
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert "openai: http://127.0.0.1:9/v1 does not answer" in run(capsys, "doctor")[1]
 
 
 def test_readyz_names_the_part_that_is_missing():

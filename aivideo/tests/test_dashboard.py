@@ -14,7 +14,7 @@ from accounts.payments import Truth
 from aivideo import console, dashboard, days, tasks
 from aivideo.models import LedgerCheck, LedgerDay, VideoDay
 from aivideo.tests.fixtures import new_user, order
-from videos.models import Video, VideoModel, Worker
+from videos.models import Offer, Video, Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -279,11 +279,11 @@ def test_the_nightly_check_keeps_what_it_finds(owner, caplog):
 def test_the_cost_of_a_video_is_that_of_its_model_when_the_provider_was_done(owner):
     from videos import generation
 
-    VideoModel.objects.update(cost_a_second="0.1500")
+    Offer.objects.update(cost_a_second="0.1500")
     video = order(owner)
     Video.objects.filter(pk=video.pk).update(status="in_progress", ref="job-1")
     video = Video.objects.get(pk=video.pk)
     assert generation.finish(video)
-    VideoModel.objects.update(cost_a_second="9")
+    Offer.objects.update(cost_a_second="9")
     video.refresh_from_db()
     assert video.cost == Decimal("0.6000")

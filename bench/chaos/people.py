@@ -19,15 +19,11 @@ def prepare(names: list[str], urls: dict[str, str], sessions: Path) -> None:
     """`urls` are the channels' servers. The session keys by name go into the file `sessions`."""
     VideoModel.objects.update(enabled=False)
     for position, (slug, url) in enumerate(urls.items()):
-        VideoModel.objects.create(
-            slug=slug,
-            name=slug,
-            provider_model="sora-2",
-            channel=make_channel(slug, url, most_running=LISTED_AT_ONCE if slug == "listed" else None),
-            sizes=["720x1280"],
-            lengths=[4],
-            position=position,
+        model = VideoModel.objects.create(
+            slug=slug, name=slug, sizes=["720x1280"], lengths=[4], position=position
         )
+        channel = make_channel(slug, url, most_running=LISTED_AT_ONCE if slug == "listed" else None)
+        model.offers.create(channel=channel, provider_model="sora-2")
     keys = {}
     for name in names:
         user = User.objects.create(username=name, email=f"{name}@example.com")

@@ -70,10 +70,8 @@ def prepare(urls: dict[str, str]) -> None:
         user = User.objects.create(username=name, email=f"{name}@example.com")
         credits.grant(user, amount, reference=name)
     for slug, url in urls.items():
-        channel = make_channel(slug, url)
-        VideoModel.objects.create(
-            slug=slug, name=slug, provider_model="sora-2", channel=channel, sizes=["720x1280"], lengths=[4]
-        )
+        model = VideoModel.objects.create(slug=slug, name=slug, sizes=["720x1280"], lengths=[4])
+        model.offers.create(channel=make_channel(slug, url), provider_model="sora-2")
 
 
 def make_channel(slug: str, url: str, most_running: int | None = None) -> Channel:

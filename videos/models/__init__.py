@@ -1,6 +1,6 @@
 """What you came for: the videos, where they are made, and the states of a job."""
 
-from videos.models.catalogue import EXTRAS, Channel, VideoModel, all_extras
+from videos.models.catalogue import EXTRAS, Channel, Offer, VideoModel, all_extras
 from videos.models.video import (
     COMES_FROM,
     LIVE,
@@ -22,6 +22,7 @@ __all__ = [
     "Batch",
     "Channel",
     "Delivery",
+    "Offer",
     "PumpSlot",
     "Status",
     "Upload",

@@ -7,17 +7,20 @@ from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from videos.providers import kinds
+
 
 class Channel(models.Model):
     """One account at one provider: where requests go, and the name of the variable that holds its key."""
 
-    class Kind(models.TextChoices):
-        OPENAI = "openai", _("OpenAI Videos API (/v1/videos)")
-
     slug = models.SlugField(_("name"), unique=True)
-    kind = models.CharField(_("protocol"), max_length=20, choices=Kind, default=Kind.OPENAI)
+    kind = models.CharField(_("protocol"), max_length=20, choices=kinds, default="openai")
     base_url = models.URLField(
-        _("base URL"), blank=True, help_text=_("Ends in /v1. Empty: what the settings say for this channel.")
+        _("base URL"),
+        blank=True,
+        help_text=_(
+            "Of /v1/videos servers, it ends in /v1. Empty: the provider's own, or what the settings say."
+        ),
     )
     key_variable = models.CharField(
         _("key variable"),
@@ -93,10 +96,9 @@ class VideoModel(models.Model):
 
     slug = models.SlugField(_("name in the API"), unique=True)
     name = models.CharField(_("name"), max_length=60)
-    channel = models.ForeignKey(
-        Channel, models.PROTECT, related_name="video_models", verbose_name=_("channel")
+    channels = models.ManyToManyField(
+        Channel, through="Offer", related_name="video_models", verbose_name=_("channels")
     )
-    provider_model = models.CharField(_("the provider's name"), max_length=100)
     sizes = models.JSONField(
         _("sizes"), help_text=_('Such as ["1280x720", "720x1280"]; the first is the default.')
     )
@@ -113,18 +115,16 @@ class VideoModel(models.Model):
     credits = models.PositiveIntegerField(
         _("credits"), null=True, blank=True, help_text=_("Price of one video. Empty: VIDEO_CREDITS.")
     )
-    cost_a_second = models.DecimalField(
-        _("cost a second"),
-        max_digits=8,
-        decimal_places=4,
+    retires_on = models.DateField(_("retires on"), null=True, blank=True)
+    successor = models.ForeignKey(
+        "self",
+        models.SET_NULL,
         null=True,
         blank=True,
-        validators=[MinValueValidator(0)],
-        help_text=_(
-            "US dollars that the provider takes for each second of video. Empty: unknown, counted as 0."
-        ),
+        related_name="+",
+        verbose_name=_("successor"),
+        help_text=_("Named to who asks for a retired model, and taken where an old video is made again."),
     )
-    retires_on = models.DateField(_("retires on"), null=True, blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
     position = models.PositiveSmallIntegerField(_("position"), default=0)
 
@@ -141,6 +141,39 @@ class VideoModel(models.Model):
     def price(self) -> int:
         """Credits for one video."""
         return settings.VIDEO_CREDITS if self.credits is None else self.credits
+
+
+class Offer(models.Model):
+    """A model at a channel: under what name, at what cost, and which channel is asked first."""
+
+    model = models.ForeignKey(VideoModel, models.CASCADE, related_name="offers", verbose_name=_("model"))
+    channel = models.ForeignKey(Channel, models.PROTECT, related_name="offers", verbose_name=_("channel"))
+    provider_model = models.CharField(_("the provider's name"), max_length=100)
+    priority = models.PositiveSmallIntegerField(
+        _("priority"),
+        default=0,
+        help_text=_("The lowest is asked first, the next when that cannot be reached."),
+    )
+    cost_a_second = models.DecimalField(
+        _("cost a second"),
+        max_digits=8,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text=_(
+            "US dollars that the provider takes for each second of video. Empty: unknown, counted as 0."
+        ),
+    )
+
+    class Meta:
+        verbose_name = _("offer")
+        verbose_name_plural = _("offers")
+        ordering = ["priority", "id"]
+        constraints = [models.UniqueConstraint(fields=["model", "channel"], name="one_offer_a_channel")]
+
+    def __str__(self) -> str:
+        return f"{self.model} · {self.channel}"
 
     def cost_of(self, seconds: int) -> Decimal | None:
         """US dollars that the provider takes for so many seconds; None where nobody said."""

@@ -175,6 +175,9 @@ class Video(models.Model):
     # What was asked for, and its price.
     model = models.ForeignKey(VideoModel, models.PROTECT, related_name="videos", verbose_name=_("model"))
     channel = models.ForeignKey(Channel, models.PROTECT, related_name="videos", verbose_name=_("channel"))
+    provider_model = models.CharField(
+        _("the provider's name"), max_length=100, blank=True, help_text=_("What its channel calls the model.")
+    )
     prompt = models.TextField(_("prompt"))
     size = models.CharField(_("size"), max_length=12)
     seconds = models.PositiveSmallIntegerField(_("seconds"))

@@ -1,9 +1,14 @@
 """What every provider can do, in our words. Theirs stop at the door of their own file."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
+from math import log
 from typing import Any, Literal, Protocol
+
+ASPECT_RATIOS = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1, "21:9": 21 / 9, "4:3": 4 / 3, "3:4": 3 / 4}
 
 Word = Literal["queued", "in_progress", "completed", "failed"]
 
@@ -27,12 +32,28 @@ class Order:
     def size(self) -> str:
         return f"{self.width}x{self.height}"
 
+    @property
+    def aspect_ratio(self) -> str:
+        """The name of the shape that comes nearest: 1792 × 1024 is called 16:9."""
+        return min(ASPECT_RATIOS, key=lambda name: abs(log(ASPECT_RATIOS[name] * self.height / self.width)))
+
+    @property
+    def resolution(self) -> str:
+        """By the short side, such as 720p."""
+        return f"{min(self.width, self.height)}p"
+
+    @property
+    def image_url(self) -> str:
+        """The picture as a data URL."""
+        return f"data:image/jpeg;base64,{b64encode(self.image or b'').decode()}"
+
 
 @dataclass(frozen=True)
 class JobState:
     """What a provider says of a job. `progress` is per cent, or None where it does not say.
 
-    `is_sure` is False for a job that `find` could neither match with an order nor tell from it.
+    `is_sure` is False for a job that `find` could neither match with an order nor tell from it. `cost` is what
+    the provider took for it, in US dollars, where it says so.
     """
 
     ref: str
@@ -41,6 +62,10 @@ class JobState:
     code: str = ""
     message: str = ""
     is_sure: bool = True
+    cost: Decimal | None = None
+
+    def costing(self, cost: Decimal) -> "JobState":
+        return replace(self, cost=cost)
 
 
 def storable(text: str) -> str:
@@ -88,6 +113,12 @@ class NoFile(ProviderError):
 
 
 class Provider(Protocol):
+    """One account at one server: `base_url` is where (`default_url` unless staff say otherwise), `key` opens it."""
+
+    default_url: str
+
+    def __init__(self, base_url: str, key: str) -> None: ...
+
     async def submit(self, order: Order, key: str) -> JobState:
         """Ask for a video. `key` names this request: where honoured, a repeat makes no second job.
 

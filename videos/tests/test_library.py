@@ -40,13 +40,13 @@ def completed(user, prompt="A kite"):
 
 
 def many(user, count):
-    model = order(user).model
+    first = order(user)
     Video.objects.all().delete()
     Video.objects.bulk_create(
         Video(
             user=user,
-            model=model,
-            channel=model.channel,
+            model=first.model,
+            channel=first.channel,
             prompt=f"Kite {n:03}",
             size="1280x720",
             seconds=4,

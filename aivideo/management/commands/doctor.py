@@ -1,6 +1,5 @@
 """What is wrong with this installation, and how to mend it."""
 
-import os
 import shutil
 import urllib.error
 import urllib.request
@@ -64,16 +63,15 @@ def models() -> str | None:
 
 
 def providers() -> str | None:
-    """Each channel that models use: its key is set, and something answers at its address."""
+    """Each channel that may be asked for videos: something answers at its address."""
     problems = []
-    if settings.USE_MOCK_SORA:
-        used = Channel.objects.filter(slug="simulator")
-    else:
-        used = Channel.objects.filter(enabled=True, video_models__enabled=True).distinct()
-    for channel in used:
+    used = Channel.objects.filter(enabled=True, video_models__enabled=True).distinct()
+    open_ = [channel for channel in used if catalogue.is_open(channel)]
+    if not open_:
+        keys = sorted({channel.key_variable for channel in used if channel.key_variable})
+        return f"no channel can be used; each needs its key, one of {', '.join(keys)}"
+    for channel in open_:
         base_url = catalogue.base_url(channel)
-        if channel.slug != "simulator" and channel.key_variable and not os.environ.get(channel.key_variable):
-            problems.append(f"{channel}: {channel.key_variable} is not set")
         try:
             urllib.request.urlopen(base_url, timeout=5).close()
         except urllib.error.HTTPError:

@@ -1,0 +1,40 @@
+"""xAI's Grok Imagine, in JSON. A finished video lies at a URL that is good for a day.
+
+https://docs.x.ai/docs/guides/video-generations
+"""
+
+from datetime import datetime
+from typing import Any, NoReturn
+
+from videos.providers import openai
+from videos.providers.base import JobState, Order, Unavailable
+
+
+class Adapter(openai.Adapter):
+    default_url = "https://api.x.ai/v1"
+    has_content = False
+
+    async def create(self, order: Order, headers: dict[str, str]) -> dict[str, Any]:
+        body = {
+            "model": order.model,
+            "prompt": order.prompt,
+            "duration": order.seconds,
+            "aspect_ratio": order.aspect_ratio,
+            "resolution": order.resolution,
+            **order.extras,
+        }
+        if order.image is not None:
+            body["image"] = {"url": order.image_url}
+        said = await self.post("/videos/generations", body, headers)
+        # All that a submit is told is a name.
+        return {"id": said.get("request_id"), "status": "pending"}
+
+    def read(self, said: dict[str, Any], ref: str = "") -> JobState:
+        video = said.get("video")
+        if isinstance(video, dict) and video.get("respect_moderation") is False:
+            # Called done, and has nothing to show.
+            said = said | {"status": "failed", "error": {"code": "moderation_blocked"}}
+        return super().read(said, ref)
+
+    async def find(self, order: Order, since: datetime) -> NoReturn:
+        raise Unavailable("xAI has no list of jobs")

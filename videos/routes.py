@@ -1,0 +1,78 @@
+"""Which channel makes a video: the first of its model's that can be reached. Never two for one video.
+
+A video changes its channel only while it is queued and surely nowhere else. One that a provider may have
+taken, however little is known of it, stays where it is for good.
+"""
+
+import logging
+
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from videos import catalogue, limits, pace
+from videos.models import Channel, Offer, Status, Video, VideoEvent, VideoModel
+
+log = logging.getLogger(__name__)
+
+MOST_MOVED = 200  # at a time
+WAS_UNCONFIRMED = Exists(VideoEvent.objects.filter(video=OuterRef("pk"), went_to=Status.UNCONFIRMED))
+
+
+def offers(model: VideoModel) -> list[Offer]:
+    """Where this model can be made here, in the order in which staff want it tried."""
+    found = Offer.objects.filter(model=model).select_related("channel").order_by("priority", "pk")
+    return [offer for offer in found if catalogue.is_open(offer.channel)]
+
+
+def best(model: VideoModel) -> Offer:
+    """The first that takes new jobs now; while none does, the first of all, before which one waits.
+
+    Raises Offer.DoesNotExist where it can be made nowhere: `catalogue.models` has only others.
+    """
+    found = offers(model)
+    now = timezone.now()
+    for offer in found:
+        if not limits.rests(offer.channel, now):
+            return offer
+    if not found:
+        raise Offer.DoesNotExist(f"{model} is offered nowhere")
+    return found[0]
+
+
+def next_after(video: Video) -> Offer | None:
+    """Another channel that takes this video now, since its own did not; None where it has to wait.
+
+    None as well for a video whose fate was once unknown, and once each has been tried.
+    """
+    if VideoEvent.objects.filter(video=video, went_to=Status.UNCONFIRMED).exists():
+        return None
+    found, now = offers(video.model), timezone.now()
+    if video.attempts + 1 >= len(found):
+        return None
+    others = [offer for offer in found if offer.channel_id != video.channel_id]
+    return next((offer for offer in others if not limits.rests(offer.channel, now)), None)
+
+
+def tend() -> None:
+    """Move what waits before channels that take nothing to others of its model that do."""
+    now = timezone.now()
+    resting = [channel for channel in Channel.objects.all() if limits.rests(channel, now)]
+    if not resting:
+        return
+    stuck = Video.objects.filter(status=Status.QUEUED, ended_at=None, channel__in=resting)
+    for video in stuck.exclude(WAS_UNCONFIRMED).select_related("model")[:MOST_MOVED]:
+        try:
+            offer = best(video.model)
+        except Offer.DoesNotExist:
+            continue
+        if offer.channel_id == video.channel_id or limits.rests(offer.channel, now):
+            continue
+        # Who is admitted at this moment is in another state, and stays.
+        moved = Video.objects.filter(pk=video.pk, status=Status.QUEUED, moves=video.moves).update(
+            channel=offer.channel,
+            provider_model=offer.provider_model,
+            attempts=0,
+            next_at=pace.database_now(),
+        )
+        if moved:
+            log.info("%s goes on to %s", video.pk, offer.channel)

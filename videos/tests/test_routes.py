@@ -1,0 +1,201 @@
+"""A model with several channels: who is asked first, who next, and that nobody is asked who should not be."""
+
+from contextlib import ExitStack
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from aivideo.tests.fixtures import entries, new_user, order, pump_until_done
+from videos import catalogue, generation, limits, pace, routes
+from videos.models import Channel, Offer, Status, Video, VideoModel
+from videos.tests.test_bad_days import job, server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _hasty(settings, monkeypatch):
+    settings.USE_MOCK_SORA = False
+    monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+
+
+@pytest.fixture
+def model():
+    """A model that the channels `first` and `second` make, at no server yet."""
+    model = VideoModel.objects.create(slug="kite", name="Kite", sizes=["1280x720"], lengths=[4])
+    for priority, slug in enumerate(["first", "second"]):
+        channel = Channel.objects.create(slug=slug, base_url="http://127.0.0.1:9/v1")
+        model.offers.create(channel=channel, provider_model=f"kite-{slug}", priority=priority)
+    return model
+
+
+class Provider:
+    """A server that answers submits with `answer`, and each question with a verdict; `posts` are what it was asked to make."""
+
+    def __init__(self, answer):
+        self.answer, self.posts = answer, 0
+
+    def __call__(self, method, path):
+        if method == "POST":
+            self.posts += 1
+            return self.answer
+        if path.endswith("/videos") or "?" in path:
+            return 404, {"error": {"message": "no list"}}
+        return 200, job(id=path.rpartition("/")[2], status="failed", error="seen")
+
+
+@pytest.fixture
+def providers():
+    """Put servers behind both channels: `providers(first, second)` with their answers to a submit."""
+    with ExitStack() as stack:
+
+        def run(*answers):
+            found = [Provider(answer) for answer in answers]
+            for slug, provider in zip(("first", "second"), found, strict=True):
+                Channel.objects.filter(slug=slug).update(base_url=stack.enter_context(server(provider)))
+            return found
+
+        yield run
+
+
+TAKEN = (200, job(status="queued"))
+REFUSED = {status: (status, {"error": {"message": "no"}}) for status in (400, 401, 402, 403, 404, 500)}
+
+
+def ordered(model):
+    return order(new_user(), model=model)
+
+
+def test_the_first_by_priority_is_asked(model, providers):
+    first, second = providers(TAKEN, TAKEN)
+    video = ordered(model)
+    pump_until_done(20)
+    video.refresh_from_db()
+    assert (video.channel.slug, video.provider_model, first.posts, second.posts) == (
+        "first",
+        "kite-first",
+        1,
+        0,
+    )
+
+
+@pytest.mark.parametrize("answer", [401, 402, 403, 404, 429])
+def test_what_was_surely_not_taken_goes_to_the_next_channel(model, providers, answer):
+    first, second = providers(REFUSED.get(answer, (429, {"error": {"message": "busy"}})), TAKEN)
+    video = ordered(model)
+    pump_until_done(20)
+    video.refresh_from_db()
+    assert (video.channel.slug, video.provider_model) == ("second", "kite-second")
+    assert (first.posts, second.posts, video.error_detail) == (1, 1, "failed  seen")
+
+
+def test_nobody_at_home_is_not_sent_and_goes_to_the_next_channel(model, providers):
+    _first, second = providers(TAKEN, TAKEN)
+    Channel.objects.filter(slug="first").update(base_url="http://127.0.0.1:9/v1")
+    video = ordered(model)
+    pump_until_done(20)
+    video.refresh_from_db()
+    assert (video.channel.slug, second.posts) == ("second", 1)
+
+
+@pytest.mark.parametrize("answer", [None, 500])
+def test_what_may_have_been_taken_is_asked_of_nobody_else(model, providers, answer, monkeypatch):
+    monkeypatch.setattr("videos.steps.GRACE", 1)
+    first, second = providers(REFUSED.get(answer), TAKEN)
+    video = ordered(model)
+    pump_until_done(30)
+    video.refresh_from_db()
+    assert (video.channel.slug, video.error_code, first.posts, second.posts) == ("first", "unconfirmed", 1, 0)
+    assert entries(video) == [("charge", -10), ("refund", 10)]
+
+
+def test_a_verdict_is_not_asked_for_twice(model, providers):
+    first, second = providers(REFUSED[400], TAKEN)
+    video = ordered(model)
+    pump_until_done(20)
+    video.refresh_from_db()
+    assert (video.error_code, first.posts, second.posts) == ("invalid_request", 1, 0)
+
+
+def test_when_nobody_lets_us_in_the_credits_return(model, providers):
+    first, second = providers(REFUSED[401], REFUSED[403])
+    video = ordered(model)
+    pump_until_done(20)
+    video.refresh_from_db()
+    assert (video.error_code, first.posts, second.posts) == ("provider_refused", 1, 1)
+    assert entries(video) == [("charge", -10), ("refund", 10)]
+
+
+def test_new_videos_go_where_somebody_takes_them(model):
+    limits.rest(Channel.objects.get(slug="first"), 60)
+    assert ordered(model).channel.slug == "second"
+    limits.reached(Channel.objects.get(slug="first"))
+    assert ordered(model).channel.slug == "first"
+
+
+def test_while_all_rest_a_video_waits_before_the_first_and_can_be_canceled(model):
+    for slug in ("first", "second"):
+        limits.rest(Channel.objects.get(slug=slug), 60)
+    video = ordered(model)
+    routes.tend()
+    video.refresh_from_db()
+    assert (video.channel.slug, video.status) == ("first", Status.QUEUED)
+    assert limits.admit(10) == []
+    assert generation.cancel(video)
+
+
+def test_the_queue_of_a_channel_that_rests_moves_on(model):
+    videos = [ordered(model) for _ in range(3)]
+    Channel.objects.filter(slug="first").update(enabled=False)
+    routes.tend()
+    routes.tend()
+    assert [Video.objects.get(pk=video.pk).channel.slug for video in videos] == ["second"] * 3
+
+
+def test_a_video_that_was_once_unconfirmed_stays_where_it_was(model):
+    video = ordered(model)
+    generation.intend(video)
+    generation.lose_sight(video, "gone")
+    generation.resend(video)
+    Channel.objects.filter(slug="first").update(enabled=False)
+    routes.tend()
+    video.refresh_from_db()
+    assert (video.channel.slug, routes.next_after(video)) == ("first", None)
+
+
+def test_a_video_that_is_on_its_way_stays_pinned(model):
+    video = ordered(model)
+    generation.intend(video)
+    Channel.objects.filter(slug="first").update(enabled=False)
+    routes.tend()
+    video.refresh_from_db()
+    assert video.channel.slug == "first"
+
+
+def test_a_model_is_offered_once_a_key_is_there(monkeypatch):
+    assert not catalogue.models().filter(slug="wan-2.6").exists()
+    monkeypatch.setenv("OPENROUTER_API_KEY", "key")
+    assert catalogue.models().filter(slug="wan-2.6").exists()
+    assert routes.best(VideoModel.objects.get(slug="wan-2.6")).provider_model == "alibaba/wan-2.6"
+
+
+def test_the_simulator_is_asked_only_while_it_stands_in_for_all(settings):
+    assert not Offer.objects.filter(channel__slug="simulator", model__in=catalogue.models()).exists()
+    settings.USE_MOCK_SORA = True
+    assert {model.slug for model in catalogue.models()} == {"studio-fast", "studio-pro"}
+
+
+def test_the_cost_is_that_of_the_channel_that_made_it(model):
+    Offer.objects.filter(channel__slug="second").update(cost_a_second="0.5")
+    video = ordered(model)
+    at = {"status": "in_progress", "ref": "job-1", "channel": Channel.objects.get(slug="second")}
+    Video.objects.filter(pk=video.pk).update(**at)
+    video.refresh_from_db()
+    assert generation.finish(video)
+    assert video.cost == 2
+
+
+def test_a_rest_that_is_over_is_no_rest(model):
+    Channel.objects.filter(slug="first").update(resumes_at=timezone.now() - timedelta(seconds=1))
+    assert routes.best(model).channel.slug == "first"
