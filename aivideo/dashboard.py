@@ -17,12 +17,14 @@ from django.db.models.functions import Cast
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from accounts.models import Payment, User, money
 from aivideo import charts, days, health
 from aivideo.days import Ended
+from videos import catalogue
 from videos.models import Status, Video, VideoModel, Worker
 
 PERIODS = (1, 7, 30)  # days, today included
@@ -54,7 +56,8 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     use: list[Card] = []
     cost: dict[date, Decimal] = defaultdict(Decimal)
     if may("videos.view_video"):
-        cards.append((_("Now"), [*_queue(), *([_worker()] if may("videos.view_worker") else [])]))
+        worker = [_worker()] if may("videos.view_worker") else []
+        cards.append((_("Now"), [*_queue(), *worker, *_retirements()]))
         ended = list(days.videos_by_day(month[0]))
         models = _by_model([one for one in ended if one.day >= since], since)
         for one in ended:
@@ -113,6 +116,22 @@ def _queue() -> list[Card]:
             f"{unfinished}unconfirmed",
         ),
         Card(_("Past their deadline"), f"{late:,}", _("not ended yet"), "bad" if late else ""),
+    ]
+
+
+def _retirements() -> list[Card]:
+    """What will be gone soon, while there is time to find another."""
+    return [
+        Card(
+            model.name,
+            _("until %(day)s") % {"day": date_format(model.retires_on)},
+            _("then %(successor)s") % {"successor": model.successor}
+            if model.successor
+            else _("no successor"),
+            "" if model.successor else "bad",
+            reverse("admin:videos_videomodel_change", args=[model.pk]),
+        )
+        for model in catalogue.retiring()
     ]
 
 

@@ -19,8 +19,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.credits import InsufficientCredits
 from accounts.views import UserRequest
 from videos import batches, catalogue, objects
-from videos.forms import StudioForm
-from videos.models import Batch, Status, VideoModel
+from videos.forms import ModelField, StudioForm
+from videos.models import Batch, Status
 from videos.standing import standing
 
 MOST_CSV_BYTES = 1_000_000
@@ -32,13 +32,7 @@ class ManyForm(forms.Form):
     """What both forms share. `nonce` becomes the batch's id, so that a second click is no second batch."""
 
     nonce = forms.UUIDField(required=False)
-    model = forms.ModelChoiceField(
-        VideoModel.objects.none(),
-        to_field_name="slug",
-        error_messages={
-            "invalid_choice": gettext_lazy("This model is not offered (any more). Choose another one.")
-        },
-    )
+    model = ModelField()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from videos.models import Channel, Offer, Status, Video, VideoModel
@@ -18,6 +19,8 @@ from videos.providers.base import Provider
 
 # Enough for any film script, and a bound for what a database row and a page must carry.
 MOST_PROMPT_CHARACTERS = 4000
+
+WARNED_AHEAD = timedelta(days=60)  # of the day on which a model retires
 
 
 def is_open(channel: Channel) -> bool:
@@ -43,6 +46,39 @@ def models() -> QuerySet[VideoModel]:
     return VideoModel.objects.filter(
         Q(retires_on=None) | Q(retires_on__gt=timezone.localdate()), Exists(offered), enabled=True
     )
+
+
+def current(model: VideoModel) -> VideoModel | None:
+    """This model or, where it is not offered any more, the next of its successors that is."""
+    seen: set[int] = set()
+    following: VideoModel | None = model
+    while following is not None and following.pk not in seen:
+        if models().filter(pk=following.pk).exists():
+            return following
+        seen.add(following.pk)
+        following = following.successor
+    return None
+
+
+def farewell(slug: str) -> str:
+    """What to tell who asks for a model that has retired, in a sentence; empty for any other name."""
+    model = VideoModel.objects.filter(slug=slug, retires_on__lte=timezone.localdate()).first()
+    if model is None:
+        return ""
+    successor, day = current(model), date_format(model.retires_on)
+    if successor is None:
+        return _("%(model)s retired on %(day)s.") % {"model": model.name, "day": day}
+    return _("%(model)s retired on %(day)s. Use %(successor)s instead.") % {
+        "model": model.name,
+        "day": day,
+        "successor": f"{successor.name} ({successor.slug})",
+    }
+
+
+def retiring() -> QuerySet[VideoModel]:
+    """What is offered for at most WARNED_AHEAD more, the first to go first."""
+    until = timezone.localdate() + WARNED_AHEAD
+    return models().filter(retires_on__lte=until).select_related("successor").order_by("retires_on")
 
 
 def check_order(model: VideoModel, prompt: str, size: str, seconds: int) -> None:

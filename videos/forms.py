@@ -14,6 +14,24 @@ from videos.models import Upload, Video, VideoModel
 from videos.presets import presets
 
 
+class ModelField(forms.ModelChoiceField):
+    """A model by its name in the API, of those that are offered when a form is made."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        gone = _("This model is not offered (any more). Choose another one.")
+        super().__init__(
+            VideoModel.objects.none(), to_field_name="slug", error_messages={"invalid_choice": gone}, **kwargs
+        )
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return super().to_python(value)
+        except ValidationError:
+            if farewell := catalogue.farewell(str(value)):
+                raise ValidationError(farewell) from None
+            raise
+
+
 class StudioForm(forms.Form):
     """`image` is "" (none), "preset:<name>" or "upload:<id>" of the user's own; a new `file` takes precedence."""
 
@@ -21,11 +39,7 @@ class StudioForm(forms.Form):
     image = forms.CharField(required=False)
     file = forms.FileField(required=False)
     prompt = forms.CharField(strip=False, required=False)
-    model = forms.ModelChoiceField(
-        VideoModel.objects.none(),
-        to_field_name="slug",
-        error_messages={"invalid_choice": _("This model is not offered (any more). Choose another one.")},
-    )
+    model = ModelField()
     size = forms.CharField()
     seconds = forms.IntegerField(error_messages={"invalid": _("The length is a whole number of seconds.")})
 
@@ -42,16 +56,17 @@ class StudioForm(forms.Form):
             return {
                 "image": "" if image == "upload:" else image,
                 "prompt": again.prompt,
-                "model": again.model.slug,
-                "size": again.size,
-                "seconds": again.seconds,
-                "nonce": uuid.uuid4(),
+                **cls._of(catalogue.current(again.model), again.size, again.seconds),
             }
-        model = catalogue.models().first()
+        return cls._of(catalogue.models().first())
+
+    @staticmethod
+    def _of(model: VideoModel | None, size: str = "", seconds: int = 0) -> dict[str, Any]:
+        """A model with this size and length or, where it does not make them, its own first ones."""
         return {
             "model": model and model.slug,
-            "size": model and model.sizes[0],
-            "seconds": model and model.lengths[0],
+            "size": size if model is None or size in model.sizes else model.sizes[0],
+            "seconds": seconds if model is None or seconds in model.lengths else model.lengths[0],
             "nonce": uuid.uuid4(),
         }
 

@@ -127,7 +127,7 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     if source.status != Status.COMPLETED:
         raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
     order = {
-        "model": orders.model_of(request.auth, source.model.slug),
+        "model": orders.model_of(request.auth, (catalogue.current(source.model) or source.model).slug),
         "prompt": asked.prompt,
         "size": source.size,
         "seconds": source.seconds,

@@ -147,6 +147,8 @@ def model_of(key: ApiKey, slug: str | None) -> VideoModel:
         offered = offered.filter(slug__in=key.allowed_models)
     model = offered.filter(slug=slug).first() if slug is not None else offered.first()
     if model is None:
+        if farewell := catalogue.farewell(slug or ""):
+            raise bad_value("model", farewell, "model_retired")
         names = ", ".join(offered.values_list("slug", flat=True)) or "none at this moment"
         raise bad_value(
             "model", f"There is no model '{slug or ''}' for this key. There are: {names}.", "model_not_found"

@@ -29,6 +29,12 @@ class Command(BaseCommand):
             problem = health.problem(check)
             wrong += problem is not None
             self.stdout.write(f"{name}: {problem or 'ok'}" + (f"\n    {mend}" if problem else ""))
+        for model in (
+            catalogue.models().exclude(retires_on=None).select_related("successor").order_by("retires_on")
+        ):
+            self.stdout.write(
+                f"{model.slug} retires on {model.retires_on}; then: {model.successor or 'nothing'}"
+            )
         if wrong:
             raise SystemExit(1)
 
@@ -62,13 +68,21 @@ def models() -> str | None:
     return None if catalogue.models().exists() else "no model is enabled, so nothing can be generated"
 
 
+def retirements() -> str | None:
+    orphans = [model for model in catalogue.retiring() if not model.successor]
+    names = ", ".join(f"{model.slug} on {model.retires_on}" for model in orphans)
+    return f"models that retire and have no successor: {names}" if names else None
+
+
 def providers() -> str | None:
     """Each channel that may be asked for videos: something answers at its address."""
     problems = []
     used = Channel.objects.filter(enabled=True, video_models__enabled=True).distinct()
     open_ = [channel for channel in used if catalogue.is_open(channel)]
     if not open_:
-        keys = sorted({channel.key_variable for channel in used if channel.key_variable})
+        keys = sorted(
+            {channel.key_variable for channel in used.exclude(slug="simulator") if channel.key_variable}
+        )
         return f"no channel can be used; each needs its key, one of {', '.join(keys)}"
     for channel in open_:
         base_url = catalogue.base_url(channel)
@@ -113,6 +127,7 @@ CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
     ),
     "models": (models, "Enable a model and its channel in the admin."),
     "providers": (providers, "Start the provider, or correct its address and key; the README says how."),
+    "retirements": (retirements, "Name a successor for the model in the admin."),
     "webhooks": (
         webhooks,
         "Set OPENAI_WEBHOOK_SECRET, or say in the admin that the channel sends no webhooks.",
