@@ -62,7 +62,12 @@ class ItemRefused(Exception):
 
 def price(orders: Sequence[dict[str, Any]]) -> int:
     """Credits that all of them cost together."""
-    return sum(order["model"].price for order in orders)
+    return sum(map(price_of, orders))
+
+
+def price_of(order: dict[str, Any]) -> int:
+    """Credits that one costs, or would if it could be made."""
+    return order["model"].price_of(order["size"], order["seconds"])
 
 
 def start(
@@ -105,7 +110,7 @@ def start(
             for number, order in enumerate(orders):
                 held: dict[str, Any] = {} if number < batch.at_once else {"queued_at": None}
                 generation.start(user, **order, batch=batch, position=number, **held)
-                begun += order["model"].price
+                begun += price_of(order)
     except IntegrityError:
         if pk and (before := user.batches.filter(pk=pk).first()):  # it came twice in this very moment
             return before

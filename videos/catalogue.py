@@ -45,7 +45,7 @@ def models() -> QuerySet[VideoModel]:
     offered = Offer.objects.filter(model=OuterRef("pk"), channel__in=channels)
     return VideoModel.objects.filter(
         Q(retires_on=None) | Q(retires_on__gt=timezone.localdate()), Exists(offered), enabled=True
-    )
+    ).prefetch_related("prices")
 
 
 def current(model: VideoModel) -> VideoModel | None:

@@ -66,7 +66,7 @@ def start(
         preset=preset,
         upload=upload,
         client_key=client_key,
-        credits=model.price,
+        credits=model.price_of(size, seconds),
         **said,
     )
     # All that needs no lock comes before it, because other clicks wait for it.

@@ -91,6 +91,14 @@ class BatchObject(Schema):
     data: list[VideoObject]
 
 
+class PriceObject(Schema):
+    """What another size or length costs; null is any of them, and the line that says more counts."""
+
+    size: str | None
+    seconds: str | None
+    credits: int
+
+
 class ModelObject(Schema):
     """A line of the catalogue. `credits` is the price of one video, `seconds` the lengths it makes."""
 
@@ -100,6 +108,7 @@ class ModelObject(Schema):
     owned_by: str
     name: str
     credits: int
+    prices: list[PriceObject]
     sizes: list[str]
     seconds: list[str]
     has_sound: bool
@@ -231,6 +240,14 @@ def model_object(model: VideoModel) -> dict[str, Any]:
         "owned_by": "aivideo",
         "name": model.name,
         "credits": model.price,
+        "prices": [
+            {
+                "size": row.size or None,
+                "seconds": str(row.seconds) if row.seconds else None,
+                "credits": row.credits,
+            }
+            for row in model.prices.all()
+        ],
         "sizes": model.sizes,
         "seconds": list(map(str, model.lengths)),
         "has_sound": model.has_sound,

@@ -119,7 +119,7 @@ def _studio(
         "most_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
         "most_prompt_characters": catalogue.MOST_PROMPT_CHARACTERS,
         "record": chosen and catalogue.track_record(chosen),
-        "missing": _missing(request, chosen),
+        **_price(request, chosen, values["size"], values["seconds"]),
         "recent": _tiles(_library(request.user)[:4], request.user) if request.user.is_authenticated else [],
         "at_studio": True,
         **_stage_context(video, request.user),
@@ -158,7 +158,7 @@ def _card(
         "refusal": refusal,
     }
     if at_studio and not video.is_live:
-        context |= {"model": video.model, "missing": _missing(request, video.model)}
+        context |= {"model": video.model, **_price(request, video.model, video.size, video.seconds)}
     template = "videos/_tile.html" if request.GET.get("as") == "tile" else "videos/_card.html"
     # Without the request: what a whole page takes from it is of no use here, and costs time.
     return _asking_again(HttpResponse(render_to_string(template, context), status=status), current)
@@ -338,11 +338,13 @@ def _tiles(videos: Iterable[Video], user: User) -> list[tuple[Video, Standing]]:
     return [(video, standing(video, user.balance)) for video in videos]
 
 
-def _missing(request: HttpRequest, model: VideoModel | None) -> int:
-    """The credits that the user lacks for one video of this model."""
-    if model is None or not request.user.is_authenticated:
-        return 0
-    return max(0, model.price - request.user.balance)
+def _price(request: HttpRequest, model: VideoModel | None, size: Any, seconds: Any) -> dict[str, int]:
+    """What one such video costs, and the credits that the user lacks for it. Both values may be anything typed."""
+    if model is None:
+        return {"price": 0, "missing": 0}
+    price = model.price_of(str(size), int(seconds) if str(seconds).isdecimal() else 0)
+    balance = request.user.balance if request.user.is_authenticated else price
+    return {"price": price, "missing": max(0, price - balance)}
 
 
 def _offer(model: VideoModel) -> dict[str, Any]:

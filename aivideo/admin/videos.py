@@ -15,6 +15,7 @@ from videos import limits
 from videos.models import (
     Channel,
     Offer,
+    Price,
     PumpSlot,
     Upload,
     Video,
@@ -76,6 +77,13 @@ class ChannelAdmin(CanPause, ModelAdmin):
         return "on", _("at work")
 
 
+class PriceInline(TabularInline):
+    """What other sizes and lengths cost."""
+
+    model = Price
+    extra = 0
+
+
 class OfferInline(TabularInline):
     """Where a model is made, and which channel is asked first."""
 
@@ -92,7 +100,7 @@ class VideoModelAdmin(CanPause, ModelAdmin):
     list_display = ["name", "slug", "where", "price", "retires_on", "state", "position"]
     list_filter = ["enabled", "channels"]
     search_fields = ["name", "slug", "offers__provider_model"]
-    inlines = [OfferInline]
+    inlines = [OfferInline, PriceInline]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("offers__channel")

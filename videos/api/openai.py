@@ -186,7 +186,7 @@ def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
 
 def start(key: ApiKey, order: dict[str, Any], count: int = 1) -> dict[str, Any]:
     """Start `count` videos of an order, all or none; the first one, which names the others. Call it in a transaction."""
-    needed = order["model"].price * count
+    needed = order["model"].price_of(order["size"], order["seconds"]) * count
     limits.check(key, needed)
     videos: list[Video] = []
     try:

@@ -1,6 +1,6 @@
 """What you came for: the videos, where they are made, and the states of a job."""
 
-from videos.models.catalogue import EXTRAS, Channel, Offer, VideoModel, all_extras
+from videos.models.catalogue import EXTRAS, Channel, Offer, Price, VideoModel, all_extras
 from videos.models.video import (
     COMES_FROM,
     LIVE,
@@ -23,6 +23,7 @@ __all__ = [
     "Channel",
     "Delivery",
     "Offer",
+    "Price",
     "PumpSlot",
     "Status",
     "Upload",

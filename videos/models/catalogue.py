@@ -139,8 +139,36 @@ class VideoModel(models.Model):
 
     @property
     def price(self) -> int:
-        """Credits for one video."""
+        """Credits for a video that no line of its price table fits."""
         return settings.VIDEO_CREDITS if self.credits is None else self.credits
+
+    def price_of(self, size: str, seconds: int) -> int:
+        """Credits for one such video, by the line of the price table that says most about it."""
+        fitting = [row for row in self.prices.all() if row.size in ("", size) and row.seconds in (0, seconds)]
+        most = max(fitting, key=lambda row: (bool(row.size) + bool(row.seconds), row.seconds), default=None)
+        return self.price if most is None else most.credits
+
+
+class Price(models.Model):
+    """A line of a model's price table: what one video of this size and length costs."""
+
+    model = models.ForeignKey(VideoModel, models.CASCADE, related_name="prices", verbose_name=_("model"))
+    size = models.CharField(
+        _("size"), max_length=12, blank=True, help_text=_("Such as 1920x1080. Empty: any.")
+    )
+    seconds = models.PositiveSmallIntegerField(_("length"), default=0, help_text=_("Seconds. 0: any."))
+    credits = models.PositiveIntegerField(_("credits"))
+
+    class Meta:
+        verbose_name = _("price")
+        verbose_name_plural = _("prices")
+        ordering = ["size", "seconds"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "size", "seconds"], name="one_price_a_size_and_length")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.credits}"
 
 
 class Offer(models.Model):
