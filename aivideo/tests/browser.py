@@ -63,3 +63,18 @@ def balance(page: Page) -> int:
 
 def rich(site: Site) -> None:
     site.manage("grant_credits", "demo@example.com", "1000", "--reason", "for a test")
+
+
+def staff_sign_in(site, visit, name, group="", **fields):
+    code = (
+        "from accounts.models import User; from django.contrib.auth.models import Group\n"
+        f"user = User.objects.create_user('{name}', password='pw', is_staff=True, **{fields})\n"
+        f"user.groups.set(Group.objects.filter(name='{group}'))"
+    )
+    site.manage("shell", "--no-imports", "-c", code)
+    page = visit(f"{site.url}/admin/", viewport={"width": 1440, "height": 900})
+    page.fill("#id_username", name)
+    page.fill("#id_password", "pw")
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{site.url}/admin/")
+    return page

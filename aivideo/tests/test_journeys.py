@@ -11,7 +11,7 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
-from aivideo.tests.browser import balance, rich, sign_in
+from aivideo.tests.browser import balance, rich, sign_in, staff_sign_in
 from aivideo.tests.site import Site, free_port
 
 
@@ -307,21 +307,6 @@ def test_no_page_of_the_admin_complains(site, visit):
     for path in paths:
         page.goto(f"{site.url}{path}")
         expect(page.locator("#content")).to_be_visible()
-
-
-def staff_sign_in(site, visit, name, group="", **fields):
-    code = (
-        "from accounts.models import User; from django.contrib.auth.models import Group\n"
-        f"user = User.objects.create_user('{name}', password='pw', is_staff=True, **{fields})\n"
-        f"user.groups.set(Group.objects.filter(name='{group}'))"
-    )
-    site.manage("shell", "--no-imports", "-c", code)
-    page = visit(f"{site.url}/admin/", viewport={"width": 1440, "height": 900})
-    page.fill("#id_username", name)
-    page.fill("#id_password", "pw")
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{site.url}/admin/")
-    return page
 
 
 # --- Google, played by a real OpenID Connect server ------------------------------------------------
