@@ -74,6 +74,7 @@ def judge(journals: Sequence[Journal], clicks: Clicks | None = None) -> Verdict:
         *_files(),
         *_jobs_have_owners(books),
         *_bought_once(books),
+        *_bought_at_one_place(books),
         *(_clicks(clicks) if clicks else ()),
     ]
     states = Counter(Video.objects.values_list("status", flat=True))
@@ -168,6 +169,17 @@ def _bought_once(books: list[tuple[Journal, list[dict[str, Any]]]]) -> Iterator[
         for key, count in bought.items():
             if count > 1 and journal.can_tell:
                 yield f"{count} jobs were bought at {journal.path.parent.name} for {key}"
+
+
+def _bought_at_one_place(books: list[tuple[Journal, list[dict[str, Any]]]]) -> Iterator[str]:
+    """However a video went from channel to channel, only one of them ever took it."""
+    places: dict[str, set[str]] = {}
+    for journal, jobs in books:
+        for job in jobs:
+            places.setdefault(job["submit_key"], set()).add(journal.path.parent.name)
+    for key, names in places.items():
+        if key and len(names) > 1:
+            yield f"{key} was bought at {' and at '.join(sorted(names))}"
 
 
 def _jobs_have_owners(books: list[tuple[Journal, list[dict[str, Any]]]]) -> Iterator[str]:

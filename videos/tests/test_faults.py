@@ -14,7 +14,7 @@ from videos import catalogue, limits, pace, pump, steps
 from videos.decoder import Decoder
 from videos.invariants import violations
 from videos.models import Channel, Video
-from videos.providers import openai
+from videos.providers import files
 from videos.simulator.faults import FAULTS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -70,7 +70,7 @@ OUTCOME = {
 @pytest.fixture
 def hasty(monkeypatch, settings):
     """The same waits, shorter: nothing here depends on their length."""
-    monkeypatch.setattr(openai, "TIMEOUT", openai.httpx2.Timeout(3))
+    monkeypatch.setattr(files, "TIMEOUT", files.httpx2.Timeout(3))
     monkeypatch.setattr(pace, "LONGEST_WAIT", 2.0)
     settings.JOB_DEADLINE_SECONDS = 45
 

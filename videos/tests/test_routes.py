@@ -1,13 +1,18 @@
 """A model with several channels: who is asked first, who next, and that nobody is asked who should not be."""
 
+import sqlite3
+import threading
+import time
 from contextlib import ExitStack
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
 
-from aivideo.tests.fixtures import entries, new_user, order, pump_until_done
+from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, start_simulator
 from videos import catalogue, generation, limits, pace, routes
+from videos.invariants import violations
 from videos.models import Channel, Offer, Status, Video, VideoModel
 from videos.tests.test_bad_days import job, server
 
@@ -199,3 +204,53 @@ def test_the_cost_is_that_of_the_channel_that_made_it(model):
 def test_a_rest_that_is_over_is_no_rest(model):
     Channel.objects.filter(slug="first").update(resumes_at=timezone.now() - timedelta(seconds=1))
     assert routes.best(model).channel.slug == "first"
+
+
+def journal(folder):
+    """The prompts of all jobs that a simulator ever took."""
+    with sqlite3.connect(f"file:{folder}/jobs.sqlite3?mode=ro", uri=True) as book:
+        return sorted(prompt for (prompt,) in book.execute("SELECT prompt FROM jobs"))
+
+
+def wait_until(condition, seconds=40):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_when_the_first_channel_dies_new_videos_go_to_the_second_and_old_ones_stay(model, tmp_path):
+    model.offers.update(provider_model="sora-2")
+    first, url = start_simulator(tmp_path / "first", SIMULATOR_SECONDS="4")
+    second, other_url = start_simulator(tmp_path / "second", SIMULATOR_SECONDS="1")
+    for slug, address in (("first", url), ("second", other_url)):
+        Channel.objects.filter(slug=slug).update(base_url=address, honours_idempotency_key=True)
+    user = new_user()
+
+    def make(name):
+        return [order(user, f"A kite [sim:mark-{name}{n}]", model=model).pk for n in range(3)]
+
+    def all_are(videos, status):
+        return Video.objects.filter(pk__in=videos, status=status).count() == len(videos)
+
+    old = make("old")
+    worker = threading.Thread(target=pump_until_done, args=[90])
+    worker.start()
+    try:
+        wait_until(lambda: all_are(old, "in_progress"))
+        first.kill()
+        first.wait()
+        new = make("new")
+        wait_until(lambda: all_are(new, "completed"))
+        first, _url = start_simulator(tmp_path / "first", port=int(urlsplit(url).port), SIMULATOR_SECONDS="4")
+        wait_until(lambda: all_are(old, "completed"))
+    finally:
+        worker.join()
+        for process in (first, second):
+            process.terminate()
+            process.wait(10)
+    assert set(Video.objects.filter(pk__in=old).values_list("channel__slug", flat=True)) == {"first"}
+    assert set(Video.objects.filter(pk__in=new).values_list("channel__slug", flat=True)) == {"second"}
+    assert [len(journal(tmp_path / name)) for name in ("first", "second")] == [3, 3]
+    user.refresh_from_db()
+    assert (user.balance, violations()[1]) == (40, [])
