@@ -117,15 +117,19 @@ def intend(video: Video) -> bool:
 def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
     """submitting → where it came from: nothing was taken now, so asking again later costs nothing.
 
-    `back_to` is queued, perhaps at another channel of the model; or unconfirmed while the fate of an earlier
-    request is still open.
+    `back_to` is queued, or unconfirmed while the fate of an earlier request is still open.
     """
     if video.is_late:
         return fail(video, "timed_out", str(error))
-    if back_to == Status.QUEUED and (offer := routes.next_after(video)):
-        return divert(video, offer, str(error))
     delay = pace.backoff(video, error.after if isinstance(error, Busy) else None)
     return video.move_to(back_to, str(error), attempts=video.attempts + 1, next_at=_in(delay))
+
+
+def pass_on(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
+    """submitting → queued at another channel of the model, where one takes it now; else it waits, as in `postpone`."""
+    if back_to == Status.QUEUED and not video.is_late and (offer := routes.next_after(video)):
+        return divert(video, offer, str(error))
+    return postpone(video, back_to, error)
 
 
 def divert(video: Video, offer: Offer, why: str) -> bool:

@@ -14,7 +14,6 @@ from videos.models import Channel, Offer, Status, Video, VideoEvent, VideoModel
 
 log = logging.getLogger(__name__)
 
-MOST_MOVED = 200  # at a time
 WAS_UNCONFIRMED = Exists(VideoEvent.objects.filter(video=OuterRef("pk"), went_to=Status.UNCONFIRMED))
 
 
@@ -59,20 +58,18 @@ def tend() -> None:
     resting = [channel for channel in Channel.objects.all() if limits.rests(channel, now)]
     if not resting:
         return
-    stuck = Video.objects.filter(status=Status.QUEUED, ended_at=None, channel__in=resting)
-    for video in stuck.exclude(WAS_UNCONFIRMED).select_related("model")[:MOST_MOVED]:
-        try:
-            offer = best(video.model)
-        except Offer.DoesNotExist:
+    stuck = Video.objects.filter(status=Status.QUEUED, ended_at=None, channel__in=resting).exclude(
+        WAS_UNCONFIRMED
+    )
+    for model in VideoModel.objects.filter(pk__in=stuck.order_by().values("model")):
+        offer = next((offer for offer in offers(model) if not limits.rests(offer.channel, now)), None)
+        if offer is None:
             continue
-        if offer.channel_id == video.channel_id or limits.rests(offer.channel, now):
-            continue
-        # Who is admitted at this moment is in another state, and stays.
-        moved = Video.objects.filter(pk=video.pk, status=Status.QUEUED, moves=video.moves).update(
+        # In one statement: who is admitted or canceled at this moment is in another state then, and stays.
+        moved = stuck.filter(model=model).update(
             channel=offer.channel,
             provider_model=offer.provider_model,
             attempts=0,
             next_at=pace.database_now(),
         )
-        if moved:
-            log.info("%s goes on to %s", video.pk, offer.channel)
+        log.info("%d videos of %s go on to %s", moved, model, offer.channel)

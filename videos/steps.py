@@ -83,10 +83,10 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
     except NoOrder as error:
         await db(generation.postpone, video, came_from, error)
     except NotSent as error:
-        await db(generation.postpone, video, came_from, error)
+        await db(generation.pass_on, video, came_from, error)
         await db(limits.lost, channel)
     except Busy as error:
-        await db(generation.postpone, video, came_from, error)
+        await db(generation.pass_on, video, came_from, error)
         await db(limits.rest, channel, pace.backoff(video, error.after))
     except Rejected as error:
         if came_from == Status.UNCONFIRMED and error.code == "provider_refused":
