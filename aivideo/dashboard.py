@@ -15,9 +15,9 @@ from django.conf import settings
 from django.db.models import BigIntegerField, Count, F, Min, Sum
 from django.db.models.functions import Cast
 from django.http import HttpRequest
+from django.template.defaultfilters import date as shown_date
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
@@ -124,7 +124,7 @@ def _retirements() -> list[Card]:
     return [
         Card(
             model.name,
-            _("until %(day)s") % {"day": date_format(model.retires_on)},
+            _("until %(day)s") % {"day": shown_date(model.retires_on)},
             _("then %(successor)s") % {"successor": model.successor}
             if model.successor
             else _("no successor"),

@@ -48,8 +48,14 @@ def orders(
     assert model is not None
     offer = routes.best(model)
     values = {"model": model, "channel": offer.channel, "provider_model": offer.provider_model}
-    values |= {"credits": model.price_of(model.sizes[0], model.lengths[0])}
-    values |= {"prompt": PROMPT, "size": model.sizes[0], "seconds": model.lengths[0], **fields}
+    price = model.price_of(model.sizes[0], model.lengths[0])
+    values |= {
+        "credits": price,
+        "prompt": PROMPT,
+        "size": model.sizes[0],
+        "seconds": model.lengths[0],
+        **fields,
+    }
     with transaction.atomic():
         videos = Video.objects.bulk_create(
             (Video(user=users[n % len(users)], **values | (each(n) if each else {})) for n in range(count)),
@@ -67,7 +73,7 @@ def orders(
         )
         for n, user in enumerate(users[:count]):
             share = len(range(n, count, len(users)))
-            User.objects.filter(pk=user.pk).update(balance=F("balance") - share * values["credits"])
+            User.objects.filter(pk=user.pk).update(balance=F("balance") - share * price)
     return videos
 
 

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.template.defaultfilters import date as shown_date
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from videos.models import Channel, Offer, Status, Video, VideoModel
@@ -65,7 +65,7 @@ def farewell(slug: str) -> str:
     model = VideoModel.objects.filter(slug=slug, retires_on__lte=timezone.localdate()).first()
     if model is None:
         return ""
-    successor, day = current(model), date_format(model.retires_on)
+    successor, day = current(model), shown_date(model.retires_on)
     if successor is None:
         return _("%(model)s retired on %(day)s.") % {"model": model.name, "day": day}
     return _("%(model)s retired on %(day)s. Use %(successor)s instead.") % {
