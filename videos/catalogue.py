@@ -24,19 +24,23 @@ WARNED_AHEAD = timedelta(days=60)  # of the day on which a model retires
 
 
 def is_open(channel: Channel) -> bool:
-    """Whether videos can be made there: it is switched on and has its key.
-
-    The simulator is open only, and then alone, while it stands in for all.
-    """
-    if not channel.enabled or (channel.slug == "simulator") != settings.USE_MOCK_SORA:
-        return False
-    return channel.slug == "simulator" or is_configured(channel)
+    """Whether videos can be made there."""
+    return not closed_because(channel)
 
 
-def is_configured(channel: Channel) -> bool:
-    """Whether the environment holds its key, or its server is one that staff named and may need none."""
-    has_own_server = bool(channel.base_url or (channel.slug == "openai" and settings.OPENAI_BASE_URL))
-    return has_own_server or not channel.key_variable or bool(os.environ.get(channel.key_variable))
+def closed_because(channel: Channel) -> str:
+    """Why no video can be made there, for operators; empty where it can."""
+    if not channel.enabled:
+        return "it is switched off"
+    if channel.slug == "simulator":
+        return "" if settings.USE_MOCK_SORA else "providers are configured"
+    if settings.USE_MOCK_SORA:
+        return "the simulator stands in for all"
+    # A server of your own may need no key.
+    has_own_server = channel.base_url or (channel.slug == "openai" and settings.OPENAI_BASE_URL)
+    if has_own_server or not channel.key_variable or os.environ.get(channel.key_variable):
+        return ""
+    return f"{channel.key_variable} is not set"
 
 
 def models() -> QuerySet[VideoModel]:

@@ -12,6 +12,7 @@ from accounts.models import CreditEntry, User
 from aivideo.tests.fixtures import new_user, order, signed_in
 from videos import generation, pump
 from videos.models import Channel, Status, Video, Worker
+from videos.tests.test_bad_days import server
 
 pytestmark = pytest.mark.django_db
 
@@ -207,3 +208,36 @@ def test_the_database_is_the_one_that_was_asked_for():
 
     expected = "postgresql" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "sqlite"
     assert connection.vendor == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "sentence"),
+    [
+        ((200, {"data": []}), 0, "answers and takes the key"),
+        ((404, {"error": {"message": "no"}}), 0, "the key is unproven"),
+        ((401, {"error": {"message": "no"}}), 1, "the key in OPENAI_API_KEY is refused"),
+        ((402, {"error": {"message": "no"}}), 1, "the account is empty"),
+        (
+            (403, {"error": {"message": "Your organization must be verified to use the model."}}),
+            1,
+            "https://platform.openai.com/settings/organization/general",
+        ),
+        ((429, {}), 1, "quota"),
+        ((500, {}), 1, "HTTP 500"),
+        (None, 1, "does not answer"),
+    ],
+)
+def test_doctor_asks_providers_something_that_costs_nothing(capsys, settings, answer, status, sentence):
+    settings.USE_MOCK_SORA = False
+    asked = []
+
+    def provider(method, path):
+        asked.append((method, path))
+        return answer
+
+    with server(provider) as settings.OPENAI_BASE_URL:
+        ended, shown = run(capsys, "doctor", "--providers")
+    assert (ended, sentence in shown) == (status, True), shown
+    assert set(asked) == {("GET", "/v1/models")}
+    assert "fal: not asked: FAL_KEY is not set" in shown
+    assert "simulator: not asked: providers are configured" in shown

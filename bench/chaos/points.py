@@ -56,6 +56,7 @@ LOOKS = {
 UNMET = {
     "generation.divert": "each story's model has one channel; videos/tests/test_routes.py has those with two",
     "openai.Adapter.post": "only dialects of the protocol use it",
+    "openai.Adapter.probe": "only `doctor --providers` asks so",
     "generation.withdraw": "its file would have to have a whole index, and frames that cannot be decoded",
     **dict.fromkeys(
         ("generation.forgive", "generation.hurry"),

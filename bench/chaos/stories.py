@@ -45,6 +45,7 @@ STORIES = [
     Story("plain", "completed"),
     Story("busy", "completed", "[sim:busy]"),
     Story("failing", "failed", "[sim:fail]"),
+    Story("rejected", "failed", "[sim:rejected]"),
     Story("slow to hand out", "completed", "[sim:content-500-once]"),
     Story("lost reply", "completed", "[sim:lost-reply]"),
     Story("lost reply, found in the list", "completed", "[sim:lost-reply]", "listed"),

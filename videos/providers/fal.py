@@ -74,6 +74,11 @@ class Adapter:
         async for piece in files.stream(url):
             yield piece
 
+    async def probe(self) -> tuple[int, str]:
+        # Nobody's request: 404 with a good key, 401 without one.
+        status, _headers, said = await self._asked("GET", "fal-ai/none/requests/none/status")
+        return status, json.dumps(said)
+
     async def close(self) -> None:
         if self.session:
             await self.session.close()

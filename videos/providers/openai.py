@@ -36,6 +36,7 @@ class Adapter:
 
     default_url = "https://api.openai.com/v1"
     has_content = True  # whether finished files are to be had at `/videos/{id}/content`
+    free_path = "models"  # asking there costs nothing, and shows whether the key is good
 
     def __init__(self, base_url: str, key: str) -> None:
         # The SDK's own retries of POST /videos carry no key that makes them one job: 0 here.
@@ -147,6 +148,9 @@ class Adapter:
         async for piece in files.stream(url):
             yield piece
 
+    async def probe(self) -> tuple[int, str]:
+        return await self._get(self.free_path)
+
     async def close(self) -> None:
         await self.client.close()
         if self.polls:
@@ -154,15 +158,7 @@ class Adapter:
 
     async def _retrieve(self, ref: str) -> dict[str, Any]:
         """The fields of a video object. Raises Unavailable for every answer that is none."""
-        if self.polls is None:
-            headers = {"Authorization": f"Bearer {self.client.api_key}"}
-            self.polls = aiohttp.ClientSession(headers=headers, timeout=POLL_TIMEOUT)
-        url = f"{str(self.client.base_url).rstrip('/')}/videos/{quote(ref, safe='')}"
-        try:
-            async with self.polls.get(URL(url, encoded=True)) as answer:
-                status, body = answer.status, await answer.read()
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise Unavailable(repr(error)) from error
+        status, body = await self._get(f"videos/{quote(ref, safe='')}")
         try:
             said = json.loads(body)
         except ValueError:
@@ -174,6 +170,17 @@ class Adapter:
         if status >= 400 and not is_failed_job:
             raise Unavailable(f"HTTP {status}: {body[:200]!r}")
         return said
+
+    async def _get(self, path: str) -> tuple[int, str]:
+        if self.polls is None:
+            headers = {"Authorization": f"Bearer {self.client.api_key}"}
+            self.polls = aiohttp.ClientSession(headers=headers, timeout=POLL_TIMEOUT)
+        url = f"{str(self.client.base_url).rstrip('/')}/{path}"
+        try:
+            async with self.polls.get(URL(url, encoded=True)) as answer:
+                return answer.status, (await answer.read()).decode(errors="replace")
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise Unavailable(repr(error)) from error
 
 
 def _reason(error: BaseException) -> BaseException:

@@ -13,6 +13,7 @@ from videos.providers.base import JobState, Order, Unavailable
 
 class Adapter(openai.Adapter):
     default_url = "https://openrouter.ai/api/v1"
+    free_path = "key"  # its list of models is open to everybody
 
     async def create(self, order: Order, headers: dict[str, str]) -> dict[str, Any]:
         body = {

@@ -317,6 +317,13 @@ class Contract:
         with pytest.raises(NoFile):
             self.download(peer)
 
+    def test_the_probe_costs_nothing_and_shows_whether_the_key_is_good(self, peer):
+        for status in (200, 401, 403, 404):
+            peer.answers = dict.fromkeys(["check", "result"], self.error(status))
+            assert self.ask(peer.url, lambda provider: provider.probe())[0] == status
+        assert {asked.method for asked in peer.asked} == {"GET"}
+        assert "key-1" in peer.asked[0].headers["authorization"]
+
     def test_a_storage_that_is_away_is_asked_again(self, peer):
         peer.answers |= self.stands("done")
         peer.answers["file"] = self.error(503)

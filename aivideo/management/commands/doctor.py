@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from accounts import stripe_checkout
 from accounts.models import Payment
 from aivideo import health
-from videos import catalogue
+from videos import catalogue, probes
 from videos.models import Channel
 
 LEAST_FREE = 1024**3  # bytes
@@ -23,7 +23,16 @@ LEAST_FREE = 1024**3  # bytes
 class Command(BaseCommand):
     help = "Check each part this installation depends on; exit 1 if any is wrong."
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--providers",
+            action="store_true",
+            help="Ask each provider something that costs nothing, and no more.",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["providers"]:
+            return self.ask_providers()
         wrong = 0
         for name, (check, mend) in CHECKS.items():
             problem = health.problem(check)
@@ -35,6 +44,19 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{model.slug} retires on {model.retires_on}; then: {model.successor or 'nothing'}"
             )
+        if wrong:
+            raise SystemExit(1)
+
+    def ask_providers(self) -> None:
+        """A line for each channel: what is missing, or what its provider answers and how to mend that."""
+        wrong = 0
+        for channel in Channel.objects.all():
+            if why := catalogue.closed_because(channel):
+                self.stdout.write(f"{channel}: not asked: {why}")
+                continue
+            is_well, found = probes.ask(channel)
+            wrong += not is_well
+            self.stdout.write(f"{channel}: {'ok' if is_well else 'wrong'}: {found}")
         if wrong:
             raise SystemExit(1)
 

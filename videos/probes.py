@@ -1,0 +1,49 @@
+"""What a channel's provider says to a question that costs nothing, and what to do about it."""
+
+import asyncio
+
+from videos import catalogue
+from videos.models import Channel
+from videos.providers.base import Unavailable
+
+VERIFY = (
+    "the organisation is not verified. Open https://platform.openai.com/settings/organization/general as its owner,"
+    " choose Verify Organization and follow it to its end; wait 15 minutes; then make a new key, since old ones"
+    " may keep what they were not allowed"
+)
+
+
+def ask(channel: Channel) -> tuple[bool, str]:
+    """Whether videos can be made there as far as a free question shows, and what it showed, in a sentence."""
+    address = catalogue.base_url(channel)
+    try:
+        status, said = asyncio.run(_ask(channel))
+    except Unavailable as error:
+        return False, f"{address} does not answer ({error}). Check the base URL, and that the server runs."
+    if status == 200:
+        return True, f"{address} answers and takes the key."
+    if status in (404, 405):
+        return (
+            True,
+            f"{address} answers, and has nothing to show that would cost nothing: the key is unproven.",
+        )
+    if status == 401:
+        return (
+            False,
+            f"the key in {channel.key_variable or '(no variable)'} is refused. Make a new one there.",
+        )
+    if status == 402:
+        return False, "the account is empty. Add money to it there."
+    if status == 403:
+        return False, VERIFY if "must be verified" in said else f"the key may not do this: {said[:200]}"
+    if status == 429:
+        return False, "too many requests, or nothing left of a quota. Wait, or raise the limit there."
+    return False, f"{address} answers HTTP {status}: {said[:200]}"
+
+
+async def _ask(channel: Channel) -> tuple[int, str]:
+    provider = catalogue.provider_for(channel)
+    try:
+        return await provider.probe()
+    finally:
+        await provider.close()
