@@ -33,7 +33,8 @@ def visit(browser):
             complaints.append(f"{message.text} ({page_of(message)})")
 
     def open_page(url, **options) -> Page:
-        context = browser.new_context(**options)
+        # Without a graphics card, what moves takes a core for itself.
+        context = browser.new_context(**{"reduced_motion": "reduce", **options})
         contexts.append(context)
         page = context.new_page()
         page.on("console", hear)

@@ -26,7 +26,7 @@ def player(page: Page) -> Locator:
 
 
 def test_from_sign_in_to_a_playing_video_that_can_be_sought(site, visit):
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(site.url, reduced_motion="no-preference"), site)
     assert balance(page) == 100
     page.locator("input[name=image][value^=preset]").first.check(force=True)
     page.fill("#id_prompt", "Steam rising from a cup of coffee [sim:slow]")

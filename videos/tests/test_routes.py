@@ -8,6 +8,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, start_simulator
@@ -146,7 +147,8 @@ def test_while_all_rest_a_video_waits_before_the_first_and_can_be_canceled(model
     routes.tend()
     video.refresh_from_db()
     assert (video.channel.slug, video.status) == ("first", Status.QUEUED)
-    assert limits.admit(10) == []
+    with transaction.atomic():
+        assert limits.admit(10) == []
     assert generation.cancel(video)
 
 
