@@ -6,8 +6,10 @@ taken, however little is known of it, stays where it is for good.
 
 import logging
 
+from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from videos import catalogue, limits, pace
 from videos.models import Channel, Offer, Status, Video, VideoEvent, VideoModel
@@ -26,7 +28,7 @@ def offers(model: VideoModel) -> list[Offer]:
 def best(model: VideoModel) -> Offer:
     """The first that takes new jobs now; while none does, the first of all, before which one waits.
 
-    Raises Offer.DoesNotExist where it can be made nowhere: `catalogue.models` has only others.
+    Raises ValidationError where it can be made nowhere: its last channel was closed since it was chosen.
     """
     found = offers(model)
     now = timezone.now()
@@ -34,7 +36,7 @@ def best(model: VideoModel) -> Offer:
         if not limits.rests(offer.channel, now):
             return offer
     if not found:
-        raise Offer.DoesNotExist(f"{model} is offered nowhere")
+        raise ValidationError({"model": _("This model is not offered (any more). Choose another one.")})
     return found[0]
 
 

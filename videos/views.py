@@ -342,7 +342,9 @@ def _price(request: HttpRequest, model: VideoModel | None, size: Any, seconds: A
     """What one such video costs, and the credits that the user lacks for it. Both values may be anything typed."""
     if model is None:
         return {"price": 0, "missing": 0}
-    price = model.price_of(str(size), int(seconds) if str(seconds).isdecimal() else 0)
+    # Any longer is no length, and from some thousand digits on no number that Python reads.
+    typed = str(seconds)[:6]
+    price = model.price_of(str(size), int(typed) if typed.isdecimal() else 0)
     balance = request.user.balance if request.user.is_authenticated else price
     return {"price": price, "missing": max(0, price - balance)}
 

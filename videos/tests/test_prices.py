@@ -46,6 +46,13 @@ def test_the_page_shows_what_the_chosen_length_costs(model, as_owner):
     assert re.search(r'id="price">40 credits<', as_owner.post("/", sent).content.decode())
 
 
+@pytest.mark.parametrize("seconds", ["", "12.5", "-12", "²", "9" * 5000, "twelve"])
+def test_a_length_that_is_none_has_the_models_own_price(model, as_owner, seconds):
+    sent = {"prompt": "A", "model": "studio-fast", "size": "1280x720", "seconds": seconds}
+    answer = as_owner.post("/", sent)
+    assert (answer.status_code, 'id="price">10 credits<' in answer.content.decode()) == (422, True)
+
+
 def test_a_price_above_the_balance_says_what_is_missing(model, as_owner):
     model.prices.filter(size="", seconds=12).update(credits=130)
     sent = {"prompt": "A", "model": "studio-fast", "size": "1280x720", "seconds": "12"}

@@ -8,6 +8,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -150,6 +151,15 @@ def test_while_all_rest_a_video_waits_before_the_first_and_can_be_canceled(model
     with transaction.atomic():
         assert limits.admit(10) == []
     assert generation.cancel(video)
+
+
+def test_a_model_whose_last_channel_was_closed_meanwhile_is_refused_and_costs_nothing(model):
+    Channel.objects.filter(slug__in=["first", "second"]).update(enabled=False)
+    user = new_user()
+    with pytest.raises(ValidationError, match="not offered"):
+        order(user, model=model)
+    user.refresh_from_db()
+    assert (user.balance, user.videos.count()) == (100, 0)
 
 
 def test_the_queue_of_a_channel_that_rests_moves_on(model):
