@@ -74,13 +74,14 @@ def _whole_database(request: pytest.FixtureRequest) -> None:
 
     request.getfixturevalue("transactional_db" if _is_transactional(request) else "db")
     ledger = import_module("accounts.migrations.0002_ledger_is_append_only")
-    catalogue = import_module("videos.migrations.0011_catalogue_of_today")
+    catalogue = ["videos.migrations.0011_catalogue_of_today", "videos.migrations.0016_what_models_take"]
     sqlite = connection.vendor == "sqlite"
     with connection.cursor() as cursor:
         if sqlite:
             for statement in ledger.SQLITE:
                 cursor.execute(statement.replace("CREATE TRIGGER", "CREATE TRIGGER IF NOT EXISTS"))
-        catalogue.forwards(apps, None)
+        for migration in catalogue:
+            import_module(migration).forwards(apps, None)
     yield
     if sqlite and _is_transactional(request):
         # The emptying of the tables deletes entries, which is just what this trigger forbids.

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.credits import InsufficientCredits
+from accounts.models import User
 from accounts.views import UserRequest
 from videos import batches, catalogue, objects
 from videos.forms import ModelField, StudioForm
@@ -34,9 +35,9 @@ class ManyForm(forms.Form):
     nonce = forms.UUIDField(required=False)
     model = ModelField()
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["model"].queryset = catalogue.models()  # type: ignore[attr-defined]
+        self.fields["model"].queryset = catalogue.models(user)  # type: ignore[attr-defined]
 
 
 class PromptsForm(ManyForm):
@@ -109,9 +110,9 @@ def order(request: UserRequest) -> HttpResponse:
         raise Http404
     if request.method != "POST":
         styles = {f"style_{name}": about["style"] for name, about in batches.PLATFORMS.items()}
-        initial = StudioForm.defaults() | styles | {"platforms": list(batches.PLATFORMS)}
-        return _page(request, kind, FORMS[kind](initial=initial))
-    form = FORMS[kind](request.POST, request.FILES)
+        initial = StudioForm.defaults(request.user) | styles | {"platforms": list(batches.PLATFORMS)}
+        return _page(request, kind, FORMS[kind](initial=initial, user=request.user))
+    form = FORMS[kind](request.POST, request.FILES, user=request.user)
     if not form.is_valid():
         return _page(request, kind, form, status=422)
     orders = form.orders()  # type: ignore[attr-defined]
@@ -144,7 +145,7 @@ def _page(
     if form.is_bound and isinstance(form, PromptsForm) and form.cleaned_data.get("file"):
         # A browser sends a file once; so it goes on as text.
         values["prompts"] = "\n".join(form.cleaned_data["found"])
-    models = list(catalogue.models())
+    models = list(catalogue.models(request.user))
     price = batches.price(orders) if orders else 0
     context = {
         "kind": kind,

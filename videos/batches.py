@@ -67,7 +67,7 @@ def price(orders: Sequence[dict[str, Any]]) -> int:
 
 def price_of(order: dict[str, Any]) -> int:
     """Credits that one costs, or would if it could be made."""
-    return order["model"].price_of(order["size"], order["seconds"])
+    return order["model"].price_of(order["size"], order["seconds"], order.get("extras"))
 
 
 def start(
@@ -89,7 +89,7 @@ def start(
         return before
     for number, order in enumerate(orders):
         try:
-            catalogue.check_order(order["model"], order["prompt"], order["size"], order["seconds"])
+            catalogue.check_order(**order)
         except ValidationError as error:
             raise ItemRefused(number, error) from error
     total = price(orders)

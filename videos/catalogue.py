@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 from statistics import median
+from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.cache import cache
@@ -13,13 +15,22 @@ from django.template.defaultfilters import date as shown_date
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from videos.models import Channel, Offer, Status, Video, VideoModel
+from accounts.models import User
+from videos.models import (
+    CAN_TAKE,
+    MOST_PROMPT_CHARACTERS,
+    Audience,
+    Channel,
+    Offer,
+    Status,
+    Upload,
+    Video,
+    VideoModel,
+)
 from videos.providers import adapter
 from videos.providers.base import Provider
 
-# Enough for any film script, and a bound for what a database row and a page must carry.
-MOST_PROMPT_CHARACTERS = 4000
-
+OPENAI = "https://api.openai.com"  # where no videos are made any more
 WARNED_AHEAD = timedelta(days=60)  # of the day on which a model retires
 
 
@@ -36,15 +47,22 @@ def closed_because(channel: Channel) -> str:
         return "" if settings.USE_MOCK_SORA else "providers are configured"
     if settings.USE_MOCK_SORA:
         return "the simulator stands in for all"
+    own_server = _own_address(channel)
+    if channel.kind == "openai" and urlsplit(own_server or OPENAI).hostname == urlsplit(OPENAI).hostname:
+        return "OpenAI ended its video service on 24 September 2026; name another server of its protocol"
     # A server of your own may need no key.
-    has_own_server = channel.base_url or (channel.slug == "openai" and settings.OPENAI_BASE_URL)
-    if has_own_server or not channel.key_variable or os.environ.get(channel.key_variable):
+    if own_server or not channel.key_variable or os.environ.get(channel.key_variable):
         return ""
     return f"{channel.key_variable} is not set"
 
 
-def models() -> QuerySet[VideoModel]:
-    """What people may choose today, in display order."""
+def models(user: User | None = None) -> QuerySet[VideoModel]:
+    """What may be chosen today, in display order: by everybody, or by this user, who may be staff."""
+    return offered() if user is not None and user.is_staff else offered().filter(audience=Audience.EVERYONE)
+
+
+def offered() -> QuerySet[VideoModel]:
+    """What can be made today, whoever may choose it, in display order."""
     channels = [channel.pk for channel in Channel.objects.filter(enabled=True) if is_open(channel)]
     offered = Offer.objects.filter(model=OuterRef("pk"), channel__in=channels)
     return VideoModel.objects.filter(
@@ -52,12 +70,12 @@ def models() -> QuerySet[VideoModel]:
     ).prefetch_related("prices")
 
 
-def current(model: VideoModel) -> VideoModel | None:
-    """This model or, where it is not offered any more, the next of its successors that is."""
+def current(model: VideoModel, user: User | None = None) -> VideoModel | None:
+    """This model or, where it is not offered (to this user) any more, the next of its successors that is."""
     seen: set[int] = set()
     following: VideoModel | None = model
     while following is not None and following.pk not in seen:
-        if models().filter(pk=following.pk).exists():
+        if models(user).filter(pk=following.pk).exists():
             return following
         seen.add(following.pk)
         following = following.successor
@@ -82,18 +100,33 @@ def farewell(slug: str) -> str:
 def retiring() -> QuerySet[VideoModel]:
     """What is offered for at most WARNED_AHEAD more, the first to go first."""
     until = timezone.localdate() + WARNED_AHEAD
-    return models().filter(retires_on__lte=until).select_related("successor").order_by("retires_on")
+    return offered().filter(retires_on__lte=until).select_related("successor").order_by("retires_on")
 
 
-def check_order(model: VideoModel, prompt: str, size: str, seconds: int) -> None:
-    """Raise ValidationError, by field, for what `model` cannot make. Page and API ask this same question."""
-    problems: dict[str, str] = {}
+def check_order(
+    *,
+    model: VideoModel,
+    prompt: str,
+    size: str,
+    seconds: int,
+    extras: dict[str, Any] | None = None,
+    preset: str = "",
+    upload: Upload | None = None,
+    last_frame: Upload | None = None,
+    **_more: Any,
+) -> None:
+    """Raise ValidationError, by field, for what `model` cannot make. Page and API ask this same question.
+
+    It takes what `generation.start` takes, and looks at what the model has to do with.
+    """
+    pictures = {"image": preset or upload, "last_frame": last_frame}
+    problems = _lacking(model, extras or {}, *(name for name, picture in pictures.items() if picture))
     if not prompt.strip():
         problems["prompt"] = _("Say what should happen in the video.")
-    elif len(prompt) > MOST_PROMPT_CHARACTERS:
+    elif len(prompt) > model.longest_prompt:
         problems["prompt"] = _("The prompt has %(has)d characters; the most is %(most)d.") % {
             "has": len(prompt),
-            "most": MOST_PROMPT_CHARACTERS,
+            "most": model.longest_prompt,
         }
     elif "\x00" in prompt:
         problems["prompt"] = _("The prompt contains a character that cannot be stored.")
@@ -113,6 +146,26 @@ def check_order(model: VideoModel, prompt: str, size: str, seconds: int) -> None
         raise ValidationError(problems)
 
 
+def _lacking(model: VideoModel, extras: dict[str, Any], *pictures: str) -> dict[str, str]:
+    """What this model does not take of what an order has besides words, by field."""
+    problems = {}
+    for name in (*pictures, *extras):
+        if name in CAN_TAKE and name not in model.takes:
+            problems[name] = _("%(model)s does not take %(what)s.") % {
+                "model": model.name,
+                "what": CAN_TAKE[name],
+            }
+    for name, choices in (("fps", model.frame_rates), ("quality", model.qualities)):
+        if name in extras and extras[name] not in choices:
+            problems[name] = _("%(model)s does not offer this. Choose one of: %(choices)s.") % {
+                "model": model.name,
+                "choices": ", ".join(map(str, choices)) or _("nothing"),
+            }
+    if len(extras.get("negative_prompt", "")) > MOST_PROMPT_CHARACTERS:
+        problems["negative_prompt"] = _("It has more than %d characters.") % MOST_PROMPT_CHARACTERS
+    return problems
+
+
 def provider_for(channel: Channel) -> Provider:
     """A client of this channel's provider, with the key that the environment holds for it."""
     return adapter(channel.kind)(base_url(channel), os.environ.get(channel.key_variable, ""))
@@ -122,8 +175,11 @@ def base_url(channel: Channel) -> str:
     """The channel's own address, what the settings say for the two that come with the product, or the provider's."""
     if channel.slug == "simulator":
         return settings.SIMULATOR_URL
-    own = settings.OPENAI_BASE_URL if channel.slug == "openai" else ""
-    return channel.base_url or own or adapter(channel.kind).default_url
+    return _own_address(channel) or adapter(channel.kind).default_url
+
+
+def _own_address(channel: Channel) -> str:
+    return channel.base_url or (settings.OPENAI_BASE_URL if channel.slug == "openai" else "")
 
 
 @dataclass(frozen=True)

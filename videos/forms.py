@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from videos import catalogue, images, uploads
-from videos.models import Upload, Video, VideoModel
+from videos.models import EXTRAS, Upload, Video, VideoModel
 from videos.presets import presets
 
 
@@ -32,8 +32,14 @@ class ModelField(forms.ModelChoiceField):
             raise
 
 
+MOST_VARIATIONS = 4
+
+
 class StudioForm(forms.Form):
-    """`image` is "" (none), "preset:<name>" or "upload:<id>" of the user's own; a new `file` takes precedence."""
+    """`image` is "" (none), "preset:<name>" or "upload:<id>" of the user's own; a new `file` takes precedence.
+
+    `last` and `last_file` are the same for the last frame.
+    """
 
     nonce = forms.UUIDField(required=False)
     image = forms.CharField(required=False)
@@ -42,23 +48,36 @@ class StudioForm(forms.Form):
     model = ModelField()
     size = forms.CharField()
     seconds = forms.IntegerField(error_messages={"invalid": _("The length is a whole number of seconds.")})
+    audio = forms.ChoiceField(choices=[("on", ""), ("off", "")], required=False)
+    quality = forms.CharField(required=False)
+    fps = forms.IntegerField(required=False)
+    seed = forms.IntegerField(required=False, min_value=0, max_value=2**32 - 1)
+    negative_prompt = forms.CharField(required=False)
+    last = forms.CharField(required=False)
+    last_file = forms.FileField(required=False)
+    variations = forms.IntegerField(required=False, min_value=1, max_value=MOST_VARIATIONS)
 
     def __init__(self, *args: Any, user: User | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        self.fields["model"].queryset = catalogue.models()  # type: ignore[attr-defined]
+        self.fields["model"].queryset = catalogue.models(user)  # type: ignore[attr-defined]
 
     @classmethod
-    def defaults(cls, again: Video | None = None) -> dict[str, Any]:
+    def defaults(cls, user: User | None, again: Video | None = None) -> dict[str, Any]:
         """What an untouched form holds: the first model's defaults, or what made the video `again`."""
         if again:
             image = f"preset:{again.preset}" if again.preset else f"upload:{again.upload_id or ''}"
+            extras = again.extras
+            if "audio" in extras:
+                extras = extras | {"audio": "on" if extras["audio"] else "off"}
             return {
                 "image": "" if image == "upload:" else image,
+                "last": f"upload:{again.last_frame_id}" if again.last_frame_id else "",
                 "prompt": again.prompt,
-                **cls._of(catalogue.current(again.model), again.size, again.seconds),
+                **extras,
+                **cls._of(catalogue.current(again.model, user), again.size, again.seconds),
             }
-        return cls._of(catalogue.models().first())
+        return cls._of(catalogue.models(user).first())
 
     @staticmethod
     def _of(model: VideoModel | None, size: str = "", seconds: int = 0) -> dict[str, Any]:
@@ -75,8 +94,14 @@ class StudioForm(forms.Form):
         return self.cleaned_data["prompt"].replace("\r\n", "\n")
 
     def clean_file(self) -> Upload | None:
+        return self._kept("file")
+
+    def clean_last_file(self) -> Upload | None:
+        return self._kept("last_file")
+
+    def _kept(self, name: str) -> Upload | None:
         """The new picture, checked, re-encoded and kept, so that it survives a mistake in another field."""
-        file = self.cleaned_data.get("file")
+        file = self.cleaned_data.get(name)
         if not file or self.user is None:
             return None
         try:
@@ -91,32 +116,60 @@ class StudioForm(forms.Form):
             return {}
         if kind == "preset" and name in presets():
             return {"preset": name}
+        return {"upload": self._own_upload(kind, name)}
+
+    def clean_last(self) -> Upload | None:
+        kind, _colon, name = self.cleaned_data["last"].partition(":")
+        return self._own_upload(kind, name) if kind else None
+
+    def _own_upload(self, kind: str, name: str) -> Upload:
         if kind == "upload" and self.user:
             try:
-                return {"upload": self.user.uploads.get(pk=uuid.UUID(name))}
+                return self.user.uploads.get(pk=uuid.UUID(name))
             except (Upload.DoesNotExist, ValueError):
                 pass
         raise ValidationError(_("This picture is not here (any more). Choose another one."))
+
+    def clean_audio(self) -> bool | None:
+        return {"on": True, "off": False}.get(self.cleaned_data["audio"])
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         if "prompt" not in data:
             return data
         if all(field in data for field in ("model", "size", "seconds")):
-            catalogue.check_order(data["model"], data.get("prompt", ""), data["size"], data["seconds"])
+            try:
+                catalogue.check_order(**self._asked())
+            except ValidationError as problems:
+                # A last frame has two fields here; what is wrong with it stands beside both.
+                by_field = {
+                    {"last_frame": "last"}.get(field, field): found
+                    for field, found in problems.message_dict.items()
+                }
+                raise ValidationError(by_field) from problems
         elif not data.get("prompt", "").strip():
             self.add_error("prompt", _("Say what should happen in the video."))
         return data
 
+    def _asked(self) -> dict[str, Any]:
+        data = self.cleaned_data
+        image = {"upload": data["file"]} if data.get("file") else data.get("image", {})
+        extras = {name: data[name] for name in EXTRAS if data.get(name) not in (None, "")}
+        return {
+            **{name: data[name] for name in ("model", "prompt", "size", "seconds")},
+            **image,
+            "last_frame": data.get("last_file") or data.get("last"),
+            "extras": extras,
+        }
+
     def order(self) -> dict[str, Any]:
-        """The arguments of `generation.start`.
+        """The arguments of `generation.start_all`.
 
         The key joins the page's nonce with what was asked: a second click is the same order, and a
         changed prompt on the same page (the back button) is another one.
         """
-        data = self.cleaned_data
-        image = {"upload": data["file"]} if data.get("file") else data["image"]
-        order = {name: data[name] for name in ("model", "prompt", "size", "seconds")} | image
+        nonce, order = self.cleaned_data.get("nonce"), self._asked()
+        order["count"] = self.cleaned_data.get("variations") or 1
         said = "\x1f".join(str(getattr(value, "pk", value)) for value in order.values())
-        key = hashlib.sha256(f"{data['nonce']}\x1f{said}".encode()).hexdigest() if data.get("nonce") else None
+        key = hashlib.sha256(f"{nonce}\x1f{said}".encode()).hexdigest() if nonce else None
         return order | {"client_key": key}

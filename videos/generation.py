@@ -44,29 +44,28 @@ def start(
     seconds: int,
     preset: str = "",
     upload: Upload | None = None,
+    last_frame: Upload | None = None,
+    extras: dict[str, Any] | None = None,
     client_key: str | None = None,
     **said: Any,
 ) -> Video:
     """Order a video: charge its price, create its row, ring the worker, all or nothing.
 
-    The same `client_key` gives the same video, whatever else is said. `said` are other fields of the
-    row, which a program may fill (`extras`, `api_key`, `metadata`, `webhook_url`, …). Raises ValidationError (by
-    field) for what the model cannot make, InsufficientCredits, and nothing is left behind then.
+    `extras` is of EXTRAS. The same `client_key` gives the same video, whatever else is said. `said` are other
+    fields of the row, which a program may fill (`api_key`, `metadata`, `webhook_url`, …). Raises ValidationError
+    (by field) for what the model cannot make, InsufficientCredits, and nothing is left behind then.
     """
-    catalogue.check_order(model, prompt, size, seconds)
+    order: dict[str, Any] = {"model": model, "prompt": prompt, "size": size, "seconds": seconds}
+    order |= {"preset": preset, "upload": upload, "last_frame": last_frame, "extras": extras or {}}
+    catalogue.check_order(**order)
     offer = routes.best(model)
     video = Video(
         user=user,
-        model=model,
         channel=offer.channel,
         provider_model=offer.provider_model,
-        prompt=prompt,
-        size=size,
-        seconds=seconds,
-        preset=preset,
-        upload=upload,
         client_key=client_key,
-        credits=model.price_of(size, seconds),
+        credits=model.price_of(size, seconds, extras),
+        **order,
         **said,
     )
     # All that needs no lock comes before it, because other clicks wait for it.
@@ -86,6 +85,21 @@ def start(
         raise
     video._state.adding = False
     return video
+
+
+def start_all(user: User, count: int, *, client_key: str | None = None, **order: Any) -> list[Video]:
+    """Order `count` videos of one kind, all or none: variations of one another. Raises what `start` raises."""
+    keys = [f"{client_key}-{number}" if client_key and number else client_key for number in range(count)]
+    begun = 0
+    try:
+        with transaction.atomic():
+            videos = []
+            for key in keys:
+                videos.append(start(user, client_key=key, **order))
+                begun += videos[-1].credits
+    except credits.InsufficientCredits as error:
+        raise credits.InsufficientCredits(error.needed * count, error.available + begun) from error
+    return videos
 
 
 def bell_for(video: Video) -> Callable[[], None]:
@@ -203,7 +217,7 @@ def adopt(video: Video, found: list[JobState]) -> str:
         size=video.size,
         seconds=video.seconds,
         status__in=[Status.SUBMITTING, Status.UNCONFIRMED],
-    ).exclude(preset=video.preset, upload=video.upload, extras=video.extras)
+    ).exclude(preset=video.preset, upload=video.upload, last_frame=video.last_frame, extras=video.extras)
     if rivals.exclude(pk=video.pk).exists():
         return "another order differs from this one only in what a list does not show"
     if any(job.is_sure and accept(video, job) for job in free):
@@ -407,13 +421,15 @@ def delete(video: Video) -> bool:
             file="",
             poster="",
             upload=None,
+            last_frame=None,
             next_at=None,
             moves=F("moves") + 1,
         ):
             return False
-        if video.upload and not video.upload.videos.exists():
-            files.append(str(video.upload.file.name))
-            video.upload.delete()
+        for picture in {video.upload, video.last_frame} - {None}:
+            if not picture.videos.exists() and not picture.ended_videos.exists():
+                files.append(str(picture.file.name))
+                picture.delete()
         outbox.forget(video)
         transaction.on_commit(lambda: results.discard(*files))
     return True

@@ -191,7 +191,7 @@ def _take(ids: list[UUID]) -> list[Video]:
         next_at=Now() + timedelta(seconds=pace.LEASE),
     )
     taken = Video.objects.filter(pk__in=ids, status=Status.SUBMITTING, posted_at=now)
-    videos = list(taken.select_related("model", "channel", "upload"))
+    videos = list(taken.select_related("model", "channel", "upload", "last_frame"))
     videos.sort(key=lambda video: ids.index(video.pk))
     VideoEvent.objects.bulk_create(
         VideoEvent(video=video, came_from=Status.QUEUED, went_to=Status.SUBMITTING) for video in videos

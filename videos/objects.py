@@ -92,10 +92,12 @@ class BatchObject(Schema):
 
 
 class PriceObject(Schema):
-    """What another size or length costs; null is any of them, and the line that says more counts."""
+    """What something else costs; null is any of them, and the line that says more counts."""
 
     size: str | None
     seconds: str | None
+    quality: str | None
+    audio: bool | None
     credits: int
 
 
@@ -112,6 +114,10 @@ class ModelObject(Schema):
     sizes: list[str]
     seconds: list[str]
     has_sound: bool
+    takes: list[str]
+    frame_rates: list[int]
+    qualities: list[str]
+    prompt_limit: int
     retires_on: str | None
 
 
@@ -244,6 +250,8 @@ def model_object(model: VideoModel) -> dict[str, Any]:
             {
                 "size": row.size or None,
                 "seconds": str(row.seconds) if row.seconds else None,
+                "quality": row.quality or None,
+                "audio": {"on": True, "off": False}.get(row.audio),
                 "credits": row.credits,
             }
             for row in model.prices.all()
@@ -251,6 +259,10 @@ def model_object(model: VideoModel) -> dict[str, Any]:
         "sizes": model.sizes,
         "seconds": list(map(str, model.lengths)),
         "has_sound": model.has_sound,
+        "takes": model.takes,
+        "frame_rates": model.frame_rates,
+        "qualities": model.qualities,
+        "prompt_limit": model.longest_prompt,
         "retires_on": model.retires_on.isoformat() if model.retires_on else None,
     }
 

@@ -135,7 +135,9 @@ def claim(limit: int, only_running: bool = False) -> list[Video]:
     videos = list(claim)
     unknown = [video.pk for video in videos if video.status == Status.UNCONFIRMED]
     if unknown:
-        whole = Video.objects.filter(pk__in=unknown).select_related("model", "channel", "upload")
+        whole = Video.objects.filter(pk__in=unknown).select_related(
+            "model", "channel", "upload", "last_frame"
+        )
         videos = [video for video in videos if video.status != Status.UNCONFIRMED] + list(whole)
     return videos
 

@@ -23,7 +23,7 @@ from django.utils import timezone
 from videos import boxes, generation, images, limits, pace, presets, results
 from videos.boxes import NotAVideo
 from videos.decoder import Decoder, Died
-from videos.models import Status, Video
+from videos.models import Status, Upload, Video
 from videos.providers.base import (
     Busy,
     JobState,
@@ -226,16 +226,21 @@ def order_of(video: Video) -> Order:
     width, height = video.wanted_size
     image = None
     if video.upload:
-        with video.upload.file.open("rb") as file:
-            image = images.fit(file.read(), width, height)
+        image = images.fit(_bytes_of(video.upload), width, height)
     elif video.preset:
         image = images.fit(presets.presets()[video.preset].file.read_bytes(), width, height)
-    return Order(video.provider_model, video.prompt, width, height, video.seconds, image, video.extras)
+    last = images.fit(_bytes_of(video.last_frame), width, height) if video.last_frame else None
+    return Order(video.provider_model, video.prompt, width, height, video.seconds, image, video.extras, last)
+
+
+def _bytes_of(upload: Upload) -> bytes:
+    with upload.file.open("rb") as file:
+        return file.read()
 
 
 async def _order_surely(video: Video) -> Order:
     """Raises NoOrder, whatever it was: a picture that is gone, a storage that does not answer."""
-    if not video.upload_id and not video.preset:
+    if not video.upload_id and not video.last_frame_id and not video.preset:
         return order_of(video)
     try:
         return await asyncio.to_thread(order_of, video)

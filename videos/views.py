@@ -1,5 +1,6 @@
 """The pages: what they show, and the verbs that their forms call."""
 
+import json
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,13 +22,14 @@ from accounts.credits import InsufficientCredits
 from accounts.models import User
 from accounts.views import UserRequest
 from videos import catalogue, generation, images, playback
-from videos.forms import StudioForm
-from videos.models import Status, Upload, Video, VideoModel
+from videos.forms import MOST_VARIATIONS, StudioForm
+from videos.models import MOST_PROMPT_CHARACTERS, Status, Upload, Video, VideoModel
 from videos.presets import presets, samples
 from videos.receipt import receipt
 from videos.standing import Standing, on_card, standing, time_left
 
 PAGE = 24
+MORE = ("audio", "quality", "fps", "seed", "negative_prompt", "last", "last_file", "variations")
 
 
 @login_not_required
@@ -53,16 +55,16 @@ def _generate(request: HttpRequest) -> HttpResponse:
 
     if "top_up" in request.POST:
         form.is_valid()
-        _keep_draft(request, form.cleaned_data.get("file"))
+        _keep_draft(request, image=form.cleaned_data.get("file"), last=form.cleaned_data.get("last_file"))
         return _lead_to(request, reverse("accounts:credits"))
     if not form.is_valid():
         return _studio(request, form, _running(user), status=422)
     try:
-        video = generation.start(user, **form.order())
+        video = generation.start_all(user, **form.order())[0]
     except InsufficientCredits as error:
         form.add_error(
             None,
-            _("This video costs %(needed)d credits and you have %(available)d. Nothing was charged.")
+            _("This costs %(needed)d credits and you have %(available)d. Nothing was charged.")
             % {"needed": error.needed, "available": error.available},
         )
         return _studio(request, form, _running(user), status=402)
@@ -76,11 +78,12 @@ def _generate(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _keep_draft(request: HttpRequest, upload: Upload | None = None) -> None:
-    """Keep what was typed until the studio is opened again; of a picture that was sent along, its upload."""
-    names = ("image", "prompt", "model", "size", "seconds")
+def _keep_draft(request: HttpRequest, **pictures: Upload | None) -> None:
+    """Keep what was typed until the studio is opened again; of pictures that were sent along, their uploads."""
+    names = set(StudioForm.base_fields) - {"nonce", "file", "last_file"}
     draft = {name: request.POST.get(name, "")[:5000] for name in names}
-    request.session["draft"] = {**draft, "image": f"upload:{upload.pk}"} if upload else draft
+    draft |= {name: f"upload:{upload.pk}" for name, upload in pictures.items() if upload}
+    request.session["draft"] = draft
 
 
 def _lead_to(request: HttpRequest, url: str) -> HttpResponse:
@@ -96,15 +99,19 @@ def _studio(
     status: int = 200,
     fresh_nonce: bool = False,
 ) -> HttpResponse:
-    values: dict[str, Any] = {name: form[name].value() for name in form.fields if name != "file"}
+    values: dict[str, Any] = {
+        name: form[name].value() for name in form.fields if name not in ("file", "last_file")
+    }
     if fresh_nonce:
         values["nonce"] = uuid4()
     uploads = []
     if request.user.is_authenticated:
-        if form.is_bound and (kept := form.cleaned_data.get("file")):
-            values["image"] = f"upload:{kept.pk}"
-        uploads = _uploads(request.user, values["image"] or "")
-    models = list(catalogue.models())
+        for name, field in (("image", "file"), ("last", "last_file")):
+            if form.is_bound and (kept := form.cleaned_data.get(field)):
+                values[name] = f"upload:{kept.pk}"
+        uploads = _uploads(request.user, values["image"], values["last"])
+    user = request.user if request.user.is_authenticated else None
+    models = list(catalogue.models(user))
     chosen = next((model for model in models if model.slug == values["model"]), models[0] if models else None)
     context = {
         "form": form,
@@ -113,13 +120,18 @@ def _studio(
         "model": chosen,
         "shapes": [_shape(size) for size in _ordered(model.sizes for model in models)],
         "lengths": sorted({length for model in models for length in model.lengths}),
+        "qualities": _ordered(model.qualities for model in models),
+        "frame_rates": sorted({rate for model in models for rate in model.frame_rates}),
+        "takes": _ordered(model.takes for model in models),
+        "counts": range(1, MOST_VARIATIONS + 1),
+        "wants_more": _wants_more(form, values),
         "presets": presets().values(),
         "uploads": uploads,
         "samples": samples(),
         "most_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
-        "most_prompt_characters": catalogue.MOST_PROMPT_CHARACTERS,
+        "most_prompt_characters": chosen.longest_prompt if chosen else MOST_PROMPT_CHARACTERS,
         "record": chosen and catalogue.track_record(chosen),
-        **_price(request, chosen, values["size"], values["seconds"]),
+        **_price(request, chosen, values),
         "recent": _tiles(_library(request.user)[:4], request.user) if request.user.is_authenticated else [],
         "at_studio": True,
         **_stage_context(video, request.user),
@@ -158,7 +170,8 @@ def _card(
         "refusal": refusal,
     }
     if at_studio and not video.is_live:
-        context |= {"model": video.model, **_price(request, video.model, video.size, video.seconds)}
+        asked = {"size": video.size, "seconds": video.seconds, **video.extras}
+        context |= {"model": video.model, **_price(request, video.model, asked)}
     template = "videos/_tile.html" if request.GET.get("as") == "tile" else "videos/_card.html"
     # Without the request: what a whole page takes from it is of no use here, and costs time.
     return _asking_again(HttpResponse(render_to_string(template, context), status=status), current)
@@ -286,13 +299,14 @@ def _library(user: User) -> Any:
     return user.videos.kept().select_related("model").order_by("-created_at", "-id")
 
 
-def _uploads(user: User, image: str) -> list[Upload]:
-    """The newest pictures of the user and, however old it is, the chosen one."""
+def _uploads(user: User, *chosen: str | None) -> list[Upload]:
+    """The newest pictures of the user and, however old they are, the chosen ones."""
     uploads = list(user.uploads.all()[:3])
-    with suppress(ValueError):
-        chosen = UUID(image.removeprefix("upload:"))
-        if chosen not in [upload.pk for upload in uploads]:
-            uploads += user.uploads.filter(pk=chosen)
+    for image in chosen:
+        with suppress(ValueError):
+            pk = UUID((image or "").removeprefix("upload:"))
+            if pk not in [upload.pk for upload in uploads]:
+                uploads += user.uploads.filter(pk=pk)
     return uploads
 
 
@@ -315,16 +329,15 @@ def _running(user: User) -> Video | None:
 def _draft(request: HttpRequest) -> StudioForm:
     """The form as it should stand: as the video on stage or another one had it, from before the sign-in, or untouched."""
     if not request.user.is_authenticated:
-        return StudioForm(user=None, initial=StudioForm.defaults())
+        return StudioForm(user=None, initial=StudioForm.defaults(None))
     if wanted := request.GET.get("again") or request.GET.get("video"):
         try:
-            return StudioForm(
-                user=request.user, initial=StudioForm.defaults(_own(request.user, UUID(wanted)))
-            )
+            again = _own(request.user, UUID(wanted))
+            return StudioForm(user=request.user, initial=StudioForm.defaults(request.user, again))
         except ValueError:
             raise Http404 from None
     typed = {name: value for name, value in request.session.pop("draft", {}).items() if value}
-    return StudioForm(user=request.user, initial=StudioForm.defaults() | typed)
+    return StudioForm(user=request.user, initial=StudioForm.defaults(request.user) | typed)
 
 
 def _stage_context(video: Video | None, user: Any) -> dict[str, Any]:
@@ -338,15 +351,47 @@ def _tiles(videos: Iterable[Video], user: User) -> list[tuple[Video, Standing]]:
     return [(video, standing(video, user.balance)) for video in videos]
 
 
-def _price(request: HttpRequest, model: VideoModel | None, size: Any, seconds: Any) -> dict[str, int]:
-    """What one such video costs, and the credits that the user lacks for it. Both values may be anything typed."""
+def _price(request: HttpRequest, model: VideoModel | None, asked: dict[str, Any]) -> dict[str, int]:
+    """What is asked for costs, and the credits that the user lacks for it. The values may be anything typed."""
     if model is None:
         return {"price": 0, "missing": 0}
-    # Any longer is no length, and from some thousand digits on no number that Python reads.
-    typed = str(seconds)[:6]
-    price = model.price_of(str(size), int(typed) if typed.isdecimal() else 0)
+    extras = {"quality": asked.get("quality"), "audio": asked.get("audio") not in ("off", False)}
+    if "audio" not in model.takes:
+        del extras["audio"]
+    price = model.price_of(str(asked["size"]), _number(asked["seconds"]), extras)
+    price *= min(max(1, _number(asked.get("variations"))), MOST_VARIATIONS)
     balance = request.user.balance if request.user.is_authenticated else price
     return {"price": price, "missing": max(0, price - balance)}
+
+
+def _number(typed: Any) -> int:
+    """What is typed, as a number; 0 for what is none."""
+    # Any longer is no length, and from some thousand digits on no number that Python reads.
+    digits = str(typed)[:6]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _wants_more(form: StudioForm, values: dict[str, Any]) -> bool:
+    """Whether the options that few people need are to be open: something stands in them, or is wrong there."""
+    names = ("seed", "negative_prompt", "last")
+    is_set = any(values[name] not in (None, "") for name in names) or _number(values["variations"]) > 1
+    return is_set or values["audio"] == "off" or any(form[name].errors for name in MORE)
+
+
+def _prices(model: VideoModel) -> dict[str, int]:
+    """What each choice of this model costs, by size, length, quality and sound as the form has them."""
+    if not model.prices.all():
+        return {}
+    sounds = ["on", "off"] if "audio" in model.takes else [""]
+    return {
+        f"{size} {seconds} {quality} {audio}": model.price_of(
+            size, seconds, {"quality": quality, **({"audio": audio == "on"} if audio else {})}
+        )
+        for size in model.sizes
+        for seconds in model.lengths
+        for quality in model.qualities or [""]
+        for audio in sounds
+    }
 
 
 def _offer(model: VideoModel) -> dict[str, Any]:
@@ -358,6 +403,7 @@ def _offer(model: VideoModel) -> dict[str, Any]:
         "lines": max([min(side) for side in sides if side[0] != side[1]] or map(min, sides)),
         "shortest": min(model.lengths),
         "longest": max(model.lengths),
+        "prices": json.dumps(_prices(model)),
     }
 
 

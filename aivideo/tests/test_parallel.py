@@ -12,7 +12,7 @@ import requests
 
 from aivideo.tests.site import Site, processes_of
 
-ORDER = {"image": "", "model": "studio-fast", "size": "1280x720", "seconds": "4"}
+ORDER = {"image": "", "model": "sora-2", "size": "1280x720", "seconds": "4"}
 
 
 @pytest.fixture(scope="module")

@@ -178,11 +178,11 @@ def test_a_paused_channel_takes_nothing_and_a_resumed_one_forgets_its_rest(wish,
 
 
 def test_a_paused_model_is_not_on_sale(wish, as_owner):
-    model = VideoModel.objects.get(slug="studio-fast")
+    model = VideoModel.objects.get(slug="sora-2")
     assert staff.pause(wish(), model)
-    assert 'value="studio-fast"' not in as_owner.get("/").content.decode()
+    assert 'value="sora-2"' not in as_owner.get("/").content.decode()
     assert [staff.resume(wish(), model), staff.resume(wish(), model)] == [True, False]
-    assert 'value="studio-fast"' in as_owner.get("/").content.decode()
+    assert 'value="sora-2"' in as_owner.get("/").content.decode()
 
 
 @pytest.fixture

@@ -1,32 +1,40 @@
-// Only what the chosen model makes is offered, at its price.
+// Only what the chosen model makes is offered, at its price; what it does not take is disabled and says so.
 function fit() {
   const model = document.querySelector("#models :checked");
   if (!model) return;
-  offer("sizes", model.dataset.sizes.split(" "));
-  offer("lengths", model.dataset.lengths.split(" "));
-  document.getElementById("record").textContent = model.dataset.record.trim();
+  const { sizes, lengths, qualities, frameRates, takes, record } = model.dataset;
+  offer("sizes", sizes);
+  offer("lengths", lengths);
+  offer("qualities", qualities);
+  offer("frame-rates", frameRates);
+  for (const field of document.querySelectorAll("#studio-form [data-takes]")) allow(field, takes.split(" ").includes(field.dataset.takes));
+  document.getElementById("record").textContent = record.trim();
   price(model);
 }
 
-function offer(group, values) {
-  const inputs = [...document.querySelectorAll(`#${group} input`)];
+function offer(group, list) {
+  const field = document.getElementById(group);
+  if (!field) return;
+  const values = list.split(" ").filter(Boolean);
+  const inputs = [...field.querySelectorAll("input")];
   for (const input of inputs) input.parentElement.toggleAttribute("data-unfit", !values.includes(input.value));
   const fitting = inputs.filter((input) => values.includes(input.value));
   if (!fitting.some((input) => input.checked) && fitting.length) fitting[0].checked = true;
+  allow(field, fitting.length > 0);
 }
 
-// The line of the price table that says most about what is chosen; else the model's own price.
+function allow(field, isTaken) {
+  field.disabled = !isTaken;
+  const lack = field.querySelector(".lack");
+  if (lack) lack.hidden = isTaken;
+}
+
+const chosen = (group) => document.querySelector(`#${group}:not(:disabled) :checked`)?.value ?? "";
+
+// The server reckoned what each choice costs; a model without a table costs the same whatever is chosen.
 function cost(model) {
-  const size = document.querySelector("#sizes :checked")?.value;
-  const seconds = document.querySelector("#lengths :checked")?.value;
-  let best = { weight: 0, credits: Number(model.dataset.price) };
-  for (const line of model.dataset.prices.split(" ").filter(Boolean)) {
-    const [forSize, forSeconds, credits] = line.split(":");
-    if ((forSize && forSize !== size) || (forSeconds !== "0" && forSeconds !== seconds)) continue;
-    const weight = 2 * (Boolean(forSize) + (forSeconds !== "0")) + (forSeconds !== "0") + 1;
-    if (weight > best.weight) best = { weight, credits: Number(credits) };
-  }
-  return best.credits;
+  const one = JSON.parse(model.dataset.prices)[["sizes", "lengths", "qualities", "audio"].map(chosen).join(" ")];
+  return (one ?? Number(model.dataset.price)) * Number(chosen("variations") || 1);
 }
 
 function price(model) {
@@ -42,7 +50,7 @@ function price(model) {
 }
 
 document.addEventListener("change", (event) => {
-  if (event.target.matches("#models input, #sizes input, #lengths input")) fit();
+  if (event.target.matches(":is(#models, #sizes, #lengths, #qualities, #audio, #variations) input")) fit();
 });
 
 fit();

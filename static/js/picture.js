@@ -1,45 +1,51 @@
-// The first frame: a click on the chosen picture un-chooses it, and a new file shows itself in its tile.
+// First and last frame: a click on the chosen picture un-chooses it, and a new file shows itself in its tile.
 const KINDS = ["image/jpeg", "image/png", "image/webp"];
 
-const file = () => document.getElementById("id_file");
-const none = () => document.getElementById("no-picture");
-const tile = () => document.getElementById("upload");
-const radios = () => [...document.querySelectorAll("#pictures [name=image]")];
-const chosen = () => radios().find((radio) => radio.checked);
+const fields = () => [...document.querySelectorAll(".pictures")];
+const fieldOf = (element) => element.closest?.(".pictures");
+const file = (field) => field.querySelector("[type=file]");
+const none = (field) => field.querySelector(".clear input");
+const tile = (field) => field.querySelector(".upload");
+const chosen = (field) => field.querySelector("[type=radio]:checked");
 
-let before = chosen();
-let sent = false;
+// What was chosen, and whether a file was sent, by the id of a field: an answer may bring the field anew.
+const before = new Map(fields().map((field) => [field.id, chosen(field)]));
+const sent = new Map();
 
 document.addEventListener("click", (event) => {
-  if (!event.target.matches("#pictures .thumb [name=image]") || event.target !== before) return;
+  const field = fieldOf(event.target);
+  if (!field || !event.target.matches(".thumb [type=radio]") || event.target !== before.get(field.id)) return;
   // After the click has run its course, or the browser would check it again.
-  setTimeout(() => choose(none()));
+  setTimeout(() => choose(none(field)));
 });
 
 document.addEventListener("change", (event) => {
-  if (event.target.matches("#pictures [name=image]")) {
-    forgetFile();
-    noted();
-  }
-  if (event.target === file()) takeFile();
+  const field = fieldOf(event.target);
+  if (!field) return;
+  if (event.target === file(field)) return takeFile(field);
+  forgetFile(field);
+  noted(field);
 });
 
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
-    if (event.target === file()) tile().toggleAttribute("data-over", kind === "dragover");
+    const field = fieldOf(event.target);
+    if (field && event.target === file(field)) tile(field).toggleAttribute("data-over", kind === "dragover");
   });
 }
 
 // The answer to an upload lists the picture among the others: from here on it is that tile that counts.
 document.addEventListener("htmx:config:request", (event) => {
-  if (event.target.id === "studio-form") sent = Boolean(file()?.files.length);
+  if (event.target.id === "studio-form") for (const field of fields()) sent.set(field.id, Boolean(file(field).files.length));
 });
 document.addEventListener("htmx:after:swap", (event) => {
   if (event.detail.ctx.sourceElement?.id !== "studio-form") return;
-  const kept = document.querySelector("#pictures [name=image][checked]");
-  if (sent && kept && kept !== none()) choose(kept);
-  before = chosen();
-  sent = false;
+  for (const field of fields()) {
+    const kept = field.querySelector("[type=radio][checked]");
+    if (sent.get(field.id) && kept && kept !== none(field)) choose(kept);
+    before.set(field.id, chosen(field));
+  }
+  sent.clear();
 });
 
 function choose(radio) {
@@ -47,50 +53,52 @@ function choose(radio) {
   radio.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
-function noted() {
-  before = chosen();
+function noted(field) {
+  const radio = chosen(field);
+  before.set(field.id, radio);
+  if (radio?.name !== "image") return;
   const prompt = document.getElementById("id_prompt");
   prompt.dataset.placeholder ??= prompt.placeholder;
-  prompt.placeholder = before?.dataset.prompt || prompt.dataset.placeholder;
+  prompt.placeholder = radio.dataset.prompt || prompt.dataset.placeholder;
 }
 
-function takeFile() {
-  const input = file();
+function takeFile(field) {
+  const input = file(field);
   const [picture] = input.files;
   const problem = !picture ? "" : picture.size > Number(input.dataset.most) ? input.dataset.tooLarge : KINDS.includes(picture.type) ? "" : input.dataset.wrongKind;
   if (problem) input.value = "";
   if (!picture || problem) {
-    forgetFile();
-    say(problem);
+    forgetFile(field);
+    say(field, problem);
     return;
   }
-  say("");
-  none().checked = true;
-  noted();
-  show(picture);
+  say(field, "");
+  none(field).checked = true;
+  noted(field);
+  show(field, picture);
 }
 
-function show(picture) {
-  const image = tile().querySelector("img") ?? document.createElement("img");
+function show(field, picture) {
+  const image = tile(field).querySelector("img") ?? document.createElement("img");
   if (image.src) URL.revokeObjectURL(image.src);
   image.src = URL.createObjectURL(picture);
   image.alt = "";
   image.title = picture.name;
-  tile().prepend(image);
-  tile().toggleAttribute("data-chosen", true);
+  tile(field).prepend(image);
+  tile(field).toggleAttribute("data-chosen", true);
 }
 
-function forgetFile() {
-  const image = tile().querySelector("img");
+function forgetFile(field) {
+  const image = tile(field).querySelector("img");
   if (image) URL.revokeObjectURL(image.src);
   image?.remove();
-  file().value = "";
-  tile().removeAttribute("data-chosen");
-  say("");
+  file(field).value = "";
+  tile(field).removeAttribute("data-chosen");
+  say(field, "");
 }
 
-function say(sentence) {
-  const place = document.getElementById("picture-error");
+function say(field, sentence) {
+  const place = field.querySelector("[role=alert]");
   place.replaceChildren();
   if (!sentence) return;
   const line = document.createElement("p");

@@ -4,7 +4,8 @@ const prompt = () => document.getElementById("id_prompt");
 function count() {
   const counter = document.getElementById("prompt-count");
   if (!counter) return;
-  const most = Number(counter.dataset.most);
+  const model = document.querySelector("#models :checked");
+  const most = Number(model?.dataset.promptLimit ?? counter.dataset.most);
   // The server counts characters; JavaScript's own length would count some of them twice.
   const has = [...prompt().value].length;
   const number = new Intl.NumberFormat(document.documentElement.lang);
@@ -17,6 +18,10 @@ document.addEventListener("input", (event) => {
   prompt().removeAttribute("aria-invalid");
   document.getElementById("prompt-error").replaceChildren();
   count();
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("#models input")) count();
 });
 
 document.addEventListener("click", (event) => {

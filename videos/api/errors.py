@@ -66,8 +66,8 @@ def bad_value(param: str, message: str, code: str = "invalid_value") -> ApiError
 
 def of_order(error: ValidationError) -> ApiError:
     """What the catalogue says against an order: its first sentence."""
-    param, messages = next(iter(error.message_dict.items()))
-    return bad_value(param, messages[0])
+    field, messages = next(iter(error.message_dict.items()))
+    return bad_value({"image": "input_reference"}.get(field, field), messages[0])
 
 
 def of_schema(error: SchemaError) -> ApiError:

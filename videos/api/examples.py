@@ -9,18 +9,18 @@ from typing import Any
 SITE, KEY = "https://video.example.com", "av_live_..."
 VIDEO, BATCH, RUN = "video_...", "batch_...", "drill-7"
 
-PROMPT = {"prompt": "A red kite over the sea", "model": "studio-fast", "seconds": "4", "size": "1280x720"}
+PROMPT = {"prompt": "A red kite over the sea", "model": "sora-2", "seconds": "4", "size": "1280x720"}
 
 BODIES: dict[str, dict[str, Any]] = {
     "create_video": PROMPT,
     "remix_video": {"prompt": "The same by night"},
     "create_batch": {
         "items": [{"prompt": "A red kite"}, {"prompt": "A paper boat", "seconds": "8"}],
-        "defaults": {"model": "studio-fast", "seconds": "4"},
+        "defaults": {"model": "sora-2", "seconds": "4"},
         "max_concurrency": 2,
     },
     "create_campaign": {"prompt": "Our new kite", "platforms": ["youtube", "instagram", "tiktok", "x"]},
-    "site_generate": {"prompt": "A red kite", "model": "studio-fast", "duration": "4", "resolution": "720p"},
+    "site_generate": {"prompt": "A red kite", "model": "sora-2", "duration": "4", "resolution": "720p"},
     "query": {"video_id": VIDEO},
     "drill_generate": {"run_id": RUN, "drill_text": "Leave the hall by the nearest exit", "seconds": "4"},
 }
@@ -28,7 +28,7 @@ BODIES: dict[str, dict[str, Any]] = {
 # Where the SDKs have a method for it.
 PYTHON = {
     "create_video": """video = client.videos.create_and_poll(
-    prompt="A red kite over the sea", model="studio-fast", seconds="4", size="1280x720"
+    prompt="A red kite over the sea", model="sora-2", seconds="4", size="1280x720"
 )
 print(video.id, video.status)""",
     "retrieve_video": 'video = client.videos.retrieve("{VIDEO}")\nprint(video.status, video.progress)',
@@ -37,7 +37,7 @@ print(video.id, video.status)""",
     "video_content": 'client.videos.download_content("{VIDEO}", variant="video").write_to_file("kite.mp4")',
     "remix_video": 'video = client.videos.remix("{VIDEO}", prompt="The same by night")\nprint(video.id)',
     "list_models": "for model in client.models.list():\n    print(model.id)",
-    "retrieve_model": 'print(client.models.retrieve("studio-fast"))',
+    "retrieve_model": 'print(client.models.retrieve("sora-2"))',
 }
 JAVASCRIPT = {
     "create_video": """let video = await client.videos.create({PROMPT});
@@ -54,7 +54,7 @@ const bytes = Buffer.from(await answer.arrayBuffer());
 console.log(bytes.length);""",
     "remix_video": 'const video = await client.videos.remix("{VIDEO}", { prompt: "The same by night" });\nconsole.log(video.id);',
     "list_models": "for await (const model of client.models.list()) console.log(model.id);",
-    "retrieve_model": 'console.log(await client.models.retrieve("studio-fast"));',
+    "retrieve_model": 'console.log(await client.models.retrieve("sora-2"));',
 }
 
 # Below /v1, where both SDKs are at home; other paths are outside of it.
@@ -65,7 +65,7 @@ def of(name: str, method: str, path: str) -> list[dict[str, str]]:
     """Samples of one operation, in the form of the extension x-codeSamples; none for HEAD and for links."""
     if method == "head" or name == "file_by_link":
         return []
-    path = path.format(video_id=VIDEO, batch_id=BATCH, run_id=RUN, model_id="studio-fast")
+    path = path.format(video_id=VIDEO, batch_id=BATCH, run_id=RUN, model_id="sora-2")
     body = BODIES.get(name)
     return [
         {"lang": "Shell", "label": "curl", "source": _curl(name, method, path, body)},

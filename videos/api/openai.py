@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.files.storage import default_storage
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
@@ -15,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from accounts import credits
 from accounts.models import ApiKey
-from videos import catalogue, generation, objects, playback, sprites
+from videos import batches, catalogue, generation, objects, playback, sprites
 from videos.api import idempotency, limits, orders
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.document import takes
@@ -127,13 +126,16 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     if source.status != Status.COMPLETED:
         raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
     order = {
-        "model": orders.model_of(request.auth, (catalogue.current(source.model) or source.model).slug),
+        "model": orders.model_of(
+            request.auth, (catalogue.current(source.model, request.user) or source.model).slug
+        ),
         "prompt": asked.prompt,
         "size": source.size,
         "seconds": source.seconds,
         "extras": source.extras,
         "preset": source.preset,
         "upload": source.upload,
+        "last_frame": source.last_frame,
         "remixed_from": source,
         "api_key": request.auth,
         "webhook_url": request.auth.webhook_url,
@@ -145,14 +147,14 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
 def list_models(request: KeyedRequest) -> HttpResponse:
     """What can be ordered, and for how many credits."""
     return JsonResponse(
-        {"object": "list", "data": [objects.model_object(model) for model in catalogue.models()]}
+        {"object": "list", "data": [objects.model_object(model) for model in catalogue.models(request.user)]}
     )
 
 
 @router.get("/v1/models/{model_id}", response=objects.ModelObject, tags=["Account"])
 def retrieve_model(request: KeyedRequest, model_id: str) -> HttpResponse:
     """One line of the catalogue."""
-    model = catalogue.models().filter(slug=model_id).first()
+    model = catalogue.models(request.user).filter(slug=model_id).first()
     if model is None:
         raise not_found("model", model_id)
     return JsonResponse(objects.model_object(model))
@@ -186,18 +188,13 @@ def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
 
 def start(key: ApiKey, order: dict[str, Any], count: int = 1) -> dict[str, Any]:
     """Start `count` videos of an order, all or none; the first one, which names the others. Call it in a transaction."""
-    needed = order["model"].price_of(order["size"], order["seconds"]) * count
-    limits.check(key, needed)
-    videos: list[Video] = []
+    limits.check(key, batches.price([order] * count))
     try:
-        with transaction.atomic():
-            for _ in range(count):
-                videos.append(generation.start(key.user, **order))
+        videos = generation.start_all(key.user, count, **order)
     except ValidationError as error:
         raise of_order(error) from error
     except credits.InsufficientCredits as error:
-        available = error.available + sum(video.credits for video in videos)
-        raise insufficient(key, needed, available) from error
+        raise insufficient(key, error.needed, error.available) from error
     first = videos[0]
     if siblings := ",".join(objects.public_id(video.pk) for video in videos[1:]):
         first.metadata = first.metadata | {"siblings": siblings}

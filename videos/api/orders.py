@@ -18,7 +18,7 @@ from pydantic import ValidationError as SchemaError
 from accounts.models import ApiKey
 from videos import catalogue, images, outbound, uploads
 from videos.api.errors import ApiError, bad_value, of_schema
-from videos.models import EXTRAS, Upload, VideoModel
+from videos.models import EXTRAS, MOST_PROMPT_CHARACTERS, Upload, VideoModel
 from videos.providers.base import storable
 
 MOST_BYTES = 20 * 1024 * 1024  # of a body: a picture of 10 MB, as base64
@@ -67,7 +67,13 @@ class VideoOrder(BaseModel):
         default=None, description="The same seed and order make the same video, where a model can."
     )
     negative_prompt: Text | None = Field(
-        default=None, max_length=catalogue.MOST_PROMPT_CHARACTERS, description="What should not be seen."
+        default=None, max_length=MOST_PROMPT_CHARACTERS, description="What should not be seen."
+    )
+    audio: bool | None = Field(default=None, description="With sound or without, where a model takes that.")
+    fps: int | None = Field(default=None, description="Frames a second, of the model's frame_rates.")
+    quality: Text | None = Field(default=None, description="One of the model's qualities.")
+    last_frame: Picture | None = Field(
+        default=None, description="The picture to end on: {image_url} with an https or data URL."
     )
     n: int = Field(default=1, ge=1, le=4, description="How many; the others are named in metadata.siblings.")
     metadata: dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]] = Field(
@@ -125,15 +131,16 @@ def order_of(
 
     `fetched` are the pictures of the same request by address: what is in it is not fetched again.
     """
-    model = model_of(key, asked.model)
+    model, fetched = model_of(key, asked.model), {} if fetched is None else fetched
     check_webhook(asked.webhook_url)
     return {
         "model": model,
         "prompt": asked.prompt,
         "size": _size(model, asked),
         "seconds": _seconds(model, asked.seconds),
-        "extras": _extras(model, asked),
-        "upload": _upload(key, asked.input_reference, file, {} if fetched is None else fetched),
+        "extras": {name: value for name in EXTRAS if (value := getattr(asked, name)) not in (None, "")},
+        "upload": _upload(key, asked.input_reference, file, fetched, "input_reference"),
+        "last_frame": _upload(key, asked.last_frame, None, fetched, "last_frame"),
         "api_key": key,
         "metadata": asked.metadata,
         "webhook_url": asked.webhook_url or key.webhook_url,
@@ -142,7 +149,7 @@ def order_of(
 
 def model_of(key: ApiKey, slug: str | None) -> VideoModel:
     """The model of this name, or the first one; one that is offered, and that the key may use."""
-    offered = catalogue.models()
+    offered = catalogue.models(key.user)
     if key.allowed_models:
         offered = offered.filter(slug__in=key.allowed_models)
     model = offered.filter(slug=slug).first() if slug is not None else offered.first()
@@ -169,14 +176,6 @@ def _size(model: VideoModel, asked: VideoOrder) -> str:
     raise bad_value(param, f"{model.name} makes no such size. Choose one of: {', '.join(model.sizes)}.")
 
 
-def _extras(model: VideoModel, asked: VideoOrder) -> dict[str, Any]:
-    extras = {name: value for name in EXTRAS if (value := getattr(asked, name)) not in (None, "")}
-    for name in extras:
-        if name not in model.takes:
-            raise bad_value(name, f"{model.name} takes no {name}.")
-    return extras
-
-
 def _has_shape(size: str, ratio: str | None) -> bool:
     width, height = map(int, size.split("x"))
     if ratio is None:
@@ -198,7 +197,10 @@ def _seconds(model: VideoModel, seconds: str | None) -> int:
     return int(seconds)
 
 
-def _upload(key: ApiKey, picture: Picture | None, file: Any, fetched: dict[str, Upload]) -> Upload | None:
+def _upload(
+    key: ApiKey, picture: Picture | None, file: Any, fetched: dict[str, Upload], param: str
+) -> Upload | None:
+    """The picture in this field, fetched and kept. Raises ApiError 400 that names it."""
     try:
         if file is not None:
             return uploads.keep(key.user, file)
@@ -207,23 +209,20 @@ def _upload(key: ApiKey, picture: Picture | None, file: Any, fetched: dict[str, 
         url = picture.image_url
         if url not in fetched:
             if len(fetched) >= MOST_PICTURES:
-                raise bad_value("input_reference", f"One request has at most {MOST_PICTURES} pictures.")
+                raise bad_value(param, f"One request has at most {MOST_PICTURES} pictures.")
             fetched[url] = uploads.keep(key.user, io.BytesIO(_fetched(url)))
         return fetched[url]
-    except images.ImageRefused as refusal:
-        raise bad_value("input_reference", str(refusal)) from refusal
+    except (images.ImageRefused, outbound.AddressRefused) as refusal:
+        raise bad_value(param, str(refusal)) from refusal
+    except binascii.Error:
+        raise bad_value(param, "This data URL is not base64.") from None
 
 
 def _fetched(url: str) -> bytes:
+    """The bytes at this address, or in this data URL. Raises AddressRefused, or binascii.Error for the latter."""
     if match := DATA_URL.match(url):
-        try:
-            return base64.b64decode(url[match.end() :], validate=True)
-        except (binascii.Error, ValueError):
-            raise bad_value("input_reference", "This data URL is not base64.") from None
-    try:
-        return outbound.fetch(url, images.LIMITS["megabytes"] * 1_000_000)
-    except outbound.AddressRefused as refusal:
-        raise bad_value("input_reference", str(refusal)) from refusal
+        return base64.b64decode(url[match.end() :], validate=True)
+    return outbound.fetch(url, images.LIMITS["megabytes"] * 1_000_000)
 
 
 def check_webhook(url: str | None) -> None:

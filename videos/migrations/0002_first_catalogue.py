@@ -9,7 +9,7 @@ CHANNELS = [
 ]
 MODELS = [
     {
-        "slug": "studio-fast",
+        "slug": "sora-2",
         "name": "Studio Fast",
         "provider_model": "sora-2",
         "sizes": ["1280x720", "720x1280", "1024x1024"],
@@ -17,7 +17,7 @@ MODELS = [
         "position": 1,
     },
     {
-        "slug": "studio-pro",
+        "slug": "sora-2-pro",
         "name": "Studio Pro",
         "provider_model": "sora-2-pro",
         "sizes": ["1280x720", "720x1280", "1792x1024", "1024x1792", "1920x1080", "1080x1920"],

@@ -1,6 +1,7 @@
 """What you came for: the videos, where they are made, and the states of a job."""
 
-from videos.models.catalogue import EXTRAS, Channel, Offer, Price, VideoModel, all_extras
+from videos.models.catalogue import Audience, Channel, Offer, Price, VideoModel, all_extras
+from videos.models.lists import CAN_TAKE, EXTRAS, LONGEST, MOST_PROMPT_CHARACTERS
 from videos.models.video import (
     COMES_FROM,
     LIVE,
@@ -15,10 +16,14 @@ from videos.models.video import (
 from videos.models.work import Delivery, PumpSlot, WebhookReceipt, Worker
 
 __all__ = [
+    "CAN_TAKE",
     "COMES_FROM",
     "EXTRAS",
     "LIVE",
+    "LONGEST",
+    "MOST_PROMPT_CHARACTERS",
     "REASONS",
+    "Audience",
     "Batch",
     "Channel",
     "Delivery",

@@ -1,12 +1,21 @@
 """Where videos are made: accounts at providers, and the models that people may choose."""
 
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from videos.models.lists import (
+    MOST_PROMPT_CHARACTERS,
+    are_frame_rates,
+    are_lengths,
+    are_sizes,
+    are_words,
+    can_be_taken,
+)
 from videos.providers import kinds
 
 
@@ -83,12 +92,16 @@ class Channel(models.Model):
         return self.slug
 
 
-# What many servers of the protocol take besides, though OpenAI's never did.
-EXTRAS = ("seed", "negative_prompt")
-
-
 def all_extras() -> list[str]:
-    return list(EXTRAS)
+    """What a new model takes, unless staff say otherwise."""
+    return ["image", "seed", "negative_prompt"]
+
+
+class Audience(models.TextChoices):
+    """Who may see a model, and use it."""
+
+    EVERYONE = "everyone", _("Everyone")
+    STAFF = "staff", _("Staff only")
 
 
 class VideoModel(models.Model):
@@ -100,18 +113,51 @@ class VideoModel(models.Model):
         Channel, through="Offer", related_name="video_models", verbose_name=_("channels")
     )
     sizes = models.JSONField(
-        _("sizes"), help_text=_('Such as ["1280x720", "720x1280"]; the first is the default.')
+        _("sizes"),
+        validators=[are_sizes],
+        help_text=_('Such as ["1280x720", "720x1280"]; the first is the default.'),
     )
     lengths = models.JSONField(
-        _("lengths"), help_text=_("Seconds, such as [4, 8, 12]; the first is the default.")
+        _("lengths"),
+        validators=[are_lengths],
+        help_text=_("Seconds, such as [4, 8, 12]; the first is the default."),
     )
     has_sound = models.BooleanField(_("sound"), default=True)
     takes = models.JSONField(
         _("takes"),
         default=all_extras,
         blank=True,
-        help_text=_('Of ["seed", "negative_prompt"], what the provider takes; programs may send no other.'),
+        validators=[can_be_taken],
+        help_text=_(
+            'What may be asked for besides, of ["image", "last_frame", "seed", "negative_prompt", "audio"].'
+        ),
     )
+    frame_rates = models.JSONField(
+        _("frame rates"),
+        default=list,
+        blank=True,
+        validators=[are_frame_rates],
+        help_text=_(
+            "Frames a second to choose from, such as [24, 30]; the first is the default. Empty: no choice."
+        ),
+    )
+    qualities = models.JSONField(
+        _("qualities"),
+        default=list,
+        blank=True,
+        validators=[are_words],
+        help_text=_(
+            'In the provider\'s words, such as ["standard", "high"]; the first is the default. Empty: no choice.'
+        ),
+    )
+    prompt_limit = models.PositiveIntegerField(
+        _("longest prompt"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_PROMPT_CHARACTERS)],
+        help_text=_("Characters. Empty: %d.") % MOST_PROMPT_CHARACTERS,
+    )
+    audience = models.CharField(_("offered to"), max_length=10, choices=Audience, default=Audience.EVERYONE)
     credits = models.PositiveIntegerField(
         _("credits"), null=True, blank=True, help_text=_("Price of one video. Empty: VIDEO_CREDITS.")
     )
@@ -142,10 +188,21 @@ class VideoModel(models.Model):
         """Credits for a video that no line of its price table fits."""
         return settings.VIDEO_CREDITS if self.credits is None else self.credits
 
-    def price_of(self, size: str, seconds: int) -> int:
-        """Credits for one such video, by the line of the price table that says most about it."""
-        fitting = [row for row in self.prices.all() if row.size in ("", size) and row.seconds in (0, seconds)]
-        most = max(fitting, key=lambda row: (bool(row.size) + bool(row.seconds), row.seconds), default=None)
+    @property
+    def longest_prompt(self) -> int:
+        """Characters."""
+        return self.prompt_limit or MOST_PROMPT_CHARACTERS
+
+    def price_of(self, size: str, seconds: int, extras: dict[str, Any] | None = None) -> int:
+        """Credits for one such video, by the line of the price table that says most about it.
+
+        Of `extras`, quality and sound count; what is not in them is as the model does it by itself.
+        """
+        extras = extras or {}
+        quality = extras.get("quality") or next(iter(self.qualities), "")
+        audio = "on" if extras.get("audio", self.has_sound) else "off"
+        fitting = [row for row in self.prices.all() if row.fits(size, seconds, quality, audio)]
+        most = max(fitting, key=lambda row: row.weight, default=None)
         return self.price if most is None else most.credits
 
 
@@ -157,18 +214,39 @@ class Price(models.Model):
         _("size"), max_length=12, blank=True, help_text=_("Such as 1920x1080. Empty: any.")
     )
     seconds = models.PositiveSmallIntegerField(_("length"), default=0, help_text=_("Seconds. 0: any."))
+    quality = models.CharField(_("quality"), max_length=20, blank=True, help_text=_("Empty: any."))
+    audio = models.CharField(
+        _("sound"), max_length=3, blank=True, choices=[("on", _("On")), ("off", _("Off"))]
+    )
     credits = models.PositiveIntegerField(_("credits"))
 
     class Meta:
         verbose_name = _("price")
         verbose_name_plural = _("prices")
-        ordering = ["size", "seconds"]
+        ordering = ["size", "seconds", "quality", "audio"]
         constraints = [
-            models.UniqueConstraint(fields=["model", "size", "seconds"], name="one_price_a_size_and_length")
+            models.UniqueConstraint(
+                fields=["model", "size", "seconds", "quality", "audio"], name="one_price_for_one_thing"
+            )
         ]
 
     def __str__(self) -> str:
         return f"{self.model}: {self.credits}"
+
+    def fits(self, size: str, seconds: int, quality: str, audio: str) -> bool:
+        """Whether this line is about such a video; an empty cell is about any."""
+        return (
+            self.size in ("", size)
+            and self.seconds in (0, seconds)
+            and self.quality in ("", quality)
+            and self.audio in ("", audio)
+        )
+
+    @property
+    def weight(self) -> tuple[int, ...]:
+        """How much it says: the number of its cells and, of two that say as much, length before quality before size."""
+        cells = (bool(self.seconds), bool(self.quality), bool(self.size), bool(self.audio))
+        return sum(cells), *cells
 
 
 class Offer(models.Model):

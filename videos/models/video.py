@@ -190,6 +190,15 @@ class Video(models.Model):
         related_name="videos",
         verbose_name=_("uploaded picture"),
     )
+    last_frame = models.ForeignKey(
+        Upload,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="ended_videos",
+        db_index=False,
+        verbose_name=_("last frame"),
+    )
     credits = models.PositiveIntegerField(_("credits"), help_text=_("What the start of this video charged."))
     extras = models.JSONField(
         _("extras"), default=dict, editable=False, help_text=_("Seed and the like: see EXTRAS.")

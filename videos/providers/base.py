@@ -15,7 +15,7 @@ Word = Literal["queued", "in_progress", "completed", "failed"]
 
 @dataclass(frozen=True)
 class Order:
-    """What a provider is asked to make. `image` is a JPEG of exactly width × height, or None.
+    """What a provider is asked to make. `image` and `last_frame` are JPEGs of exactly width × height, or None.
 
     `extras` are what not every model takes: see models.EXTRAS.
     """
@@ -27,6 +27,7 @@ class Order:
     seconds: int
     image: bytes | None
     extras: dict[str, Any] = field(default_factory=dict)
+    last_frame: bytes | None = None
 
     @property
     def size(self) -> str:
@@ -42,10 +43,14 @@ class Order:
         """By the short side, such as 720p."""
         return f"{min(self.width, self.height)}p"
 
-    @property
-    def image_url(self) -> str:
-        """The picture as a data URL."""
-        return f"data:image/jpeg;base64,{b64encode(self.image or b'').decode()}"
+    def extras_as(self, **names: str) -> dict[str, Any]:
+        """The extras under the names that a provider has for them; the others keep ours."""
+        return {names.get(name, name): value for name, value in self.extras.items()}
+
+
+def data_url(picture: bytes) -> str:
+    """A JPEG, as JSON carries it."""
+    return f"data:image/jpeg;base64,{b64encode(picture).decode()}"
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,29 @@ class JobState:
 
     def costing(self, cost: Decimal) -> "JobState":
         return replace(self, cost=cost)
+
+
+@dataclass(frozen=True)
+class Capability:
+    """What a provider says of one of its models, named `model` there. `takes` are names of models.CAN_TAKE.
+
+    `lengths` are seconds. `cost_a_second` is US dollars at 720p, the dearest way; None where it cannot be told.
+    """
+
+    model: str
+    name: str
+    sizes: list[str]
+    lengths: list[int]
+    takes: list[str]
+    has_sound: bool
+    cost_a_second: Decimal | None
+
+
+def size_of(aspect_ratio: str, lines: int) -> str:
+    """The size of this shape whose shorter side is `lines`, in even pixels, such as 1280x720."""
+    across, down = map(int, aspect_ratio.split(":"))
+    longer = round(lines * max(across, down) / min(across, down) / 2) * 2
+    return f"{longer}x{lines}" if across >= down else f"{lines}x{longer}"
 
 
 def storable(text: str) -> str:
@@ -139,6 +167,10 @@ class Provider(Protocol):
 
     def download(self, ref: str) -> AsyncIterator[bytes]:
         """The finished MP4, in pieces. Raises Unavailable or NoFile; a short body raises Unavailable."""
+        ...
+
+    async def capabilities(self) -> list[Capability]:
+        """What its models can do. Raises Unavailable, also where a provider has no such list."""
         ...
 
     async def probe(self) -> tuple[int, str]:

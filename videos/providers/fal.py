@@ -5,6 +5,7 @@ model's name becomes text or image: the two are apps of their own. https://docs.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any, NoReturn
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 import aiohttp
 
 from videos.providers import files, words
-from videos.providers.base import JobState, MaybeSent, NoFile, NotSent, Order, Unavailable
+from videos.providers.base import JobState, MaybeSent, NoFile, NotSent, Order, Unavailable, data_url
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=30)
 
@@ -31,10 +32,14 @@ class Adapter:
             "duration": str(order.seconds),
             "aspect_ratio": order.aspect_ratio,
             "resolution": order.resolution,
-            **order.extras,
+            **order.extras_as(audio="generate_audio"),
         }
         if order.image is not None:
-            body["image_url"] = order.image_url
+            # Kling's apps have called it otherwise since version 3.
+            name = "start_image_url" if re.search(r"/kling-video/v[3-9]", app) else "image_url"
+            body[name] = data_url(order.image)
+        if order.last_frame is not None:
+            body["end_image_url"] = data_url(order.last_frame)
         try:
             status, headers, said = await self._ask("POST", app, body)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -73,6 +78,9 @@ class Adapter:
             raise NoFile(f"no url in the result: {str(result)[:200]}")
         async for piece in files.stream(url):
             yield piece
+
+    async def capabilities(self) -> NoReturn:
+        raise Unavailable("fal has no list of what its apps can do")
 
     async def probe(self) -> tuple[int, str]:
         # Nobody's request: 404 with a good key, 401 without one.

@@ -22,7 +22,16 @@ from openai.types import Video as Job
 from yarl import URL
 
 from videos.providers import files, words
-from videos.providers.base import JobState, MaybeSent, NoFile, NotSent, Order, Unavailable
+from videos.providers.base import (
+    Capability,
+    JobState,
+    MaybeSent,
+    NoFile,
+    NotSent,
+    Order,
+    Rejected,
+    Unavailable,
+)
 
 # The protocol outlived its inventor's service; the SDK says so at each call, once is enough.
 warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=DeprecationWarning)
@@ -72,6 +81,8 @@ class Adapter:
 
     async def create(self, order: Order, headers: dict[str, str]) -> dict[str, Any]:
         """Ask for a video, once, and return the server's words. Raises what the SDK raises, or Unavailable."""
+        if order.last_frame is not None:
+            raise Rejected("invalid_request", "this protocol has no place for a last frame")
         image: Any = openai.omit
         if order.image is not None:
             # Without a name and a type it travels as application/octet-stream, which servers reject.
@@ -147,6 +158,9 @@ class Adapter:
             raise NoFile("no content, and no url in the video object")
         async for piece in files.stream(url):
             yield piece
+
+    async def capabilities(self) -> list[Capability]:
+        raise Unavailable("this protocol has no list of what its models can do")
 
     async def probe(self) -> tuple[int, str]:
         return await self._get(self.free_path)

@@ -3,12 +3,14 @@
 https://openrouter.ai/docs/api/api-reference/video-generation
 """
 
+import json
+import re
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from videos.providers import openai
-from videos.providers.base import JobState, Order, Unavailable
+from videos.providers.base import ASPECT_RATIOS, Capability, JobState, Order, Unavailable, data_url, size_of
 
 
 class Adapter(openai.Adapter):
@@ -22,11 +24,11 @@ class Adapter(openai.Adapter):
             "duration": order.seconds,
             "aspect_ratio": order.aspect_ratio,
             "resolution": order.resolution,
-            **order.extras,
+            **order.extras_as(audio="generate_audio"),
         }
-        if order.image is not None:
-            frame = {"type": "image_url", "image_url": {"url": order.image_url}, "frame_type": "first_frame"}
-            body["frame_images"] = [frame]
+        frames = [("first_frame", order.image), ("last_frame", order.last_frame)]
+        if pictures := [_frame(kind, picture) for kind, picture in frames if picture is not None]:
+            body["frame_images"] = pictures
         return await self.post("/videos", body, headers)
 
     def read(self, said: dict[str, Any], ref: str = "") -> JobState:
@@ -38,5 +40,63 @@ class Adapter(openai.Adapter):
             return job
         return job if cost is None or not cost.is_finite() else job.costing(cost)
 
+    async def capabilities(self) -> list[Capability]:
+        status, body = await self._get("videos/models")
+        try:
+            models = json.loads(body)["data"]
+            return [_capability(model) for model in models]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Unavailable(f"HTTP {status}: no list of models: {body[:200]!r}") from error
+
     async def find(self, order: Order, since: datetime) -> NoReturn:
         raise Unavailable("OpenRouter has no list of jobs")
+
+
+def _capability(said: dict[str, Any]) -> Capability:
+    """A line of the list. A length or a shape that is left out is one that nobody may ask for."""
+    shapes, lines = said.get("supported_aspect_ratios") or [], said.get("supported_resolutions") or []
+    sizes = [
+        size_of(shape, int(line[:-1]))
+        for line in map(str, lines)
+        for shape in shapes
+        if shape in ASPECT_RATIOS and re.fullmatch(r"\d{3,4}p", line)
+    ]
+    frames = said.get("supported_frame_images") or []
+    can = {
+        "image": "first_frame" in frames,
+        "last_frame": "last_frame" in frames,
+        "seed": said.get("seed") is True,
+        "audio": said.get("generate_audio") is True,
+    }
+    return Capability(
+        model=str(said["id"]),
+        name=str(said.get("name") or said["id"]),
+        sizes=sizes or [size for size in said.get("supported_sizes") or [] if isinstance(size, str)],
+        lengths=[n for n in said.get("supported_durations") or [] if type(n) is int and n > 0],
+        takes=[name for name, is_so in can.items() if is_so],
+        has_sound=can["audio"],
+        cost_a_second=_cost_a_second(said.get("pricing_skus") or {}),
+    )
+
+
+def _cost_a_second(skus: dict[str, Any]) -> Decimal | None:
+    """US dollars. The names of prices differ by maker, such as duration_seconds_720p or cents_per_second_output.
+
+    They were read off the list in November 2026; its documentation names others, with hyphens.
+    """
+    found: dict[str, Decimal] = {}
+    for name, price in skus.items():
+        if "second" not in name or "reference" in name or "input" in name:
+            continue
+        try:
+            found[name] = Decimal(str(price)) / (100 if "cents" in name else 1)
+        except InvalidOperation:
+            continue
+    at_720p = [
+        price for name, price in found.items() if "720p" in name or not re.search(r"\d{3,4}p|[24]k", name)
+    ]
+    return max(at_720p or found.values(), default=None)
+
+
+def _frame(kind: str, picture: bytes) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": data_url(picture)}, "frame_type": kind}

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from videos.providers import openai
-from videos.providers.base import JobState, Order, Unavailable
+from videos.providers.base import JobState, Order, Rejected, Unavailable, data_url
 
 
 class Adapter(openai.Adapter):
@@ -23,8 +23,10 @@ class Adapter(openai.Adapter):
             "resolution": order.resolution,
             **order.extras,
         }
+        if order.last_frame is not None:
+            raise Rejected("invalid_request", "xAI has no place for a last frame")
         if order.image is not None:
-            body["image"] = {"url": order.image_url}
+            body["image"] = {"url": data_url(order.image)}
         said = await self.post("/videos/generations", body, headers)
         # All that a submit is told is a name.
         return {"id": said.get("request_id"), "status": "pending"}

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_an_order_in_json_and_one_in_multipart_are_the_same_order(program):
-    fields = {"prompt": "A kite", "model": "studio-pro", "seconds": "8", "size": "720x1280"}
+    fields = {"prompt": "A kite", "model": "sora-2-pro", "seconds": "8", "size": "720x1280"}
     videos = [program.send("/v1/videos", fields).json(), program.post("/v1/videos", fields).json()]
     for video in videos:
         assert {name: video[name] for name in fields} == fields
@@ -22,7 +22,7 @@ def test_an_order_in_json_and_one_in_multipart_are_the_same_order(program):
 
 def test_what_is_left_out_is_the_models_first(program):
     video = program.send("/v1/videos", {"prompt": "A kite"}).json()
-    assert (video["model"], video["seconds"], video["size"]) == ("studio-fast", "4", "1280x720")
+    assert (video["model"], video["seconds"], video["size"]) == ("sora-2", "4", "1280x720")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_when_credits_do_not_last_for_all_there_is_none(program, owner):
 
 
 def test_shape_and_resolution_choose_the_size(program):
-    asked = {"prompt": "A", "model": "studio-pro", "aspect_ratio": "9:16", "resolution": "1080p"}
+    asked = {"prompt": "A", "model": "sora-2-pro", "aspect_ratio": "9:16", "resolution": "1080p"}
     assert program.send("/v1/videos", asked).json()["size"] == "1080x1920"
 
 

@@ -35,7 +35,7 @@ def finish(video):
 
 def test_the_site_api_orders_and_shows_a_video(program, owner):
     answer = program.send(
-        GENERATE, {"prompt": "A kite", "model": "studio-pro", "duration": 8, "resolution": "1080p"}
+        GENERATE, {"prompt": "A kite", "model": "sora-2-pro", "duration": 8, "resolution": "1080p"}
     )
     video = owner.videos.get()
     assert (answer.status_code, video.size, video.seconds) == (201, "1920x1080", 8)

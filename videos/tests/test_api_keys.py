@@ -100,9 +100,9 @@ def test_A09_a_key_stands_in_no_log_no_answer_and_no_row(as_owner, owner, caplog
 
 
 def test_a_key_may_be_bound_to_models(owner):
-    program = Program(owner, allowed_models=["studio-pro"])
-    assert program.send("/v1/videos", {"prompt": "A"}).json()["model"] == "studio-pro"
-    answer = program.send("/v1/videos", {"prompt": "A", "model": "studio-fast"})
+    program = Program(owner, allowed_models=["sora-2-pro"])
+    assert program.send("/v1/videos", {"prompt": "A"}).json()["model"] == "sora-2-pro"
+    answer = program.send("/v1/videos", {"prompt": "A", "model": "sora-2"})
     assert error_of(answer) == (400, "model", "model_not_found")
 
 

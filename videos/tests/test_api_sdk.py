@@ -48,9 +48,7 @@ def client(site, key):
 
 @pytest.fixture(scope="module")
 def finished(client):
-    return client.videos.create_and_poll(
-        prompt="A red kite", model="studio-fast", seconds="4", size="1280x720"
-    )
+    return client.videos.create_and_poll(prompt="A red kite", model="sora-2", seconds="4", size="1280x720")
 
 
 def strict(video):
@@ -135,8 +133,8 @@ def test_a_video_that_failed_says_why(client):
 
 
 def test_the_catalogue_and_the_credits(client):
-    assert [model.id for model in client.models.list()] == ["studio-fast", "studio-pro"]
-    assert client.models.retrieve("studio-pro").sizes[0] == "1280x720"
+    assert [model.id for model in client.models.list()] == ["sora-2", "sora-2-pro"]
+    assert client.models.retrieve("sora-2-pro").sizes[0] == "1280x720"
     credits = client.get("/credits", cast_to=object)
     assert credits["object"] == "credits"
     assert credits["balance"] + credits["reserved"] <= 2000

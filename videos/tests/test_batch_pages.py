@@ -16,7 +16,7 @@ from videos.tests.test_batches import some
 pytestmark = pytest.mark.django_db
 
 PATH = "/videos/batch/"
-ASKED = {"model": "studio-fast", "size": "1280x720", "seconds": "4"}
+ASKED = {"model": "sora-2", "size": "1280x720", "seconds": "4"}
 
 
 def text_of(answer):
@@ -88,7 +88,7 @@ def test_a_campaign_shows_its_sentences_and_takes_changed_ones(as_owner, owner):
     path = f"{PATH}?kind=campaign"
     assert batches.PLATFORMS["tiktok"]["style"] in text_of(as_owner.get(path))
     sent = {
-        "model": "studio-fast",
+        "model": "sora-2",
         "idea": "A kite",
         "platforms": ["youtube", "tiktok"],
         "style_youtube": "In black and white.",
@@ -107,7 +107,7 @@ def test_a_campaign_shows_its_sentences_and_takes_changed_ones(as_owner, owner):
     [({"idea": ""}, "Say what the campaign is about."), ({"platforms": []}, "Choose at least one platform.")],
 )
 def test_a_campaign_needs_an_idea_and_a_platform(as_owner, sent, sentence):
-    whole = {"model": "studio-fast", "idea": "A kite", "platforms": ["x"], "step": "start", **sent}
+    whole = {"model": "sora-2", "idea": "A kite", "platforms": ["x"], "step": "start", **sent}
     answer = as_owner.post(f"{PATH}?kind=campaign", whole)
     assert (answer.status_code, sentence in text_of(answer)) == (422, True)
 

@@ -40,7 +40,7 @@ def held(batch):
 
 
 def test_a_batch_that_credits_do_for_is_ordered_whole(program, owner):
-    answer = program.send(PATH, {"items": items(3), "defaults": {"seconds": "8", "model": "studio-pro"}})
+    answer = program.send(PATH, {"items": items(3), "defaults": {"seconds": "8", "model": "sora-2-pro"}})
     batch = answer.json()
     assert answer.status_code == 200
     counted = {
@@ -57,7 +57,7 @@ def test_a_batch_that_credits_do_for_is_ordered_whole(program, owner):
         "credits": 30,
     }
     assert [video["prompt"] for video in batch["data"]] == ["Kite 0", "Kite 1", "Kite 2"]
-    assert {(video["seconds"], video["model"]) for video in batch["data"]} == {("8", "studio-pro")}
+    assert {(video["seconds"], video["model"]) for video in batch["data"]} == {("8", "sora-2-pro")}
     assert program.get(f"{PATH}/{batch['id']}").json() == batch
     owner.refresh_from_db()
     assert owner.balance == 70

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def model():
-    model = VideoModel.objects.get(slug="studio-fast")
+    model = VideoModel.objects.get(slug="sora-2")
     for size, seconds, credits in (("", 12, 25), ("1024x1024", 0, 15), ("1024x1024", 12, 40), ("", 4, 0)):
         model.prices.create(size=size, seconds=seconds, credits=credits)
     return model
@@ -42,27 +42,29 @@ def test_what_is_charged_is_the_price_and_stays_it(model, owner):
 
 
 def test_the_page_shows_what_the_chosen_length_costs(model, as_owner):
-    sent = {"prompt": "", "model": "studio-fast", "size": "1024x1024", "seconds": "12"}
+    sent = {"prompt": "", "model": "sora-2", "size": "1024x1024", "seconds": "12"}
     assert re.search(r'id="price">40 credits<', as_owner.post("/", sent).content.decode())
 
 
 @pytest.mark.parametrize("seconds", ["", "12.5", "-12", "²", "9" * 5000, "twelve"])
 def test_a_length_that_is_none_has_the_models_own_price(model, as_owner, seconds):
-    sent = {"prompt": "A", "model": "studio-fast", "size": "1280x720", "seconds": seconds}
+    sent = {"prompt": "A", "model": "sora-2", "size": "1280x720", "seconds": seconds}
     answer = as_owner.post("/", sent)
     assert (answer.status_code, 'id="price">10 credits<' in answer.content.decode()) == (422, True)
 
 
 def test_a_price_above_the_balance_says_what_is_missing(model, as_owner):
     model.prices.filter(size="", seconds=12).update(credits=130)
-    sent = {"prompt": "A", "model": "studio-fast", "size": "1280x720", "seconds": "12"}
+    sent = {"prompt": "A", "model": "sora-2", "size": "1280x720", "seconds": "12"}
     answer = as_owner.post("/", sent)
     assert (answer.status_code, "30 credits are missing" in answer.content.decode()) == (402, True)
 
 
 def test_programs_see_the_table_and_are_charged_by_it(model, program):
-    (shown,) = (one for one in program.get("/v1/models").json()["data"] if one["id"] == "studio-fast")
-    assert {"size": "1024x1024", "seconds": None, "credits": 15} in shown["prices"]
+    (shown,) = (one for one in program.get("/v1/models").json()["data"] if one["id"] == "sora-2")
+    assert {"size": "1024x1024", "seconds": None, "quality": None, "audio": None, "credits": 15} in shown[
+        "prices"
+    ]
     video = program.send("/v1/videos", {"prompt": "A", "size": "1024x1024", "seconds": "8", "n": 2}).json()
     assert (video["credits"], program.get("/v1/credits").json()["balance"]) == (15, 70)
     refused = program.send("/v1/videos", {"prompt": "A", "size": "1024x1024", "seconds": "12", "n": 2})

@@ -25,12 +25,12 @@ def key(owner):
 
 def test_a_new_key_is_shown_once_and_works(as_owner):
     answer = as_owner.post(
-        "/account/", {"name": "My program", "credits_a_day": "50", "models": ["studio-pro"], "lifetime": "30"}
+        "/account/", {"name": "My program", "credits_a_day": "50", "models": ["sora-2-pro"], "lifetime": "30"}
     )
     assert answer.status_code == 201
     shown = re.search(rf"{api_keys.PREFIX}\w{{49}}", text_of(answer))[0]
     key = api_keys.find(shown)
-    assert (key.name, key.credits_a_day, key.allowed_models) == ("My program", 50, ["studio-pro"])
+    assert (key.name, key.credits_a_day, key.allowed_models) == ("My program", 50, ["sora-2-pro"])
     assert 29 <= (key.expires_at - timezone.now()).days <= 30
     assert shown not in text_of(as_owner.get("/account/"))
     assert key.prefix in text_of(as_owner.get("/account/"))

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def models():
-    """studio-fast, and studio-pro, which will take its place."""
-    fast, pro = VideoModel.objects.get(slug="studio-fast"), VideoModel.objects.get(slug="studio-pro")
+    """sora-2, and sora-2-pro, which will take its place."""
+    fast, pro = VideoModel.objects.get(slug="sora-2"), VideoModel.objects.get(slug="sora-2-pro")
     fast.successor = pro
     fast.save()
     return fast, pro
@@ -30,16 +30,16 @@ def retires(model, days):
 
 def test_on_its_day_a_model_is_refused_and_its_successor_named(models, program, as_owner):
     retires(models[0], 1)
-    assert program.send("/v1/videos", {"prompt": "A", "model": "studio-fast"}).status_code == 200
+    assert program.send("/v1/videos", {"prompt": "A", "model": "sora-2"}).status_code == 200
     retires(models[0], 0)
-    refused = program.send("/v1/videos", {"prompt": "A", "model": "studio-fast"})
+    refused = program.send("/v1/videos", {"prompt": "A", "model": "sora-2"})
     assert error_of(refused) == (400, "model", "model_retired")
-    assert "Use Studio Pro (studio-pro) instead." in refused.json()["error"]["message"]
-    sent = {"prompt": "A kite", "model": "studio-fast", "size": "1280x720", "seconds": "4"}
+    assert "Use Studio Pro (sora-2-pro) instead." in refused.json()["error"]["message"]
+    sent = {"prompt": "A kite", "model": "sora-2", "size": "1280x720", "seconds": "4"}
     page = as_owner.post("/", sent)
-    assert (page.status_code, "Use Studio Pro (studio-pro) instead." in page.content.decode()) == (422, True)
+    assert (page.status_code, "Use Studio Pro (sora-2-pro) instead." in page.content.decode()) == (422, True)
     page = as_owner.post("/videos/batch/", {**sent, "prompts": "A", "step": "check"})
-    assert "Use Studio Pro (studio-pro) instead." in page.content.decode()
+    assert "Use Studio Pro (sora-2-pro) instead." in page.content.decode()
 
 
 def test_a_model_that_never_was_is_not_called_retired(models, program):
@@ -51,9 +51,9 @@ def test_a_remix_and_use_again_move_to_the_successor(models, program, owner, as_
     Video.objects.filter(pk=video.pk).update(status="completed", file="videos/x.mp4", sha256="x")
     retires(models[0], 0)
     remix = program.send(f"/v1/videos/video_{video.pk.hex}/remix", {"prompt": "By night"})
-    assert (remix.status_code, remix.json()["model"]) == (200, "studio-pro")
+    assert (remix.status_code, remix.json()["model"]) == (200, "sora-2-pro")
     page = as_owner.get(f"/?again={video.pk}").content.decode()
-    assert 'value="studio-pro" checked' in page
+    assert 'value="sora-2-pro" checked' in page
     assert 'name="seconds" value="8" checked' in page
 
 
@@ -63,7 +63,7 @@ def test_successors_that_follow_each_other_in_a_ring_lead_nowhere(models):
     for model in models:
         retires(model, 0)
     assert catalogue.current(VideoModel.objects.get(pk=fast.pk)) is None
-    assert "retired on" in catalogue.farewell("studio-fast")
+    assert "retired on" in catalogue.farewell("sora-2")
 
 
 def test_users_see_the_date_beside_the_model(models, as_owner):
@@ -86,5 +86,5 @@ def test_doctor_lists_what_retires_and_wants_a_successor(models, capsys):
     with pytest.raises(SystemExit):
         call_command("doctor")
     shown = capsys.readouterr().out
-    assert "studio-fast retires on" in shown
-    assert "retirements: models that retire and have no successor: studio-pro on" in shown
+    assert "sora-2 retires on" in shown
+    assert "retirements: models that retire and have no successor: sora-2-pro on" in shown

@@ -200,7 +200,7 @@ def test_a_model_is_offered_once_a_key_is_there(monkeypatch):
 def test_the_simulator_is_asked_only_while_it_stands_in_for_all(settings):
     assert not Offer.objects.filter(channel__slug="simulator", model__in=catalogue.models()).exists()
     settings.USE_MOCK_SORA = True
-    assert {model.slug for model in catalogue.models()} == {"studio-fast", "studio-pro"}
+    assert {model.slug for model in catalogue.models()} == {"sora-2", "sora-2-pro"}
 
 
 def test_the_cost_is_that_of_the_channel_that_made_it(model):

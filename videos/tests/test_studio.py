@@ -29,7 +29,7 @@ def form(**fields):
         "nonce": str(uuid.uuid4()),
         "image": "",
         "prompt": "A red kite over the sea",
-        "model": "studio-fast",
+        "model": "sora-2",
         "size": "1280x720",
         "seconds": "4",
         **fields,
@@ -141,8 +141,8 @@ def test_A27_whatever_is_asked_for_the_price_is_the_tables(as_owner, owner, odd)
 
 
 def test_a_disabled_model_cannot_be_ordered(as_owner, owner):
-    catalogue.models().filter(slug="studio-pro").update(enabled=False)
-    assert as_owner.post("/", form(model="studio-pro")).status_code == 422
+    catalogue.models().filter(slug="sora-2-pro").update(enabled=False)
+    assert as_owner.post("/", form(model="sora-2-pro")).status_code == 422
     assert nothing_happened(owner)
 
 
@@ -152,7 +152,7 @@ def test_too_few_credits_get_a_sentence_with_the_numbers(settings):
     answer = signed_in(user).post("/", form(prompt="Keep this"))
     page = answer.content.decode()
     assert answer.status_code == 402
-    assert "This video costs 10 credits and you have 7. Nothing was charged." in page
+    assert "This costs 10 credits and you have 7. Nothing was charged." in page
     assert "Keep this" in page
     assert not user.videos.exists()
 
