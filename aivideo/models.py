@@ -23,6 +23,7 @@ class AuditEntry(models.Model):
         RESUME = "resume", _("Resumed")
         ACCEPT = "accept", _("Accepted a payment")
         SETTLE = "settle", _("Asked Stripe again")
+        TAKE_OVER = "take_over", _("Took over what a provider says of its models")
 
     form = models.UUIDField(
         unique=True, editable=False, help_text=_("The form it was sent with; twice is once.")

@@ -3,7 +3,7 @@
 A deed names the form that it was sent with. The same form sent twice (a double click, a reload) is one deed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from accounts import api_keys, credits, payments, stripe_checkout
 from accounts.models import ApiKey, Payment, User
 from aivideo.models import AuditEntry
-from videos import generation
+from videos import comparison, generation
 from videos.models import Channel, Status, Video, VideoModel
 
 Action = AuditEntry.Action
@@ -130,6 +130,12 @@ def settle(order: Order, payment: Payment) -> bool:
     except (stripe_checkout.Unreachable, stripe_checkout.NotOurs) as error:
         raise Failed(_("Stripe gave no answer that we can use: %(error)s") % {"error": error}) from error
     return True
+
+
+def take_over(order: Order, channel: Channel, chosen: Sequence[comparison.Difference]) -> bool:
+    """Make the catalogue say what a provider says of its models. False where nothing was chosen."""
+    names = ", ".join(one.provider_model for one in chosen)
+    return _do(order, Action.TAKE_OVER, _name(channel), lambda: comparison.take_over(channel, chosen), names)
 
 
 class _NothingDoneError(Exception):

@@ -1,15 +1,17 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.models import CreditEntry
 from aivideo import staff
+from aivideo.admin import comparison
 from aivideo.admin.parts import Endless, HasDeeds, ReadOnly, deed, sees_money
 from videos import limits
 from videos.models import (
@@ -67,6 +69,19 @@ class ChannelAdmin(CanPause, ModelAdmin):
     list_display = ["slug", "kind", "base_url", "key_variable", "honours_idempotency_key", "state"]
     list_filter = ["enabled", "kind"]
     search_fields = ["slug", "base_url"]
+    actions_detail = [*CanPause.actions_detail, "compare"]
+
+    def has_compare_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("videos.change_videomodel")  # type: ignore[union-attr]
+
+    @action(
+        description=_("Compare with its provider"),
+        icon="compare_arrows",
+        url_path="compare",
+        permissions=["compare"],
+    )
+    def compare(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return comparison.page(request, get_object_or_404(Channel, pk=object_id))
 
     @display(description=_("state"), label=ON_OFF)
     def state(self, channel: Channel) -> tuple[str, Any]:
