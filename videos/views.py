@@ -113,6 +113,11 @@ def _studio(
     user = request.user if request.user.is_authenticated else None
     models = list(catalogue.models(user))
     chosen = next((model for model in models if model.slug == values["model"]), models[0] if models else None)
+    wants_more = _wants_more(form, values)
+    if chosen:
+        # What the model does by itself.
+        values["quality"] = values["quality"] or next(iter(chosen.qualities), "")
+        values["fps"] = values["fps"] or next(iter(chosen.frame_rates), "")
     context = {
         "form": form,
         "values": values,
@@ -124,7 +129,7 @@ def _studio(
         "frame_rates": sorted({rate for model in models for rate in model.frame_rates}),
         "takes": _ordered(model.takes for model in models),
         "counts": range(1, MOST_VARIATIONS + 1),
-        "wants_more": _wants_more(form, values),
+        "wants_more": wants_more,
         "presets": presets().values(),
         "uploads": uploads,
         "samples": samples(),

@@ -7,7 +7,7 @@ function fit() {
   offer("lengths", lengths);
   offer("qualities", qualities);
   offer("frame-rates", frameRates);
-  for (const field of document.querySelectorAll("#studio-form [data-takes]")) allow(field, takes.split(" ").includes(field.dataset.takes));
+  for (const field of document.querySelectorAll("#studio-form [data-needs]")) allow(field, takes.split(" ").includes(field.dataset.needs));
   document.getElementById("record").textContent = record.trim();
   price(model);
 }

@@ -150,6 +150,14 @@ def test_the_page_says_what_each_choice_costs(rich, as_owner):
     assert 'id="price">60 credits<' in as_owner.post("/", asked).content.decode()
 
 
+def test_what_another_model_has_is_shown_disabled_with_the_reason(rich, as_owner):
+    page = as_owner.post("/", {**ASKED, "prompt": "", "model": "sora-2-pro"}).content.decode()
+    for part in ("qualities", "frame-rates", "audio", "last-pictures"):
+        assert re.search(rf'id="{part}"[^>]* disabled>', page), part
+    assert not re.search(r'id="seeds"[^>]* disabled>', page)
+    assert page.count('<p class="hint lack">Not with the model that is chosen.</p>') == 4
+
+
 def test_variations_are_ordered_all_or_none(as_owner, owner):
     asked = {**ASKED, "variations": "4", "nonce": "5b0b0f0c-6f0e-4b5a-9a55-0d6c5f1a7a01"}
     for _twice in range(2):
@@ -213,7 +221,7 @@ def test_use_again_brings_the_options_back(rich, as_owner, owner):
     assert re.search(r'name="seed"[^>]*value="7"', page)
     assert re.search(r'value="off" checked', page)
     assert re.search(r'value="high" checked', page)
-    assert re.search(r'<details class="more" id="more" open>', page)
+    assert re.search(r'<details class="options" id="options" open>', page)
 
 
 def test_a_model_for_staff_is_for_staff(as_owner, program):
