@@ -54,6 +54,13 @@ SIMULATOR_SECONDS = env.integer("SIMULATOR_SECONDS", 10, least=0, most=3600)
 USER_RUNNING_VIDEOS = env.integer("USER_RUNNING_VIDEOS", 10, least=1, most=1_000_000)
 JOB_DEADLINE_SECONDS = env.integer("JOB_DEADLINE_SECONDS", 1200, least=1, most=7 * 24 * 3600)
 
+# --- Help with prompts ---------------------------------------------------------------------------
+
+# Either of the first two switches it on.
+PROMPT_HELP_API_KEY = env.text("PROMPT_HELP_API_KEY")
+PROMPT_HELP_BASE_URL = env.url("PROMPT_HELP_BASE_URL")
+PROMPT_HELP_MODEL = env.text("PROMPT_HELP_MODEL", "gpt-5.4-mini")
+
 # --- Programs ------------------------------------------------------------------------------------
 
 API_REQUESTS_A_MINUTE = env.integer("API_REQUESTS_A_MINUTE", 600, least=0, most=1_000_000)
