@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.credits import InsufficientCredits
 from accounts.models import User
 from accounts.views import UserRequest
-from videos import catalogue, generation, images, playback
+from videos import catalogue, generation, images, playback, prompt_help, prompt_templates
 from videos.forms import MOST_VARIATIONS, StudioForm
 from videos.models import MOST_PROMPT_CHARACTERS, Status, Upload, Video, VideoModel
 from videos.presets import presets, samples
@@ -35,7 +35,10 @@ MORE = ("audio", "quality", "fps", "seed", "negative_prompt", "last", "last_file
 @login_not_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def studio(request: HttpRequest) -> HttpResponse:
-    """`/`: the form on the left, the stage on the right. `?video=` shows one, `?again=` fills the form from one."""
+    """`/`: the form on the left, the stage on the right.
+
+    `?video=` shows one, `?again=` fills the form from one, and `?template=` from a prompt template.
+    """
     if request.method == "POST":
         return _generate(request)
     return _studio(request, _draft(request), _on_stage(request))
@@ -98,6 +101,7 @@ def _studio(
     *,
     status: int = 200,
     fresh_nonce: bool = False,
+    help: dict[str, str] | None = None,
 ) -> HttpResponse:
     values: dict[str, Any] = {
         name: form[name].value() for name in form.fields if name not in ("file", "last_file")
@@ -138,6 +142,9 @@ def _studio(
         "record": chosen and catalogue.track_record(chosen),
         **_price(request, chosen, values),
         "recent": _tiles(_library(request.user)[:4], request.user) if request.user.is_authenticated else [],
+        "prompt_templates": prompt_templates.TEMPLATES,
+        "prompt_help": prompt_help.is_on() and request.user.is_authenticated,
+        **(help or {}),
         "at_studio": True,
         **_stage_context(video, request.user),
     }
@@ -332,7 +339,13 @@ def _running(user: User) -> Video | None:
 
 
 def _draft(request: HttpRequest) -> StudioForm:
-    """The form as it should stand: as the video on stage or another one had it, from before the sign-in, or untouched."""
+    """The form as it should stand: with a template, as a video had it, from before the sign-in, or untouched."""
+    if name := request.GET.get("template"):
+        if name not in prompt_templates.BY_NAME:
+            raise Http404
+        prompt = prompt_templates.BY_NAME[name].prompt
+        user = request.user if request.user.is_authenticated else None
+        return StudioForm(user=user, initial=StudioForm.defaults(user) | {"prompt": prompt})
     if not request.user.is_authenticated:
         return StudioForm(user=None, initial=StudioForm.defaults(None))
     if wanted := request.GET.get("again") or request.GET.get("video"):

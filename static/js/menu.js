@@ -1,5 +1,5 @@
-// The account menu closes on a click beside it and on Escape, as menus do.
-const open = () => document.querySelector(".menu[open]");
+// A menu opens in full sight; it closes on a click beside it, on Escape, and when the focus goes on to what it covers.
+const open = () => document.querySelector(":is(.menu, .templates)[open]");
 
 document.addEventListener("click", (event) => {
   const menu = open();
@@ -12,3 +12,13 @@ document.addEventListener("keydown", (event) => {
   menu.open = false;
   menu.querySelector("summary").focus();
 });
+
+document.addEventListener("focusout", (event) => {
+  const menu = open();
+  if (menu?.contains(event.target) && event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
+});
+
+// The event does not bubble.
+document.addEventListener("toggle", (event) => {
+  if (event.target === open()) event.target.lastElementChild.scrollIntoView({ block: "nearest" });
+}, { capture: true });

@@ -1,0 +1,66 @@
+"""The page behind "Improve my prompt": both texts, and the person chooses."""
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from accounts.models import User
+from videos import prompt_help
+from videos.forms import StudioForm
+from videos.views import _is_htmx, _keep_draft, _lead_to, _studio
+
+STATUS = {
+    prompt_help.NothingToImprove: 422,
+    prompt_help.TooOften: 429,
+    prompt_help.Away: 503,
+    prompt_help.Unusable: 502,
+}
+
+
+@login_not_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def improve(request: HttpRequest) -> HttpResponse:
+    """`/prompt/improve/`: a better wording beside the person's own. Nothing is ordered or charged.
+
+    htmx gets that part of the page. Without it the whole form comes along and the studio comes back with all
+    that it held; so does the choice: `use` puts `improved` into the prompt, `keep` leaves it as it is.
+    """
+    if not prompt_help.is_on():
+        raise Http404
+    if request.method != "POST":  # the page that came back, opened by its address
+        return redirect("videos:studio")
+    if not request.user.is_authenticated:
+        # The session ended while the page was open.
+        _keep_draft(request)
+        return _lead_to(request, f"{reverse('account_login')}?next={reverse('videos:studio')}")
+
+    sent, help, status, after = request.POST.copy(), {}, 200, 0
+    if "use" in sent:
+        sent["prompt"] = sent.get("improved", "")
+    elif "keep" not in sent:
+        # Browsers send a line break as two characters, and count it as one.
+        prompt = sent.get("prompt", "").replace("\r\n", "\n")
+        try:
+            help = {"own": prompt, "improved": prompt_help.improve(request.user, prompt)}
+        except prompt_help.NoHelp as problem:
+            help, status, after = {"no_help": str(problem)}, STATUS[type(problem)], problem.after
+
+    if _is_htmx(request):
+        response = render(request, "videos/_improved.html", help, status=status)
+    else:
+        # No video on the stage: while one is running there, a page without scripts reloads every 2 s.
+        response = _studio(request, _as_sent(request, request.user, sent), None, status=status, help=help)
+    if after:
+        response["Retry-After"] = str(after)
+    return response
+
+
+def _as_sent(request: HttpRequest, user: User, sent: QueryDict) -> StudioForm:
+    """The form as it came. Of what is wrong in it only a picture is told, which will not come along a second time."""
+    form = StudioForm(sent, request.FILES, user=user)
+    form.is_valid()
+    for field in form.errors.keys() - {"image", "file"}:
+        del form.errors[field]
+    return form
