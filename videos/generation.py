@@ -426,8 +426,8 @@ def delete(video: Video) -> bool:
             moves=F("moves") + 1,
         ):
             return False
-        for picture in {video.upload, video.last_frame} - {None}:
-            if not picture.videos.exists() and not picture.ended_videos.exists():
+        for picture in {video.upload, video.last_frame}:
+            if picture and not picture.videos.exists() and not picture.ended_videos.exists():
                 files.append(str(picture.file.name))
                 picture.delete()
         outbox.forget(video)

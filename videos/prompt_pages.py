@@ -61,6 +61,6 @@ def _as_sent(request: HttpRequest, user: User, sent: QueryDict) -> StudioForm:
     """The form as it came. Of what is wrong in it only a picture is told, which will not come along a second time."""
     form = StudioForm(sent, request.FILES, user=user)
     form.is_valid()
-    for field in form.errors.keys() - {"image", "file"}:
+    for field in form.errors.keys() - {"image", "file", "last", "last_file"}:
         del form.errors[field]
     return form

@@ -7,7 +7,7 @@ import asyncio
 import json
 import socket
 import threading
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,9 +25,9 @@ HTML = (200, {"Content-Type": "text/html"}, b"<!doctype html><title>Bad gateway<
 FILE = b"\0\0\0\x18ftypmp42" + bytes(1_000_000)
 
 
-def picture():
+def picture(colour="teal"):
     out = BytesIO()
-    Image.new("RGB", (1280, 720), "teal").save(out, "JPEG")
+    Image.new("RGB", (1280, 720), colour).save(out, "JPEG")
     return out.getvalue()
 
 
@@ -107,6 +107,7 @@ class Contract:
     kind: str
     says_progress = True
     says_cost = False
+    takes_last_frame = False
 
     # --- How the provider speaks ---
 
@@ -187,6 +188,17 @@ class Contract:
         peer.answers["submit"] = self.accepted()
         self.submit(peer, image=picture())
         assert self.understood(peer.asked[0])["image"] == picture()
+
+    def test_a_last_frame_travels_along_or_is_refused_before_anything_is_sent(self, peer):
+        peer.answers["submit"] = self.accepted()
+        frames = {"image": picture(), "last_frame": picture("navy")}
+        if self.takes_last_frame:
+            self.submit(peer, **frames)
+            assert b64encode(frames["last_frame"]) in peer.asked[0].body
+            return
+        with pytest.raises(Rejected):
+            self.submit(peer, **frames)
+        assert peer.asked == []
 
     def test_what_else_a_model_takes_travels_along(self, peer):
         peer.answers["submit"] = self.accepted()

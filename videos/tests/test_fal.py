@@ -1,5 +1,6 @@
 """The adapter for fal."""
 
+from videos.providers.base import data_url
 from videos.tests.contract import FILE, Contract, as_json, from_data_url
 
 WORDS = {"pending": "IN_QUEUE", "running": "IN_PROGRESS", "rendering": "RENDERING"}
@@ -8,6 +9,7 @@ WORDS = {"pending": "IN_QUEUE", "running": "IN_PROGRESS", "rendering": "RENDERIN
 class TestFal(Contract):
     kind = "fal"
     says_progress = False
+    takes_last_frame = True
 
     def kind_of(self, method, path):
         if method == "POST":
@@ -55,3 +57,16 @@ class TestFal(Contract):
             "/maker/kite/v2/image-to-video",
         ]
         assert {job.ref for job in jobs} == {"maker/kite/requests/request-1"}
+
+    def test_sound_and_frames_have_the_names_that_its_apps_give_them(self, peer):
+        peer.answers["submit"] = self.accepted()
+        frames = {"image": b"x", "last_frame": b"y", "extras": {"audio": False}}
+        for model in ("maker/kite", "fal-ai/kling-video/v4/{task}-to-video"):
+            self.submit(peer, model=model, **frames)
+        first, kling = (asked.json for asked in peer.asked)
+        assert (first["generate_audio"], first["image_url"], first["end_image_url"]) == (
+            False,
+            data_url(b"x"),
+            data_url(b"y"),
+        )
+        assert (kling["start_image_url"], "image_url" in kling) == (data_url(b"x"), False)

@@ -8,6 +8,7 @@ WORDS = {"running": "in_progress", "done": "completed", "canceled": "cancelled"}
 class TestOpenRouter(Contract):
     kind = "openrouter"
     says_cost = True
+    takes_last_frame = True
 
     def kind_of(self, method, path):
         return "submit" if method == "POST" else "file" if "/content" in path else "check"
