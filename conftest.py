@@ -47,6 +47,10 @@ for name in (
     "STRIPE_SECRET_KEY",
     "STRIPE_WEBHOOK_SECRET",
     "STRIPE_API_BASE",
+    "MODERATION_API_KEY",
+    "MODERATION_BASE_URL",
+    "MODERATION_FAIL_CLOSED",
+    "SUPPORT_EMAIL",
 ):
     os.environ.pop(name, None)
 

@@ -24,6 +24,7 @@ class AuditEntry(models.Model):
         ACCEPT = "accept", _("Accepted a payment")
         SETTLE = "settle", _("Asked Stripe again")
         TAKE_OVER = "take_over", _("Took over what a provider says of its models")
+        OVERRULE = "overrule", _("Overruled a refusal")
 
     form = models.UUIDField(
         unique=True, editable=False, help_text=_("The form it was sent with; twice is once.")

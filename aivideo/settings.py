@@ -61,6 +61,18 @@ PROMPT_HELP_API_KEY = env.text("PROMPT_HELP_API_KEY")
 PROMPT_HELP_BASE_URL = env.url("PROMPT_HELP_BASE_URL")
 PROMPT_HELP_MODEL = env.text("PROMPT_HELP_MODEL", "gpt-5.4-mini")
 
+# --- What may be made ----------------------------------------------------------------------------
+
+MODERATION_BASE_URL = env.url("MODERATION_BASE_URL")
+MODERATION_API_KEY = env.text("MODERATION_API_KEY")
+MODERATION_FAIL_CLOSED = env.boolean("MODERATION_FAIL_CLOSED", True)
+SUPPORT_EMAIL = env.text("SUPPORT_EMAIL")
+if MODERATION_BASE_URL:
+    env.require("MODERATION_API_KEY", "the key to MODERATION_BASE_URL; any text if that server wants none.")
+elif not (USE_MOCK_SORA or OPENAI_BASE_URL):
+    # Only then is this key surely one of OpenAI's own, and only they get it.
+    MODERATION_API_KEY = MODERATION_API_KEY or OPENAI_API_KEY
+
 # --- Programs ------------------------------------------------------------------------------------
 
 API_REQUESTS_A_MINUTE = env.integer("API_REQUESTS_A_MINUTE", 600, least=0, most=1_000_000)

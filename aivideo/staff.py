@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from accounts import api_keys, credits, payments, stripe_checkout
 from accounts.models import ApiKey, Payment, User
 from aivideo.models import AuditEntry
-from videos import comparison, generation
-from videos.models import Channel, Status, Video, VideoModel
+from videos import comparison, generation, moderation
+from videos.models import Channel, Status, Verdict, Video, VideoModel
 
 Action = AuditEntry.Action
 # The fields of one that is neither paused nor resting.
@@ -136,6 +136,13 @@ def take_over(order: Order, channel: Channel, chosen: Sequence[comparison.Differ
     """Make the catalogue say what a provider says of its models. False where nothing was chosen."""
     names = ", ".join(one.provider_model for one in chosen)
     return _do(order, Action.TAKE_OVER, _name(channel), lambda: comparison.take_over(channel, chosen), names)
+
+
+def overrule(order: Order, verdict: Verdict) -> bool:
+    """Let what was refused be made: this input of this person passes from now on. False if that was done before."""
+    detail = f"{', '.join(verdict.inputs)} of {verdict.user}"
+    target = f"verdict:{verdict.pk}"
+    return _do(order, Action.OVERRULE, target, lambda: moderation.overrule(verdict, order.staff), detail)
 
 
 class _NothingDoneError(Exception):

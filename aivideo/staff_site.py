@@ -121,6 +121,8 @@ MENU = (
             (_("Models"), "model_training", "videos", "videomodel"),
             (_("Channels"), "cable", "videos", "channel"),
             (_("Uploads"), "image", "videos", "upload"),
+            (_("Verdicts"), "gavel", "videos", "verdict"),
+            (_("Blocked terms"), "block", "videos", "blockedterm"),
             (_("Batches"), "stacks", "videos", "batch"),
             (_("API keys"), "vpn_key", "accounts", "apikey"),
         ],

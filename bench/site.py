@@ -40,7 +40,7 @@ class Site:
         passed_on = {
             name: value
             for name, value in os.environ.items()
-            if not re.match("OPENAI_|GOOGLE_|STRIPE_|AWS_", name)
+            if not re.match("OPENAI_|MODERATION_|GOOGLE_|STRIPE_|AWS_", name)
         }
         self.env = {
             **passed_on,

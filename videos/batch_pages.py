@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.credits import InsufficientCredits
 from accounts.models import User
 from accounts.views import UserRequest
-from videos import batches, catalogue, objects
+from videos import batches, catalogue, moderation, objects
 from videos.forms import ModelField, StudioForm
 from videos.models import Batch, Status
 from videos.standing import standing
@@ -118,8 +118,19 @@ def order(request: UserRequest) -> HttpResponse:
     orders = form.orders()  # type: ignore[attr-defined]
     if request.POST.get("step") == "check":
         return _page(request, kind, form, orders)
+    pk = form.cleaned_data["nonce"]
+    if before := request.user.batches.filter(pk=pk).first():
+        return redirect(before)  # a second click: it was judged
     try:
-        batch = batches.start(request.user, orders, kind=kind, pk=form.cleaned_data["nonce"])
+        batch = batches.start(request.user, moderation.cleared(request.user, orders), kind=kind, pk=pk)
+    except moderation.Refused as refusal:
+        form.add_error(None, _("Video %(n)d: %(why)s") % {"n": refusal.number + 1, "why": refusal})
+        return _page(request, kind, form, status=422)
+    except moderation.Unavailable as error:
+        form.add_error(None, moderation.NOT_NOW)
+        response = _page(request, kind, form, orders, status=503)
+        response["Retry-After"] = str(round(error.after))
+        return response
     except batches.ItemRefused as refusal:
         sentences = " ".join(sentence for found in refusal.errors.message_dict.values() for sentence in found)
         form.add_error(None, _("Video %(n)d: %(why)s") % {"n": refusal.number + 1, "why": sentences})

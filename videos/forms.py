@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from videos import catalogue, images, uploads
+from videos import catalogue, images, moderation, uploads
 from videos.models import EXTRAS, Upload, Video, VideoModel
 from videos.presets import presets
 
@@ -161,6 +161,12 @@ class StudioForm(forms.Form):
             "last_frame": data.get("last_file") or data.get("last"),
             "extras": extras,
         }
+
+    def add_refusal(self, refusal: moderation.Refused) -> None:
+        """Say at each input that may not be made that it is this one, and how to object."""
+        fields = {moderation.PROMPT: "prompt", moderation.PICTURE: "image"}
+        for name, sentence in refusal.sentences.items():
+            self.add_error(fields.get(name), f"{sentence} {refusal.appeal}")
 
     def order(self) -> dict[str, Any]:
         """The arguments of `generation.start_all`.

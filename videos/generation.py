@@ -22,7 +22,7 @@ from django_q.tasks import async_task
 
 from accounts import credits, sql
 from accounts.models import User
-from videos import catalogue, outbox, pace, results, routes, sprites
+from videos import catalogue, moderation, outbox, pace, results, routes, sprites
 from videos.models import LIVE, Offer, Status, Upload, Video, VideoEvent, VideoModel
 from videos.providers.base import Busy, JobState, NotSent
 
@@ -47,17 +47,20 @@ def start(
     last_frame: Upload | None = None,
     extras: dict[str, Any] | None = None,
     client_key: str | None = None,
+    clearance: moderation.Clearance | None = None,
     **said: Any,
 ) -> Video:
     """Order a video: charge its price, create its row, ring the worker, all or nothing.
 
     `extras` is of EXTRAS. The same `client_key` gives the same video, whatever else is said. `said` are other
     fields of the row, which a program may fill (`api_key`, `metadata`, `webhook_url`, …). Raises ValidationError
-    (by field) for what the model cannot make, InsufficientCredits, and nothing is left behind then.
+    (by field) for what the model cannot make, InsufficientCredits, and nothing is left behind then. An order has
+    come through `moderation.cleared`, which gave it its clearance; else NotCleared.
     """
     order: dict[str, Any] = {"model": model, "prompt": prompt, "size": size, "seconds": seconds}
     order |= {"preset": preset, "upload": upload, "last_frame": last_frame, "extras": extras or {}}
     catalogue.check_order(**order)
+    moderation.insist(user, order, clearance)
     offer = routes.best(model)
     video = Video(
         user=user,

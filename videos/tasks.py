@@ -1,7 +1,7 @@
 """What the queue calls. Every message is a doorbell: the rows say what there is to do."""
 
 from accounts import credits, notices, welcome
-from videos import outbox, pump, stray_files, webhooks
+from videos import moderation, outbox, pump, stray_files, webhooks
 from videos.api import idempotency
 
 
@@ -30,9 +30,10 @@ def lapse() -> None:
 
 
 def tidy() -> None:
-    """Once a day: forget old webhooks, answers and tallies, and remove files that no row names."""
+    """Once a day: forget old webhooks, answers, tallies and verdicts, and remove files that no row names."""
     webhooks.forget_old()
     outbox.forget_old()
     idempotency.forget_old()
     welcome.forget_old()
+    moderation.forget_old()
     stray_files.sweep()

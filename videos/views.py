@@ -21,7 +21,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.credits import InsufficientCredits
 from accounts.models import User
 from accounts.views import UserRequest
-from videos import catalogue, generation, images, playback, prompt_help, prompt_templates
+from videos import catalogue, generation, images, moderation, playback, prompt_help, prompt_templates
 from videos.forms import MOST_VARIATIONS, StudioForm
 from videos.models import MOST_PROMPT_CHARACTERS, Status, Upload, Video, VideoModel
 from videos.presets import presets, samples
@@ -63,7 +63,16 @@ def _generate(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _studio(request, form, _running(user), status=422)
     try:
-        video = generation.start_all(user, **form.order())[0]
+        [order] = moderation.cleared(user, [form.order()])
+        video = generation.start_all(user, **order)[0]
+    except moderation.Refused as refusal:
+        form.add_refusal(refusal)
+        return _studio(request, form, _running(user), status=422)
+    except moderation.Unavailable as error:
+        form.add_error(None, moderation.NOT_NOW)
+        response = _studio(request, form, _running(user), status=503)
+        response["Retry-After"] = str(round(error.after))
+        return response
     except InsufficientCredits as error:
         form.add_error(
             None,

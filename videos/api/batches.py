@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from accounts import credits
 from accounts.models import ApiKey
 from videos import batches, objects
-from videos.api import idempotency, limits, openai, orders
+from videos.api import idempotency, limits, moderated, openai, orders
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.document import takes
 from videos.api.errors import ApiError, bad_value, not_found, of_order
@@ -64,6 +64,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
     ]
     webhook_url = asked.webhook_url or request.auth.webhook_url
     orders.check_webhook(webhook_url)
+    found = moderated.items(request.auth, found)
     options = {"at_once": asked.max_concurrency, "webhook_url": webhook_url}
     return idempotency.once(request, body.digest, lambda: (200, _start(request.auth, found, **options)))
 
@@ -91,6 +92,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
         order | {"api_key": request.auth}
         for order in batches.campaign(model, asked.prompt, asked.platforms, asked.styles)
     ]
+    found = moderated.items(request.auth, found)
     options = {"kind": Batch.Kind.CAMPAIGN, "webhook_url": webhook_url}
     return idempotency.once(request, body.digest, lambda: (200, _start(request.auth, found, **options)))
 

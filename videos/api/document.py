@@ -15,9 +15,9 @@ from videos.api import examples
 FILE = Path(__file__).parent / "openapi.json"
 REF = "#/components/schemas/{model}"
 
-# What may go wrong, and with which operations. `kinds`: all with a key, all with a body, those that order.
+# What may go wrong, and with which operations: all, those with a key, with a body, those that order, or those in STATE.
 ERRORS = {
-    400: ("A value is wrong, or a field unknown; `param` names it.", "all"),
+    400: ("A value is wrong, not allowed, or a field unknown; `param` names it.", "all"),
     401: ("There is no key, or it works no more.", "key"),
     402: ("The account's credits do not do. Nothing was charged.", "order"),
     404: ("It is not there, or it is somebody else's.", "all"),
@@ -29,7 +29,7 @@ ERRORS = {
         "key",
     ),
     500: ("Our fault. It was logged.", "all"),
-    503: ("Not possible now. `Retry-After` says when to come again.", "state"),
+    503: ("Not possible now. `Retry-After` says when to come again.", "state order"),
 }
 # Beside what its kind says.
 STATE = ("delete_video", "remix_video", "video_content", "file_by_link")
@@ -103,7 +103,7 @@ def _whole(
     if name in STATE:
         kinds.add("state")
     for status, (description, kind) in ERRORS.items():
-        if kind in kinds:
+        if kinds & set(kind.split()):
             responses[str(status)] = _error(description)
     if operation.get("security"):
         for status, response in responses.items():

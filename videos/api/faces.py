@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from accounts.models import ApiKey
 from videos import catalogue, objects
-from videos.api import idempotency, openai, orders
+from videos.api import idempotency, moderated, openai, orders
 from videos.api.auth import ByKey, KeyedRequest, key_of
 from videos.api.document import takes
 from videos.api.errors import ApiError, not_found
@@ -66,7 +66,7 @@ def site_generate(request: KeyedRequest) -> HttpResponse:
         input_reference=orders.Picture(image_url=asked.image_url) if asked.image_url else None,
     )
     with _called(seconds="duration", size="resolution", input_reference="image_url"):
-        order = orders.order_of(request.auth, asked_for)
+        order = moderated.one(request.auth, orders.order_of(request.auth, asked_for))
         return idempotency.once(
             request, body.digest, lambda: (201, _site_video(openai.start(request.auth, order)))
         )
@@ -233,9 +233,11 @@ def drill_generate(request: KeyedRequest) -> HttpResponse:
     key = f"run:{asked.run_id}"
     if not request.user.videos.filter(client_key=key).exists():
         asked_for = orders.VideoOrder(prompt=asked.drill_text, size=asked.size, seconds=asked.seconds)
-        with _called(prompt="drill_text"), transaction.atomic():
-            order = orders.order_of(request.auth, asked_for)
-            openai.start(request.auth, order | {"client_key": key})
+        with _called(prompt="drill_text"):
+            order = orders.order_of(request.auth, asked_for) | {"client_key": key}
+            order = moderated.one(request.auth, order)
+            with transaction.atomic():
+                openai.start(request.auth, order)
     video = _run(request, asked.run_id)
     if video.is_live and time.monotonic() < until and _waiting.acquire(blocking=False):
         try:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from accounts import credits
 from accounts.models import ApiKey
 from videos import batches, catalogue, generation, objects, playback, sprites
-from videos.api import idempotency, limits, orders
+from videos.api import idempotency, limits, moderated, orders
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.document import takes
 from videos.api.errors import ApiError, bad_value, not_found, of_order
@@ -42,7 +42,7 @@ def create_video(request: KeyedRequest) -> HttpResponse:
     if before := idempotency.repeated(request, body.digest):
         return before
     asked = orders.checked(orders.VideoOrder, body.fields)
-    order = orders.order_of(request.auth, asked, body.file)
+    order = moderated.one(request.auth, orders.order_of(request.auth, asked, body.file))
     return idempotency.once(request, body.digest, lambda: (200, start(request.auth, order, asked.n)))
 
 
@@ -140,6 +140,7 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
         "api_key": request.auth,
         "webhook_url": request.auth.webhook_url,
     }
+    order = moderated.one(request.auth, order)
     return idempotency.once(request, body.digest, lambda: (200, start(request.auth, order)))
 
 

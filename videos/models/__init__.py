@@ -2,6 +2,7 @@
 
 from videos.models.catalogue import Audience, Channel, Offer, Price, VideoModel, all_extras
 from videos.models.lists import CAN_TAKE, EXTRAS, LONGEST, MOST_PROMPT_CHARACTERS
+from videos.models.moderation import BlockedTerm, Verdict
 from videos.models.video import (
     COMES_FROM,
     LIVE,
@@ -25,6 +26,7 @@ __all__ = [
     "REASONS",
     "Audience",
     "Batch",
+    "BlockedTerm",
     "Channel",
     "Delivery",
     "Offer",
@@ -32,6 +34,7 @@ __all__ = [
     "PumpSlot",
     "Status",
     "Upload",
+    "Verdict",
     "Video",
     "VideoEvent",
     "VideoModel",

@@ -14,7 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from accounts import stripe_checkout
 from accounts.models import Payment
 from aivideo import health
-from videos import catalogue, probes
+from videos import catalogue, moderator, probes
 from videos.models import Channel
 
 LEAST_FREE = 1024**3  # bytes
@@ -117,6 +117,16 @@ def providers() -> str | None:
     return "; ".join(problems) or None
 
 
+def moderation() -> str | None:
+    """Whether the moderation service, where there is a key for one, judges a harmless sentence."""
+    if moderator.is_configured():
+        try:
+            moderator.ask([moderator.Question("A red kite over the sea")])
+        except moderator.Unavailable as error:
+            return f"the moderation service gives no verdict: {error}"
+    return None
+
+
 def webhooks() -> str | None:
     deaf = Channel.objects.filter(enabled=True, sends_webhooks=True)
     if settings.OPENAI_WEBHOOK_SECRET or not deaf:
@@ -149,6 +159,10 @@ CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
     ),
     "models": (models, "Enable a model and its channel in the admin."),
     "providers": (providers, "Start the provider, or correct its address and key; the README says how."),
+    "moderation": (
+        moderation,
+        "Check MODERATION_API_KEY and MODERATION_BASE_URL, and that the server runs; until then nothing is made.",
+    ),
     "retirements": (retirements, "Name a successor for the model in the admin."),
     "webhooks": (
         webhooks,

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import User
 from accounts.views import DEMO_USER
-from videos import catalogue, generation, media, results
+from videos import catalogue, generation, media, moderation, results
 from videos.models import Video
 from videos.presets import SAMPLES, presets, samples
 from videos.providers.base import JobState
@@ -36,7 +36,8 @@ class Command(BaseCommand):
         _canceled(user, "demo-canceled", some[2].prompt)
         # Real orders: the worker, when it runs, takes them through the remaining states.
         for number, preset in enumerate(some[3:5]):
-            _order(user, f"demo-running-{number}", preset.prompt, preset=preset.name)
+            order = _order(user, f"demo-running-{number}", preset.prompt, preset=preset.name)
+            generation.start(user, **order)
         self.stdout.write(f"{user.email} has {user.videos.count()} videos. Sign in as demo user to see them.")
 
 
@@ -55,24 +56,26 @@ def _demo_user() -> User:
     return user
 
 
-def _order(user: User, key: str, prompt: str, preset: str = "") -> Video:
+def _order(user: User, key: str, prompt: str, preset: str = "") -> dict[str, Any]:
+    """The arguments of `generation.start`."""
     model = catalogue.models()[0]
-    return generation.start(
-        user,
-        model=model,
-        prompt=prompt,
-        size=model.sizes[0],
-        seconds=model.lengths[0],
-        preset=preset,
-        client_key=key,
-    )
+    order = {
+        "model": model,
+        "prompt": prompt,
+        "size": model.sizes[0],
+        "seconds": model.lengths[0],
+        "preset": preset,
+        "client_key": key,
+    }
+    return moderation.cleared(user, [order])[0]
 
 
 def _finished(user: User, key: str, sample: dict[str, str]) -> None:
     part = settings.DATA_DIR / "parts" / f"{key}.part"
     part.parent.mkdir(parents=True, exist_ok=True)
+    order = _order(user, key, sample["prompt"])
     with transaction.atomic():
-        video = _order(user, key, sample["prompt"])
+        video = generation.start(user, **order)
         if generation.intend(video):
             shutil.copy(SAMPLES / sample["file"], part)
             generation.accept(video, JobState(ref=f"demo-{video.pk}", word="completed"))
@@ -84,10 +87,12 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
 
 
 def _failed(user: User, key: str, prompt: str, code: str) -> None:
+    order = _order(user, key, prompt)
     with transaction.atomic():
-        generation.fail(_order(user, key, prompt), code)
+        generation.fail(generation.start(user, **order), code)
 
 
 def _canceled(user: User, key: str, prompt: str) -> None:
+    order = _order(user, key, prompt)
     with transaction.atomic():
-        generation.cancel(_order(user, key, prompt))
+        generation.cancel(generation.start(user, **order))

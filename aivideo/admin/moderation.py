@@ -1,0 +1,68 @@
+"""What may not be made: the words that staff block, and each verdict with its appeal."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+from unfold.decorators import display
+from unfold.enums import ActionVariant
+
+from aivideo import staff
+from aivideo.admin.parts import Endless, HasDeeds, ReadOnly, deed
+from videos.models import BlockedTerm, Verdict
+
+
+@admin.register(BlockedTerm)
+class BlockedTermAdmin(ModelAdmin):
+    list_display = ["term", "created_at"]
+    search_fields = ["term"]
+
+
+@admin.register(Verdict)
+class VerdictAdmin(HasDeeds, Endless, ReadOnly, ModelAdmin):
+    """Verdicts are written by `videos/moderation.py`. Staff may overrule a refusal, with a reason."""
+
+    list_display = ["id", "at", "user", "state", "about", "because", "source", "overruled_at"]
+    list_filter = ["outcome", "at"]
+    list_select_related = ["user"]
+    search_fields = ["=id", "=user__email", "=user__username", "=digest"]
+    search_help_text = _("A whole reference, e-mail address or user name.")
+    fields = [
+        *("id", "at", "user", "outcome", "about", "because", "source", "prompt", "negative_prompt", "upload"),
+        *("digest", "overruled_by", "overruled_at"),
+    ]
+    readonly_fields = ["id", "about", "because"]
+    actions_detail = ["overrule"]
+
+    @display(
+        description=_("outcome"),
+        ordering="outcome",
+        label={"allowed": "success", "refused": "danger", "unasked": "warning", "overruled": "info"},
+    )
+    def state(self, verdict: Verdict) -> tuple[str, Any]:
+        if verdict.overruled_at:
+            return "overruled", _("overruled")
+        return verdict.outcome, verdict.get_outcome_display()
+
+    @display(description=_("refused inputs"))
+    def about(self, verdict: Verdict) -> str:
+        return ", ".join(verdict.inputs) or "–"
+
+    @display(description=_("because of"))
+    def because(self, verdict: Verdict) -> str:
+        return ", ".join(verdict.categories) or "–"
+
+    def has_overrule_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        refused = Verdict.objects.filter(outcome=Verdict.Outcome.REFUSED, overruled_at=None)
+        return self.offers(request, "videos.overrule_verdict", refused, object_id)
+
+    overrule = deed(
+        staff.overrule,
+        _("Overrule"),
+        _("The same words and picture of the same person pass from now on."),
+        _("It may be made now. Tell who asked."),
+        icon="balance",
+        variant=ActionVariant.WARNING,
+    )

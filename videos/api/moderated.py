@@ -1,0 +1,39 @@
+"""Whether what programs order may be made, and what they are told if not. Asked before any transaction."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+from accounts.models import ApiKey
+from videos import catalogue, moderation
+from videos.api.errors import ApiError, bad_value, of_order
+
+
+def one(key: ApiKey, order: dict[str, Any]) -> dict[str, Any]:
+    """The order with its clearance. Raises ApiError 400 for what may not be made, and 503 while nobody can tell."""
+    return _cleared(key, [order])[0]
+
+
+def items(key: ApiKey, orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same for the items of a batch; an error names the first that is wrong: items.3.prompt."""
+    return _cleared(key, orders, "items.{}.")
+
+
+def _cleared(key: ApiKey, orders: Sequence[dict[str, Any]], prefix: str = "") -> list[dict[str, Any]]:
+    for number, order in enumerate(orders):
+        try:  # nobody need judge what cannot be made anyway
+            catalogue.check_order(order["model"], order["prompt"], order["size"], order["seconds"])
+        except ValidationError as error:
+            wrong = of_order(error)
+            wrong.param = f"{prefix.format(number)}{wrong.param}"
+            raise wrong from error
+    try:
+        return moderation.cleared(key.user, orders)
+    except moderation.Refused as refusal:
+        param = f"{prefix.format(refusal.number)}{next(iter(refusal.sentences))}"
+        raise bad_value(param, str(refusal), "moderation_blocked") from refusal
+    except moderation.Unavailable as error:
+        raise ApiError(
+            503, str(moderation.NOT_NOW), code="moderation_unavailable", after=error.after
+        ) from error
