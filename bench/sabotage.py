@@ -136,6 +136,12 @@ SABOTAGES = [
         ("accounts/codes.py", "RedeemCode.objects.filter(pk=code.pk, redeemed_at=None)", "RedeemCode.objects.filter(pk=code.pk)"),
         ("accounts/codes.py", 'reference=f"code:{code.pk}"', 'reference=f"code:{code.pk}:{user.pk}"'),
     )),
+    one("A59", "that an order has to be cleared", "videos/tests/test_moderation.py::test_A59_nothing_starts_that_did_not_come_through_the_gate",
+        "videos/moderation.py", "    if not is_clear:\n", "    if False:\n"),
+    one("A59", "the refusal while nobody can tell", "videos/tests/test_moderation.py::test_A59_without_a_verdict_nothing_is_made_and_nothing_charged",
+        "videos/moderation.py", "        if settings.MODERATION_FAIL_CLOSED:\n", "        if False:\n"),
+    one("A59", "the look at the negative prompt", "videos/tests/test_moderation.py::test_A59_the_negative_prompt_is_not_exempt",
+        "videos/moderation.py", "texts = {PROMPT: self.prompt, NEGATIVE_PROMPT: self.negative_prompt}", "texts = {PROMPT: self.prompt}"),
 ]  # fmt: skip
 
 

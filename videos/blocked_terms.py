@@ -19,7 +19,7 @@ def found_in(text: str) -> str | None:
         _pattern = _compiled(list(BlockedTerm.objects.values_list("term", flat=True)))
         _loaded_at = time.monotonic()
     match = _pattern.search(_plain(text)) if _pattern else None
-    return match[0] if match else None
+    return " ".join(match[0].split()) if match else None
 
 
 def _compiled(terms: list[str]) -> re.Pattern[str] | None:

@@ -27,7 +27,18 @@ from aivideo.migrations import __name__ as migrations
 from aivideo.models import AuditEntry, LedgerCheck
 from aivideo.tests.fixtures import new_user, order, signed_in
 from videos import outbox
-from videos.models import Batch, Channel, Offer, PumpSlot, Video, VideoModel, WebhookReceipt, Worker
+from videos.models import (
+    Batch,
+    BlockedTerm,
+    Channel,
+    Offer,
+    PumpSlot,
+    Verdict,
+    Video,
+    VideoModel,
+    WebhookReceipt,
+    Worker,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -100,11 +111,13 @@ def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
     FreeCredits.objects.create()
     outbox.ping(api_keys.create(owner, "tests", webhook_url="https://example.com/")[0])
     Batch.objects.create(user=owner, total=1, credits=10, at_once=1)
+    BlockedTerm.objects.create(term="zeppelin")
+    Verdict.objects.create(user=owner, digest="0" * 64, outcome="refused", inputs=["prompt"], source="list")
     LedgerCheck.objects.create(violations=["something"])
     AuditEntry.objects.create(form=uuid4(), staff=owner, action="grant", target="user:1", reason="test")
     ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
     shown = [model for model in ours if admin.site.is_registered(model)]
-    assert len(shown) == 20
+    assert len(shown) == 22
     for model in shown:
         assert as_staff.get(page(model)).status_code == 200, model
         assert as_staff.get(f"{page(model)}?q=x").status_code == 200, model

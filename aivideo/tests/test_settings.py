@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.core.checks import run_checks
@@ -45,6 +46,7 @@ def test_every_missing_setting_is_named_at_once(tmp_path):
         ("PORT", "99999", "a whole number from 1 to 65535"),
         ("SIMULATOR_SECONDS", "1.5", "a whole number"),
         ("USE_MOCK_SORA", "perhaps", "true or false"),
+        ("MODERATION_FAIL_CLOSED", "perhaps", "true or false"),
         ("AWS_STORAGE_BUCKET_NAME", "s3://videos", "a bucket's name"),
         ("AWS_S3_REGION_NAME", "Frankfurt (eu)", "a region such as eu-central-1"),
         ("X_ACCEL_PREFIX", "protected", "a path such as /protected/"),
@@ -58,7 +60,11 @@ def test_an_unreadable_value_is_named_with_what_is_expected(tmp_path, name, valu
 
 
 @pytest.mark.parametrize(
-    "name", ["DATABASE_URL", "REDIS_URL", "OPENAI_BASE_URL", "AWS_S3_ENDPOINT_URL", "STRIPE_API_BASE"]
+    "name",
+    [
+        *("DATABASE_URL", "REDIS_URL", "OPENAI_BASE_URL", "AWS_S3_ENDPOINT_URL", "STRIPE_API_BASE"),
+        "MODERATION_BASE_URL",
+    ],
 )
 def test_an_unreadable_url_is_named_without_the_password_in_it(tmp_path, name):
     done = check(tmp_path, **PRODUCTION, **{name: "gopher://user:hunter2@host/x"})
@@ -110,6 +116,44 @@ def test_half_of_the_keys_to_a_bucket_is_a_mistake(tmp_path):
     assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together" in done.stderr
     assert "hunter2" not in done.stderr
     assert check(tmp_path, **PRODUCTION, **bucket).returncode == 0
+
+
+def test_a_moderation_server_without_its_key_is_a_mistake(tmp_path):
+    server = {"MODERATION_BASE_URL": "https://judge.example.com/v1"}
+    done = check(tmp_path, **PRODUCTION, **server, OPENAI_API_KEY="sk-hunter2")
+    assert (done.returncode, "MODERATION_API_KEY is not set" in done.stderr) == (1, True)
+    assert "hunter2" not in done.stderr
+
+
+OWN, THEIRS = "https://video.example.com/v1", "https://judge.example.com/v1"
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({}, ""),
+        ({"OPENAI_API_KEY": "sk-1"}, "sk-1"),
+        # A key for somebody else's server is not for OpenAI, and OpenAI's is not for somebody else.
+        ({"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": OWN}, ""),
+        ({"OPENAI_API_KEY": "sk-1", "MODERATION_BASE_URL": THEIRS, "MODERATION_API_KEY": "sk-2"}, "sk-2"),
+        ({"OPENAI_API_KEY": "sk-1", "OPENAI_BASE_URL": OWN, "MODERATION_API_KEY": "sk-2"}, "sk-2"),
+        ({"OPENAI_API_KEY": "sk-1", "USE_MOCK_SORA": "true"}, ""),
+        ({"USE_MOCK_SORA": "true", "MODERATION_API_KEY": "sk-2"}, "sk-2"),
+    ],
+)
+def test_moderation_has_its_own_key_or_one_that_is_surely_openais(tmp_path, given, key):
+    code = "from aivideo import settings; print(settings.MODERATION_API_KEY)"
+    env = {
+        "PATH": os.environ["PATH"],
+        "ENV_FILE": os.devnull,
+        "DATA_DIR": str(tmp_path),
+        **PRODUCTION,
+        **given,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, key)
 
 
 def test_the_demo_sign_in_exists_only_under_debug(settings):

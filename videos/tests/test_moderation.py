@@ -573,7 +573,8 @@ def test_the_texts_of_a_batch_travel_together_and_each_once(program, owner, serv
     assert owner.verdicts.count() == 3
 
 
-def test_all_500_of_a_batch_are_judged_and_the_bad_one_named(owner, service, nothing_charged):
+def test_all_500_of_a_batch_are_judged_and_the_bad_one_named(owner, service, monkeypatch, nothing_charged):
+    monkeypatch.setattr(blocked_terms, "FRESH", 15)
     items = [{"prompt": f"Kite {number}"} for number in range(499)] + [{"prompt": "Much gore"}]
     answer = Program(owner).send("/v1/batches/videos", {"items": items})
     assert error_of(answer) == (400, "items.499.prompt", "moderation_blocked")
@@ -585,13 +586,15 @@ def test_all_500_of_a_batch_are_judged_and_the_bad_one_named(owner, service, not
 def test_pictures_of_a_batch_are_asked_about_some_at_a_time(owner, service, monkeypatch):
     monkeypatch.setattr(moderator, "AT_ONCE", 3)
     service.delay = 0.05
-    orders = [asked_for(f"Kite {number}", upload=upload(owner)) for number in range(10)]
+    one = upload(owner)
+    orders = [asked_for(f"Kite {number}", upload=one) for number in range(10)]
     moderation.cleared(owner, orders)
     assert (len(service.asked), service.most_at_once) == (10, 3)
 
 
 def test_one_item_without_a_verdict_is_enough_to_order_nothing(owner, service):
-    orders = [asked_for(f"Kite {number}", upload=upload(owner)) for number in range(3)]
+    one = upload(owner)
+    orders = [asked_for(f"Kite {number}", upload=one) for number in range(3)]
     service.on_request = lambda: setattr(service, "status", 400 if len(service.asked) > 2 else 200)
     with pytest.raises(moderation.Unavailable):
         moderation.cleared(owner, orders)
@@ -665,7 +668,8 @@ def test_a_door_that_asks_in_a_transaction_is_a_mistake_that_shows(service):
 
 def test_the_demo_goes_through_the_gate(service, capsys):
     call_command("demo")
-    assert Video.objects.count() == Verdict.objects.filter(outcome="allowed").count() > 5
+    prompts = Video.objects.values("prompt").distinct().count()
+    assert Verdict.objects.filter(outcome="allowed").count() == prompts > 1
 
 
 # --- Staff -----------------------------------------------------------------------------------------
@@ -734,14 +738,15 @@ def test_support_reads_verdicts_overrules_them_and_keeps_the_list(support, owner
     row = page_of(client.get(f"/admin/videos/verdict/{verdict.pk}/change/"))
     assert "Much gore" in row
     assert "violence/graphic" in row
-    assert "Overrule" in row
+    assert f"/admin/videos/verdict/{verdict.pk}/overrule/" in row
 
     sent = {"reason": "medicine", "form": str(uuid.uuid4()), "_form_submitted": "True"}
-    answer = client.post(f"/admin/videos/verdict/{verdict.pk}/overrule", sent)
+    answer = client.post(f"/admin/videos/verdict/{verdict.pk}/overrule/", sent)
     assert "HX-Redirect" in answer
     verdict.refresh_from_db()
     assert verdict.overruled_by == support
-    assert "Overrule" not in page_of(client.get("/admin/videos/verdict/")).partition("</nav>")[2]
+    row = page_of(client.get(f"/admin/videos/verdict/{verdict.pk}/change/"))
+    assert f"/admin/videos/verdict/{verdict.pk}/overrule/" not in row
 
     assert client.post("/admin/videos/blockedterm/add/", {"term": "zeppelin"}).status_code == 302
     assert blocked_terms.found_in("a Zeppelin")
@@ -761,7 +766,7 @@ def test_A01_a_stranger_sees_no_verdict_and_overrules_none(owner, as_owner, as_s
     sent = {"reason": "please", "form": str(uuid.uuid4()), "_form_submitted": "True"}
     for client in (as_stranger, as_owner):
         assert client.get(f"/admin/videos/verdict/{verdict.pk}/change/").status_code == 302
-        assert client.post(f"/admin/videos/verdict/{verdict.pk}/overrule", sent).status_code == 302
+        assert client.post(f"/admin/videos/verdict/{verdict.pk}/overrule/", sent).status_code == 302
     verdict.refresh_from_db()
     assert verdict.overruled_at is None
 
@@ -770,7 +775,7 @@ def test_staff_without_the_right_do_not_overrule(owner, service):
     verdict = refused(owner)
     client = signed_in(new_user(is_staff=True))
     sent = {"reason": "please", "form": str(uuid.uuid4()), "_form_submitted": "True"}
-    assert client.post(f"/admin/videos/verdict/{verdict.pk}/overrule", sent).status_code == 403
+    assert client.post(f"/admin/videos/verdict/{verdict.pk}/overrule/", sent).status_code == 403
     verdict.refresh_from_db()
     assert verdict.overruled_at is None
 
