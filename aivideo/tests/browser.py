@@ -27,9 +27,9 @@ def visit(browser):
     contexts, complaints = [], []
 
     def hear(message):
-        # The browser itself notes each 4xx that a form gets; those are answers, not faults.
+        # The browser itself notes each 4xx that a form gets, and each "not now"; those are answers, not faults.
         ours = "/oauth2/" not in page_of(message)
-        if ours and message.type == "error" and "status of 4" not in message.text:
+        if ours and message.type == "error" and not re.search("status of (4|503)", message.text):
             complaints.append(f"{message.text} ({page_of(message)})")
 
     def open_page(url, **options) -> Page:

@@ -16,7 +16,13 @@ document.addEventListener("htmx:after:swap", (event) => {
 // No answer at all: the page says so, and the order can be sent again without being made twice.
 document.addEventListener("htmx:error", (event) => failed(event));
 document.addEventListener("htmx:response:error", (event) => {
-  if (event.detail.ctx.response.status >= 500) failed(event);
+  const { response, sourceElement, text } = event.detail.ctx;
+  // Our own "not now" is the studio with a sentence in it, and is shown; what a proxy says would only empty the page.
+  if (response.status === 503 && text.includes('id="studio-form"')) {
+    sourceElement.setAttribute("hx-status:503", "swap:outerMorph");
+  } else if (response.status >= 500) {
+    failed(event);
+  }
 });
 
 function failed(event) {
