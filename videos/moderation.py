@@ -62,7 +62,7 @@ class Refused(Exception):
 
     @property
     def appeal(self) -> str:
-        """How to object. Nothing was charged."""
+        """How to object, and the reference to name."""
         return _(
             "Nothing was charged. If you think that this is a mistake, write to %(whom)s and name %(reference)s."
         ) % {
@@ -181,9 +181,10 @@ def _verdicts(
     # Where one is refused all are, and the service need not see the others.
     if unjudged and moderator.is_configured() and not any(verdict.refuses for verdict in found.values()):
         new += _judged(user, unjudged)
-    # `durable`: in a transaction of the caller's a refusal would be undone with it, and others would have waited.
-    with transaction.atomic(durable=True):
-        Verdict.objects.bulk_create(new)
+    if new:
+        # In a transaction of the caller's a refusal would be undone with it, and others would have waited.
+        with transaction.atomic(durable=True):
+            Verdict.objects.bulk_create(new)
     return found | {verdict.digest: verdict for verdict in new}
 
 
