@@ -164,9 +164,9 @@ class StudioForm(forms.Form):
 
     def add_refusal(self, refusal: moderation.Refused) -> None:
         """Say at each input that may not be made that it is this one, and how to object."""
-        fields = {moderation.PROMPT: "prompt", moderation.PICTURE: "image"}
+        fields = {moderation.PICTURE: "image", moderation.LAST_FRAME: "last"}
         for name, sentence in refusal.sentences.items():
-            self.add_error(fields.get(name), f"{sentence} {refusal.appeal}")
+            self.add_error(fields.get(name, name), f"{sentence} {refusal.appeal}")
 
     def order(self) -> dict[str, Any]:
         """The arguments of `generation.start_all`.

@@ -32,7 +32,8 @@ REUSED = timedelta(hours=1)  # a verdict on the same input of the same person
 KEPT = timedelta(days=180)  # so long somebody may appeal
 
 Outcome = Verdict.Outcome
-PROMPT, NEGATIVE_PROMPT, PICTURE = "prompt", "negative_prompt", "input_reference"
+PROMPT, NEGATIVE_PROMPT = "prompt", "negative_prompt"
+PICTURE, LAST_FRAME = "input_reference", "last_frame"
 
 NOT_NOW = gettext_lazy(
     "Prompts and pictures cannot be checked at this moment. Nothing was charged; send it again in a minute."
@@ -57,6 +58,7 @@ class Refused(Exception):
             PROMPT: _("This prompt is not allowed on this site."),
             NEGATIVE_PROMPT: _("This negative prompt is not allowed on this site."),
             PICTURE: _("This picture is not allowed on this site."),
+            LAST_FRAME: _("This last frame is not allowed on this site."),
         }
         return {name: sentence for name, sentence in about.items() if name in self.verdict.inputs}
 
@@ -81,16 +83,19 @@ class Subject:
     prompt: str
     negative_prompt: str
     upload: Upload | None
+    last_frame: Upload | None
 
     @classmethod
     def of(cls, order: dict[str, Any]) -> "Subject":
         """Of the arguments of `generation.start`."""
         extras = order.get("extras") or {}
-        return cls(order["prompt"], extras.get("negative_prompt", ""), order.get("upload"))
+        pictures = order.get("upload"), order.get("last_frame")
+        return cls(order["prompt"], extras.get("negative_prompt", ""), *pictures)
 
     @cached_property
     def digest(self) -> str:
-        judged = [self.prompt, self.negative_prompt, self.upload.sha256 if self.upload else ""]
+        pictures = [picture.sha256 if picture else "" for picture in (self.upload, self.last_frame)]
+        judged = [self.prompt, self.negative_prompt, *pictures]
         return hashlib.sha256(json.dumps(judged).encode()).hexdigest()
 
     def blocked(self) -> dict[str, str]:
@@ -229,6 +234,10 @@ def _questions(subject: Subject, pictures: dict[Upload, bytes]) -> dict[Question
         questions = {together: {"text": PROMPT, "image": PICTURE}}
     if subject.negative_prompt.strip():
         questions.setdefault(Question(subject.negative_prompt), {"text": NEGATIVE_PROMPT})
+    if subject.last_frame and subject.last_frame != subject.upload:
+        # The service takes one picture a question.
+        last = Question(subject.prompt, pictures[subject.last_frame])
+        questions[last] = {"text": PROMPT, "image": LAST_FRAME}
     return questions
 
 
@@ -236,9 +245,9 @@ def _pictures(subjects: list[Subject]) -> dict[Upload, bytes]:
     """The pictures of all of them, each read once. Raises Unavailable where the storage has none to show."""
     pictures = {}
     try:
-        for upload in {subject.upload for subject in subjects if subject.upload}:
-            with upload.file.open("rb") as file:
-                pictures[upload] = file.read()
+        for picture in {one for subject in subjects for one in (subject.upload, subject.last_frame) if one}:
+            with picture.file.open("rb") as file:
+                pictures[picture] = file.read()
     except OSError as error:
         raise Unavailable(f"the picture to judge cannot be read: {error!r}") from error
     return pictures
@@ -253,5 +262,5 @@ def _verdict(
         verdict.outcome = Outcome.REFUSED
         verdict.inputs, verdict.categories = sorted(refused), sorted(categories)
         verdict.prompt, verdict.negative_prompt = subject.prompt, subject.negative_prompt
-        verdict.upload = subject.upload
+        verdict.upload, verdict.last_frame = subject.upload, subject.last_frame
     return verdict

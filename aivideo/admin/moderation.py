@@ -30,7 +30,19 @@ class VerdictAdmin(HasDeeds, Endless, ReadOnly, ModelAdmin):
     search_fields = ["=id", "=user__email", "=user__username", "=digest"]
     search_help_text = _("A whole reference, e-mail address or user name.")
     fields = [
-        *("id", "at", "user", "outcome", "about", "because", "source", "prompt", "negative_prompt", "upload"),
+        *(
+            "id",
+            "at",
+            "user",
+            "outcome",
+            "about",
+            "because",
+            "source",
+            "prompt",
+            "negative_prompt",
+            "upload",
+            "last_frame",
+        ),
         *("digest", "overruled_by", "overruled_at"),
     ]
     readonly_fields = ["id", "about", "because"]

@@ -23,7 +23,7 @@ def items(key: ApiKey, orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]]
 def _cleared(key: ApiKey, orders: Sequence[dict[str, Any]], prefix: str = "") -> list[dict[str, Any]]:
     for number, order in enumerate(orders):
         try:  # nobody need judge what cannot be made anyway
-            catalogue.check_order(order["model"], order["prompt"], order["size"], order["seconds"])
+            catalogue.check_order(**order)
         except ValidationError as error:
             wrong = of_order(error)
             wrong.param = f"{prefix.format(number)}{wrong.param}"

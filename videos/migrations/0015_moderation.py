@@ -35,7 +35,7 @@ def add_terms(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('videos', '0012_prices'),
+        ('videos', '0013_options'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
                 ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='at')),
                 ('digest', models.CharField(help_text='SHA-256 of all that was judged.', max_length=64)),
                 ('outcome', models.CharField(choices=[('allowed', 'Allowed'), ('refused', 'Refused'), ('unasked', 'Not judged')], max_length=10, verbose_name='outcome')),
-                ('inputs', models.JSONField(default=list, help_text='Of prompt, negative_prompt and input_reference, the picture.', verbose_name='refused inputs')),
+                ('inputs', models.JSONField(default=list, help_text='Of prompt, negative_prompt, input_reference (the picture) and last_frame.', verbose_name='refused inputs')),
                 ('categories', models.JSONField(default=list, help_text="The service's categories, or the blocked terms.", verbose_name='because of')),
                 ('source', models.CharField(blank=True, help_text="The service's model, or “list”.", max_length=100, verbose_name='judged by')),
                 ('prompt', models.TextField(blank=True, verbose_name='prompt')),
@@ -68,6 +68,7 @@ class Migration(migrations.Migration):
                 ('overruled_at', models.DateTimeField(null=True, verbose_name='overruled')),
                 ('overruled_by', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='overruled by')),
                 ('upload', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='videos.upload', verbose_name='uploaded picture')),
+                ('last_frame', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='videos.upload', verbose_name='last frame')),
                 ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='verdicts', to=settings.AUTH_USER_MODEL, verbose_name='user')),
             ],
             options={

@@ -45,5 +45,5 @@ def forwards(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("videos", "0013_options"), ("accounts", "0008_api_keys")]
+    dependencies = [("videos", "0015_moderation"), ("accounts", "0008_api_keys")]
     operations = [migrations.RunPython(forwards, migrations.RunPython.noop)]

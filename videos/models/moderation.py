@@ -62,7 +62,7 @@ class Verdict(models.Model):
     inputs = models.JSONField(
         _("refused inputs"),
         default=list,
-        help_text=_("Of prompt, negative_prompt and input_reference, the picture."),
+        help_text=_("Of prompt, negative_prompt, input_reference (the picture) and last_frame."),
     )
     categories = models.JSONField(
         _("because of"), default=list, help_text=_("The service's categories, or the blocked terms.")
@@ -75,6 +75,9 @@ class Verdict(models.Model):
     negative_prompt = models.TextField(_("negative prompt"), blank=True)
     upload = models.ForeignKey(
         Upload, models.SET_NULL, null=True, related_name="+", verbose_name=_("uploaded picture")
+    )
+    last_frame = models.ForeignKey(
+        Upload, models.SET_NULL, null=True, related_name="+", verbose_name=_("last frame")
     )
     overruled_by = models.ForeignKey(
         User, models.PROTECT, null=True, related_name="+", db_index=False, verbose_name=_("overruled by")

@@ -20,7 +20,7 @@ from aivideo import staff
 from aivideo.models import AuditEntry
 from aivideo.tests.fixtures import new_user, order, signed_in
 from videos import blocked_terms, catalogue, generation, moderation, moderator, uploads
-from videos.models import Batch, BlockedTerm, Status, Verdict, Video
+from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
 from videos.objects import public_id
 from videos.tests.moderation_server import KEY, MODEL, ModerationServer
 from videos.tests.program import Program, error_of
@@ -223,7 +223,7 @@ def test_a_prompt_that_is_too_long_is_told_its_length_and_not_judged(
 def test_the_page_for_many_names_the_video_that_is_refused(as_owner, owner, nothing_charged, kind):
     sent = {
         "nonce": str(uuid.uuid4()),
-        "model": "studio-fast",
+        "model": "sora-2",
         "size": "1280x720",
         "seconds": "4",
         "prompts": "A kite\ncsam\nA boat",
@@ -326,7 +326,7 @@ def test_who_sends_a_picture_is_told_which_of_the_two_is_refused(
     assert answer.status_code == 422
     for name, place, sentence in [
         ("prompt", "prompt-error", "This prompt is not allowed on this site."),
-        ("input_reference", "picture-error", "This picture is not allowed on this site."),
+        ("input_reference", "file-error", "This picture is not allowed on this site."),
     ]:
         at_field = text[text.index(f'id="{place}"') :].partition("</div>")[0]
         assert (sentence in at_field) == (name in refused)
@@ -336,6 +336,28 @@ def test_who_sends_a_picture_is_told_which_of_the_two_is_refused(
     assert text_part == {"type": "text", "text": prompt}
     assert picture_part["image_url"]["url"].startswith("data:image/jpeg;base64,")
     nothing_charged(owner)
+
+
+def test_a_last_frame_is_judged_in_a_question_of_its_own(as_owner, program, owner, service, nothing_charged):
+    VideoModel.objects.update(takes=["image", "last_frame"])
+    service.minds_pictures = "sexual"
+    answer = as_owner.post("/", form(prompt="A kite", last_file=picture()))
+    assert (answer.status_code, "This last frame is not allowed on this site." in page_of(answer)) == (
+        422,
+        True,
+    )
+    verdict = owner.verdicts.get()
+    assert (verdict.inputs, verdict.last_frame) == (["last_frame"], owner.uploads.get())
+    fields = {"prompt": "A kite", "last_frame": {"image_url": data_url()}}
+    assert error_of(program.send("/v1/videos", fields)) == (400, "last_frame", "moderation_blocked")
+    nothing_charged(owner)
+
+
+def test_first_and_last_frame_are_each_shown_to_the_service(as_owner, owner, service):
+    VideoModel.objects.update(takes=["image", "last_frame"])
+    answer = as_owner.post("/", form(prompt="A kite", file=picture(), last_file=picture(300, 300)))
+    assert answer.status_code == 302
+    assert len({parts[1]["image_url"]["url"] for parts in service.asked}) == 2
 
 
 def test_a_program_is_told_that_it_is_the_picture(program, service, owner, nothing_charged):

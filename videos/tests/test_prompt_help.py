@@ -287,13 +287,19 @@ def chosen(page):
 
 
 def test_without_a_script_the_studio_comes_back_with_both_texts_and_all_that_was_filled_in(as_owner, chat):
-    sent = form(size="720x1280", seconds="8", model="studio-pro", image="preset:cat")
+    sent = form(size="720x1280", seconds="8", model="sora-2-pro", image="preset:cat")
     answer = as_owner.post("/prompt/improve/", sent)
     page = answer.content.decode()
     assert answer.status_code == 200
     assert "A better kite" in page
     assert prompt_on(page) == "A red kite over the sea"
-    expected = {"size": "720x1280", "seconds": "8", "model": "studio-pro", "image": "preset:cat"}
+    expected = {
+        "size": "720x1280",
+        "seconds": "8",
+        "model": "sora-2-pro",
+        "image": "preset:cat",
+        "variations": "1",
+    }
     assert chosen(page) == expected
 
     [improved] = re.findall(r'name="improved" value="([^"]*)"', page)
