@@ -7,9 +7,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import User
-from videos import prompt_help
+from videos import prompt_help, studio, views
 from videos.forms import StudioForm
-from videos.views import _is_htmx, _keep_draft, _lead_to, _studio
 
 STATUS = {
     prompt_help.NothingToImprove: 422,
@@ -33,8 +32,8 @@ def improve(request: HttpRequest) -> HttpResponse:
         return redirect("videos:studio")
     if not request.user.is_authenticated:
         # The session ended while the page was open.
-        _keep_draft(request)
-        return _lead_to(request, f"{reverse('account_login')}?next={reverse('videos:studio')}")
+        studio.keep_draft(request)
+        return studio.lead_to(request, f"{reverse('account_login')}?next={reverse('videos:studio')}")
 
     sent, help, status, after = request.POST.copy(), {}, 200, 0
     if "use" in sent:
@@ -47,11 +46,11 @@ def improve(request: HttpRequest) -> HttpResponse:
         except prompt_help.NoHelp as problem:
             help, status, after = {"no_help": str(problem)}, STATUS[type(problem)], problem.after
 
-    if _is_htmx(request):
+    if views.is_htmx(request):
         response = render(request, "videos/_improved.html", help, status=status)
     else:
         # No video on the stage: while one is running there, a page without scripts reloads every 2 s.
-        response = _studio(request, _as_sent(request, request.user, sent), None, status=status, help=help)
+        response = studio.page(request, _as_sent(request, request.user, sent), None, status=status, help=help)
     if after:
         response["Retry-After"] = str(after)
     return response

@@ -1,10 +1,10 @@
 from django.urls import path
 
-from videos import batch_pages, programs, prompt_pages, views, webhooks
+from videos import batch_pages, programs, prompt_pages, studio, views, webhooks
 
 app_name = "videos"
 urlpatterns = [
-    path("", views.studio, name="studio"),
+    path("", studio.studio, name="studio"),
     path("prompt/improve/", prompt_pages.improve, name="improve"),
     path("videos/", views.library, name="library"),
     path("videos/batch/", batch_pages.order, name="order_batch"),

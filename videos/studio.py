@@ -1,0 +1,206 @@
+"""`/`, the studio: the form on the left, the stage on the right, and the order that the form makes."""
+
+from contextlib import suppress
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from accounts.credits import InsufficientCredits
+from accounts.models import User
+from videos import catalogue, choices, generation, images, moderation, prompt_help, prompt_templates, views
+from videos.forms import MOST_VARIATIONS, StudioForm
+from videos.models import MOST_PROMPT_CHARACTERS, Upload, Video
+from videos.presets import presets, samples
+
+# What stands behind "More options".
+MORE = ("audio", "quality", "fps", "seed", "negative_prompt", "last", "last_file", "variations")
+
+
+@login_not_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def studio(request: HttpRequest) -> HttpResponse:
+    """`/`: the form on the left, the stage on the right.
+
+    `?video=` shows one, `?again=` fills the form from one, and `?template=` from a prompt template.
+    """
+    if request.method == "POST":
+        return _generate(request)
+    return page(request, _draft(request), _on_stage(request))
+
+
+def _generate(request: HttpRequest) -> HttpResponse:
+    user = request.user if request.user.is_authenticated else None
+    form = StudioForm(request.POST, request.FILES, user=user)
+    if user is None:
+        # The session ended while the page was open, or never began.
+        keep_draft(request)
+        form.is_valid()
+        form.add_error(None, _("Sign in to generate. What you typed is kept, and no credits were used."))
+        if request.FILES:
+            form.add_error("file", _("Choose your picture again after signing in."))
+        return page(request, form, None, status=401)
+
+    if "top_up" in request.POST:
+        form.is_valid()
+        keep_draft(request, image=form.cleaned_data.get("file"), last=form.cleaned_data.get("last_file"))
+        return lead_to(request, reverse("accounts:credits"))
+    if not form.is_valid():
+        return page(request, form, _running(user), status=422)
+    try:
+        [order] = moderation.cleared(user, [form.order()])
+        video = generation.start_all(user, **order)[0]
+    except moderation.Refused as refusal:
+        form.add_refusal(refusal)
+        return page(request, form, _running(user), status=422)
+    except moderation.Unavailable as error:
+        form.add_error(None, moderation.NOT_NOW)
+        response = page(request, form, _running(user), status=503)
+        response["Retry-After"] = str(round(error.after))
+        return response
+    except InsufficientCredits as error:
+        form.add_error(
+            None,
+            _("This costs %(needed)d credits and you have %(available)d. Nothing was charged.")
+            % {"needed": error.needed, "available": error.available},
+        )
+        return page(request, form, _running(user), status=402)
+
+    user.refresh_from_db(fields=["balance"])
+    url = f"{reverse('videos:studio')}?video={video.pk}"
+    if not views.is_htmx(request):
+        return redirect(url)
+    response = page(request, form, video, fresh_nonce=True)
+    response["HX-Push-Url"] = url
+    return response
+
+
+def keep_draft(request: HttpRequest, **pictures: Upload | None) -> None:
+    """Keep what was typed until the studio is opened again; of pictures that were sent along, their uploads."""
+    names = set(StudioForm.base_fields) - {"nonce", "file", "last_file"}
+    draft = {name: request.POST.get(name, "")[:5000] for name in names}
+    draft |= {name: f"upload:{upload.pk}" for name, upload in pictures.items() if upload}
+    request.session["draft"] = draft
+
+
+def lead_to(request: HttpRequest, url: str) -> HttpResponse:
+    """Off to another page, for browsers and for htmx, which would follow a redirect by itself and stay here."""
+    return HttpResponse(headers={"HX-Redirect": url}) if views.is_htmx(request) else redirect(url)
+
+
+def page(
+    request: HttpRequest,
+    form: StudioForm,
+    video: Video | None,
+    *,
+    status: int = 200,
+    fresh_nonce: bool = False,
+    help: dict[str, str] | None = None,
+) -> HttpResponse:
+    values: dict[str, Any] = {
+        name: form[name].value() for name in form.fields if name not in ("file", "last_file")
+    }
+    if fresh_nonce:
+        values["nonce"] = uuid4()
+    uploads = []
+    if request.user.is_authenticated:
+        for name, field in (("image", "file"), ("last", "last_file")):
+            if form.is_bound and (kept := form.cleaned_data.get(field)):
+                values[name] = f"upload:{kept.pk}"
+        uploads = _uploads(request.user, values["image"], values["last"])
+    user = request.user if request.user.is_authenticated else None
+    models = list(catalogue.models(user))
+    chosen = next((model for model in models if model.slug == values["model"]), models[0] if models else None)
+    wants_more = _wants_more(form, values)
+    if chosen:
+        # What the model does by itself.
+        values["quality"] = values["quality"] or next(iter(chosen.qualities), "")
+        values["fps"] = values["fps"] or next(iter(chosen.frame_rates), "")
+    context = {
+        "form": form,
+        "values": values,
+        "offers": [choices.offer(model) for model in models],
+        "model": chosen,
+        "shapes": [choices.shape(size) for size in choices.ordered(model.sizes for model in models)],
+        "lengths": sorted({length for model in models for length in model.lengths}),
+        "qualities": choices.ordered(model.qualities for model in models),
+        "frame_rates": sorted({rate for model in models for rate in model.frame_rates}),
+        "takes": choices.ordered(model.takes for model in models),
+        "counts": range(1, MOST_VARIATIONS + 1),
+        "wants_more": wants_more,
+        "presets": presets().values(),
+        "uploads": uploads,
+        "samples": samples(),
+        "most_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
+        "most_prompt_characters": chosen.longest_prompt if chosen else MOST_PROMPT_CHARACTERS,
+        "record": chosen and catalogue.track_record(chosen),
+        **choices.price(request.user, chosen, values),
+        "recent": views.tiles(views.library_of(request.user)[:4], request.user)
+        if request.user.is_authenticated
+        else [],
+        "prompt_templates": prompt_templates.TEMPLATES,
+        "prompt_help": prompt_help.is_on() and request.user.is_authenticated,
+        **(help or {}),
+        "at_studio": True,
+        **views.stage_context(video, request.user),
+    }
+    return render(request, "videos/studio.html", context, status=status)
+
+
+def _on_stage(request: HttpRequest) -> Video | None:
+    """The video that `?video=` names, else the newest that is running, on whatever device it was started."""
+    if not request.user.is_authenticated:
+        return None
+    if wanted := request.GET.get("video"):
+        try:
+            return views.own(request.user, UUID(wanted))
+        except ValueError:
+            raise Http404 from None
+    return _running(request.user)
+
+
+def _running(user: User) -> Video | None:
+    return views.library_of(user).live().first()
+
+
+def _draft(request: HttpRequest) -> StudioForm:
+    """The form as it should stand: with a template, as a video had it, from before the sign-in, or untouched."""
+    if name := request.GET.get("template"):
+        if name not in prompt_templates.BY_NAME:
+            raise Http404
+        prompt = prompt_templates.BY_NAME[name].prompt
+        user = request.user if request.user.is_authenticated else None
+        return StudioForm(user=user, initial=StudioForm.defaults(user) | {"prompt": prompt})
+    if not request.user.is_authenticated:
+        return StudioForm(user=None, initial=StudioForm.defaults(None))
+    if wanted := request.GET.get("again") or request.GET.get("video"):
+        try:
+            again = views.own(request.user, UUID(wanted))
+            return StudioForm(user=request.user, initial=StudioForm.defaults(request.user, again))
+        except ValueError:
+            raise Http404 from None
+    typed = {name: value for name, value in request.session.pop("draft", {}).items() if value}
+    return StudioForm(user=request.user, initial=StudioForm.defaults(request.user) | typed)
+
+
+def _uploads(user: User, *chosen: str | None) -> list[Upload]:
+    """The newest pictures of the user and, however old they are, the chosen ones."""
+    uploads = list(user.uploads.all()[:3])
+    for image in chosen:
+        with suppress(ValueError):
+            pk = UUID((image or "").removeprefix("upload:"))
+            if pk not in [upload.pk for upload in uploads]:
+                uploads += user.uploads.filter(pk=pk)
+    return uploads
+
+
+def _wants_more(form: StudioForm, values: dict[str, Any]) -> bool:
+    """Whether the options that few people need are to be open: something stands in them, or is wrong there."""
+    names = ("seed", "negative_prompt", "last")
+    is_set = any(values[name] not in (None, "") for name in names) or choices.number(values["variations"]) > 1
+    return is_set or values["audio"] == "off" or any(form[name].errors for name in MORE)
