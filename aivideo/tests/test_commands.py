@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import CreditEntry, User
 from aivideo.tests.fixtures import new_user, order, signed_in
-from videos import generation, pump
+from videos import catalogue, generation, pump
 from videos.models import Channel, Status, Video, Worker
 from videos.tests.test_bad_days import server
 
@@ -128,8 +128,20 @@ def test_doctor_finds_missing_keys_and_a_product_without_sign_in(capsys, setting
     for name in ("OPENAI_API_KEY", "OPENROUTER_API_KEY", "XAI_API_KEY", "FAL_KEY"):
         monkeypatch.delenv(name, raising=False)
     shown = run(capsys, "doctor")[1]
-    assert "each needs its key, one of FAL_KEY, OPENAI_API_KEY, OPENROUTER_API_KEY, XAI_API_KEY" in shown
+    for name in ("FAL_KEY", "OPENROUTER_API_KEY", "XAI_API_KEY"):
+        assert f"{name} is not set" in shown
     assert "nobody can sign in" in shown
+
+
+def test_openais_own_channel_is_closed_whatever_key_there_is(capsys, settings, monkeypatch):
+    settings.USE_MOCK_SORA = False
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    for url in ("", "https://api.openai.com/v1"):
+        settings.OPENAI_BASE_URL = url
+        assert "openai: OpenAI ended its video service on 24 September 2026" in run(capsys, "doctor")[1]
+        assert not catalogue.models().exists()
+    settings.OPENAI_BASE_URL = "http://127.0.0.1:9/v1"
+    assert catalogue.models().filter(slug="sora-2").exists()
 
 
 def test_doctor_asks_a_server_of_your_own_that_needs_no_key(capsys, settings, monkeypatch):

@@ -102,10 +102,8 @@ def providers() -> str | None:
     used = Channel.objects.filter(enabled=True, video_models__enabled=True).distinct()
     open_ = [channel for channel in used if catalogue.is_open(channel)]
     if not open_:
-        keys = sorted(
-            {channel.key_variable for channel in used.exclude(slug="simulator") if channel.key_variable}
-        )
-        return f"no channel can be used; each needs its key, one of {', '.join(keys)}"
+        reasons = [f"{channel}: {catalogue.closed_because(channel)}" for channel in used]
+        return f"no channel can be used ({'; '.join(reasons)})"
     for channel in open_:
         base_url = catalogue.base_url(channel)
         try:
