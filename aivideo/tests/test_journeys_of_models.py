@@ -41,6 +41,7 @@ def test_staff_add_a_model_with_two_channels_prices_and_an_end_and_it_is_used(si
     staff.fill("#id_name", "Kite Cinema")
     staff.fill("#id_sizes", '["1280x720", "720x1280"]')
     staff.fill("#id_lengths", "[4, 12]")
+    staff.fill("#id_takes", '["image", "last_frame", "seed"]')
     staff.fill("#id_retires_on", f"{date.today().year + 1}-12-31")
     for number, slug in enumerate(("near", "far")):
         staff.locator("#offers-group").get_by_role("link", name="Add another").click()
@@ -58,6 +59,11 @@ def test_staff_add_a_model_with_two_channels_prices_and_an_end_and_it_is_used(si
     expect(customer.locator("#price")).to_have_text("10 credits")
     customer.locator("#lengths").get_by_text("12 s").click()
     expect(customer.locator("#price")).to_have_text("30 credits")
+    customer.get_by_text("More options").click()
+    customer.locator("#variations").get_by_text("3", exact=True).click()
+    expect(customer.locator("#price")).to_have_text("90 credits")
+    customer.locator("#variations").get_by_text("1", exact=True).click()
+    customer.fill("#id_seed", "7")
     customer.fill("#id_prompt", "A red kite over the sea")
     customer.click("#generate")
     # Nobody is at home at the channel that is asked first.
