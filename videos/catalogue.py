@@ -168,7 +168,8 @@ def _lacking(model: VideoModel, extras: dict[str, Any], *pictures: str) -> dict[
 
 def provider_for(channel: Channel) -> Provider:
     """A client of this channel's provider, with the key that the environment holds for it."""
-    return adapter(channel.kind)(base_url(channel), os.environ.get(channel.key_variable, ""))
+    key = os.environ.get(channel.key_variable, "")
+    return adapter(channel.kind)(base_url(channel), key, channel.profile)
 
 
 def base_url(channel: Channel) -> str:

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -16,7 +17,7 @@ from videos.models.lists import (
     are_words,
     can_be_taken,
 )
-from videos.providers import kinds
+from videos.providers import kinds, profiles
 
 
 class Channel(models.Model):
@@ -24,6 +25,13 @@ class Channel(models.Model):
 
     slug = models.SlugField(_("name"), unique=True)
     kind = models.CharField(_("protocol"), max_length=20, choices=kinds, default="openai")
+    profile = models.CharField(
+        _("server"),
+        max_length=20,
+        blank=True,
+        choices=profiles.choices,
+        help_text=_("Which server of the OpenAI protocol it is. Empty: any that keeps to it, or another protocol."),
+    )
     base_url = models.URLField(
         _("base URL"),
         blank=True,
@@ -90,6 +98,10 @@ class Channel(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    def clean(self) -> None:
+        if self.profile and self.kind != "openai":
+            raise ValidationError({"profile": _("Only channels of the OpenAI protocol have one.")})
 
 
 def all_extras() -> list[str]:

@@ -141,11 +141,14 @@ class NoFile(ProviderError):
 
 
 class Provider(Protocol):
-    """One account at one server: `base_url` is where (`default_url` unless staff say otherwise), `key` opens it."""
+    """One account at one server: `base_url` is where (`default_url` unless staff say otherwise), `key` opens it.
+
+    `profile` says which server it is, for a protocol that many speak (see `profiles`).
+    """
 
     default_url: str
 
-    def __init__(self, base_url: str, key: str) -> None: ...
+    def __init__(self, base_url: str, key: str, profile: str = "") -> None: ...
 
     async def submit(self, order: Order, key: str) -> JobState:
         """Ask for a video. `key` names this request: where honoured, a repeat makes no second job.
@@ -171,6 +174,13 @@ class Provider(Protocol):
 
     async def capabilities(self) -> list[Capability]:
         """What its models can do. Raises Unavailable, also where a provider has no such list."""
+        ...
+
+    async def cancel(self, ref: str) -> bool:
+        """Ask that a job be stopped which nobody waits for. Whether the provider took it up; False where none can.
+
+        Not to be relied on: a job may be done already, or go on all the same. Raises Unavailable for no answer.
+        """
         ...
 
     async def probe(self) -> tuple[int, str]:

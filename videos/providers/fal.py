@@ -21,7 +21,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=30)
 class Adapter:
     default_url = "https://queue.fal.run"
 
-    def __init__(self, base_url: str, key: str) -> None:
+    def __init__(self, base_url: str, key: str, profile: str = "") -> None:
         self.base_url, self.key = base_url.rstrip("/"), key
         self.session: aiohttp.ClientSession | None = None
 
@@ -81,6 +81,12 @@ class Adapter:
 
     async def capabilities(self) -> NoReturn:
         raise Unavailable("fal has no list of what its apps can do")
+
+    async def cancel(self, ref: str) -> bool:
+        # 202 for one that waits or runs, 400 for one that is done.
+        # https://fal.ai/docs/inference-api/queue/cancel
+        status, _headers, _said = await self._asked("PUT", f"{ref}/cancel")
+        return status < 300
 
     async def probe(self) -> tuple[int, str]:
         # Nobody's request: 404 with a good key, 401 without one.

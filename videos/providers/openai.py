@@ -32,6 +32,7 @@ from videos.providers.base import (
     Rejected,
     Unavailable,
 )
+from videos.providers.profiles import PROFILES, Profile
 
 # The protocol outlived its inventor's service; the SDK says so at each call, once is enough.
 warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=DeprecationWarning)
@@ -44,10 +45,13 @@ class Adapter:
     """One account at one server. `base_url` ends in /v1. Those that speak a dialect change what they say differently."""
 
     default_url = "https://api.openai.com/v1"
+    profile: Profile = PROFILES[""]
     has_content = True  # whether finished files are to be had at `/videos/{id}/content`
     free_path = "models"  # asking there costs nothing, and shows whether the key is good
 
-    def __init__(self, base_url: str, key: str) -> None:
+    def __init__(self, base_url: str, key: str, profile: str = "") -> None:
+        if profile:
+            self.profile = PROFILES[profile]
         # The SDK's own retries of POST /videos carry no key that makes them one job: 0 here.
         self.client = openai.AsyncOpenAI(
             base_url=base_url,
@@ -63,7 +67,7 @@ class Adapter:
             said = await self.create(order, {"Idempotency-Key": key})
         except openai.APIStatusError as error:
             retry_after = error.response.headers.get("retry-after")
-            code = error.code or words.error(error.body)[0]
+            code = str(error.code or "") or words.error(error.body)[0]
             raise words.refusal(error.status_code, code, error.message, retry_after) from error
         except openai.APIConnectionError as error:
             reason = _reason(error)
@@ -88,7 +92,7 @@ class Adapter:
             # Without a name and a type it travels as application/octet-stream, which servers reject.
             image = ("first-frame.jpg", order.image, "image/jpeg")
         job = await self.client.videos.create(
-            model=order.model,
+            model=order.model if self.profile.sends_model else openai.omit,
             prompt=order.prompt,
             size=order.size,  # type: ignore[arg-type]  # servers take more sizes than OpenAI did
             seconds=str(order.seconds),  # type: ignore[arg-type]
@@ -113,6 +117,8 @@ class Adapter:
         return self.read(await self._retrieve(ref), ref)
 
     async def find(self, order: Order, since: datetime) -> list[JobState]:
+        if not self.profile.has_list:
+            raise Unavailable("this server has no list of jobs")
         found: list[JobState] = []
         after: Any = openai.omit
         for _page in range(PAGES):
@@ -131,7 +137,7 @@ class Adapter:
             found += [
                 replace(self.read(_fields(job)), is_sure=bool(sure))
                 for job in recent
-                if (sure := _is_for(job, order)) is not False
+                if (sure := self._is_for(job, order)) is not False
             ]
             if not recent or getattr(page, "has_more", None) is False:
                 return found[::-1]
@@ -162,8 +168,14 @@ class Adapter:
     async def capabilities(self) -> list[Capability]:
         raise Unavailable("this protocol has no list of what its models can do")
 
+    async def cancel(self, ref: str) -> bool:
+        if not self.profile.cancels:
+            return False
+        status, _body = await self._ask("DELETE", f"videos/{quote(ref, safe='')}")
+        return status < 300
+
     async def probe(self) -> tuple[int, str]:
-        return await self._get(self.free_path)
+        return await self._ask("GET", self.free_path)
 
     async def close(self) -> None:
         await self.client.close()
@@ -172,7 +184,7 @@ class Adapter:
 
     async def _retrieve(self, ref: str) -> dict[str, Any]:
         """The fields of a video object. Raises Unavailable for every answer that is none."""
-        status, body = await self._get(f"videos/{quote(ref, safe='')}")
+        status, body = await self._ask("GET", f"videos/{quote(ref, safe='')}")
         try:
             said = json.loads(body)
         except ValueError:
@@ -185,16 +197,32 @@ class Adapter:
             raise Unavailable(f"HTTP {status}: {body[:200]!r}")
         return said
 
-    async def _get(self, path: str) -> tuple[int, str]:
+    async def _ask(self, method: str, path: str) -> tuple[int, str]:
         if self.polls is None:
             headers = {"Authorization": f"Bearer {self.client.api_key}"}
             self.polls = aiohttp.ClientSession(headers=headers, timeout=POLL_TIMEOUT)
         url = f"{str(self.client.base_url).rstrip('/')}/{path}"
         try:
-            async with self.polls.get(URL(url, encoded=True)) as answer:
+            async with self.polls.request(method, URL(url, encoded=True)) as answer:
                 return answer.status, (await answer.read()).decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Unavailable(repr(error)) from error
+
+    def _is_for(self, job: Job, order: Order) -> bool | None:
+        """Whether a listed job is this order's; None where it does not say enough."""
+        if not self.profile.lists_what_was_asked:
+            return None
+        asked = {"prompt": order.prompt.strip(), "size": order.size, "seconds": str(order.seconds)}
+        said = {
+            name: str(value).strip()
+            for name in asked
+            if (value := getattr(job, name, None)) not in (None, "")
+        }
+        if any(said[name] != asked[name] for name in said):
+            return False
+        # A model may come back under a dated or an internal name.
+        is_its_model = not self.profile.sends_model or job.model == order.model
+        return True if len(said) == len(asked) and is_its_model else None
 
 
 def _reason(error: BaseException) -> BaseException:
@@ -210,15 +238,3 @@ def _fields(job: Any) -> dict[str, Any]:
     if not isinstance(job, Job):
         raise Unavailable(f"not a video object: {str(job)[:80]!r}")
     return {**vars(job), **(job.model_extra or {})}
-
-
-def _is_for(job: Job, order: Order) -> bool | None:
-    """Whether a listed job is this order's; None where it does not say enough."""
-    asked = {"prompt": order.prompt.strip(), "size": order.size, "seconds": str(order.seconds)}
-    said = {
-        name: str(value).strip() for name in asked if (value := getattr(job, name, None)) not in (None, "")
-    }
-    if any(said[name] != asked[name] for name in said):
-        return False
-    # A model may come back under a dated or an internal name.
-    return True if len(said) == len(asked) and job.model == order.model else None

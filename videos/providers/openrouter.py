@@ -5,16 +5,17 @@ https://openrouter.ai/docs/api/api-reference/video-generation
 
 import json
 import re
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
+from typing import Any
 
 from videos.providers import openai
 from videos.providers.base import ASPECT_RATIOS, Capability, JobState, Order, Unavailable, data_url, size_of
+from videos.providers.profiles import Profile
 
 
 class Adapter(openai.Adapter):
     default_url = "https://openrouter.ai/api/v1"
+    profile = Profile("OpenRouter", has_list=False, cancels=False)
     free_path = "key"  # its list of models is open to everybody
 
     async def create(self, order: Order, headers: dict[str, str]) -> dict[str, Any]:
@@ -41,15 +42,12 @@ class Adapter(openai.Adapter):
         return job if cost is None or not cost.is_finite() else job.costing(cost)
 
     async def capabilities(self) -> list[Capability]:
-        status, body = await self._get("videos/models")
+        status, body = await self._ask("GET", "videos/models")
         try:
             models = json.loads(body)["data"]
             return [_capability(model) for model in models]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Unavailable(f"HTTP {status}: no list of models: {body[:200]!r}") from error
-
-    async def find(self, order: Order, since: datetime) -> NoReturn:
-        raise Unavailable("OpenRouter has no list of jobs")
 
 
 def _capability(said: dict[str, Any]) -> Capability:

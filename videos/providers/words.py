@@ -38,14 +38,19 @@ def state(said: dict[str, Any], ref: str = "") -> JobState:
         log.warning("%s: unknown state %r counts as running", ref, status)
         known = "in_progress"
     code, message = error(said.get("error"))
-    is_blocked = code in BLOCKED or (not code and any(words in message.lower() for words in SOUNDS_BLOCKED))
     return JobState(
         ref=ref,
         word=known,
         progress=percent(said.get("progress")),
-        code="moderation_blocked" if is_blocked else "generation_failed",
+        code="moderation_blocked" if is_blocked(code, message) else "generation_failed",
         message=storable(f"{status} {code} {message}".strip()),
     )
+
+
+def is_blocked(code: str, message: str) -> bool:
+    """Whether an error means moderation. A number for a code, as vLLM-Omni's and LiteLLM's, is HTTP's and says nothing."""
+    says_nothing = not code or code.isdigit()
+    return code in BLOCKED or (says_nothing and any(words in message.lower() for words in SOUNDS_BLOCKED))
 
 
 def error(error: Any) -> tuple[str, str]:
@@ -77,7 +82,7 @@ def refusal(status: int, code: str, message: str, retry_after: str | None) -> Bu
     # 409 and 425: servers that honour keys say so while the first request with this key is in work.
     if status >= 500 or status in (408, 409, 425):
         return MaybeSent(text)
-    if code in BLOCKED:
+    if is_blocked(code, message):
         return Rejected("moderation_blocked", text)
     # A key that is wrong, an account that is empty, an organisation that is not verified, a path that
     # is not there: the operator's problem, and never the customer's.

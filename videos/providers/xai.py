@@ -3,15 +3,16 @@
 https://docs.x.ai/docs/guides/video-generations
 """
 
-from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from videos.providers import openai
-from videos.providers.base import JobState, Order, Rejected, Unavailable, data_url
+from videos.providers.base import JobState, Order, Rejected, data_url
+from videos.providers.profiles import Profile
 
 
 class Adapter(openai.Adapter):
     default_url = "https://api.x.ai/v1"
+    profile = Profile("xAI", has_list=False, cancels=False)
     has_content = False
 
     async def create(self, order: Order, headers: dict[str, str]) -> dict[str, Any]:
@@ -37,6 +38,3 @@ class Adapter(openai.Adapter):
             # Called done, and has nothing to show.
             said = said | {"status": "failed", "error": {"code": "moderation_blocked"}}
         return super().read(said, ref)
-
-    async def find(self, order: Order, since: datetime) -> NoReturn:
-        raise Unavailable("xAI has no list of jobs")

@@ -89,13 +89,13 @@ def serving(peer, kind_of):
             if int(headers.get("Content-Length", len(content))) > len(content):
                 self.close_connection = True
 
-        do_GET = do_POST = do_PUT = do
+        do_GET = do_POST = do_PUT = do_DELETE = do
 
         def log_message(self, *_arguments):
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
         peer.url = f"http://127.0.0.1:{http.server_port}"
         yield peer
         http.shutdown()
@@ -105,6 +105,8 @@ class Contract:
     """Sentences that hold for every adapter. A subclass gives `kind`, and the provider's words below."""
 
     kind: str
+    profile = ""
+    cancels = True  # whether a running job can be stopped there
     says_progress = True
     says_cost = False
     takes_last_frame = False
@@ -139,13 +141,16 @@ class Contract:
 
     @pytest.fixture
     def peer(self):
-        with serving(Peer(), self.kind_of) as peer:
+        def kind_of(method, path):
+            return "cancel" if method in ("DELETE", "PUT") else self.kind_of(method, path)
+
+        with serving(Peer(), kind_of) as peer:
             self.base = peer.url
             yield peer
 
     def ask(self, url, do):
         async def run():
-            provider = adapter(self.kind)(url, "key-1")
+            provider = adapter(self.kind)(url, "key-1", self.profile)
             try:
                 return await do(provider)
             finally:
@@ -174,6 +179,17 @@ class Contract:
 
         peer.answers["submit"] = self.accepted()
         return self.ask(peer.url, do)
+
+    def cancel(self, peer):
+        """What comes of it, and what was asked for that."""
+
+        async def do(provider):
+            ref = (await provider.submit(order(), "submit-1")).ref
+            peer.asked.clear()
+            return await provider.cancel(ref)
+
+        peer.answers["submit"] = self.accepted()
+        return self.ask(peer.url, do), peer.asked
 
     def test_words_become_a_job(self, peer):
         peer.answers["submit"] = self.accepted()
@@ -335,6 +351,23 @@ class Contract:
             assert self.ask(peer.url, lambda provider: provider.probe())[0] == status
         assert {asked.method for asked in peer.asked} == {"GET"}
         assert "key-1" in peer.asked[0].headers["authorization"]
+
+    def test_a_job_is_cancelled_by_one_request_where_that_can_be(self, peer):
+        peer.answers["cancel"] = as_json({"id": "video_1"}, 202)
+        taken_up, asked = self.cancel(peer)
+        assert (taken_up, len(asked)) == (self.cancels, self.cancels)
+        assert all("key-1" in request.headers["authorization"] for request in asked)
+
+    @pytest.mark.parametrize("status", [400, 404, 405, 409, 500])
+    def test_a_job_that_cannot_be_cancelled_is_left_alone(self, peer, status):
+        peer.answers["cancel"] = self.error(status)
+        assert self.cancel(peer)[0] is False
+
+    def test_a_cancel_without_an_answer_says_nothing(self, peer):
+        peer.answers["cancel"] = None
+        if self.cancels:
+            with pytest.raises(Unavailable):
+                self.cancel(peer)
 
     def test_a_storage_that_is_away_is_asked_again(self, peer):
         peer.answers |= self.stands("done")

@@ -9,6 +9,7 @@ class TestOpenRouter(Contract):
     kind = "openrouter"
     says_cost = True
     takes_last_frame = True
+    cancels = False
 
     def kind_of(self, method, path):
         return "submit" if method == "POST" else "file" if "/content" in path else "check"

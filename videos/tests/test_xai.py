@@ -7,6 +7,7 @@ WORDS = {"running": "processing", "canceled": "failed"}
 
 class TestXai(Contract):
     kind = "xai"
+    cancels = False
 
     def kind_of(self, method, path):
         return "submit" if method == "POST" else "file" if path.startswith("/files") else "check"
