@@ -22,7 +22,7 @@ from django_q.tasks import async_task
 
 from accounts import credits, sql
 from accounts.models import User
-from videos import catalogue, moderation, outbox, pace, results, routes, sprites
+from videos import cancellation, catalogue, moderation, outbox, pace, results, routes, sprites
 from videos.models import LIVE, Offer, Status, Upload, Video, VideoEvent, VideoModel
 from videos.providers.base import Busy, JobState, NotSent
 
@@ -361,6 +361,8 @@ def _fail(video: Video, code: str, detail: str) -> bool:
             return False
         credits.refund(video.user, video.credits, reference=video.reference)
         outbox.announce(video)
+        if code == "stopped":
+            cancellation.ring(video)
     level = logging.ERROR if code in ("provider_refused", "unconfirmed", "no_file") else logging.INFO
     log.log(level, "%s failed (%s): %s", video.pk, code, detail)
     return True
@@ -372,6 +374,8 @@ def _watch(video: Video) -> None:
     Video.objects.filter(pk=video.pk, moves=video.moves).update(
         next_at=None if over else _in(pace.LONGEST_WAIT)
     )
+    if over:
+        cancellation.ring(video)
 
 
 def forget(video: Video) -> None:
@@ -434,6 +438,8 @@ def delete(video: Video) -> bool:
                 files.append(str(picture.file.name))
                 picture.delete()
         outbox.forget(video)
+        if video.next_at is not None:  # of what has ended, only a job that timed out is still watched
+            cancellation.ring(video)
         transaction.on_commit(lambda: results.discard(*files))
     return True
 

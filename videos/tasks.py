@@ -1,7 +1,7 @@
 """What the queue calls. Every message is a doorbell: the rows say what there is to do."""
 
 from accounts import credits, notices, welcome
-from videos import moderation, outbox, pump, stray_files, webhooks
+from videos import cancellation, moderation, outbox, pump, stray_files, webhooks
 from videos.api import idempotency
 
 
@@ -16,6 +16,11 @@ def generate(video_id: str) -> None:
 def sweep() -> None:
     """The same, for nobody in particular: rung by a pump for its successor, each minute, and by the supervisor."""
     pump.run()
+
+
+def cancel(video_id: str) -> None:
+    """Ask a provider to stop a job that nobody waits for any more."""
+    cancellation.ask(video_id)
 
 
 def deliver() -> None:

@@ -1,0 +1,51 @@
+"""Telling a provider that nobody waits for a job any more, so that it need not go on with it.
+
+Asked when staff stop a video, when its owner deletes one that timed out and was still watched, and when that watch is
+over. Not at the deadline itself: what finishes after it is delivered free (see `generation.finish`), and of a job that
+was cancelled nothing comes. Nor for a submit whose answer was lost: its job has no name here, and what a key or a list
+brings back then may be another video's.
+
+It is best effort. The move is committed before, and whatever a provider answers changes neither outcome nor money.
+"""
+
+import asyncio
+import logging
+from functools import partial
+
+from django.db import transaction
+from django_q.tasks import async_task
+
+from videos import catalogue
+from videos.models import Status, Video
+from videos.providers.base import Unavailable
+
+log = logging.getLogger(__name__)
+
+
+def ring(video: Video) -> None:
+    """Have a worker ask, once this transaction is committed: only workers talk to providers."""
+    if video.ref is not None:
+        transaction.on_commit(partial(async_task, "videos.tasks.cancel", str(video.pk)), robust=True)
+
+
+def ask(video_id: str) -> None:
+    """Ask the provider to stop a video's job, unless somebody waits for it again."""
+    given_up = Video.objects.filter(pk=video_id, status=Status.FAILED, next_at=None, ref__isnull=False)
+    video = given_up.select_related("channel").first()
+    if video is None:
+        return
+    try:
+        taken_up = asyncio.run(_cancel(video))
+    except Unavailable as error:
+        log.warning("%s: %s was not asked to stop job %s: %s", video.pk, video.channel, video.ref, error)
+    else:
+        outcome = "stops" if taken_up else "does not stop"
+        log.info("%s: %s %s job %s", video.pk, video.channel, outcome, video.ref)
+
+
+async def _cancel(video: Video) -> bool:
+    provider = catalogue.provider_for(video.channel)
+    try:
+        return await provider.cancel(str(video.ref))
+    finally:
+        await provider.close()
