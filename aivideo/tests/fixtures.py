@@ -77,10 +77,12 @@ def _plain_static_files(settings: Any) -> None:
     }
 
 
-def start_simulator(data_dir: Path, port: int = 0, **env: str) -> tuple[subprocess.Popen[str], str]:
+def start_simulator(
+    data_dir: Path, port: int = 0, *options: str, **env: str
+) -> tuple[subprocess.Popen[str], str]:
     """A real simulator process and its base URL."""
     process = subprocess.Popen(
-        [*MANAGE, "simulator", "--port", str(port), "--data-dir", str(data_dir)],
+        [*MANAGE, "simulator", "--port", str(port), "--data-dir", str(data_dir), *options],
         env={**os.environ, **env},
         stdout=subprocess.PIPE,
         text=True,

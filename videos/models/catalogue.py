@@ -30,7 +30,9 @@ class Channel(models.Model):
         max_length=20,
         blank=True,
         choices=profiles.choices,
-        help_text=_("Which server of the OpenAI protocol it is. Empty: any that keeps to it, or another protocol."),
+        help_text=_(
+            "Which server of the OpenAI protocol it is. Empty: any that keeps to it, or another protocol."
+        ),
     )
     base_url = models.URLField(
         _("base URL"),

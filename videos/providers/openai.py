@@ -58,7 +58,7 @@ class Adapter:
             api_key=key or "none",
             max_retries=0,
             timeout=files.TIMEOUT,
-            http_client=openai.DefaultAioHttpClient(),
+            http_client=openai.DefaultAioHttpClient(verify=files.tls()),
         )
         self.polls: aiohttp.ClientSession | None = None
 
@@ -67,8 +67,8 @@ class Adapter:
             said = await self.create(order, {"Idempotency-Key": key})
         except openai.APIStatusError as error:
             retry_after = error.response.headers.get("retry-after")
-            code = str(error.code or "") or words.error(error.body)[0]
-            raise words.refusal(error.status_code, code, error.message, retry_after) from error
+            code, message = words.complaint(error.body)
+            raise words.refusal(error.status_code, code, message or error.message, retry_after) from error
         except openai.APIConnectionError as error:
             reason = _reason(error)
             if isinstance(reason, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):

@@ -17,7 +17,7 @@ WORDS: dict[str, Word] = {
 }
 BLOCKED = {"moderation_blocked", "content_policy_violation"}
 # In an error that is only a sentence.
-SOUNDS_BLOCKED = ("moderation", "content policy", "content_policy")
+SOUNDS_BLOCKED = ("moderation", "content policy", "content_policy", "safety system")
 
 
 def word(status: Any) -> Word | None:
@@ -60,6 +60,15 @@ def error(error: Any) -> tuple[str, str]:
     if isinstance(error, str) or error is None:
         return "", error or ""
     return str(getattr(error, "code", "") or ""), str(getattr(error, "message", "") or "")
+
+
+def complaint(body: Any) -> tuple[str, str]:
+    """The code and message in what the SDK makes of an HTTP error's body: its `error`, where it has one, or all of it.
+
+    FastAPI's servers say `detail`: a sentence, or a list of what is wrong with which field.
+    """
+    detail = body.get("detail") if isinstance(body, dict) else None
+    return error(body if detail is None else detail if isinstance(detail, dict) else str(detail))
 
 
 def percent(progress: Any) -> int | None:

@@ -10,22 +10,21 @@ from .errors import ApiError, internal_error
 from .faults import HTML_PAGE
 from .jobs import Job, State
 from .pictures import VARIANTS, Pictures
+from .profiles import Profile
 
 
 async def answer(
-    request: web.Request, job: Job, faults: frozenset[str], state: State, pictures: Pictures
+    request: web.Request,
+    job: Job,
+    faults: frozenset[str],
+    state: State,
+    pictures: Pictures,
+    profile: Profile,
 ) -> web.StreamResponse:
     """The answer to `GET /videos/{id}/content`."""
-    variant = request.query.get("variant", "video")
-    if variant not in VARIANTS:
-        raise ApiError(
-            400,
-            f"Invalid value: '{variant}'. Supported values are: {', '.join(VARIANTS)}.",
-            param="variant",
-            code="invalid_value",
-        )
+    variant = profile.variant(request.query.get("variant"))
     if state.status != "completed":
-        raise ApiError(404, f"Video with id '{job.id}' is not ready yet.", code="not_ready")
+        raise profile.unready(job.id, state)
     if state.expires_at is not None and time.time() >= state.expires_at:
         raise ApiError(404, f"Video with id '{job.id}' has expired.", code="expired")
 

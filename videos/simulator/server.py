@@ -15,9 +15,11 @@ from aiohttp import web
 from . import content, faults
 from .errors import ApiError, internal_error, not_found
 from .jobs import Job, State, describe
+from .profiles import Profile
 from .studio import Options, Studio
 from .submission import Submission, read_create, read_remix_prompt
 
+PROFILE = web.AppKey("PROFILE", Profile)
 BODY_LIMIT = 32 * 2**20  # bytes: enough for the largest image as base64
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def _app(studio: Studio) -> web.Application:
     handlers = Handlers(studio)
     app = web.Application(client_max_size=BODY_LIMIT, middlewares=[_errors_as_json])
+    app[PROFILE] = studio.options.profile
     app.add_routes(
         [
             web.post("/v1/videos", handlers.create),
@@ -82,14 +85,15 @@ class Handlers:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
+        self.profile = studio.options.profile
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         asked = _faults_of_key(request)
-        return await self._accept(request, asked, await read_create(request))
+        return await self._accept(request, asked, await read_create(request, self.profile.rules))
 
     async def remix(self, request: web.Request) -> web.StreamResponse:
         asked = _faults_of_key(request)
-        source = self.studio.find(request.match_info["id"])
+        source = self.studio.find(self.profile.job_id(request.match_info["id"]))
         prompt = await read_remix_prompt(request)
         if self.studio.state(source, source.faults).status != "completed":
             raise ApiError(400, f"Video with id '{source.id}' is not completed yet.", param="video_id")
@@ -104,14 +108,15 @@ class Handlers:
             if answer := _spoiled_poll(job, asked):
                 return answer
         state = self.studio.state(job, asked)
-        video = _video(request, job, asked, state)
+        video = self._video(request, job, asked, state, polled=True)
         if "id-changes" in asked:
             video["id"] = f"{job.id}_{'as_polled_' * 16}{job.polls}"  # long, as proxies make them
         is_error = "fail-http" in asked and state.status == "failed"
-        return web.json_response(video, status=422 if is_error else 200)
+        return web.json_response(video, status=422 if is_error else self.profile.status_of_poll(video))
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         from_key = _faults_of_key(request)
+        self.profile.check_list()
         if not self.studio.options.listing:
             raise ApiError(404, "This server has no list of videos.")
         order = request.query.get("order", "desc")
@@ -125,20 +130,22 @@ class Handlers:
         data = []
         for job in jobs:
             asked = job.faults | from_key
-            data.append(_video(request, job, asked, self.studio.state(job, asked)))
+            data.append(self._video(request, job, asked, self.studio.state(job, asked), polled=True))
         first_id, last_id = (jobs[0].id, jobs[-1].id) if jobs else (None, None)
         return web.json_response(
             {"object": "list", "data": data, "first_id": first_id, "last_id": last_id, "has_more": has_more}
         )
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
-        job, _ = self._job(request)
+        job, asked = self._job(request)
+        answer = self.profile.deleted(self._video(request, job, asked, self.studio.state(job, asked), True))
         await self.studio.delete(job)
-        return web.json_response({"id": job.id, "object": "video.deleted", "deleted": True})
+        return web.json_response(answer)
 
     async def content(self, request: web.Request) -> web.StreamResponse:
         job, asked = self._job(request)
-        return await content.answer(request, job, asked, self.studio.state(job, asked), self.studio.pictures)
+        state = self.studio.state(job, asked)
+        return await content.answer(request, job, asked, state, self.studio.pictures, self.profile)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
         """Where `url-result` says that a file is: no key needed, as with signed links of object stores."""
@@ -157,20 +164,24 @@ class Handlers:
         job, is_new = await self.studio.accept(submission, asked, submit_key)
         if is_new:
             await _lose_reply(request, asked)
-        return web.json_response(_video(request, job, asked, self.studio.state(job, asked)))
+        return web.json_response(
+            self._video(request, job, asked, self.studio.state(job, asked), polled=False)
+        )
 
     def _job(self, request: web.Request) -> tuple[Job, frozenset[str]]:
         asked = _faults_of_key(request)
-        job = self.studio.find(request.match_info["id"])
+        job = self.studio.find(self.profile.job_id(request.match_info["id"]))
         return job, job.faults | asked
 
-
-def _video(request: web.Request, job: Job, asked: frozenset[str], state: State) -> dict[str, Any]:
-    video = describe(job, asked, state)
-    if "url-result" in asked:
-        done = state.status == "completed"
-        video["url"] = f"http://{request.host}/files/{job.id}.mp4" if done else None
-    return video
+    def _video(
+        self, request: web.Request, job: Job, asked: frozenset[str], state: State, polled: bool
+    ) -> dict[str, Any]:
+        video = self.profile.video(describe(job, asked, state))
+        video["id"] = self.profile.name(job.id, polled)
+        if "url-result" in asked:
+            done = state.status == "completed"
+            self.profile.place(video, f"http://{request.host}/files/{job.id}.mp4" if done else None)
+        return video
 
 
 async def _lose_reply(request: web.Request, asked: frozenset[str]) -> None:
@@ -209,17 +220,18 @@ def _spoiled_poll(job: Job, asked: frozenset[str]) -> web.Response | None:
 
 @web.middleware
 async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    profile = request.app[PROFILE]
     try:
         return await handler(request)
     except ApiError as error:
-        return error.response()
+        return profile.error(error)
     except web.HTTPException as error:  # aiohttp's own: unknown route, wrong method, body too large
         if error.status < 400:
             raise
         message = f"Invalid URL ({request.method} {request.path})" if error.status == 404 else error.reason
-        return ApiError(error.status, message).response()
+        return profile.error(ApiError(error.status, message))
     except ConnectionError:  # the client went away: no news
         raise
     except Exception:
         log.exception("%s %s failed.", request.method, request.path)
-        return internal_error().response()
+        return profile.error(internal_error())

@@ -5,7 +5,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import dropwhile, islice
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from .faults import WITHOUT_FILE, Refusals
 from .jobs import Job, State, state_of
 from .journal import Journal
 from .pictures import Picture, Pictures
+from .profiles import Profile
 from .submission import Submission
 from .webhooks import Webhooks
 
@@ -26,6 +27,7 @@ class Options:
     seconds: float  # that a job takes
     idempotency: bool = True  # whether Idempotency-Key is honoured
     listing: bool = True  # whether there is a GET /videos
+    profile: Profile = field(default_factory=Profile)  # which server it takes after
     webhook_url: str = ""  # who is told when a job has ended; "" tells nobody
     webhook_key: bytes = b""  # signs what is told
 
@@ -46,7 +48,8 @@ class Studio:
         self._jobs: dict[str, Job] = {}  # in the order of acceptance
         self._by_submit_key: dict[str, Job] = {}
         self._last_number = 0
-        for job in self.journal.load(forget_before=time.time() - KEEP):
+        keep = 0 if options.profile.forgets else KEEP
+        for job in self.journal.load(forget_before=time.time() - keep):
             self._remember(job)
         self._resume_pictures()
         self._resume_webhooks()
@@ -67,7 +70,8 @@ class Studio:
         if submission.image:
             await asyncio.to_thread(self.pictures.keep_reference, submission.image_hash, submission.image)
         # From here to `_remember` nothing may be awaited, or two requests with the same key become two jobs.
-        if self.options.idempotency and submit_key and (job := self._by_submit_key.get(submit_key)):
+        honours_keys = self.options.idempotency and self.options.profile.honours_keys
+        if honours_keys and submit_key and (job := self._by_submit_key.get(submit_key)):
             if job.body_hash != submission.hash:
                 raise ApiError(
                     400,

@@ -21,7 +21,20 @@ MODELS = re.compile(r"sora-2(-pro)?(-\d{4}-\d{2}-\d{2})?")
 SECONDS = ("4", "8", "12", "16", "20")
 SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024", "1920x1080", "1080x1920", "1024x1024")
 IMAGE_TYPES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
+ANY_SIZE = re.compile("[1-9][0-9]{0,2}[02468]x[1-9][0-9]{0,2}[02468]")  # even, as the encoder wants it
+ANY_SECONDS = re.compile("[1-5][0-9]?")
 DATA_URL = re.compile(r"data:(?P<type>[^;,]*);base64,(?P<data>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a server takes: by default what OpenAI took, a square, and what many servers take besides."""
+
+    models: re.Pattern[str] = MODELS
+    seconds: tuple[str, ...] | re.Pattern[str] = SECONDS
+    sizes: tuple[str, ...] | re.Pattern[str] = SIZES
+    extras: tuple[str, ...] = ("seed", "negative_prompt")
+    ignores_others: bool = False  # whether an unknown field is overlooked instead of refused
 
 
 @dataclass(frozen=True)
@@ -58,15 +71,15 @@ class Submission:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-async def read_create(request: web.Request) -> Submission:
+async def read_create(request: web.Request, rules: Rules) -> Submission:
     """The submission that `POST /videos` carries. Raises ApiError 400 with the offending `param`."""
-    known = ("prompt", "model", "seconds", "size", "input_reference", "seed", "negative_prompt")
-    fields = await _read_fields(request, known)
+    known = ("prompt", "model", "seconds", "size", "input_reference", *rules.extras)
+    fields = await _read_fields(request, known, rules.ignores_others)
     submission = Submission(
         prompt=_prompt(fields),
-        model=_model(fields.get("model", "sora-2")),
-        seconds=_one_of("seconds", fields.get("seconds", "4"), SECONDS),
-        size=_one_of("size", fields.get("size", "720x1280"), SIZES),
+        model=_model(fields.get("model", "sora-2"), rules.models),
+        seconds=_one_of("seconds", fields.get("seconds", "4"), rules.seconds),
+        size=_one_of("size", fields.get("size", "720x1280"), rules.sizes),
         image=_image_bytes(fields["input_reference"]) if "input_reference" in fields else None,
         seed=_seed(fields.get("seed", "")),
         negative_prompt=_words("negative_prompt", fields.get("negative_prompt", "")),
@@ -82,7 +95,9 @@ async def read_remix_prompt(request: web.Request) -> str:
     return _prompt(await _read_fields(request, ("prompt",)))
 
 
-async def _read_fields(request: web.Request, known: tuple[str, ...]) -> dict[str, Any]:
+async def _read_fields(
+    request: web.Request, known: tuple[str, ...], ignores_others: bool = False
+) -> dict[str, Any]:
     if request.content_type == "application/json":
         fields = await _read_json(request)
     elif request.content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
@@ -90,10 +105,10 @@ async def _read_fields(request: web.Request, known: tuple[str, ...]) -> dict[str
     else:
         raise ApiError(400, "Send multipart/form-data or application/json.")
 
-    for name in fields:
-        if name not in known:
-            raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
-    return fields
+    others = [name for name in fields if name not in known]
+    if others and not ignores_others:
+        raise ApiError(400, f"Unknown parameter: '{others[0]}'.", param=others[0], code="unknown_parameter")
+    return {name: value for name, value in fields.items() if name in known}
 
 
 async def _read_json(request: web.Request) -> dict[str, Any]:
@@ -157,8 +172,8 @@ def _is_text(value: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
-def _model(value: Any) -> str:
-    if not isinstance(value, str) or not MODELS.fullmatch(value):
+def _model(value: Any, models: re.Pattern[str]) -> str:
+    if not isinstance(value, str) or not models.fullmatch(value):
         raise ApiError(
             400,
             f"Invalid value: {value!r}. Supported models: 'sora-2' and 'sora-2-pro'.",
@@ -168,7 +183,11 @@ def _model(value: Any) -> str:
     return value
 
 
-def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
+def _one_of(name: str, value: Any, choices: tuple[str, ...] | re.Pattern[str]) -> str:
+    if isinstance(choices, re.Pattern):
+        if isinstance(value, str) and choices.fullmatch(value):
+            return value
+        raise ApiError(400, f"Invalid value: {value!r}.", param=name, code="invalid_value")
     if value not in choices:
         listed = ", ".join(f"'{choice}'" for choice in choices)
         raise ApiError(

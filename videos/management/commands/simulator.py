@@ -29,6 +29,7 @@ class Command(BaseCommand):
             default=os.environ.get("SIMULATOR_WEBHOOK_SECRET") or settings.OPENAI_WEBHOOK_SECRET,
             help="whsec_…, signs that; SIMULATOR_WEBHOOK_SECRET or OPENAI_WEBHOOK_SECRET by default",
         )
+        parser.add_argument("--profile", default="", help="a server to take after, such as vllm-omni")
         parser.add_argument("--faults", action="store_true", help="list the faults and how to ask for them")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -43,13 +44,25 @@ class Command(BaseCommand):
             self.stdout.write(f"  {name:<18} {meaning}")
 
     def _serve(
-        self, host: str, port: int, data_dir: Path | None, webhook_url: str, webhook_secret: str, **_: Any
+        self,
+        host: str,
+        port: int,
+        data_dir: Path | None,
+        profile: str,
+        webhook_url: str,
+        webhook_secret: str,
+        **_: Any,
     ) -> None:
         # aiohttp is slow to import, and --faults needs none of it.
+        from videos.simulator.profiles import PROFILES
         from videos.simulator.server import serve
         from videos.simulator.studio import Options
         from videos.simulator.webhooks import key_of
 
+        if profile not in PROFILES:
+            raise CommandError(
+                f"There is no profile {profile!r}. Known: {', '.join(filter(None, PROFILES))}."
+            )
         try:
             webhook_key = key_of(webhook_secret) if webhook_url else b""
         except ValueError as error:
@@ -59,6 +72,7 @@ class Command(BaseCommand):
             seconds=settings.SIMULATOR_SECONDS,
             idempotency=_switch("SIMULATOR_IDEMPOTENCY"),
             listing=_switch("SIMULATOR_LIST"),
+            profile=PROFILES[profile](),
             webhook_url=webhook_url,
             webhook_key=webhook_key,
         )
