@@ -7,10 +7,12 @@ DATA_DIR ?= $(CURDIR)/data
 export HOST PORT DATA_DIR
 
 VENV := .venv
+# Where what others wrote is installed, away from our own packages.
+PEERS ?= $(VENV)
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
 
-.PHONY: run test check bench chaos sabotage chromium
+.PHONY: run test test-peers check bench chaos sabotage chromium
 
 run: $(VENV)/installed .env
 	@$(MANAGE) migrate --verbosity 0
@@ -19,6 +21,11 @@ run: $(VENV)/installed .env
 
 test: $(VENV)/installed-dev $(VENV)/other-clients chromium
 	$(BIN)/python -m pytest -n 3 $(ARGS)
+
+# Our adapters, simulator and API against what others wrote; OPENAI_OPENAPI is the path of OpenAI's document, as JSON.
+test-peers: export PEERS := $(abspath $(PEERS))
+test-peers: $(VENV)/installed-dev $(PEERS)/litellm/installed $(PEERS)/aimock/installed
+	$(BIN)/python -m pytest -rs videos/peers $(ARGS)
 
 # Settings of its own, so that it says the same with and without a .env.
 check: export DEBUG = true
@@ -35,7 +42,7 @@ check: $(VENV)/installed-dev
 	  SITE_URL=https://video.example.com $(MANAGE) check --deploy --fail-level WARNING
 
 # ONLY=name for one of them; SQLite, or what DATABASE_URL and REDIS_URL name, with a database of its own there.
-bench: $(VENV)/installed $(VENV)/litellm/installed
+bench: $(VENV)/installed $(PEERS)/litellm/installed
 	@$(BIN)/python -m bench $(ONLY) $(if $(SEED),--seed $(SEED))
 
 # RUNS=n and SEED=n, and what bench/chaos/__main__.py says; on SQLite, and on PostgreSQL and Redis of its own.
@@ -62,10 +69,16 @@ $(VENV)/other-clients: Makefile | $(BIN)/python
 	  else echo "Without npm, the tests do not try the API from JavaScript."; fi
 	@touch $@
 
-# The proxy that `make bench` compares the API with, away from our own packages.
-$(VENV)/litellm/installed: Makefile | $(BIN)/python
-	$(PYTHON) -m venv $(VENV)/litellm
-	$(VENV)/litellm/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.0'
+# The proxy that `make bench` compares the API with.
+$(PEERS)/litellm/installed: Makefile | $(BIN)/python
+	$(PYTHON) -m venv $(PEERS)/litellm
+	$(PEERS)/litellm/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.0'
+	@touch $@
+
+# It plays OpenRouter and xAI.
+$(PEERS)/aimock/installed: Makefile
+	@command -v npm >/dev/null || { echo "aimock comes by npm: install Node.js 20 or newer."; exit 1; }
+	npm install --silent --no-audit --no-fund --prefix $(PEERS)/aimock @copilotkit/aimock@1.43.0
 	@touch $@
 
 $(BIN)/python:

@@ -5,6 +5,7 @@ we have the answer in a row.
 """
 
 import json
+import os
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from videos.objects import public_id
 
 VIDEOS = 100
 RATE = 300  # requests a second in the open loop
-LITELLM = Path(sys.prefix) / "litellm" / "bin" / "litellm"
+LITELLM = Path(os.environ.get("PEERS", sys.prefix)) / "litellm" / "bin" / "litellm"
 MASTER_KEY = "sk-bench"
 
 
@@ -83,7 +84,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def litellm(upstream: str) -> Iterator[int]:
+def litellm(upstream: str, workers: int = 2) -> Iterator[int]:
     """The proxy with one video model, which is the simulator's; its port."""
     if not LITELLM.exists():
         raise RuntimeError("`make bench` installs LiteLLM's proxy, which is not there.")
@@ -98,7 +99,7 @@ def litellm(upstream: str) -> Iterator[int]:
     port = free_port()
     # Our database is none of its business.
     command = ["env", "-u", "DATABASE_URL", "-u", "REDIS_URL", str(LITELLM), "--config", str(file)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", "2"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", str(workers)]
     env = {
         "OPENAI_API_KEY": "none",
         "OPENAI_BASE_URL": upstream,

@@ -64,7 +64,7 @@ class Adapter:
 
     async def submit(self, order: Order, key: str) -> JobState:
         try:
-            said = await self.create(order, {"Idempotency-Key": key})
+            said = await self.create(order, {"Idempotency-Key": key, **self.profile.create_headers})
         except openai.APIStatusError as error:
             retry_after = error.response.headers.get("retry-after")
             code, message = words.complaint(error.body)

@@ -4,8 +4,8 @@ Only what changes what is done stands here, so that nobody has to learn it from 
 other shapes of an error and other places of a file are read generously from whoever says them: see `words`.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -21,6 +21,7 @@ class Profile:
     # Whether a listed job tells prompt, size and length as they were asked for, so that another's can be ruled out.
     lists_what_was_asked: bool = True
     cancels: bool = True  # whether DELETE /videos/{id} ends a job that is still running
+    create_headers: Mapping[str, str] = field(default_factory=dict)
 
 
 PROFILES = {
@@ -32,8 +33,14 @@ PROFILES = {
     # 0.5.23: a job has no prompt, and the size and length that its model rounded them to; DELETE forgets a job and
     # goes on making it.
     "sglang": Profile("SGLang Diffusion", lists_what_was_asked=False, cancels=False),
-    # 1.106: the list wants to know whose (400), DELETE is 405.
-    "litellm": Profile("LiteLLM proxy", has_list=False, cancels=False),
+    # 1.106: the list wants to know whose (400), DELETE is 405. By itself it sends a create that got no good answer
+    # twice more, without a key that would make it one job: a lost reply is three videos, all paid.
+    "litellm": Profile(
+        "LiteLLM proxy",
+        has_list=False,
+        cancels=False,
+        create_headers={"x-litellm-num-retries": "0"},
+    ),
     # Its routes are create, retrieve, content and remix.
     "new-api": Profile("new-api", has_list=False, cancels=False),
 }

@@ -1,13 +1,16 @@
-"""xAI's Grok Imagine, in JSON. A finished video lies at a URL that is good for a day.
+"""xAI's Grok Imagine, in JSON, with what each job cost. A finished video lies at a URL that is good for a day.
 
 https://docs.x.ai/docs/guides/video-generations
 """
 
+from decimal import Decimal
 from typing import Any
 
 from videos.providers import openai
 from videos.providers.base import JobState, Order, Rejected, data_url
 from videos.providers.profiles import Profile
+
+TICKS = 10**10  # of which a US dollar has so many
 
 
 class Adapter(openai.Adapter):
@@ -37,4 +40,7 @@ class Adapter(openai.Adapter):
         if isinstance(video, dict) and video.get("respect_moderation") is False:
             # Called done, and has nothing to show.
             said = said | {"status": "failed", "error": {"code": "moderation_blocked"}}
-        return super().read(said, ref)
+        job = super().read(said, ref)
+        usage = said.get("usage")
+        ticks = usage.get("cost_in_usd_ticks") if isinstance(usage, dict) else None
+        return job.costing(Decimal(ticks) / TICKS) if isinstance(ticks, int) else job

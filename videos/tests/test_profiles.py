@@ -105,6 +105,11 @@ class WithoutList(InItsWords):
 class TestLiteLLM(WithoutList):
     profile = "litellm"
 
+    def test_it_is_told_not_to_buy_again_by_itself(self, peer):
+        peer.answers["submit"] = self.accepted()
+        self.submit(peer)
+        assert peer.asked[0].headers["x-litellm-num-retries"] == "0"
+
 
 class TestNewApi(WithoutList):
     profile = "new-api"

@@ -7,6 +7,7 @@ WORDS = {"running": "processing", "canceled": "failed"}
 
 class TestXai(Contract):
     kind = "xai"
+    says_cost = True
     cancels = False
 
     def kind_of(self, method, path):
@@ -19,6 +20,7 @@ class TestXai(Contract):
         said = {"status": WORDS.get(word, word), **more}
         if word in ("done", "blocked"):
             said |= {"status": "done", "model": "grok-imagine-video"}
+            said["usage"] = {"cost_in_usd_ticks": 3_500_000_000}
             url = f"{self.base}/files/1.mp4" if word == "done" else ""
             said["video"] = {"url": url, "duration": 8, "respect_moderation": word == "done"}
         return {"check": as_json(said), "file": (200, {"Content-Type": "video/mp4"}, FILE)}
