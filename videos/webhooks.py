@@ -8,13 +8,11 @@ it was accepted, sees then what the webhook would have said.
 
 import base64
 import hmac
-import json
 import logging
 import re
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -25,14 +23,14 @@ from django.views.decorators.csrf import csrf_exempt
 
 from videos import pump
 from videos.models import Channel, PumpSlot, Status, Video, WebhookReceipt
-from videos.providers.base import storable
+from videos.providers.base import Unavailable
+from videos.providers.events import Event, parse_webhook
 
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 64 * 1024
 TOLERANCE = 300  # seconds that a delivery may be behind or ahead of our clock
 KEEP = timedelta(days=1)  # far longer than TOLERANCE: what is forgotten is too old to be taken again
-ENDED = ("video.completed", "video.failed")
 
 WEBHOOK_ID = re.compile(r"[!-~]{1,255}")
 UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
@@ -55,8 +53,8 @@ def openai(request: HttpRequest) -> HttpResponse:
         return _say(413, "This is too large for a webhook.")
     try:
         webhook_id = verified_id(request.headers, body)
-        event = read_event(body)
-    except Refused as refusal:
+        event = parse_webhook(body)
+    except (Refused, Unavailable) as refusal:
         log.warning("A webhook was refused: %s.", refusal)
         return _say(400, "This webhook was not accepted.")
 
@@ -85,25 +83,12 @@ def verified_id(headers: Mapping[str, str], body: bytes) -> str:
     return webhook_id
 
 
-def read_event(body: bytes) -> dict[str, Any]:
-    """The event in a body. Raises Refused for what is not a JSON object."""
-    try:
-        event = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refused("it is signed, but not JSON") from None
-    if not isinstance(event, dict):
-        raise Refused("it is signed, but not a JSON object")
-    return event
-
-
-def take_hint(webhook_id: str, event: dict[str, Any]) -> None:
+def take_hint(webhook_id: str, event: Event) -> None:
     """Make the job due that an event says has ended. The same webhook again changes nothing."""
-    data = event.get("data")
-    kind, ref = _text(event.get("type")), _text(data.get("id")) if isinstance(data, dict) else ""
     try:
         with transaction.atomic():
-            WebhookReceipt.objects.create(id=webhook_id, event=kind[:100], ref=ref[:500])
-            if kind in ENDED and _make_due(ref):
+            WebhookReceipt.objects.create(id=webhook_id, event=event.kind[:100], ref=event.ref[:500])
+            if event.says_it_ended and _make_due(event.ref):
                 transaction.on_commit(_wake_a_pump, robust=True)
     except IntegrityError:
         log.info("Webhook %s came again.", webhook_id)
@@ -126,11 +111,6 @@ def _wake_a_pump() -> None:
     """A live pump looks several times a second by itself: ten thousand webhooks ring no bell."""
     if not PumpSlot.objects.filter(until__gt=Now()).exists():
         pump.ring()
-
-
-def _text(value: Any) -> str:
-    """A string that could stand in a row; "" for anything else."""
-    return value if isinstance(value, str) and value == storable(value) else ""
 
 
 def _say(status: int, sentence: str) -> HttpResponse:

@@ -28,6 +28,7 @@ from videos.decoder import Decoder
 from videos.invariants import violations
 from videos.models import Channel, Status, Video, VideoEvent, WebhookReceipt
 from videos.providers.base import JobState
+from videos.providers.events import Event
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -231,7 +232,7 @@ async def pump_that_asks(provider, video):
     engine.providers[video.channel_id] = provider
     await engine.turn()
     await provider.asked.wait()
-    await engine.db(webhooks.take_hint, "wh_1", event())
+    await engine.db(webhooks.take_hint, "wh_1", Event("video.completed", "job-1"))
     yield engine
     await asyncio.gather(*(hold.task for hold in engine.under_way.values()))
     await engine.db.close()
