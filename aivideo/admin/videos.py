@@ -66,7 +66,7 @@ class CanPause(HasDeeds):
 @admin.register(Channel)
 class ChannelAdmin(CanPause, ModelAdmin):
     right = "videos.pause_channel"
-    list_display = ["slug", "kind", "base_url", "key_variable", "honours_idempotency_key", "state"]
+    list_display = ["slug", "kind", "profile", "base_url", "key_variable", "honours_idempotency_key", "state"]
     list_filter = ["enabled", "kind"]
     search_fields = ["slug", "base_url"]
     actions_detail = [*CanPause.actions_detail, "compare"]

@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+from django.core.exceptions import ValidationError
 
 from aivideo.tests.fixtures import MANAGE, entries, new_user, pump_until_done, start_simulator
 from aivideo.tests.fixtures import order as start
-from videos import boxes, results
+from videos import boxes, catalogue, results
 from videos.models import Channel, Video
 from videos.providers import adapter, profiles
 from videos.providers.base import Busy, JobState, MaybeSent, NoFile, Rejected, Unavailable
@@ -122,11 +123,12 @@ class TestNewApi(WithoutList):
 def servers(tmp_path_factory):
     """Simulators that take after each server: their addresses by name."""
 
-    def begin(name):
-        return start_simulator(tmp_path_factory.mktemp(name), 0, "--profile", name, SIMULATOR_SECONDS="0")
+    def begin(name, folder):
+        return start_simulator(folder, 0, "--profile", name, SIMULATOR_SECONDS="0")
 
+    folders = [tmp_path_factory.mktemp(name) for name in NAMES]
     with ThreadPoolExecutor() as pool:
-        begun = list(pool.map(begin, NAMES))
+        begun = list(pool.map(begin, NAMES, folders))
     yield dict(zip(NAMES, (url for _process, url in begun), strict=True))
     for process, _url in begun:
         process.terminate()
@@ -416,3 +418,13 @@ def test_a_server_that_nobody_knows_is_named_with_those_that_are_known():
     )
     assert known.returncode == 1
     assert all(name in known.stderr for name in NAMES)
+
+
+@pytest.mark.django_db
+def test_a_channel_says_which_server_it_is_and_only_where_there_are_several():
+    channel = Channel(slug="own", base_url="http://127.0.0.1:9/v1", profile="sglang")
+    channel.full_clean()
+    assert catalogue.provider_for(channel).profile is profiles.PROFILES["sglang"]
+    channel.kind = "fal"
+    with pytest.raises(ValidationError, match="OpenAI protocol"):
+        channel.full_clean()
