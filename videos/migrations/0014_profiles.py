@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('videos', '0012_prices'),
+        ("videos", "0013_options"),
     ]
 
     operations = [

@@ -35,7 +35,7 @@ def add_terms(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('videos', '0013_options'),
+        ('videos', '0014_profiles'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
