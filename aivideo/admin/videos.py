@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import JSONField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -8,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.models import CreditEntry
 from aivideo import staff
@@ -116,6 +118,7 @@ class VideoModelAdmin(CanPause, ModelAdmin):
     list_filter = ["enabled", "channels"]
     search_fields = ["name", "slug", "offers__provider_model"]
     inlines = [OfferInline, PriceInline]
+    formfield_overrides = {JSONField: {"widget": UnfoldAdminTextareaWidget({"rows": 1})}}
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("offers__channel")
