@@ -19,7 +19,7 @@ import psycopg
 PYTHON = sys.executable
 ROOT = Path(__file__).resolve().parents[2]
 SECRET_KEY = secrets.token_urlsafe(50)
-PATIENCE = 60  # seconds for anything to start
+PATIENCE = 300  # seconds for anything to start, however busy the machine is
 PR_SET_PDEATHSIG = 1
 
 
