@@ -7,11 +7,12 @@ import hmac
 import json
 import re
 import secrets
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
+
+from aivideo.tests.fixtures import serve
 
 KEY, SECRET = "sk_test_of_the_tests", "whsec_of_the_tests"
 VERSION = "2026-10-28.endive"
@@ -63,7 +64,7 @@ class FakeStripe:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        serve(self.server)
         return self
 
     def __exit__(self, *_: object) -> None:

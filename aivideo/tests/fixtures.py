@@ -5,8 +5,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any
 
 import pytest
@@ -14,6 +17,11 @@ from django.test import Client
 
 MANAGE = [sys.executable, str(Path(__file__).parents[2] / "manage.py")]
 numbers = itertools.count(1)
+
+# Seconds that a test waits for anything at the most. It is long, since it only ends a test that fails anyway.
+PATIENCE = 300
+# How many times as long as on an idle machine anything may take on a slow and busy one.
+SLOWEST = 10
 
 
 def new_user(**fields: Any) -> Any:
@@ -100,7 +108,7 @@ def simulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process, url = start_simulator(tmp_path_factory.mktemp("simulator"), SIMULATOR_SECONDS="1")
     yield url
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -137,14 +145,34 @@ def doorbells() -> int:
     return get_broker().queue_size()
 
 
-def pump_until_done(seconds: float) -> None:
-    """Be the pump, slice after slice, until nothing is unfinished."""
-    import time
+def until(condition: Callable[[], object]) -> None:
+    """Wait until it is so, however long this machine needs for it."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"not so after {PATIENCE} s"
+        time.sleep(0.05)
 
+
+def serve(server: BaseServer) -> None:
+    """Answer in a thread until `server.shutdown()`, which by default takes half a second to be noticed."""
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+
+
+def allowed(seconds: float) -> float:
+    """What this machine, as busy as it is at this moment, may need for what takes an idle one so many seconds."""
+    began = time.process_time()
+    sum(number * number for number in range(300_000))
+    slowness = (time.process_time() - began) / 0.03  # seconds of an ordinary processor in 2026
+    queue = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return seconds * max(1.0, slowness) * max(1.0, queue)
+
+
+def pump_until_done(seconds: float) -> None:
+    """Be the pump, slice after slice, until nothing is unfinished. An idle machine needs `seconds` at the most."""
     from videos import pump
     from videos.models import Video
 
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOWEST
     while Video.objects.live().exists():
         assert time.monotonic() < end, list(Video.objects.live().values_list("prompt", "status", "attempts"))
         pump.run()

@@ -8,7 +8,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from aivideo.tests.site import PATIENCE, free_port, listens
+from aivideo.tests.fixtures import PATIENCE
+from aivideo.tests.site import free_port, listens
 
 BUCKET = "videos-of-a-test"
 KEY = "test-key"
@@ -48,7 +49,7 @@ class S3Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
     def empty(self) -> None:
         for name in self.names():

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import random
 import re
 import secrets
 import shutil
@@ -18,9 +19,7 @@ from pathlib import Path
 import psycopg
 import requests
 
-from aivideo.tests.fixtures import MANAGE
-
-PATIENCE = 60  # seconds
+from aivideo.tests.fixtures import MANAGE, PATIENCE
 
 
 class Site:
@@ -86,7 +85,7 @@ class Site:
         """Stop it as Ctrl-C does; the seconds that took."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
         return time.monotonic() - began
 
     def manage(self, *arguments: str) -> str:
@@ -162,9 +161,10 @@ def processes_of(site: Site, name: str) -> list[int]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One at which nobody listens, and that no outgoing connection takes before somebody does."""
+    while listens(port := random.randrange(20_000, 30_000)):
+        pass
+    return port
 
 
 def listens(port: int) -> bool:

@@ -18,11 +18,16 @@ from videos.models import Offer, Video, Worker
 
 pytestmark = pytest.mark.django_db
 
-NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+
+@pytest.fixture(autouse=True)
+def _noon_of_today():
+    """Not once for the file, which may be read on one day and run on the next."""
+    global NOON
+    NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch, _noon_of_today):
     """The time of day is noon, or what a test says."""
 
     def set_to(at):

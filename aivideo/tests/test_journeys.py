@@ -4,15 +4,14 @@ import json
 import re
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import pytest
-import requests
 from playwright.sync_api import Locator, Page, expect
 
 from aivideo.tests.browser import balance, rich, sign_in, staff_sign_in
-from aivideo.tests.site import Site, free_port
+from aivideo.tests.fixtures import PATIENCE, until
+from aivideo.tests.site import Site, free_port, listens
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +39,8 @@ def test_from_sign_in_to_a_playing_video_that_can_be_sought(site, visit):
     expect(page.locator("#stage progress")).to_be_visible()
     expect(page.get_by_text(re.compile(r"in progress… \d+ %"))).to_be_visible()
 
-    expect(player(page)).to_be_visible(timeout=30_000)
-    for _ in range(50):
-        if player(page).evaluate("video => video.currentTime") > 0.3:
-            break
-        time.sleep(0.1)
-    assert player(page).evaluate("video => video.currentTime") > 0.3
+    expect(player(page)).to_be_visible()
+    until(lambda: player(page).evaluate("video => video.currentTime") > 0.3)
     looks = "({muted, loop, controls, autoplay}) => [muted, loop, controls, autoplay]"
     assert player(page).evaluate(looks) == [True, True, True, True]
     player(page).evaluate(
@@ -89,7 +84,7 @@ def test_another_device_shows_the_running_video(site, visit):
     phone.goto(site.url)
     expect(phone.get_by_text("Generating your video…")).to_be_visible()
     for screen in (page, phone):
-        expect(player(screen)).to_be_visible(timeout=30_000)
+        expect(player(screen)).to_be_visible()
 
 
 def test_everything_works_without_javascript(site, visit):
@@ -102,7 +97,7 @@ def test_everything_works_without_javascript(site, visit):
     page.click("#generate")
     expect(page.get_by_text("Generating your video…")).to_be_visible()
     assert balance(page) == before - 10
-    expect(player(page)).to_be_visible(timeout=30_000)
+    expect(player(page)).to_be_visible()
 
     page.goto(f"{site.url}/videos/")
     page.get_by_text("A plain page").first.click()
@@ -232,7 +227,7 @@ def test_an_upload_is_previewed_chosen_and_becomes_the_first_frame(site, visit):
     page.set_input_files("#id_file", next(iter(presets().values())).file)
     page.fill("#id_prompt", "My own picture")
     page.click("#generate")
-    expect(player(page)).to_be_visible(timeout=30_000)
+    expect(player(page)).to_be_visible()
     expect(page.locator("input[name=image][value^=upload]").first).to_be_attached()
 
 
@@ -266,7 +261,7 @@ def test_staff_refund_a_video_with_a_reason_and_find_it_in_the_audit_log(site, v
     customer.goto(site.url)
     customer.fill("#id_prompt", "A kite that staff pay for")
     customer.click("#generate")
-    expect(player(customer)).to_be_visible(timeout=30_000)
+    expect(player(customer)).to_be_visible()
     before = balance(customer)
 
     page = staff_sign_in(site, visit, "boss", is_superuser=True)
@@ -320,16 +315,11 @@ def google(*people):
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(100):
-            try:
-                requests.get(f"{url}/jwks", timeout=1)
-                break
-            except requests.ConnectionError:
-                time.sleep(0.1)
+        until(lambda: listens(port))
         yield url
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(PATIENCE)
 
 
 ADA = {"sub": "1001", "email": "ada@example.com", "email_verified": True, "given_name": "Ada"}

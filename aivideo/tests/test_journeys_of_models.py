@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from aivideo.tests.browser import balance, sign_in, staff_sign_in
-from aivideo.tests.fixtures import start_simulator
+from aivideo.tests.fixtures import PATIENCE, start_simulator
 from aivideo.tests.site import Site, free_port
 
 
@@ -15,7 +15,7 @@ def provider(tmp_path_factory):
     process, url = start_simulator(tmp_path_factory.mktemp("provider"), SIMULATOR_SECONDS="2")
     yield url
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_staff_add_a_model_with_two_channels_prices_and_an_end_and_it_is_used(si
     customer.fill("#id_prompt", "A red kite over the sea")
     customer.click("#generate")
     # Nobody is at home at the channel that is asked first.
-    expect(customer.locator("#stage video[id^=player]")).to_be_visible(timeout=60_000)
+    expect(customer.locator("#stage video[id^=player]")).to_be_visible()
     expect(customer.get_by_text("Your video · generated with Kite Cinema")).to_be_visible()
     assert balance(customer) == 70
     staff.goto(f"{site.url}/admin/videos/video/")

@@ -14,7 +14,7 @@ import requests
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from aivideo.tests.fixtures import new_user, order, signed_in
+from aivideo.tests.fixtures import PATIENCE, new_user, order, signed_in
 from aivideo.tests.site import free_port, listens
 from videos.models import Status, Video
 
@@ -54,7 +54,7 @@ def nginx_before(upstream, folder):
         time.sleep(0.02)
     yield f"http://127.0.0.1:{port}"
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE)
 
 
 def configuration(upstream, port, folder):

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from aivideo.tests.fixtures import allowed, until
 from aivideo.tests.site import Site, processes_of
 
 ORDER = {"image": "", "model": "sora-2", "size": "1280x720", "seconds": "4"}
@@ -40,11 +41,8 @@ def at_once(count, function):
         return list(pool.map(function, range(count)))
 
 
-def wait_until_done(in_database, seconds):
-    end = time.monotonic() + seconds
-    while (left := int(in_database("print(Video.objects.live().count())"))) and time.monotonic() < end:
-        time.sleep(1)
-    assert left == 0
+def wait_until_done(in_database):
+    until(lambda: in_database("print(Video.objects.live().count())") == "0")
 
 
 def test_fifty_parallel_clicks_with_100_credits_make_ten_videos(site, in_database):
@@ -53,7 +51,7 @@ def test_fifty_parallel_clicks_with_100_credits_make_ten_videos(site, in_databas
     assert sorted(set(answers)) == [302, 402]
     assert (answers.count(302), visitor.balance) == (10, 0)
     assert in_database("print(Video.objects.count())") == "10"
-    wait_until_done(in_database, 120)
+    wait_until_done(in_database)
     assert "The ledger is right." in site.manage("check_ledger")
 
 
@@ -80,7 +78,7 @@ def test_twenty_running_videos_survive_a_kill_of_the_worker(site, in_database):
     for victim in victims:
         os.kill(victim, signal.SIGKILL)
 
-    wait_until_done(in_database, 120)
+    wait_until_done(in_database)
     survivors = in_database(
         "print(sorted(Video.objects.filter(prompt__startswith='Survivor').values_list('status', flat=True)))"
     )
@@ -106,9 +104,8 @@ def jobs_at_the_simulator(site):
 
 
 def test_the_site_stops_within_ten_seconds_and_leaves_no_process(site):
-    assert site.stop() < 10
-    time.sleep(0.5)
-    assert processes_of(site, "python") == []
+    assert site.stop() < allowed(10)
+    until(lambda: processes_of(site, "python") == [])
     site.start()
 
 

@@ -123,12 +123,13 @@ def test_stopping_a_video_that_moves_on_meanwhile_does_nothing(wish, owner):
     assert (entries(video), log()) == ([("charge", -10), ("refund", 10)], [])
 
 
-LATER = timezone.now() + timezone.timedelta(hours=1)
+def later():
+    return timezone.now() + timezone.timedelta(hours=1)
 
 
 @pytest.mark.parametrize("status", ["queued", "unconfirmed", "in_progress", "saving"])
 def test_a_waiting_video_can_be_made_due_now(wish, owner, status):
-    video = at(order(owner), status, next_at=LATER, attempts=5)
+    video = at(order(owner), status, next_at=later(), attempts=5)
     rung = doorbells()
     assert staff.hurry(wish(), video)
     video.refresh_from_db()
@@ -137,10 +138,11 @@ def test_a_waiting_video_can_be_made_due_now(wish, owner, status):
 
 
 def test_a_video_whose_request_is_under_way_is_not_disturbed(wish, owner):
-    video = at(order(owner), "submitting", next_at=LATER)
+    due = later()
+    video = at(order(owner), "submitting", next_at=due)
     assert not staff.hurry(wish(), video)
     video.refresh_from_db()
-    assert video.next_at == LATER
+    assert video.next_at == due
 
 
 def test_the_provider_of_a_job_that_timed_out_is_asked_once_more(wish, owner):
@@ -171,7 +173,7 @@ def test_a_suspended_person_is_out_and_gets_back_what_waited(wish, owner):
 def test_a_paused_channel_takes_nothing_and_a_resumed_one_forgets_its_rest(wish, owner):
     channel = Channel.objects.get(slug="simulator")
     assert [staff.pause(wish(), channel), staff.pause(wish(), channel)] == [True, False]
-    Channel.objects.filter(pk=channel.pk).update(failures=4, resumes_at=LATER)
+    Channel.objects.filter(pk=channel.pk).update(failures=4, resumes_at=later())
     assert [staff.resume(wish(), channel), staff.resume(wish(), channel)] == [True, False]
     channel.refresh_from_db()
     assert (channel.enabled, channel.failures, channel.resumes_at) == (True, 0, None)

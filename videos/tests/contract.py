@@ -6,7 +6,6 @@ The test module of an adapter derives a class from `Contract` and says how its p
 import asyncio
 import json
 import socket
-import threading
 from base64 import b64decode, b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from aivideo.tests.fixtures import serve
 from videos.providers import adapter
 from videos.providers.base import Busy, MaybeSent, NoFile, NotSent, Order, Rejected, Unavailable
 
@@ -95,7 +95,7 @@ def serving(peer, kind_of):
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+        serve(http)
         peer.url = f"http://127.0.0.1:{http.server_port}"
         yield peer
         http.shutdown()

@@ -1,12 +1,13 @@
 """Somebody who takes webhooks: a small HTTP server that remembers what came, and answers as it is told."""
 
 import json
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, Self
 
 import openai
+
+from aivideo.tests.fixtures import serve
 
 SECRET = "whsec_dGhlIHNlY3JldCBvZiB0aGUgdGVzdHMsIG9mIDMyIGJ5dGVz"
 
@@ -58,7 +59,7 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        serve(self.server)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,7 +9,7 @@ from django.db import connections
 from django.test import Client
 
 from accounts import api_keys
-from aivideo.tests.fixtures import new_user, order, pump_until_done
+from aivideo.tests.fixtures import allowed, new_user, order, pump_until_done
 from videos import generation
 from videos.api import faces
 from videos.models import Video
@@ -216,7 +216,9 @@ def test_who_wants_to_wait_gets_the_end(simulator):
     answers = []
 
     def send():
-        answers.append(program.send(DRILL, {"run_id": "r", "drill_text": "A"}, headers={"Prefer": "wait=30"}))
+        answers.append(
+            program.send(DRILL, {"run_id": "r", "drill_text": "A"}, headers={"Prefer": "wait=180"})
+        )
         connections.close_all()
 
     waiting = threading.Thread(target=send)
@@ -231,5 +233,5 @@ def test_who_wants_to_wait_gets_the_end(simulator):
 def test_when_as_many_wait_as_may_the_next_is_answered_at_once(program, monkeypatch):
     monkeypatch.setattr(faces, "_waiting", threading.Semaphore(0))
     began = time.monotonic()
-    answer = program.send(DRILL, {"run_id": "r", "drill_text": "A"}, headers={"Prefer": "wait=30"})
-    assert (answer.status_code, time.monotonic() - began < 5) == (202, True)
+    answer = program.send(DRILL, {"run_id": "r", "drill_text": "A"}, headers={"Prefer": "wait=180"})
+    assert (answer.status_code, time.monotonic() - began < allowed(5)) == (202, True)

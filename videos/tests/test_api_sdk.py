@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from openai.types import Video
 from PIL import Image
 
+from aivideo.tests.fixtures import PATIENCE, until
 from aivideo.tests.site import Site, processes_of
 from videos.api import document, examples
 from videos.tests.receiver import Receiver
@@ -175,16 +175,11 @@ def test_no_event_is_lost_when_the_worker_dies_between_the_end_and_its_delivery(
     with Receiver() as receiver:
         receiver.refusals = [500]
         video = client.videos.create(prompt="A kite", extra_body={"webhook_url": receiver.url})
-        end = time.monotonic() + 60
-        while not receiver.arrivals:  # the first try, which is refused
-            assert time.monotonic() < end
-            time.sleep(0.02)
+        until(lambda: receiver.arrivals)  # the first try, which is refused
         for pid in processes_of(site, "qcluster"):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        while len(receiver.arrivals) < 2:
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        until(lambda: len(receiver.arrivals) >= 2)
     first, second = receiver.arrivals[:2]
     assert (first.id, second.event["data"]["id"]) == (second.id, video.id)
     assert second.event["type"] == "video.completed"
@@ -240,7 +235,7 @@ def run(command, folder, said=None, **env):
         input=said,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -13,7 +13,7 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from accounts import credits
-from aivideo.tests.fixtures import entries, new_user, order, pump_until_done
+from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, until
 from videos import decoder, generation, media, pace, pump, results, steps
 from videos.boxes import measure
 from videos.decoder import Decoder
@@ -90,12 +90,14 @@ def test_A37_a_success_after_the_deadlines_refund_is_delivered_free_and_once(sim
 def test_a_timed_out_job_that_fails_in_the_end_is_asked_about_no_more(simulator):
     video = running(simulator, "A kite [sim:fail]")
     generation.fail(video, "timed_out")
-    for _ in range(30):
-        if again(video).next_at is None:
-            break
-        make_due(video)
-        asyncio.run(take_one_step())
-        asyncio.run(asyncio.sleep(0.1))
+
+    def is_settled():
+        if again(video).next_at:
+            make_due(video)
+            asyncio.run(take_one_step())
+        return again(video).next_at is None
+
+    until(is_settled)
     assert (again(video).status, again(video).next_at, entries(video)) == (Status.FAILED, None, REFUNDED)
 
 
@@ -242,10 +244,7 @@ def test_a_full_disk_costs_no_video_its_poster(simulator, monkeypatch, caplog):
     for part in full:
         part.symlink_to("/dev/full")  # where every write finds no space left
     monkeypatch.setattr(steps, "_part", lambda video: full.pop() if full else new_part(video))
-    end = time.monotonic() + 30
-    while not again(video).poster:
-        assert time.monotonic() < end
-        pump.run()
+    until(lambda: pump.run() and again(video).poster)
     assert caplog.text.count("No space left on device") == 3
     assert again(video).attempts == 0
 

@@ -5,11 +5,11 @@ import http.server
 import ipaddress
 import random
 import socket
-import threading
 from ipaddress import ip_address, ip_network
 
 import pytest
 
+from aivideo.tests.fixtures import serve
 from videos import outbound
 from videos.outbound import AddressRefused
 
@@ -111,7 +111,7 @@ def server():
 
     Handler.requests, Handler.answers = [], {}
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    serve(server)
     server.port = server.server_port
     server.handler = Handler
     yield server

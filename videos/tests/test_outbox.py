@@ -44,7 +44,7 @@ def due_now():
 def deliver_again(times):
     for _ in range(times):
         due_now()
-        outbox.deliver(0.3)
+        outbox.deliver(0.5)
 
 
 def believed(key, arrival):
@@ -103,7 +103,7 @@ def test_after_eight_tries_within_twelve_hours_it_is_given_up(key, receiver):
     pauses = []
     for _ in range(outbox.MOST_TRIES):
         due_now()
-        outbox.deliver(0.3)
+        outbox.deliver(0.5)
         if next_at := Delivery.objects.get().next_at:
             pauses.append((next_at - timezone.now()).total_seconds())
     assert 11 * 3600 < sum(pauses) < 12.5 * 3600
@@ -170,7 +170,7 @@ def test_a_receiver_that_hangs_holds_no_other_up(key, receiver, monkeypatch):
         generation.cancel(order(key.user, api_key=key, webhook_url=slow))
     with Receiver() as other:
         generation.cancel(order(key.user, api_key=key, webhook_url=other.url))
-        outbox.deliver(0.2)
+        outbox.deliver(0.5)
         (quick,) = other.arrivals
     assert len(receiver.arrivals) == outbox.AT_ONCE_TO_ONE
     deliver_again(1)

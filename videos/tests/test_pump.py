@@ -12,7 +12,17 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from aivideo.tests.fixtures import MANAGE, doorbells, entries, new_user, order, pump_until_done
+from aivideo.tests.fixtures import (
+    MANAGE,
+    PATIENCE,
+    allowed,
+    doorbells,
+    entries,
+    new_user,
+    order,
+    pump_until_done,
+    until,
+)
 from videos import generation, pump, tasks
 from videos.models import PumpSlot, Status, Video
 from videos.providers.base import JobState
@@ -42,7 +52,7 @@ def test_a_video_goes_from_order_to_file(simulator):
 def test_a_pump_with_nothing_to_do_ends_at_once():
     began = time.monotonic()
     assert pump.run() is True
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < allowed(2)
     assert not PumpSlot.objects.filter(until__gt=timezone.now()).exists()
 
 
@@ -143,10 +153,12 @@ def test_one_broken_write_in_a_batch_does_not_take_the_others_with_it():
     assert [user.first_name for user in users] == ["a", "", "c"]
 
 
-def test_a_video_whose_preset_is_gone_does_not_stop_the_others(simulator, settings):
-    settings.JOB_DEADLINE_SECONDS = 6
+def test_a_video_whose_preset_is_gone_does_not_stop_the_others(simulator, monkeypatch):
+    monkeypatch.setattr(pump, "SLICE", 1)
     user = new_user()
     lost, fine = order(user, preset="no-such-preset"), order(user)
+    until(lambda: pump.run() and Video.objects.filter(pk=fine.pk, status=Status.COMPLETED).exists())
+    Video.objects.filter(pk=lost.pk).update(queued_at=timezone.now() - timedelta(days=1))
     pump_until_done(40)
     assert Video.objects.get(pk=lost.pk).error_code == "timed_out"
     assert Video.objects.get(pk=fine.pk).status == Status.COMPLETED
@@ -176,7 +188,7 @@ def test_a_dismissed_pump_hands_back_and_does_not_ring(simulator, monkeypatch):
     began = time.monotonic()
     pump.run()
     thread.join()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < allowed(8)
     assert doorbells() == before
     Video.objects.all().delete()
 
@@ -187,14 +199,14 @@ def test_the_supervisor_starts_the_cluster_again_when_it_is_killed(simulator, se
     worker = subprocess.Popen([*MANAGE, "videoworker"], env=env)
     try:
         video = order(new_user(), "Slow enough to be killed [sim:slow]")
-        _until(lambda: Video.objects.get(pk=video.pk).status == Status.IN_PROGRESS, 30)
+        until(lambda: Video.objects.get(pk=video.pk).status == Status.IN_PROGRESS)
         cluster = children_of(worker.pid)
         assert cluster
         os.killpg(cluster[0], signal.SIGKILL)
-        _until(lambda: Video.objects.get(pk=video.pk).status == Status.COMPLETED, 60)
+        until(lambda: Video.objects.get(pk=video.pk).status == Status.COMPLETED)
     finally:
         worker.terminate()
-        assert worker.wait(15) == 0
+        assert worker.wait(PATIENCE) == 0
     assert children_of(worker.pid) == []
 
 
@@ -211,13 +223,13 @@ def test_nothing_of_a_cluster_outlives_its_supervisor_and_its_guard(simulator):
             family.update(generation)
         return len(family) >= 6
 
-    _until(is_complete, 30)
+    until(is_complete)
     (cluster,) = children_of(worker.pid)
     (guard,) = children_of(cluster)
     os.kill(guard, signal.SIGKILL)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
-    _until(lambda: not any(is_alive(pid) for pid in family), 10)
+    until(lambda: not any(is_alive(pid) for pid in family))
 
 
 def is_alive(pid):
@@ -235,10 +247,3 @@ def database_env():
 def children_of(pid):
     found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
     return [int(line) for line in found.split()]
-
-
-def _until(condition, seconds):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.2)

@@ -2,7 +2,6 @@
 
 import sqlite3
 import threading
-import time
 from contextlib import ExitStack
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -12,7 +11,15 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, start_simulator
+from aivideo.tests.fixtures import (
+    PATIENCE,
+    entries,
+    new_user,
+    order,
+    pump_until_done,
+    start_simulator,
+    until,
+)
 from videos import catalogue, generation, limits, pace, routes
 from videos.invariants import violations
 from videos.models import Channel, Offer, Status, Video, VideoModel
@@ -224,13 +231,6 @@ def journal(folder):
         return sorted(prompt for (prompt,) in book.execute("SELECT prompt FROM jobs"))
 
 
-def wait_until(condition, seconds=40):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 def test_when_the_first_channel_dies_new_videos_go_to_the_second_and_old_ones_stay(model, tmp_path):
     model.offers.update(provider_model="sora-2")
     first, url = start_simulator(tmp_path / "first", SIMULATOR_SECONDS="4")
@@ -249,18 +249,18 @@ def test_when_the_first_channel_dies_new_videos_go_to_the_second_and_old_ones_st
     worker = threading.Thread(target=pump_until_done, args=[90])
     worker.start()
     try:
-        wait_until(lambda: all_are(old, "in_progress"))
+        until(lambda: all_are(old, "in_progress"))
         first.kill()
         first.wait()
         new = make("new")
-        wait_until(lambda: all_are(new, "completed"))
+        until(lambda: all_are(new, "completed"))
         first, _url = start_simulator(tmp_path / "first", port=int(urlsplit(url).port), SIMULATOR_SECONDS="4")
-        wait_until(lambda: all_are(old, "completed"))
+        until(lambda: all_are(old, "completed"))
     finally:
         worker.join()
         for process in (first, second):
             process.terminate()
-            process.wait(10)
+            process.wait(PATIENCE)
     assert set(Video.objects.filter(pk__in=old).values_list("channel__slug", flat=True)) == {"first"}
     assert set(Video.objects.filter(pk__in=new).values_list("channel__slug", flat=True)) == {"second"}
     assert [len(journal(tmp_path / name)) for name in ("first", "second")] == [3, 3]

@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -26,6 +26,7 @@ import pytest
 from openai.types import Video
 from PIL import Image
 
+from aivideo.tests.fixtures import PATIENCE, allowed, until
 from videos.simulator import jobs
 from videos.simulator.caption import caption_layers
 from videos.simulator.faults import FAULTS, without_tags
@@ -71,7 +72,7 @@ class Simulator:
         def is_finished() -> bool:
             return self.get(video, key=key).json["status"] not in ("queued", "in_progress")
 
-        assert wait_until(is_finished, seconds=30)
+        until(is_finished)
         return self.client(key).videos.retrieve(video.id)
 
     def call(
@@ -91,7 +92,7 @@ class Simulator:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(url, data, headers, method=method)
         try:
-            answer = urllib.request.urlopen(request, timeout=10)
+            answer = urllib.request.urlopen(request, timeout=PATIENCE)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:
@@ -124,7 +125,7 @@ def running(folder: Path, seconds: int = 0, **environment: str) -> Iterator[Simu
         yield Simulator(process, match[1], folder)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
         process.stdout.close()
 
 
@@ -162,15 +163,6 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 5) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
-
-
 # --- Starting and stopping -------------------------------------------------------------------------
 
 
@@ -179,16 +171,16 @@ def test_it_starts_quickly_and_stops_promptly_with_its_painters(tmp_path):
     with running(tmp_path, seconds=60) as simulator:
         started = time.monotonic() - before
         simulator.create(seconds="20")
-        assert wait_until(simulator.children)
+        until(simulator.children)
         painters = simulator.children()
 
         before = time.monotonic()
         simulator.process.send_signal(signal.SIGTERM)
-        status = simulator.process.wait(10)
+        status = simulator.process.wait(PATIENCE)
         stopped = time.monotonic() - before
 
-    assert started < 5
-    assert stopped < 3
+    assert started < allowed(5)
+    assert stopped < allowed(3)
     assert status == 0
     assert not any(map(is_alive, painters))
 
@@ -198,11 +190,11 @@ def test_jobs_survive_a_kill_and_painters_do_not(tmp_path):
         gone = simulator.create("One that is deleted")
         simulator.client().videos.delete(gone.id)
         created = [simulator.create(f"Clip [sim:mark-{number}]", seconds="8") for number in range(5)]
-        assert wait_until(simulator.children)
+        until(simulator.children)
         painters = simulator.children()
         simulator.process.kill()
         simulator.process.wait()
-        assert wait_until(lambda: not any(map(is_alive, painters)))
+        until(lambda: not any(map(is_alive, painters)))
 
     with running(tmp_path, seconds=1) as simulator:
         listed = simulator.client().videos.list(order="asc").data
@@ -442,7 +434,7 @@ def test_four_seconds_in_720p_cost_at_most_three_seconds_of_cpu(tmp_path):
         painter.stdin.flush()
         assert painter.stdout.readline() == "painted\n"
         painter.communicate()
-        assert cpu() - before < 3
+        assert cpu() - before < allowed(3)
 
 
 # --- What is refused -------------------------------------------------------------------------------
@@ -601,6 +593,7 @@ def check_lost(simulator: Simulator, fault: str, problem: type[Exception]) -> No
     prompt, headers = f"{PROMPT} [sim:{fault}]", {"Idempotency-Key": fault}
     with pytest.raises(problem):
         simulator.client(timeout=1).videos.create(prompt=prompt, extra_headers=headers)
+    until(lambda: jobs_called(simulator, prompt))  # it may have hung up before it was heard
     (made,) = jobs_called(simulator, prompt)
     again = simulator.client().videos.create(prompt=prompt, extra_headers=headers)
     assert again.id == made.id
@@ -745,7 +738,7 @@ def arrivals_about(unhurried: Simulator, fault: str, expected: int) -> list[Arri
     """What came about a job with this fault, once all is there and a later job was announced as well."""
     about = unhurried.receiver.about
     video, later = unhurried.create(f"x [sim:fail] [sim:{fault}]"), unhurried.create("x [sim:fail]")
-    assert wait_until(lambda: about(later.id) and len(about(video.id)) >= expected, 30)
+    until(lambda: about(later.id) and len(about(video.id)) >= expected)
     assert len({arrival.id for arrival in about(video.id)}) <= 1
     return about(video.id)
 
@@ -758,7 +751,7 @@ def check_webhook_late(unhurried: Simulator) -> None:
 
 def check_webhook_early(unhurried: Simulator) -> None:
     video = unhurried.create("x [sim:stuck] [sim:webhook-early]")
-    assert wait_until(lambda: unhurried.receiver.about(video.id), 30)
+    until(lambda: unhurried.receiver.about(video.id))
     assert unhurried.receiver.about(video.id)[0].event["type"] == "video.completed"
     assert unhurried.get(video).json["status"] == "in_progress"
 

@@ -21,7 +21,15 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from aivideo.tests.fixtures import doorbells, new_user, order, pump_until_done, start_simulator
+from aivideo.tests.fixtures import (
+    PATIENCE,
+    doorbells,
+    new_user,
+    order,
+    pump_until_done,
+    start_simulator,
+    until,
+)
 from aivideo.tests.site import Site
 from videos import generation, pace, pump, steps, webhooks
 from videos.decoder import Decoder
@@ -254,7 +262,7 @@ def test_a_video_whose_webhook_came_while_it_was_asked_about_is_asked_about_agai
             await engine.turn()  # finds it due, and in its own hands
             provider.asked.clear()
             provider.answer.set()
-            await asyncio.wait_for(provider.asked.wait(), 5)
+            await asyncio.wait_for(provider.asked.wait(), PATIENCE)
 
     Video.objects.filter(pk=running.pk).update(next_at=timezone.now())
     asyncio.run(meet())
@@ -279,7 +287,7 @@ BAD = {
     "an altered id": lambda: altered(**{"webhook-id": "wh_2"}),
     "an id as long as a page": lambda: delivery(webhook_id="w" * 256),
     "an id that is no text": lambda: delivery(webhook_id="wh_\x00"),
-    "an altered time": lambda: altered(**{"webhook-timestamp": str(int(time.time()) + 1)}),
+    "an altered time": lambda: altered(**{"webhook-timestamp": str(int(time.time()) + 60)}),
     "a time in words": lambda: altered(**{"webhook-timestamp": "today"}),
     "a time without end": lambda: altered(**{"webhook-timestamp": "1" * 5000}),
     "a signature of another kind": lambda: altered(
@@ -410,7 +418,7 @@ def telling_simulator(live_server, settings, tmp_path):
     process, settings.SIMULATOR_URL = start_simulator(tmp_path / "simulator", SIMULATOR_SECONDS="3", **env)
     yield
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE)
 
 
 LIFE = ["queued", "submitting", "in_progress"]
@@ -424,10 +432,7 @@ def life_of(video):
 def wait_for_receipts(videos):
     """Until a webhook of each of these videos was taken."""
     refs = set(Video.objects.filter(pk__in=[video.pk for video in videos]).values_list("ref", flat=True))
-    end = time.monotonic() + 30
-    while set(WebhookReceipt.objects.values_list("ref", flat=True)) != refs:
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    until(lambda: set(WebhookReceipt.objects.values_list("ref", flat=True)) == refs)
 
 
 def test_webhooks_bring_the_end_of_videos_that_nobody_asks_about(telling_simulator, monkeypatch, caplog):
@@ -465,12 +470,5 @@ def test_a_site_with_a_secret_is_told_by_its_own_simulator(tmp_path):
     with Site(tmp_path, OPENAI_WEBHOOK_SECRET=SECRET) as site:
         visitor = site.visitor().sign_in()
         assert visitor.submit("/", {**form, "nonce": str(uuid.uuid4())}).status_code == 302
-        end = time.monotonic() + 60
-        while not (
-            told := re.fullmatch(
-                r"\[\('video.completed', '(\w+)'\)\] \[\('completed', '(\w+)'\)\]\s*",
-                site.manage("shell", "--no-imports", "-c", look),
-            )
-        ):
-            assert time.monotonic() < end
-    assert told[1] == told[2]
+        told = r"\[\('video.completed', '(\w+)'\)\] \[\('completed', '\1'\)\]\s*"
+        until(lambda: re.fullmatch(told, site.manage("shell", "--no-imports", "-c", look)))
