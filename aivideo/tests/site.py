@@ -1,6 +1,7 @@
 """A whole installation of real processes, as `make run` starts one: web, worker, simulator, a database of its own."""
 
 import atexit
+import json
 import os
 import random
 import re
@@ -9,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +22,8 @@ import psycopg
 import requests
 
 from aivideo.tests.fixtures import MANAGE, PATIENCE
+
+ROOT = Path(__file__).parents[2]
 
 
 class Site:
@@ -38,6 +42,7 @@ class Site:
             **env,
         }
         self.log = folder / "site.log"
+        self.hands: subprocess.Popen[str] | None = None  # see aivideo.tests.hands
         self.postgres = os.environ.get("DATABASE_URL", "")
         if self.postgres:
             self.database = f"site_{secrets.token_hex(6)}"
@@ -59,6 +64,7 @@ class Site:
         try:
             yield
         finally:
+            self.fold_hands()
             if self.postgres:
                 _on_server(self.postgres, f'DROP DATABASE "{self.database}" WITH (FORCE)')
 
@@ -83,6 +89,7 @@ class Site:
 
     def stop(self) -> float:
         """Stop it as Ctrl-C does; the seconds that took."""
+        self.fold_hands()
         began = time.monotonic()
         self.process.send_signal(signal.SIGINT)
         self.process.wait(PATIENCE)
@@ -90,9 +97,27 @@ class Site:
 
     def manage(self, *arguments: str) -> str:
         """Run a management command of this installation; its output. Raises when it fails."""
-        done = subprocess.run([*MANAGE, *arguments], env=self.env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        if self.hands is None:
+            self.hands = subprocess.Popen(
+                [sys.executable, "-m", "aivideo.tests.hands"],
+                env={**self.env, "DJANGO_SETTINGS_MODULE": "aivideo.settings"},
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self.hands.stdin
+        assert self.hands.stdout
+        print(json.dumps(arguments), file=self.hands.stdin, flush=True)
+        is_well, said = json.loads(self.hands.stdout.readline())
+        assert is_well, said
+        return said
+
+    def fold_hands(self) -> None:
+        """End the process of the management commands."""
+        if self.hands:
+            self.hands.communicate()
+            self.hands = None
 
     def visitor(self) -> "Visitor":
         return Visitor(self.url)
@@ -108,6 +133,7 @@ def pattern() -> Site:
         atexit.register(_on_server, model.postgres, f'DROP DATABASE "{model.database}" WITH (FORCE)')
     model.manage("migrate", "--verbosity", "0")
     model.manage("collectstatic", "--noinput", "--verbosity", "0")
+    model.fold_hands()  # nobody may be connected to a database that is copied
     return model
 
 
