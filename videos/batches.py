@@ -173,20 +173,10 @@ def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None
     return {
         "model": model,
         "prompt": f"{style} {idea}".strip(),
-        "size": _nearest(model.sizes, *about["shape"]),
+        "size": catalogue.nearest_size(model.sizes, *about["shape"]),
         "seconds": min(model.lengths, key=lambda seconds: abs(seconds - about["seconds"])),
         "metadata": {"platform": platform},
     }
-
-
-def _nearest(sizes: list[str], across: int, down: int) -> str:
-    """The size whose shape comes nearest."""
-
-    def distance(size: str) -> float:
-        width, height = map(int, size.split("x"))
-        return abs(width / height - across / down)
-
-    return min(sizes, key=distance)
 
 
 def _let_in(ids: list[Any]) -> None:

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from math import log
 from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,6 +81,35 @@ def current(model: VideoModel, user: User | None = None) -> VideoModel | None:
         seen.add(following.pk)
         following = following.successor
     return None
+
+
+def once_more(video: Video, user: User) -> dict[str, Any]:
+    """What made this video, as arguments of `generation.start`, as near as the model can that makes it today.
+
+    A successor may make other sizes and lengths, and lack some of what else was asked for.
+    """
+    model = current(video.model, user) or video.model
+    lacking = _lacking(model, video.extras)
+    takes_image = "image" in model.takes
+    return {
+        "model": model,
+        "size": nearest_size(model.sizes, *video.wanted_size),
+        "seconds": min(model.lengths, key=lambda seconds: abs(seconds - video.seconds)),
+        "extras": {name: value for name, value in video.extras.items() if name not in lacking},
+        "preset": video.preset if takes_image else "",
+        "upload": video.upload if takes_image else None,
+        "last_frame": video.last_frame if "last_frame" in model.takes else None,
+    }
+
+
+def nearest_size(sizes: list[str], across: int, down: int) -> str:
+    """The size whose shape comes nearest and, of those, the one that is about as large."""
+
+    def distance(size: str) -> tuple[float, int]:
+        width, height = map(int, size.split("x"))
+        return round(abs(log(width / height * down / across)), 2), abs(width * height - across * down)
+
+    return min(sizes, key=distance)
 
 
 def farewell(slug: str) -> str:

@@ -65,28 +65,25 @@ class StudioForm(forms.Form):
     @classmethod
     def defaults(cls, user: User | None, again: Video | None = None) -> dict[str, Any]:
         """What an untouched form holds: the first model's defaults, or what made the video `again`."""
-        if again:
-            image = f"preset:{again.preset}" if again.preset else f"upload:{again.upload_id or ''}"
-            extras = again.extras
-            if "audio" in extras:
-                extras = extras | {"audio": "on" if extras["audio"] else "off"}
-            return {
-                "image": "" if image == "upload:" else image,
-                "last": f"upload:{again.last_frame_id}" if again.last_frame_id else "",
-                "prompt": again.prompt,
-                **extras,
-                **cls._of(catalogue.current(again.model, user), again.size, again.seconds),
-            }
-        return cls._of(catalogue.models(user).first())
-
-    @staticmethod
-    def _of(model: VideoModel | None, size: str = "", seconds: int = 0) -> dict[str, Any]:
-        """A model with this size and length or, where it does not make them, its own first ones."""
+        if user and again:
+            order = catalogue.once_more(again, user)
+            values = {name: order[name] for name in ("size", "seconds")} | order["extras"]
+            if "audio" in values:
+                values["audio"] = "on" if values["audio"] else "off"
+            pictures = {"image": order["upload"], "last": order["last_frame"]}
+            values |= {name: f"upload:{upload.pk}" if upload else "" for name, upload in pictures.items()}
+            if order["preset"]:
+                values["image"] = f"preset:{order['preset']}"
+            model = order["model"]
+        else:
+            first = catalogue.models(user).first()
+            values = {"size": first.sizes[0], "seconds": first.lengths[0]} if first else {}
+            model = first
         return {
-            "model": model and model.slug,
-            "size": size if model is None or size in model.sizes else model.sizes[0],
-            "seconds": seconds if model is None or seconds in model.lengths else model.lengths[0],
             "nonce": uuid.uuid4(),
+            "model": model and model.slug,
+            "prompt": again and again.prompt,
+            **values,
         }
 
     def clean_prompt(self) -> str:

@@ -117,7 +117,7 @@ def video_content(request: KeyedRequest, video_id: str, variant: str = "video") 
 @router.post("/v1/videos/{video_id}/remix", response=objects.VideoObject, tags=["Videos"])
 @takes(Remix)
 def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
-    """A new video by another prompt, with the model, the size, the length and the picture of a completed one."""
+    """A new video by another prompt, with the model, the size, the length and the pictures of a completed one."""
     body = orders.read(request)
     if before := idempotency.repeated(request, body.digest):
         return before
@@ -125,17 +125,10 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     source = own(request, video_id)
     if source.status != Status.COMPLETED:
         raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
-    order = {
-        "model": orders.model_of(
-            request.auth, (catalogue.current(source.model, request.user) or source.model).slug
-        ),
+    order = catalogue.once_more(source, request.user)
+    orders.model_of(request.auth, order["model"].slug)  # which this key may not be allowed to use
+    order |= {
         "prompt": asked.prompt,
-        "size": source.size,
-        "seconds": source.seconds,
-        "extras": source.extras,
-        "preset": source.preset,
-        "upload": source.upload,
-        "last_frame": source.last_frame,
         "remixed_from": source,
         "api_key": request.auth,
         "webhook_url": request.auth.webhook_url,

@@ -57,6 +57,24 @@ def test_a_remix_and_use_again_move_to_the_successor(models, program, owner, as_
     assert 'name="seconds" value="8" checked' in page
 
 
+def test_a_successor_makes_what_comes_nearest_and_leaves_out_what_it_does_not_take(
+    models, program, owner, as_owner
+):
+    video = order(owner, seconds=8, preset="coffee", extras={"seed": 7, "negative_prompt": "Text"})
+    Video.objects.filter(pk=video.pk).update(status="completed", file="videos/x.mp4", sha256="x")
+    VideoModel.objects.filter(slug="sora-2-pro").update(
+        sizes=["720x1280", "1920x1080"], lengths=[5, 10], takes=["seed"]
+    )
+    retires(models[0], 0)
+    remix = program.send(f"/v1/videos/video_{video.pk.hex}/remix", {"prompt": "By night"})
+    assert remix.status_code == 200, remix.json()
+    made = Video.objects.exclude(pk=video.pk).get()
+    assert (made.size, made.seconds, made.extras, made.preset) == ("1920x1080", 10, {"seed": 7}, "")
+    page = as_owner.get(f"/?again={video.pk}").content.decode()
+    assert 'name="seconds" value="10" checked' in page
+    assert 'name="size" value="1920x1080" checked' in page
+
+
 def test_successors_that_follow_each_other_in_a_ring_lead_nowhere(models):
     fast, pro = models
     VideoModel.objects.filter(pk=pro.pk).update(successor=fast)
