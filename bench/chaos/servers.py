@@ -26,7 +26,15 @@ PR_SET_PDEATHSIG = 1
 def clean_env() -> dict[str, str]:
     """The environment without what it says of some other installation, and with what each of ours needs."""
     foreign: tuple[str, ...] = ("AWS_", "GOOGLE_", "OPENAI_", "SIMULATOR_", "STRIPE_", "CHAOS_", "DJANGO_")
-    foreign += ("DATABASE_URL", "REDIS_URL", "USE_MOCK_SORA", "JOB_DEADLINE_SECONDS", "PORT", "HOST")
+    foreign += (
+        "PGOPTIONS",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "USE_MOCK_SORA",
+        "JOB_DEADLINE_SECONDS",
+        "PORT",
+        "HOST",
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     ours = {"ENV_FILE": os.devnull, "DEBUG": "true", "SECRET_KEY": SECRET_KEY, "PYTHONPATH": str(ROOT)}
     return {**kept, **ours}
