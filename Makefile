@@ -19,8 +19,9 @@ run: $(VENV)/installed .env
 	@$(MANAGE) collectstatic --noinput --verbosity 0
 	@exec $(MANAGE) serve
 
+# More processes than two cores have: whole sites wait more than they work.
 test: $(VENV)/installed-dev $(VENV)/other-clients chromium
-	$(BIN)/python -m pytest -n 3 $(ARGS)
+	$(BIN)/python -m pytest -n 4 $(ARGS)
 
 # Our adapters, simulator and API against what others wrote; OPENAI_OPENAPI is the path of OpenAI's document, as JSON.
 test-peers: export PEERS := $(abspath $(PEERS))
