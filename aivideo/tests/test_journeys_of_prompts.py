@@ -193,7 +193,7 @@ def test_a_picture_that_was_chosen_does_not_travel_for_the_sake_of_words(site, v
         button(page, "Improve my prompt").click()
     assert asked.value.headers["content-type"].startswith("application/x-www-form-urlencoded")
     expect(button(page, "Use this")).to_be_visible()
-    expect(page.locator("#upload[data-chosen]")).to_be_attached()
+    expect(page.locator("#image-pictures .upload[data-chosen]")).to_be_attached()
 
 
 def test_all_of_it_works_without_javascript(site, visit, chat):

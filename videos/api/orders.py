@@ -181,7 +181,8 @@ def _has_shape(size: str, ratio: str | None) -> bool:
     if ratio is None:
         return True
     match = re.fullmatch(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})", ratio)
-    return match is not None and width * int(match[2]) == height * int(match[1])
+    # 854x480 is called 16:9, since 853⅓ is no number of pixels.
+    return match is not None and abs(width / height * int(match[2]) / int(match[1]) - 1) < 0.01
 
 
 def _has_lines(size: str, resolution: str | None) -> bool:

@@ -116,6 +116,25 @@ def test_programs_take_every_option_at_its_price(rich, program):
     assert program.get("/v1/credits").json()["balance"] == 70
 
 
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ({"aspect_ratio": "16:9"}, "854x480"),
+        ({"aspect_ratio": "16:9", "resolution": "1080p"}, "1920x1080"),
+        ({"aspect_ratio": "21:9", "resolution": "720p"}, "1680x720"),
+        ({"aspect_ratio": "1:1"}, "720x720"),
+        ({"resolution": "720p"}, "1680x720"),
+        ({"aspect_ratio": "9:16"}, None),
+        ({"aspect_ratio": "16:9", "resolution": "4K"}, None),
+    ],
+)
+def test_programs_may_ask_by_shape_and_resolution(rich, program, shape, size):
+    VideoModel.objects.filter(pk=rich.pk).update(sizes=["854x480", "1680x720", "720x720", "1920x1080"])
+    answer = program.send("/v1/videos", {"prompt": "A kite", "model": "sora-2", **shape})
+    assert answer.json().get("size") == size
+    assert answer.status_code == (200 if size else 400)
+
+
 def test_a_remix_keeps_what_was_asked_for(rich, program, owner):
     program.send("/v1/videos", ASKED | {"fps": 24, "last_frame": {"image_url": DATA_URL}})
     first = Video.objects.get()
