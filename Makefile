@@ -21,7 +21,7 @@ run: $(VENV)/installed .env
 
 # More processes than two cores have: whole sites wait more than they work.
 test: $(VENV)/installed-dev $(VENV)/other-clients chromium
-	$(BIN)/python -m pytest -n 4 $(ARGS)
+	$(BIN)/python -m pytest -n 3 $(ARGS)
 
 # Our adapters, simulator and API against what others wrote; OPENAI_OPENAPI is the path of OpenAI's document, as JSON.
 test-peers: export PEERS := $(abspath $(PEERS))

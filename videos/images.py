@@ -23,7 +23,8 @@ QUALITY = 90
 
 # What the child may use. The worst honest picture, a WebP of 25 megapixels, takes 500 MB of addresses and 1.5 s.
 CHILD_BYTES = 1 << 30
-CHILD_SECONDS = 6
+CHILD_SECONDS = 6  # of a core
+PATIENCE = 20  # seconds on the clock, in which a busy server gives it those
 QUEUE_SECONDS = 2
 
 REFUSALS = {
@@ -82,15 +83,15 @@ def fit(data: bytes, width: int, height: int) -> bytes:
 
 
 def _decode_in_child(upload: bytes) -> bytes:
-    command = [sys.executable, "-I", "-W", "ignore", __file__]
+    command = [sys.executable, "-I", "-W", "ignore", __file__, str(CHILD_SECONDS)]
 
     # Everybody who waits here keeps one of the few threads that serve the site.
     if not _one_at_a_time.acquire(timeout=QUEUE_SECONDS):
         raise ImageRefused("busy")
     try:
-        child = subprocess.run(command, input=upload, capture_output=True, timeout=CHILD_SECONDS)
+        child = subprocess.run(command, input=upload, capture_output=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        raise ImageRefused("unreadable") from None
+        raise ImageRefused("busy") from None
     finally:
         _one_at_a_time.release()
 
@@ -105,7 +106,7 @@ def _decode_in_child(upload: bytes) -> bytes:
 
 def _main() -> None:
     """The child: an upload on stdin, our JPEG on stdout, or a word of REFUSALS on stderr and status 1."""
-    _limit_this_process()
+    _limit_this_process(int(sys.argv[1]))
     upload = io.BytesIO(sys.stdin.buffer.read())
 
     try:
@@ -131,11 +132,11 @@ def _main() -> None:
     sys.stdout.buffer.write(_jpeg(_in_srgb(image, profile)))
 
 
-def _limit_this_process() -> None:
+def _limit_this_process(seconds: int) -> None:
     import resource  # not on Windows: the site still starts there, only uploads are refused
 
     # Should the parent be killed, its own clock is gone, and a JPEG of many scans would keep us busy for half an hour.
-    resource.setrlimit(resource.RLIMIT_CPU, (CHILD_SECONDS, CHILD_SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     if sys.platform == "linux":  # macOS refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (CHILD_BYTES, CHILD_BYTES))
 

@@ -225,6 +225,13 @@ def test_A19_a_picture_that_takes_too_long_is_given_up(monkeypatch):
     assert refusal(whole[:-2] + last_scan * 50_000 + whole[-2:]) == UNREADABLE
 
 
+def test_a_server_that_is_too_busy_to_look_says_so(monkeypatch):
+    monkeypatch.setattr(images, "PATIENCE", 0.01)
+    assert refusal(saved(Image.new("RGB", (4000, 4000), "red"), "JPEG")).startswith(
+        "Many pictures are arriving"
+    )
+
+
 def test_A20_nothing_of_a_polyglot_survives():
     script = b"<script>alert(1)</script>"
     jpeg = saved(Image.new("RGB", (80, 80), "red"), "JPEG", comment=script)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from fractions import Fraction
@@ -408,6 +409,8 @@ def test_a_player_that_outlives_its_link_fetches_a_new_one(completed, settings, 
         asked = len(store.asked)
 
         store.refused.update(store.asked)
+        signed = int(time.time())  # within one second, a new link would be the same as the old one
+        until(lambda: time.time() >= signed + 1)
         page.clock.fast_forward((LINK_SECONDS - 5) * 1000)
         player.evaluate("""video => new Promise((done, late) => {
             setTimeout(late, 120000);
