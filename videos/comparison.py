@@ -92,9 +92,9 @@ def _in_our_order(have: Any, theirs: Any) -> Any:
 def _take(channel: Channel, one: Difference) -> None:
     if one.offer is None:
         fields = {name: value for name, value in one.fields.items() if name != "cost_a_second"}
-        slug = slugify(one.provider_model.rpartition("/")[2]) or slugify(one.provider_model)
         model, _is_new = VideoModel.objects.get_or_create(
-            slug=slug[:50], defaults={**fields, "name": one.name[:60], "enabled": False, "position": 100}
+            slug=_free_slug(one.provider_model),
+            defaults={**fields, "name": one.name[:60], "enabled": False, "position": 100},
         )
         about = {"provider_model": one.provider_model, "cost_a_second": one.fields.get("cost_a_second")}
         model.offers.get_or_create(channel=channel, defaults={**about, "priority": model.offers.count()})
@@ -103,3 +103,11 @@ def _take(channel: Channel, one: Difference) -> None:
         row = one.offer if name == "cost_a_second" else one.offer.model
         setattr(row, name, theirs)
         row.save(update_fields=[name])
+
+
+def _free_slug(provider_model: str) -> str:
+    """The model's own name or, where one of ours has it, its maker's and its own: that one may be on sale."""
+    own = slugify(provider_model.rpartition("/")[2])[:50]
+    if own and not VideoModel.objects.filter(slug=own).exists():
+        return own
+    return slugify(provider_model.replace("/", "-"))[:50]

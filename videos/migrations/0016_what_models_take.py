@@ -27,11 +27,14 @@ COSTS = {"kling-4": "0.1570"}
 
 def forwards(apps, schema_editor):
     VideoModel, ApiKey = apps.get_model("videos", "VideoModel"), apps.get_model("accounts", "ApiKey")
-    for old, new in RENAMED.items():
-        if not VideoModel.objects.filter(slug=new).exists():
-            VideoModel.objects.filter(slug=old).update(slug=new)
-    for key in ApiKey.objects.exclude(allowed_models=[]):
-        key.allowed_models = [RENAMED.get(slug, slug) for slug in key.allowed_models]
+    # Where staff have a model of the new name already, both stay what they are.
+    renamed = {
+        old: new
+        for old, new in RENAMED.items()
+        if not VideoModel.objects.filter(slug=new).exists() and VideoModel.objects.filter(slug=old).update(slug=new)
+    }
+    for key in ApiKey.objects.exclude(allowed_models=[]) if renamed else ():
+        key.allowed_models = [renamed.get(slug, slug) for slug in key.allowed_models]
         key.save(update_fields=["allowed_models"])
     first = {slug: (lengths, takes) for slug, _name, lengths, takes, _offers in today.MODELS}
     for model in VideoModel.objects.all():

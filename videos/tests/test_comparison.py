@@ -92,6 +92,13 @@ def test_a_model_that_is_new_comes_in_paused(as_staff, url):
     assert (model.offers.get().provider_model, model.has_sound) == ("maker/kite-3.0", True)
 
 
+def test_a_model_that_is_new_leaves_one_of_the_same_name_alone(as_staff, peer, url):
+    peer.answers["/videos/models"] = as_json({"data": [{**NEW, "id": "openai/sora-2", "name": "Sora 2"}]})
+    take_over(as_staff, url, "openai/sora-2")
+    assert VideoModel.objects.get(slug="openai-sora-2").enabled is False
+    assert not VideoModel.objects.get(slug="sora-2").offers.filter(channel__slug="openrouter").exists()
+
+
 def test_taking_over_twice_is_once(as_staff, channel, url):
     comparison.take_over(channel, comparison.differences(channel))
     before = list(VideoModel.objects.order_by("pk").values())
