@@ -11,9 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import openai
 from django.conf import settings
-from openai.types import ModerationCreateResponse
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +61,8 @@ def is_configured() -> bool:
 
 def ask(questions: Iterable[Question]) -> dict[Question, Answer]:
     """What the service says of each. Raises Unavailable if it does not say so of all of them."""
+    import openai  # here, because it would take a third of the start of every process, and few ever ask
+
     if not _waiting.acquire(timeout=PATIENCE):
         raise Unavailable("too many orders wait for it already", after=5)
     try:
@@ -78,6 +78,8 @@ def ask(questions: Iterable[Question]) -> dict[Question, Answer]:
 
 
 async def _ask(questions: set[Question]) -> dict[Question, Answer]:
+    import openai
+
     texts = [question for question in questions if question.picture is None]
     parts = [texts[start : start + MOST_TEXTS] for start in range(0, len(texts), MOST_TEXTS)]
     parts += [[question] for question in questions if question.picture is not None]
@@ -112,6 +114,8 @@ def _input(part: list[Question]) -> Any:
 
 def _read(said: Any, count: int) -> list[Answer]:
     """The answers to so many questions. Raises ValueError and the like for anything else: the SDK believes everything."""
+    from openai.types import ModerationCreateResponse
+
     if not isinstance(said, ModerationCreateResponse):
         raise ValueError(f"not JSON: {str(said)[:80]!r}")
     results = said.to_dict(warnings=False)["results"]

@@ -11,9 +11,8 @@ import re
 import threading
 import time
 from functools import cache as once
+from typing import TYPE_CHECKING
 
-import httpx2
-import openai
 from django.conf import settings
 from django.core.cache import cache
 from django.utils.translation import gettext as _
@@ -21,6 +20,9 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from videos.catalogue import MOST_PROMPT_CHARACTERS
+
+if TYPE_CHECKING:
+    import openai
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +130,9 @@ def _count(user: User) -> None:
 
 def _ask(prompt: str) -> bytes:
     """The server's answer, unread. Raises Away, or Unusable for more of it than there can be."""
+    import httpx2
+    import openai  # here, because it would take a third of the start of every process, and few ever ask
+
     client = _client(settings.PROMPT_HELP_BASE_URL or OPENAI, settings.PROMPT_HELP_API_KEY or "none")
     create = client.chat.completions.with_streaming_response.create
     until, answer = time.monotonic() + SECONDS, b""
@@ -153,7 +158,9 @@ def _ask(prompt: str) -> bytes:
 # Made once: what it costs is its certificates. Both arguments are given because the SDK would else take
 # OPENAI_BASE_URL and OPENAI_API_KEY from the environment, which are the video provider's.
 @once
-def _client(base_url: str, key: str) -> openai.OpenAI:
+def _client(base_url: str, key: str) -> "openai.OpenAI":
+    import openai
+
     return openai.OpenAI(base_url=base_url, api_key=key, max_retries=0)
 
 

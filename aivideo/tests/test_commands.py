@@ -1,8 +1,11 @@
 """The commands that operators type, and what they answer to mistakes."""
 
 import json
+import subprocess
+import sys
 
 import pytest
+from django.conf import settings as product
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
@@ -253,3 +256,11 @@ def test_doctor_asks_providers_something_that_costs_nothing(capsys, settings, an
     assert set(asked) == {("GET", "/v1/models")}
     assert "fal: not asked: FAL_KEY is not set" in shown
     assert "simulator: not asked: providers are configured" in shown
+
+
+def test_a_process_starts_without_the_sdk_that_only_few_of_them_need():
+    code = (
+        "import sys, django; django.setup(); import aivideo.urls, videos.pump; print('openai' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=product.BASE_DIR)
+    assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
