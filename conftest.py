@@ -126,6 +126,7 @@ def _complete() -> None:
     import_module("videos.migrations.0011_catalogue_of_today").forwards(apps, None)
     import_module("videos.migrations.0015_moderation").add_terms(apps, None)
     import_module("videos.migrations.0016_what_models_take").forwards(apps, None)
+    import_module("videos.migrations.0017_what_the_simulator_makes").forwards(apps, None)
 
 
 def _is_transactional(request: pytest.FixtureRequest) -> bool:

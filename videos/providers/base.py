@@ -13,6 +13,16 @@ ASPECT_RATIOS = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1, "21:9": 21 / 9, "4:3"
 Word = Literal["queued", "in_progress", "completed", "failed"]
 
 
+def aspect_ratio(width: int, height: int) -> str:
+    """The name of the shape that comes nearest: 1792 × 1024 is called 16:9, 2560 × 1080 is called 21:9."""
+    return min(ASPECT_RATIOS, key=lambda name: abs(log(ASPECT_RATIOS[name] * height / width)))
+
+
+def resolution(width: int, height: int) -> str:
+    """By the shorter side, such as 720p."""
+    return f"{min(width, height)}p"
+
+
 @dataclass(frozen=True)
 class Order:
     """What a provider is asked to make. `image` and `last_frame` are JPEGs of exactly width × height, or None.
@@ -35,13 +45,11 @@ class Order:
 
     @property
     def aspect_ratio(self) -> str:
-        """The name of the shape that comes nearest: 1792 × 1024 is called 16:9."""
-        return min(ASPECT_RATIOS, key=lambda name: abs(log(ASPECT_RATIOS[name] * self.height / self.width)))
+        return aspect_ratio(self.width, self.height)
 
     @property
     def resolution(self) -> str:
-        """By the short side, such as 720p."""
-        return f"{min(self.width, self.height)}p"
+        return resolution(self.width, self.height)
 
     def extras_as(self, **names: str) -> dict[str, Any]:
         """The extras under the names that a provider has for them; the others keep ours."""
