@@ -78,6 +78,7 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
     try:
         async with tools.submits:
             order = await _order_surely(video)
+            await _make_sure_of(video, db)
             async with asyncio.timeout(LONGEST_SUBMIT):
                 job = await provider.submit(order, key=video.pk.hex)
     except NoOrder as error:
@@ -211,11 +212,19 @@ async def picture(video: Video, tools: Tools) -> bool:
 
 
 async def _look(part: Path, decoder: Decoder) -> tuple[boxes.Probe, bytes]:
-    """What the file holds, and its poster: empty when the decoder has no time and the index says enough."""
+    """What the file holds, and its poster: empty when the decoder has no time, or dies, and the index says enough."""
     if not decoder.is_free:
         with suppress(boxes.Unclear):
             return await asyncio.to_thread(boxes.measure, part), b""
-    return await decoder.look(part)
+    try:
+        return await decoder.look(part)
+    except Died:
+        # That says nothing about a file that was paid for, and its index does.
+        log.exception("The index of %s is believed without a look at its pictures.", part.name)
+        try:
+            return await asyncio.to_thread(boxes.measure, part), b""
+        except boxes.Unclear as unclear:
+            raise Died(f"and its index does not say enough: {unclear}") from unclear
 
 
 # --- Small parts ----------------------------------------------------------------------------------
@@ -247,6 +256,18 @@ async def _order_surely(video: Video) -> Order:
     except Exception as error:
         log.exception("%s: its order cannot be put together", video.pk)
         raise NoOrder(repr(error)) from error
+
+
+async def _make_sure_of(video: Video, db: Database) -> None:
+    """Raise NoOrder unless the video is still in this pump's hands: asked directly before a request that costs money.
+
+    It waited for its turn and its picture, and the process or the whole machine may have stood still meanwhile.
+    The database is asked because the clock of a paused machine is paused as well; our own clock, since we may
+    stand still again while it answers.
+    """
+    asked_at = pace.clock()
+    if not await db(generation.hold, video) or pace.clock() - asked_at >= pace.LEASE:
+        raise NoOrder("its lease ended before the request left")
 
 
 class NoOrder(NotSent):

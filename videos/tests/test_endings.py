@@ -3,6 +3,9 @@
 import asyncio
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from datetime import timedelta
@@ -264,6 +267,49 @@ def test_a_decoder_that_dies_is_started_again_and_blames_no_file(simulator):
         return facts.width, len(poster) > 500
 
     assert asyncio.run(look_twice()) == (1280, True)
+
+
+def test_where_the_decoder_dies_the_index_is_believed_and_the_poster_comes_later(simulator, monkeypatch):
+    look, deaths = Decoder.look, []
+
+    async def die(self, path):
+        deaths.append(path)
+        raise decoder.Died("killed")
+
+    monkeypatch.setattr(Decoder, "look", die)
+    video = order(new_user())
+    pump_until_done(30)
+    assert (again(video).status, bool(again(video).poster), len(deaths) > 0) == ("completed", False, True)
+    for _ in range(3):
+        pump.run()
+    assert (again(video).status, entries(video)) == (Status.COMPLETED, CHARGED)
+
+    monkeypatch.setattr(Decoder, "look", look)
+    make_due(video, attempts=0)
+    until(lambda: pump.run() and again(video).poster)
+    assert (again(video).status, entries(video), violations()[1]) == (Status.COMPLETED, CHARGED, [])
+
+
+def test_a_decoder_that_stands_still_says_nothing_about_its_file(simulator, monkeypatch):
+    video = order(new_user())
+    pump_until_done(30)
+    path = results.Path(again(video).file.path)
+
+    async def look_at_a_stopped_one():
+        child = Decoder()
+        await child.look(path)
+        child.child.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr(decoder, "PATIENCE_SECONDS", 0.1)
+        with pytest.raises(decoder.Died):
+            await child.look(path)
+        await child.close()
+
+    asyncio.run(look_at_a_stopped_one())
+
+
+def test_a_decoder_may_use_only_so_much_of_a_core_for_one_file():
+    endless = "from videos import decoder; decoder.CPU_SECONDS = 1; decoder._limit_the_next_file()\nwhile True: pass"
+    assert subprocess.run([sys.executable, "-c", endless]).returncode == -signal.SIGXCPU
 
 
 def test_what_a_debtor_has_in_the_queue_is_canceled_and_pays_the_debt(simulator):
