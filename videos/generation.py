@@ -24,7 +24,7 @@ from accounts import credits, sql
 from accounts.models import User
 from videos import cancellation, catalogue, moderation, outbox, pace, results, routes, sprites
 from videos.models import LIVE, Offer, Status, Upload, Video, VideoEvent, VideoModel
-from videos.providers.base import Busy, JobState, NotSent
+from videos.providers.base import Busy, Found, JobState, NotSent
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +131,13 @@ def intend(video: Video) -> bool:
     return video.move_to(Status.SUBMITTING, posted_at=posted_at, next_at=_in(pace.LEASE))
 
 
+def hold(video: Video) -> bool:
+    """Prolong the lease of a video that is submitting. False if it has ended, or somebody else moved the video on."""
+    now = pace.database_now()
+    held = Video.objects.filter(pk=video.pk, moves=video.moves, status=Status.SUBMITTING, next_at__gt=now)
+    return bool(held.update(next_at=now + timedelta(seconds=pace.LEASE)))
+
+
 def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
     """submitting → where it came from: nothing was taken now, so asking again later costs nothing.
 
@@ -186,7 +193,30 @@ def resend(video: Video) -> bool:
 
 
 def accept(video: Video, job: JobState) -> bool:
-    """submitting | unconfirmed → in_progress, owning the provider's job. False if it is another video's."""
+    """submitting → in_progress, owning the job that the provider answered this video's own request with.
+
+    The answer counts whoever holds the row by now: another pump may have taken the request for lost meanwhile,
+    and even decided to send it again. False for a job that the video can no longer have: it is paid, and nobody's.
+    """
+    if _own(video, job):
+        return True
+    now = Video.objects.get(pk=video.pk)
+    if now.ref == job.ref:  # an earlier call was committed although its caller saw it fail
+        return True
+    if now.ref is None and now.channel_id == video.channel_id and _own(now, job):
+        return True
+    log.error(
+        "%s: job %s was bought at %s and is nobody's: the video is %s.",
+        video.pk,
+        job.ref,
+        video.channel_id,
+        now.status,
+    )
+    return False
+
+
+def _own(video: Video, job: JobState) -> bool:
+    """queued | submitting | unconfirmed → in_progress with this job. False if it is another video's."""
     # Two at once meet the constraint; the loser is asked again, and finds the winner here.
     if Video.objects.filter(channel=video.channel, ref=job.ref).exclude(pk=video.pk).exists():
         return False
@@ -200,20 +230,17 @@ def accept(video: Video, job: JobState) -> bool:
     )
 
 
-def adopt(video: Video, found: list[JobState]) -> str:
+def adopt(video: Video, found: Found) -> str:
     """unconfirmed → in_progress with the listed job that is this video's: ADOPTED.
 
     ABSENT if the list shows that there is none; otherwise the reason why nobody can tell. A list does
     not show pictures or seeds, so two orders that differ in nothing else could get each other's video.
     """
-    owned = set(
-        Video.objects.filter(channel=video.channel, ref__in=[job.ref for job in found]).values_list(
-            "ref", flat=True
-        )
-    )
-    free = [job for job in found if job.ref not in owned]
+    refs = [job.ref for job in found.jobs]
+    owned = set(Video.objects.filter(channel=video.channel, ref__in=refs).values_list("ref", flat=True))
+    free = [job for job in found.jobs if job.ref not in owned]
     if not free:
-        return ABSENT
+        return found.doubt or ABSENT
     rivals = Video.objects.filter(
         channel=video.channel,
         prompt=video.prompt,
@@ -223,7 +250,7 @@ def adopt(video: Video, found: list[JobState]) -> str:
     ).exclude(preset=video.preset, upload=video.upload, last_frame=video.last_frame, extras=video.extras)
     if rivals.exclude(pk=video.pk).exists():
         return "another order differs from this one only in what a list does not show"
-    if any(job.is_sure and accept(video, job) for job in free):
+    if any(job.is_sure and _own(video, job) for job in free):
         return ADOPTED
     return "a job in the provider's list may be this one"
 

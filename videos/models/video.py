@@ -71,7 +71,8 @@ COMES_FROM: dict[Status, set[Status]] = {
     Status.QUEUED: {Status.SUBMITTING, Status.UNCONFIRMED},
     Status.SUBMITTING: {Status.QUEUED, Status.UNCONFIRMED},
     Status.UNCONFIRMED: {Status.SUBMITTING},
-    Status.IN_PROGRESS: {Status.SUBMITTING, Status.UNCONFIRMED},
+    # From queued when a lost request is about to be sent again and its answer arrives after all.
+    Status.IN_PROGRESS: {Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED},
     # A provider may finish after the deadline, when the credits are back already.
     Status.SAVING: {Status.IN_PROGRESS, Status.FAILED},
     Status.COMPLETED: {Status.SAVING},

@@ -82,6 +82,17 @@ class JobState:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a provider's list shows of an order: its own jobs, or those that may be, the likeliest first.
+
+    `doubt` says why the list does not prove that there is no other; empty where it does.
+    """
+
+    jobs: list[JobState]
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
 class Capability:
     """What a provider says of one of its models, named `model` there. `takes` are names of models.CAN_TAKE.
 
@@ -169,10 +180,10 @@ class Provider(Protocol):
         """Ask how a job stands. Raises Unavailable for every answer that says nothing about it."""
         ...
 
-    async def find(self, order: Order, since: datetime) -> list[JobState]:
-        """Jobs of this account that are this order's, or may be, made after `since`, oldest first.
+    async def find(self, order: Order, since: datetime) -> Found:
+        """Jobs of this account that are this order's, or may be; it was sent after `since`.
 
-        An empty list says that there is none. Raises Unavailable where the provider cannot list.
+        Raises Unavailable where the provider cannot list.
         """
         ...
 

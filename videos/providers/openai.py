@@ -8,10 +8,12 @@ Nothing here retries: the pump does, and it knows what a repeat may cost.
 """
 
 import json
+import time
 import warnings
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +26,7 @@ from yarl import URL
 from videos.providers import files, words
 from videos.providers.base import (
     Capability,
+    Found,
     JobState,
     MaybeSent,
     NoFile,
@@ -38,7 +41,11 @@ from videos.providers.profiles import PROFILES, Profile
 warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=DeprecationWarning)
 
 POLL_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=30)
-PAGE, PAGES = 100, 5  # how far `find` looks back through an account's list
+PAGE, MAX_PAGES = 100, 100  # how far `find` looks back through an account's list
+# Unix seconds: no job is older, so an earlier time (LiteLLM lists 0) says nothing.
+EARLIEST = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
+CLOCKS_DIFFER = 600  # seconds by which a listed time may be ahead of the list's own clock
+SLOWEST_CLOCK = 24 * 3600  # seconds by which it may be behind, as local times that are taken for UTC are
 
 
 class Adapter:
@@ -116,33 +123,68 @@ class Adapter:
     async def check(self, ref: str) -> JobState:
         return self.read(await self._retrieve(ref), ref)
 
-    async def find(self, order: Order, since: datetime) -> list[JobState]:
+    async def find(self, order: Order, since: datetime) -> Found:
+        """What a job says of itself comes first, and the time of its creation second: clocks are wrong, or say 0.
+
+        That a job is not listed proves something only where the list was read far enough back, by times that can be.
+        """
         if not self.profile.has_list:
             raise Unavailable("this server has no list of jobs")
-        found: list[JobState] = []
+        listed: dict[str, tuple[Job, str]] = {}
+        past = {"long ago"}  # the ages at which there is nothing more to be found
+        doubt = "the list goes further back than it can be read"
         after: Any = openai.omit
-        for _page in range(PAGES):
-            try:
-                page = await self.client.videos.list(limit=PAGE, order="desc", after=after)
-                jobs = page.data
-            except (openai.APIError, ValueError, AttributeError) as error:
-                raise Unavailable(f"cannot list: {error!r}") from error
-            if not isinstance(jobs, list):
-                raise Unavailable("cannot list: no data")
-            for job in jobs:
-                if not isinstance(job, Job) or not job.id or not isinstance(job.created_at, int):
-                    raise Unavailable("cannot list: an entry without id or time")
+        for _page in range(MAX_PAGES):
+            jobs, has_more, ahead = await self._page(after)
+            ages = [_age(job, since.timestamp() + ahead, time.time() + ahead) for job in jobs]
+            new = {job.id: (job, age) for job, age in zip(jobs, ages, strict=True) if job.id not in listed}
+            listed |= new
+            if "recent" in ages:
+                past.add("older")  # the clock that it is listed by is not that slow
             # Some servers ignore the order or the limit, so one old entry or a short page ends nothing.
-            recent = [job for job in jobs if job.created_at >= since.timestamp()]
-            found += [
-                replace(self.read(_fields(job)), is_sure=bool(sure))
-                for job in recent
-                if (sure := self._is_for(job, order)) is not False
-            ]
-            if not recent or getattr(page, "has_more", None) is False:
-                return found[::-1]
+            if not has_more or past.issuperset(ages):
+                doubt = ""
+                break
+            if not new:
+                doubt = "the list repeats itself instead of going on"
+                break
             after = jobs[-1].id
-        raise Unavailable("cannot list: the time in question is too many pages back")
+        if any(age == "unknown" for _job, age in listed.values()):
+            doubt = doubt or "the list has times that cannot be"
+        return Found(self._likely(order, list(listed.values())), doubt)
+
+    async def _page(self, after: Any) -> tuple[list[Job], bool, float]:
+        """Up to PAGE jobs, whether there are more, and by how many seconds the server's clock is ahead of ours."""
+        try:
+            answer = await self.client.videos.with_raw_response.list(limit=PAGE, order="desc", after=after)
+            page = answer.parse()
+            jobs = page.data
+        except (openai.APIError, ValueError, AttributeError) as error:
+            raise Unavailable(f"cannot list: {error!r}") from error
+        if not isinstance(jobs, list):
+            raise Unavailable("cannot list: no data")
+        if any(not isinstance(job, Job) or not job.id for job in jobs):
+            raise Unavailable("cannot list: an entry without id")
+        return jobs, getattr(page, "has_more", None) is not False, _seconds_ahead(answer.headers.get("date"))
+
+    def _likely(self, order: Order, listed: list[tuple[Job, str]]) -> list[JobState]:
+        """Jobs that say what the order says: those of its time, the oldest first, then the others, the newest first.
+
+        Of the others, too, one that is nobody's is surely this order's: a wrong clock is likelier than the
+        same words twice in a day. Which jobs have an owner, the caller knows.
+        """
+        of_its_time: list[JobState] = []
+        others: list[JobState] = []
+        for job, age in listed:
+            is_its_own = self._is_for(job, order)
+            if is_its_own is False or age == "long ago" or (is_its_own is None and age == "older"):
+                continue
+            state = replace(self.read(_fields(job)), is_sure=bool(is_its_own))
+            if age == "recent":
+                of_its_time.append(state)
+            elif state.word != "failed":
+                others.append(state)
+        return of_its_time[::-1] + others
 
     async def download(self, ref: str) -> AsyncIterator[bytes]:
         try:
@@ -223,6 +265,22 @@ class Adapter:
         # A model may come back under a dated or an internal name.
         is_its_model = not self.profile.sends_model or job.model == order.model
         return True if len(said) == len(asked) and is_its_model else None
+
+
+def _age(job: Job, since: float, now: float) -> str:
+    """Whether a job was made after `since`: recent, older, long ago or unknown. Unix seconds by the clock of the list."""
+    created: Any = job.created_at
+    if type(created) not in (int, float) or not EARLIEST < created < now + CLOCKS_DIFFER:
+        return "unknown"
+    return "recent" if created >= since else "older" if created >= since - SLOWEST_CLOCK else "long ago"
+
+
+def _seconds_ahead(date: str | None) -> float:
+    """By how much the clock that wrote this header is ahead of ours; 0 where there is none."""
+    try:
+        return parsedate_to_datetime(date or "").timestamp() - time.time()
+    except ValueError:
+        return 0.0
 
 
 def _reason(error: BaseException) -> BaseException:

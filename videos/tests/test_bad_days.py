@@ -231,6 +231,11 @@ def test_a_verdict_with_half_an_emoji_in_it_is_a_verdict(settings):
 LISTED = {
     "as sent": ({}, "job-1"),
     "by a clock behind ours": ({"clock": -60}, "job-1"),
+    "by a clock an hour slow": ({"clock": -3600}, "job-1"),
+    "by a clock in another time zone": ({"clock": 7 * 3600}, "job-1"),
+    "without a time": ({"created_at": 0}, "job-1"),
+    "with another prompt, without a time": ({"prompt": "A blue one", "created_at": 0}, "unsure"),
+    "two days ago": ({"clock": -48 * 3600}, None),
     "with the prompt trimmed": ({"prompt": "A red kite over the sea "}, "job-1"),
     "with another prompt": ({"prompt": "A blue one"}, None),
     "without a prompt": ({"prompt": None}, "unsure"),
@@ -272,6 +277,65 @@ def test_a_list_in_the_wrong_order_and_in_short_pages_is_read_to_its_end(setting
             return 200, job(status="failed", error="enough")
         after = path.partition("after=")[2].partition("&")[0]
         return 200, {"object": "list", "data": pages[after], "has_more": True}
+
+    with server(answer) as settings.SIMULATOR_URL:
+        video = unconfirmed(new_user())
+        pump_until_done(30)
+    assert again(video).ref == "job-1"
+
+
+@pytest.mark.parametrize("newer", [900, 12_000])
+def test_A80_a_lost_job_below_many_newer_ones_is_found_or_nobody_can_tell(settings, monkeypatch, newer):
+    """Where even that is too far back, the order is not sent again: that the job is not seen proves nothing."""
+    keyless()
+    monkeypatch.setattr(steps, "GRACE", 1)
+    ids = [f"newer-{number}" for number in range(newer)] + ["job-1"]
+    posts = []
+
+    def answer(method, path):
+        if method == "POST":
+            posts.append(path)
+            return 200, job(id="job-2")
+        if "/videos/" in path:
+            return 200, job(status="failed", error="enough")
+        after = path.partition("after=")[2].partition("&")[0]
+        start = ids.index(after) + 1 if after else 0
+        page = [job(id=name, prompt="A red kite over the sea" if name == "job-1" else "Else") for name in ids]
+        page = page[start : start + 100]
+        return 200, {"object": "list", "data": page, "has_more": start + 100 < len(ids)}
+
+    with server(answer) as settings.SIMULATOR_URL:
+        video = unconfirmed(new_user())
+        pump_until_done(60)
+    assert posts == []
+    assert (again(video).ref, again(video).error_code) == (
+        ("job-1", "generation_failed") if newer == 900 else (None, "unconfirmed")
+    )
+
+
+def test_A80_a_list_that_only_repeats_itself_proves_nothing(settings, monkeypatch):
+    keyless()
+    monkeypatch.setattr(steps, "GRACE", 1)
+    listing = {"object": "list", "data": [job(id="else", prompt="Else")], "has_more": True}
+    with server(lambda method, path: (200, listing)) as settings.SIMULATOR_URL:
+        video = unconfirmed(new_user())
+        pump_until_done(30)
+    assert (again(video).error_code, entries(video)) == ("unconfirmed", REFUNDED)
+
+
+def test_A80_where_all_seem_old_the_list_is_read_on(settings, monkeypatch):
+    """By a clock an hour slow the lost job stands below a page of newer ones that seem as old."""
+    keyless()
+    monkeypatch.setattr(steps, "GRACE", 1)
+    ids = [f"newer-{number}" for number in range(100)] + ["job-1"]
+
+    def answer(method, path):
+        assert method == "GET"
+        if "/videos/" in path:
+            return 200, job(status="failed", error="enough")
+        page = ids[100:] if "after=" in path else ids[:100]
+        data = [job(-3600, id=name, prompt="Else" if name != "job-1" else job()["prompt"]) for name in page]
+        return 200, {"object": "list", "data": data, "has_more": "after=" not in path}
 
     with server(answer) as settings.SIMULATOR_URL:
         video = unconfirmed(new_user())

@@ -89,7 +89,7 @@ def test_too_few_credits_leave_nothing_behind(settings, django_capture_on_commit
         ("prompt", "nul\x00"),
         ("size", "640x480"),
         ("size", ""),
-        ("seconds", 5),
+        ("seconds", 61),
         ("seconds", -4),
     ],
 )

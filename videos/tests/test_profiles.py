@@ -92,7 +92,7 @@ class TestSgLang(InItsWords):
         rounded = self.job(size="1280x704", seconds="5", created_at=int(datetime.now(UTC).timestamp()))
         peer.answers["check"] = as_json({"object": "list", "data": [rounded], "has_more": False})
         since = datetime.now(UTC) - timedelta(minutes=1)
-        (found,) = self.ask(peer.url, lambda provider: provider.find(order(), since))
+        (found,) = self.ask(peer.url, lambda provider: provider.find(order(), since)).jobs
         assert (found.ref, found.is_sure) == ("video_1", False)
 
 
@@ -276,7 +276,7 @@ def test_a_lost_job_is_found_where_there_is_a_list(server):
 
     async def do(provider):
         ref = (await provider.submit(lost, "submit-9")).ref
-        return ref, await provider.find(lost, since)
+        return ref, (await provider.find(lost, since)).jobs
 
     if not profiles.PROFILES[server[0]].has_list:
         with pytest.raises(Unavailable, match="no list"):

@@ -1,0 +1,205 @@
+"""What is bought at a provider is bought once, whoever stands still, dies or answers late: purchases are counted there."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.utils import timezone
+
+from aivideo.tests.fixtures import MANAGE, PATIENCE, entries, new_user, order, serve, until
+from videos import generation, pace, pump, steps
+from videos.models import Channel, PumpSlot, Status, Video
+from videos.providers.base import Found, JobState
+from videos.tests.test_pump import database_env
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Shop:
+    """A provider with a list and without keys. It counts what it sells, and keeps the first `held` buyers waiting."""
+
+    def __init__(self, held=0):
+        self.jobs = []
+        self.held = held
+        self.release = threading.Event()
+
+    @property
+    def sold(self):
+        return Counter(job["prompt"] for job in self.jobs)
+
+    def sell(self, prompt, size, seconds):
+        job = {"id": f"job-{len(self.jobs)}", "object": "video", "model": "sora-2", "status": "in_progress"}
+        job |= {"created_at": int(timezone.now().timestamp()), "progress": 50}
+        self.jobs.append(job | {"prompt": prompt, "size": size, "seconds": seconds})
+        number = len(self.jobs)
+        if number <= self.held:
+            self.release.wait(PATIENCE)
+        return self.jobs[number - 1]
+
+    @contextmanager
+    def open(self):
+        shop = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                fields = body.split('name="')[1:] if 'name="' in body else []
+                form = {part.split('"')[0]: part.split("\r\n\r\n")[1].split("\r\n")[0] for part in fields}
+                said = form or json.loads(body)
+                self.say(shop.sell(said["prompt"], said["size"], said["seconds"]))
+
+            def do_GET(self):
+                if "/videos/" in self.path:
+                    ref = self.path.rpartition("/")[2]
+                    self.say(next(job for job in shop.jobs if job["id"] == ref))
+                else:
+                    self.say({"object": "list", "data": shop.jobs[::-1], "has_more": False})
+
+            def say(self, body):
+                data = json.dumps(body).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_arguments):
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+            serve(http)
+            yield f"http://127.0.0.1:{http.server_port}/v1"
+            self.release.set()
+            http.shutdown()
+
+
+# Two may be out at a time, so that the others wait for their turn with the intent of a request written down.
+STOPPABLE_PUMP = "from videos import pump; pump.MOST_PICTURES = 2; pump.run()"
+
+
+def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatch):
+    """It is overtaken while two requests are out and three wait for their turn; then it wakes up."""
+    monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(steps, "GRACE", 0)
+    monkeypatch.setattr(pump, "SLICE", 2)
+    Channel.objects.update(honours_idempotency_key=False)
+    shop = Shop(held=2)
+    with shop.open() as settings.SIMULATOR_URL:
+        prompts = [f"Kite {number}" for number in range(5)]
+        for prompt in prompts:
+            order(new_user(), prompt)
+        env = {**os.environ, **database_env(), "SIMULATOR_URL": settings.SIMULATOR_URL}
+        stopped = subprocess.Popen([*MANAGE, "shell", "--no-imports", "-c", STOPPABLE_PUMP], env=env)
+        try:
+            until(lambda: len(shop.jobs) == 2)
+            os.kill(stopped.pid, signal.SIGSTOP)
+            # Time goes by: its leases end.
+            long_ago = timezone.now() - timedelta(seconds=1)
+            Video.objects.filter(status=Status.SUBMITTING).update(next_at=long_ago)
+            PumpSlot.objects.update(until=long_ago)
+            until(lambda: pump.run() and Video.objects.filter(status=Status.IN_PROGRESS).count() == 5)
+            assert shop.sold == Counter(prompts)
+            shop.release.set()
+            os.kill(stopped.pid, signal.SIGCONT)
+            stopped.wait(PATIENCE)
+        finally:
+            stopped.kill()
+            stopped.wait()
+        assert shop.sold == Counter(prompts)
+    refs = set(Video.objects.values_list("ref", flat=True))
+    assert refs == {job["id"] for job in shop.jobs}
+
+
+def test_A79_a_request_does_not_leave_after_its_lease_and_costs_no_try_of_the_channel(settings, monkeypatch):
+    """Nobody has overtaken it: it goes back into the queue, and is sent then."""
+    monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+    shop = Shop()
+    steady, stands_still = pace.clock, [0.0, pace.LEASE]
+    monkeypatch.setattr(pace, "clock", lambda: stands_still.pop(0) if stands_still else steady())
+    with shop.open() as settings.SIMULATOR_URL:
+        video = order(new_user())
+        until(lambda: pump.run() and again(video).status == Status.IN_PROGRESS)
+        assert len(shop.jobs) == 1
+    moves = list(video.events.values_list("went_to", flat=True))
+    assert moves == ["queued", "submitting", "queued", "submitting", "in_progress"]
+    assert Channel.objects.get(pk=video.channel_id).failures == 0
+
+
+def test_a_lease_is_held_only_by_who_has_the_row_as_it_is():
+    video = submitting(new_user())
+    stale = again(video)
+    assert generation.hold(video)
+    generation.lose_sight(again(video), "another pump took it for dead")
+    assert not generation.hold(stale)
+    ended = submitting(new_user())
+    Video.objects.filter(pk=ended.pk).update(next_at=timezone.now() - timedelta(seconds=1))
+    assert not generation.hold(ended)
+
+
+# --- Late answers ---------------------------------------------------------------------------------
+
+
+def test_a_late_answer_is_written_down_although_the_request_was_taken_for_lost():
+    asking = submitting(new_user())
+    generation.lose_sight(again(asking), "another pump saw its lease end")
+    assert generation.accept(asking, JobState(ref="job-1", word="queued"))
+    assert (again(asking).status, again(asking).ref) == (Status.IN_PROGRESS, "job-1")
+    assert generation.accept(asking, JobState(ref="job-1", word="queued"))
+    assert entries(asking) == [("charge", -10)]
+
+
+def test_a_late_answer_comes_before_a_second_request():
+    asking = submitting(new_user())
+    generation.lose_sight(again(asking), "another pump saw its lease end")
+    generation.resend(again(asking))
+    sender = again(asking)
+    generation.intend(sender)
+    assert generation.accept(asking, JobState(ref="job-1", word="queued"))
+    # The second request has not left, and will not.
+    assert not generation.hold(sender)
+    assert again(asking).ref == "job-1"
+
+
+def test_a_second_job_of_one_video_is_told_and_changes_nothing(caplog):
+    asking = submitting(new_user())
+    first = again(asking)
+    assert generation.accept(first, JobState(ref="job-1", word="queued"))
+    assert not generation.accept(asking, JobState(ref="job-2", word="queued"))
+    assert again(asking).ref == "job-1"
+    assert "job-2 was bought" in caplog.text
+
+
+def test_a_late_answer_does_not_bring_back_what_was_refunded(caplog):
+    asking = submitting(new_user())
+    generation.fail(again(asking), "stopped")
+    assert not generation.accept(asking, JobState(ref="job-1", word="queued"))
+    assert (again(asking).status, entries(asking)) == ("failed", [("charge", -10), ("refund", 10)])
+    assert "job-1 was bought" in caplog.text
+
+
+def test_the_list_is_no_answer_to_a_request_that_somebody_else_has_sent_again():
+    """Only an answer to the video's own request counts whoever holds it; a likeness in a list does not."""
+    reading = submitting(new_user())
+    generation.lose_sight(reading, "cut off")
+    generation.resend(again(reading))
+    assert generation.adopt(reading, Found([JobState(ref="job-1", word="queued")])) != generation.ADOPTED
+    assert again(reading).status == Status.QUEUED
+
+
+def submitting(user):
+    video = order(user)
+    generation.intend(video)
+    return again(video)
+
+
+def again(video):
+    return Video.objects.get(pk=video.pk)
