@@ -8,6 +8,7 @@ and notes the end. Nothing else has to be told when a video of a batch ends.
 import csv
 import io
 from collections.abc import Sequence
+from math import sqrt
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -50,6 +51,9 @@ PLATFORMS: dict[str, dict[str, Any]] = {
         "style": "One surprising moment that works without sound.",
     },
 }
+
+# What programs may still call them.
+RENAMED_PLATFORMS = {"twitter": "x"}
 
 
 class ItemRefused(Exception):
@@ -170,10 +174,14 @@ def _is_csv(text: str) -> bool:
 def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None) -> dict[str, Any]:
     about = PLATFORMS[platform]
     style = about["style"] if style is None else style
+    # In the platform's shape, and about as large as the model makes them by itself.
+    width, height = map(int, model.sizes[0].split("x"))
+    across, down = about["shape"]
+    scale = sqrt(width * height / (across * down))
     return {
         "model": model,
         "prompt": f"{style} {idea}".strip(),
-        "size": catalogue.nearest_size(model.sizes, *about["shape"]),
+        "size": catalogue.nearest_size(model.sizes, across * scale, down * scale),
         "seconds": min(model.lengths, key=lambda seconds: abs(seconds - about["seconds"])),
         "metadata": {"platform": platform},
     }

@@ -15,6 +15,7 @@ from ninja import Schema
 
 from accounts.models import User
 from videos.models import Batch, Status, Video, VideoModel
+from videos.providers.base import aspect_ratio, resolution
 
 # Outwards there are OpenAI's four words.
 WORDS = {
@@ -57,6 +58,9 @@ class VideoObject(Schema):
     credits: int
     metadata: dict[str, Any]
     url: str | None
+    duration: int
+    resolution: str
+    aspect_ratio: str
 
 
 class VideoList(Schema):
@@ -187,6 +191,9 @@ def video_object(video: Video) -> dict[str, Any]:
         "credits": video.credits,
         "metadata": video.metadata,
         "url": link(video) if is_done else None,
+        "duration": video.seconds,
+        "resolution": resolution(*video.wanted_size),
+        "aspect_ratio": aspect_ratio(*video.wanted_size),
     }
 
 

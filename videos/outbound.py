@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp import AddrInfoType
 from django.conf import settings
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from yarl import URL
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ NEVER = [
         "fec0::/10",  # site-local, RFC 3879
     )
 ]
+
+
+# One sentence for all, so that nobody learns from it what our network looks like.
+NO_PICTURE = gettext_lazy("We could not get a picture of at most 10 MB from this address.")
 
 
 class AddressRefused(ValueError):
@@ -87,10 +92,21 @@ def check_url(url: str) -> None:
         raise AddressRefused(_("Only the usual port of https is taken."))
 
 
-def fetch(url: str, most: int) -> bytes:
-    """The up to `most` bytes at this address. Raises AddressRefused, in the same words whatever went wrong."""
+def fetch(url: str, most: int, seconds: float = SECONDS) -> bytes:
+    """The up to `most` bytes at this address. Raises AddressRefused, in the same words whatever went wrong.
+
+    It takes no longer than `seconds`, also where a resolver does not answer: asyncio.run would wait for its thread.
+    """
     check_url(url)
-    return asyncio.run(_fetch(url, most))
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(asyncio.wait_for(_fetch(url, most), max(seconds, 0)))
+    except TimeoutError:
+        log.info("No picture at %s in time", URL(url).host)
+        raise AddressRefused(NO_PICTURE) from None
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 def session() -> aiohttp.ClientSession:
@@ -118,8 +134,7 @@ async def _fetch(url: str, most: int) -> bytes:
             log.info("No picture at %s: status %s", URL(url).host, answer.status)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         log.info("No picture at %s: %r", URL(url).host, error)
-    # One sentence for all, so that nobody learns from it what our network looks like.
-    raise AddressRefused(_("We could not get a picture of at most 10 MB from this address."))
+    raise AddressRefused(NO_PICTURE)
 
 
 def _socket_to(target: AddrInfoType) -> socket.socket:

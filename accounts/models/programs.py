@@ -1,6 +1,7 @@
 """What programs sign in with, and what they were answered."""
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -43,12 +44,21 @@ class ApiKey(models.Model):
 
 
 class IdempotentAnswer(models.Model):
-    """What a request with an Idempotency-Key was answered, for whoever sends the same again."""
+    """What a request was answered, for whoever sends the same again: with the same key or, without one, as a repeat."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="+", verbose_name=_("user"))
-    key = models.CharField(_("Idempotency-Key"), max_length=255)
+    key = models.CharField(_("Idempotency-Key"), max_length=255, null=True)
+    api_key = models.ForeignKey(
+        ApiKey,
+        models.CASCADE,
+        null=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("API key"),
+        help_text=_("Of a request without an Idempotency-Key."),
+    )
     request_digest = models.CharField(_("digest of the request"), max_length=64)
-    status = models.PositiveSmallIntegerField(_("status"))
+    status = models.PositiveSmallIntegerField(_("status"), help_text=_("0: it is still being worked on."))
     body = models.TextField(_("body"), help_text=_("As it was sent: JSON."))
     created_at = models.DateTimeField(_("created"), default=timezone.now)
 
@@ -56,7 +66,14 @@ class IdempotentAnswer(models.Model):
         verbose_name = _("idempotent answer")
         verbose_name_plural = _("idempotent answers")
         constraints = [models.UniqueConstraint(fields=["user", "key"], name="one_answer_a_key")]
-        indexes = [models.Index(fields=["created_at"], name="answers_by_age")]
+        indexes = [
+            models.Index(fields=["created_at"], name="answers_by_age"),
+            models.Index(
+                fields=["api_key", "request_digest", "-created_at"],
+                condition=Q(key=None),
+                name="answers_without_a_key",
+            ),
+        ]
 
     def __str__(self) -> str:
-        return self.key
+        return self.key or f"{self.request_digest[:12]}…"

@@ -1,5 +1,7 @@
 """`/v1/batches/videos` and `/v1/campaigns`: many videos by one request, all or none."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.http import HttpResponse, JsonResponse
@@ -9,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from accounts import credits
 from accounts.models import ApiKey
 from videos import batches, objects
-from videos.api import idempotency, limits, moderated, openai, orders
+from videos.api import idempotency, limits, moderated, orders
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.document import takes
 from videos.api.errors import ApiError, bad_value, not_found, of_order
-from videos.models import Batch, Upload
+from videos.api.pictures import Pictures
+from videos.models import Batch
 
 router = Router(auth=ByKey(), tags=["Batches"])
 
@@ -54,19 +57,25 @@ class CampaignOrder(BaseModel):
 def create_batch(request: KeyedRequest) -> HttpResponse:
     """Order up to 500 videos. If one of them cannot be made, or credits do not do for all, none is ordered."""
     body = orders.read(request)
-    if before := idempotency.repeated(request, body.digest):
-        return before
-    asked = orders.checked(BatchOrder, body.fields)
-    pictures: dict[str, Upload] = {}
-    found = [
-        _order(request.auth, number, item, asked.defaults, pictures)
-        for number, item in enumerate(asked.items)
-    ]
-    webhook_url = asked.webhook_url or request.auth.webhook_url
-    orders.check_webhook(webhook_url)
-    found = moderated.items(request.auth, found)
-    options = {"at_once": asked.max_concurrency, "webhook_url": webhook_url}
-    return idempotency.once(request, body.digest, lambda: (200, _start(request.auth, found, **options)))
+
+    def prepare() -> idempotency.Deed:
+        key = request.auth
+        asked = orders.checked(BatchOrder, body.fields)
+        webhook_url = asked.webhook_url or key.webhook_url
+        orders.check_webhook(webhook_url)
+        items = [_merged(number, item, asked.defaults) for number, item in enumerate(asked.items)]
+        # All that is quick, of all items, before the first picture is fetched.
+        found = [_order(key, number, item) for number, item in enumerate(items)]
+        limits.afford(key, batches.price(found))
+        pictures = Pictures(key.user)
+        for number, (item, order) in enumerate(zip(items, found, strict=True)):
+            with _of_item(number):
+                order |= orders.pictures_of(item, pictures)
+        cleared = moderated.items(key, found)
+        options = {"at_once": asked.max_concurrency, "webhook_url": webhook_url}
+        return lambda: (200, _start(key, cleared, **options))
+
+    return idempotency.once(request, body.digest, prepare)
 
 
 @router.post("/v1/campaigns", response=objects.BatchObject)
@@ -74,27 +83,29 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
 def create_campaign(request: KeyedRequest) -> HttpResponse:
     """One idea as a video for each platform, in its shape, its length and its style."""
     body = orders.read(request)
-    if before := idempotency.repeated(request, body.digest):
-        return before
-    asked = orders.checked(CampaignOrder, body.fields)
-    for name in (*asked.platforms, *asked.styles):
-        if name not in batches.PLATFORMS:
-            raise bad_value(
-                "platforms",
-                f"There is no platform '{name[:100]}'. There are: {', '.join(batches.PLATFORMS)}.",
+
+    def prepare() -> idempotency.Deed:
+        key = request.auth
+        asked = orders.checked(CampaignOrder, body.fields)
+        platforms = [_platform(name) for name in asked.platforms]
+        if len(set(platforms)) < len(platforms):
+            raise bad_value("platforms", "Name each platform once.")
+        styles = {_platform(name): style for name, style in asked.styles.items()}
+        webhook_url = asked.webhook_url or key.webhook_url
+        orders.check_webhook(webhook_url)
+        model = orders.model_of(key, asked.model)
+        found = [
+            order | {"api_key": key, "metadata": {"platform": name}}
+            for name, order in zip(
+                asked.platforms, batches.campaign(model, asked.prompt, platforms, styles), strict=True
             )
-    if len(set(asked.platforms)) < len(asked.platforms):
-        raise bad_value("platforms", "Name each platform once.")
-    webhook_url = asked.webhook_url or request.auth.webhook_url
-    orders.check_webhook(webhook_url)
-    model = orders.model_of(request.auth, asked.model)
-    found = [
-        order | {"api_key": request.auth}
-        for order in batches.campaign(model, asked.prompt, asked.platforms, asked.styles)
-    ]
-    found = moderated.items(request.auth, found)
-    options = {"kind": Batch.Kind.CAMPAIGN, "webhook_url": webhook_url}
-    return idempotency.once(request, body.digest, lambda: (200, _start(request.auth, found, **options)))
+        ]
+        limits.afford(key, batches.price(found))
+        cleared = moderated.items(key, found)
+        options = {"kind": Batch.Kind.CAMPAIGN, "webhook_url": webhook_url}
+        return lambda: (200, _start(key, cleared, **options))
+
+    return idempotency.once(request, body.digest, prepare)
 
 
 @router.get("/v1/batches/videos/{batch_id}", response=objects.BatchObject)
@@ -107,22 +118,42 @@ def retrieve_batch(request: KeyedRequest, batch_id: str) -> HttpResponse:
     return JsonResponse(objects.batch_object(batch))
 
 
-def _order(
-    key: ApiKey, number: int, item: Item, defaults: Item, pictures: dict[str, Upload]
-) -> dict[str, Any]:
-    """What one item asks for. Raises ApiError that names it: items.3.seconds.
+def _merged(number: int, item: Item, defaults: Item) -> orders.VideoOrder:
+    """An item with what `defaults` say besides. Raises ApiError that names it: items.3.prompt."""
+    fields = defaults.model_dump(exclude_unset=True) | item.model_dump(exclude_unset=True)
+    with _of_item(number):
+        if fields.get("n", 1) != 1:
+            raise bad_value("n", "An item of a batch is one video.")
+        return orders.checked(orders.VideoOrder, fields)
+
+
+def _order(key: ApiKey, number: int, item: orders.VideoOrder) -> dict[str, Any]:
+    """What one item asks for, but for its pictures.
 
     Only an item that names a webhook itself has one: a key's is told of the batch, once.
     """
-    fields = defaults.model_dump(exclude_unset=True) | item.model_dump(exclude_unset=True)
+    with _of_item(number):
+        return orders.without_pictures(key, item) | {"webhook_url": item.webhook_url or ""}
+
+
+@contextmanager
+def _of_item(number: int) -> Iterator[None]:
+    """Name the item in what is wrong with it: items.3.seconds."""
     try:
-        if fields.get("n", 1) != 1:
-            raise bad_value("n", "An item of a batch is one video.")
-        order = orders.order_of(key, orders.checked(orders.VideoOrder, fields), fetched=pictures)
-        return order | {"webhook_url": fields.get("webhook_url") or ""}
+        yield
     except ApiError as error:
         error.param = f"items.{number}.{error.param}"
         raise
+
+
+def _platform(name: str) -> str:
+    """The name of PLATFORMS that is meant. Raises ApiError 400."""
+    found = batches.RENAMED_PLATFORMS.get(name, name)
+    if found not in batches.PLATFORMS:
+        raise bad_value(
+            "platforms", f"There is no platform '{name[:100]}'. There are: {', '.join(batches.PLATFORMS)}."
+        )
+    return found
 
 
 def _start(key: ApiKey, found: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
@@ -134,5 +165,5 @@ def _start(key: ApiKey, found: list[dict[str, Any]], **options: Any) -> dict[str
         error.param = f"items.{refusal.number}.{error.param}"
         raise error from refusal
     except credits.InsufficientCredits as lack:
-        raise openai.insufficient(key, lack.needed, lack.available) from lack
+        raise limits.insufficient(key, lack.needed, lack.available) from lack
     return objects.batch_object(batch)

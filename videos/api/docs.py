@@ -12,8 +12,10 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from videos import outbox
-from videos.api import examples, faces
+from videos.api import examples, faces, pictures
 from videos.api.document import ERRORS, FILE
+from videos.api.examples import SITE
+from videos.api.tutorials import TUTORIALS
 
 
 @login_not_required
@@ -24,9 +26,14 @@ def page(request: HttpRequest) -> HttpResponse:
     context = {
         "site": site,
         "groups": [(tag, [_shown(call, site) for call in calls]) for tag, calls in _calls().items()],
+        "tutorials": [
+            one._replace(requests=[request.replace(SITE, site) for request in one.requests])
+            for one in TUTORIALS
+        ],
         "errors": [(status, about) for status, (about, _kind) in ERRORS.items()],
         "requests_a_minute": settings.API_REQUESTS_A_MINUTE,
         "longest_wait": faces.LONGEST_WAIT,
+        "picture_seconds": pictures.SECONDS,
         "most_waiting": faces.MOST_WAITING,
         "most_tries": outbox.MOST_TRIES,
     }

@@ -1,6 +1,7 @@
 """What is wrong with a request, in the shape that OpenAI gave its errors. Every answer that is none has it."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -73,7 +74,9 @@ def of_order(error: ValidationError) -> ApiError:
 def of_schema(error: SchemaError) -> ApiError:
     """What the schema says against a body: the first field that is wrong, by name."""
     first = error.errors()[0]
-    param = ".".join(map(str, first["loc"]))[:100] or None
+    # A rule about several fields names the one that it is about.
+    where = [*map(str, first["loc"]), *filter(None, [first.get("ctx", {}).get("param")])]
+    param = ".".join(where)[:100] or None
     if first["type"] == "extra_forbidden":
         return ApiError(400, f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
     if first["type"] == "missing":
@@ -81,6 +84,19 @@ def of_schema(error: SchemaError) -> ApiError:
             400, f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
         )
     return ApiError(400, f"Invalid '{param}': {first['msg']}.", param=param, code="invalid_value")
+
+
+class renamed:
+    """What these fields are called in a request, where one of them is wrong: `renamed(prompt="drill_text")`."""
+
+    def __init__(self, **names: str) -> None:
+        self.names = names
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
+        if isinstance(error, ApiError) and error.param in self.names:
+            error.param = self.names[error.param]
 
 
 class Shaped:

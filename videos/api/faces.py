@@ -5,21 +5,24 @@ import binascii
 import re
 import threading
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import get_language_from_request
 from ninja import Router, Schema
 from ninja.security import HttpBasicAuth
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from accounts.models import ApiKey
 from videos import catalogue, objects
 from videos.api import idempotency, moderated, openai, orders
 from videos.api.auth import ByKey, KeyedRequest, key_of
 from videos.api.document import takes
-from videos.api.errors import ApiError, not_found
+from videos.api.errors import not_found, renamed
 from videos.models import Video
+from videos.providers.base import storable
 
 router = Router()
 
@@ -53,23 +56,23 @@ SITE_WORDS = {"queued": "pending", "in_progress": "processing", "completed": "co
 def site_generate(request: KeyedRequest) -> HttpResponse:
     """Order a video."""
     body = orders.read(request)
-    if before := idempotency.repeated(request, body.digest):
-        return before
-    asked = orders.checked(SiteOrder, body.fields)
-    is_size = asked.resolution is not None and "x" in asked.resolution
-    asked_for = orders.VideoOrder(
-        prompt=asked.prompt,
-        model=asked.model,
-        seconds=asked.duration,
-        size=asked.resolution if is_size else None,
-        resolution=None if is_size else asked.resolution,
-        input_reference=orders.Picture(image_url=asked.image_url) if asked.image_url else None,
-    )
-    with _called(seconds="duration", size="resolution", input_reference="image_url"):
-        order = moderated.one(request.auth, orders.order_of(request.auth, asked_for))
-        return idempotency.once(
-            request, body.digest, lambda: (201, _site_video(openai.start(request.auth, order)))
+
+    def prepare() -> idempotency.Deed:
+        asked = orders.checked(SiteOrder, body.fields)
+        is_size = asked.resolution is not None and "x" in asked.resolution
+        asked_for = orders.VideoOrder(
+            prompt=asked.prompt,
+            model=asked.model,
+            seconds=asked.duration,
+            size=asked.resolution if is_size else None,
+            resolution=None if is_size else asked.resolution,
+            input_reference=orders.Picture(image_url=asked.image_url) if asked.image_url else None,
         )
+        with renamed(seconds="duration", size="resolution", input_reference="image_url"):
+            order = moderated.one(request.auth, orders.order_of(request.auth, asked_for))
+        return lambda: (201, _site_video(openai.start(request.auth, order)))
+
+    return idempotency.once(request, body.digest, prepare)
 
 
 @router.get("/api/v1/videos/{video_id}", response=SiteVideo, auth=ByKey(), tags=["Site API"])
@@ -94,7 +97,16 @@ def _site_video(video: dict[str, Any]) -> dict[str, Any]:
 
 class Query(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    video_id: orders.Text
+    video_id: orders.Text | None = None
+    task_id: orders.Text | None = Field(default=None, description="Another name of video_id.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.video_id is None and self.task_id is None:
+            raise PydanticCustomError("no_id", "say which video", {"param": "video_id"})
+        if self.video_id and self.task_id and self.video_id != self.task_id:
+            raise PydanticCustomError("two_ids", "video_id is another one", {"param": "task_id"})
+        return self
 
 
 class QueryResult(Schema):
@@ -108,7 +120,7 @@ class QueryAnswer(Schema):
     video_id: str
     task_status: Literal["processing", "success", "failed"]
     message: str
-    duration: int
+    duration: str
     video_result: str
     video_results: list[QueryResult]
 
@@ -126,7 +138,7 @@ QUERY_WORDS = {
 def query(request: KeyedRequest) -> HttpResponse:
     """How a video stands."""
     asked = orders.checked(Query, orders.read(request).fields)
-    return _query_answer(request, asked.video_id)
+    return _query_answer(request, asked.video_id or asked.task_id)
 
 
 @router.get("/v1/videos/query/{video_id}", response=QueryAnswer, auth=ByKey(), tags=["Gateway query"])
@@ -143,12 +155,21 @@ def _query_answer(request: KeyedRequest, video_id: str) -> HttpResponse:
             "task_id": video["id"],
             "video_id": video["id"] if url else "",
             "task_status": QUERY_WORDS[video["status"]],
-            "message": _message(video),
-            "duration": int(video["seconds"]),
+            "message": _query_message(video),
+            "duration": video["seconds"],
             "video_result": url,
             "video_results": [{"url": url}] if url else [],
         }
     )
+
+
+def _query_message(video: dict[str, Any]) -> str:
+    """The gateway's own sentences: programs look for them."""
+    if video["error"]:
+        return video["error"]["message"]
+    if video["url"]:
+        return f"Video completed and uploaded to {video['url']}"
+    return f"Video is still processing (progress: {video['progress']}%)"
 
 
 # --- Training drills ------------------------------------------------------------------------------
@@ -160,6 +181,21 @@ MOST_WAITING = 4
 LOOK = 0.5  # seconds between two looks at a video
 
 _waiting = threading.Semaphore(MOST_WAITING)
+
+
+# By Accept-Language. What went wrong stands in `error`.
+DRILL_MESSAGES = {
+    "en": {
+        "processing": "The video is being generated",
+        "success": "Video generation completed",
+        "failed": "Video generation failed",
+    },
+    "ja": {
+        "processing": "動画を生成しています",
+        "success": "動画生成が完了しました",
+        "failed": "動画生成に失敗しました",
+    },
+}
 
 
 class ByPassword(HttpBasicAuth):
@@ -181,7 +217,14 @@ class ByPassword(HttpBasicAuth):
         return key_of(request, password)
 
 
-RunId = Annotated[orders.Text, Field(min_length=1, max_length=90)]
+def _run_id(value: Any) -> str | int:
+    is_number = type(value) is int and 0 <= value < 2**63
+    if is_number or (isinstance(value, str) and 1 <= len(value) <= 90 and value == storable(value)):
+        return value
+    raise ValueError("expected a text of 1 to 90 characters, or a whole number")
+
+
+RunId = Annotated[str | int, PlainValidator(_run_id), WithJsonSchema({"type": ["string", "integer"]})]
 
 
 class Drill(BaseModel):
@@ -193,6 +236,9 @@ class Drill(BaseModel):
 
 
 class DrillAnswer(Schema):
+    """`run_id` is as it came, a number or a text."""
+
+    run_id: str | int
     status: Literal["processing", "success", "failed"]
     message: str
     video_url: str | None
@@ -233,20 +279,21 @@ def drill_generate(request: KeyedRequest) -> HttpResponse:
     key = f"run:{asked.run_id}"
     if not request.user.videos.filter(client_key=key).exists():
         asked_for = orders.VideoOrder(prompt=asked.drill_text, size=asked.size, seconds=asked.seconds)
-        with _called(prompt="drill_text"):
-            order = orders.order_of(request.auth, asked_for) | {"client_key": key}
+        with renamed(prompt="drill_text"):
+            order = orders.order_of(request.auth, asked_for)
+            order |= {"client_key": key, "metadata": {"run_id": asked.run_id}}
             order = moderated.one(request.auth, order)
             with transaction.atomic():
                 openai.start(request.auth, order)
-    video = _run(request, asked.run_id)
+    video = _run(request, str(asked.run_id))
     if video.is_live and time.monotonic() < until and _waiting.acquire(blocking=False):
         try:
             while video.is_live and time.monotonic() < until:
                 time.sleep(LOOK)
-                video = _run(request, asked.run_id)
+                video = _run(request, str(asked.run_id))
         finally:
             _waiting.release()
-    return _drill_answer(video)
+    return _drill_answer(request, video, asked.run_id)
 
 
 @router.get(
@@ -257,7 +304,8 @@ def drill_generate(request: KeyedRequest) -> HttpResponse:
 )
 def drill_status(request: KeyedRequest, run_id: str) -> HttpResponse:
     """How the video of a run stands."""
-    return _drill_answer(_run(request, run_id))
+    video = _run(request, run_id)
+    return _drill_answer(request, video, video.metadata.get("run_id", run_id))
 
 
 def _wish(request: HttpRequest) -> int:
@@ -275,37 +323,15 @@ def _run(request: KeyedRequest, run_id: str) -> Video:
     return video
 
 
-def _drill_answer(video: Video) -> HttpResponse:
+def _drill_answer(request: HttpRequest, video: Video, run_id: str | int) -> HttpResponse:
     shown = objects.video_object(video)
+    word = QUERY_WORDS[shown["status"]]
+    language = "ja" if (get_language_from_request(request) or "").startswith("ja") else "en"
     answer = {
-        "status": QUERY_WORDS[shown["status"]],
-        "message": _message(shown),
+        "run_id": run_id,
+        "status": word,
+        "message": DRILL_MESSAGES[language][word],
         "video_url": shown["url"],
         "error": shown["error"] and shown["error"]["message"],
     }
     return JsonResponse(answer, status=202 if video.is_live else 200)
-
-
-# --- Small parts ----------------------------------------------------------------------------------
-
-
-def _message(video: dict[str, Any]) -> str:
-    """In words, where a video stands."""
-    if video["error"]:
-        return video["error"]["message"]
-    if video["status"] == "completed":
-        return "The video is ready."
-    return f"The video is being made: {video['progress']} %."
-
-
-class _called:
-    """What these fields are called here, when they are wrong: `_called(prompt="drill_text")`."""
-
-    def __init__(self, **names: str) -> None:
-        self.names = names
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
-        if isinstance(error, ApiError) and error.param in self.names:
-            error.param = self.names[error.param]

@@ -15,6 +15,20 @@ def reserved(user: User) -> int:
     return user.videos.live().filter(is_free=False).aggregate(n=Sum("credits"))["n"] or 0
 
 
+def afford(key: ApiKey, price: int) -> None:
+    """Raise ApiError 402 if the account surely lacks this many credits: before anything slow is done for an order."""
+    if price > key.user.balance:
+        raise insufficient(key, price, key.user.balance)
+
+
+def insufficient(key: ApiKey, needed: int, available: int) -> ApiError:
+    message = (
+        f"This costs {needed} credits. Your account has {available} available"
+        f" and {reserved(key.user)} reserved for running videos."
+    )
+    return ApiError(402, message, code="insufficient_credits")
+
+
 def check(key: ApiKey, price: int) -> None:
     """Raise ApiError 429 if the key would spend more than its credits of the day (UTC). Call it in a transaction.
 

@@ -18,7 +18,7 @@ from videos import batches, catalogue, generation, objects, playback, sprites
 from videos.api import idempotency, limits, moderated, orders
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.document import takes
-from videos.api.errors import ApiError, bad_value, not_found, of_order
+from videos.api.errors import ApiError, bad_value, not_found, of_order, renamed
 from videos.models import Status, Video
 from videos.standing import standing
 
@@ -39,11 +39,15 @@ class Remix(BaseModel):
 def create_video(request: KeyedRequest) -> HttpResponse:
     """Order a video. Its credits are charged at once, and return by themselves if it fails."""
     body = orders.read(request, files=("input_reference",))
-    if before := idempotency.repeated(request, body.digest):
-        return before
-    asked = orders.checked(orders.VideoOrder, body.fields)
-    order = moderated.one(request.auth, orders.order_of(request.auth, asked, body.file))
-    return idempotency.once(request, body.digest, lambda: (200, start(request.auth, order, asked.n)))
+
+    def prepare() -> idempotency.Deed:
+        asked = orders.checked(orders.VideoOrder, body.fields)
+        with renamed(**orders.aliases_in(body.fields)):
+            order = orders.order_of(request.auth, asked, body.file)
+            order = moderated.one(request.auth, order)
+            return lambda: (200, start(request.auth, order, asked.n))
+
+    return idempotency.once(request, body.digest, prepare)
 
 
 @router.get("/v1/videos", response=objects.VideoList, tags=["Videos"])
@@ -119,22 +123,25 @@ def video_content(request: KeyedRequest, video_id: str, variant: str = "video") 
 def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """A new video by another prompt, with the model, the size, the length and the pictures of a completed one."""
     body = orders.read(request)
-    if before := idempotency.repeated(request, body.digest):
-        return before
-    asked = orders.checked(Remix, body.fields)
-    source = own(request, video_id)
-    if source.status != Status.COMPLETED:
-        raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
-    order = catalogue.once_more(source, request.user)
-    orders.model_of(request.auth, order["model"].slug)  # which this key may not be allowed to use
-    order |= {
-        "prompt": asked.prompt,
-        "remixed_from": source,
-        "api_key": request.auth,
-        "webhook_url": request.auth.webhook_url,
-    }
-    order = moderated.one(request.auth, order)
-    return idempotency.once(request, body.digest, lambda: (200, start(request.auth, order)))
+
+    def prepare() -> idempotency.Deed:
+        asked = orders.checked(Remix, body.fields)
+        source = own(request, video_id)
+        if source.status != Status.COMPLETED:
+            raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
+        order = catalogue.once_more(source, request.user)
+        orders.model_of(request.auth, order["model"].slug)  # which this key may not be allowed to use
+        order |= {
+            "prompt": asked.prompt,
+            "remixed_from": source,
+            "api_key": request.auth,
+            "webhook_url": request.auth.webhook_url,
+        }
+        limits.afford(request.auth, batches.price_of(order))
+        cleared = moderated.one(request.auth, order)
+        return lambda: (200, start(request.auth, cleared))
+
+    return idempotency.once(request, body.digest, prepare)
 
 
 @router.get("/v1/models", response=objects.ModelList, tags=["Account"])
@@ -188,20 +195,12 @@ def start(key: ApiKey, order: dict[str, Any], count: int = 1) -> dict[str, Any]:
     except ValidationError as error:
         raise of_order(error) from error
     except credits.InsufficientCredits as error:
-        raise insufficient(key, error.needed, error.available) from error
+        raise limits.insufficient(key, error.needed, error.available) from error
     first = videos[0]
     if siblings := ",".join(objects.public_id(video.pk) for video in videos[1:]):
         first.metadata = first.metadata | {"siblings": siblings}
         Video.objects.filter(pk=first.pk).update(metadata=first.metadata)
     return objects.video_object(first)
-
-
-def insufficient(key: ApiKey, needed: int, available: int) -> ApiError:
-    message = (
-        f"This costs {needed} credits. Your account has {available} available"
-        f" and {limits.reserved(key.user)} reserved for running videos."
-    )
-    return ApiError(402, message, code="insufficient_credits")
 
 
 def own(request: KeyedRequest, video_id: str) -> Video:

@@ -1,7 +1,5 @@
 """What a program may ask for: read from JSON or multipart, checked strictly, and made what `generation.start` takes."""
 
-import base64
-import binascii
 import hashlib
 import io
 import json
@@ -9,22 +7,32 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from django.core.exceptions import ValidationError
 from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
 from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic import ValidationError as SchemaError
+from pydantic_core import PydanticCustomError
 
 from accounts.models import ApiKey
-from videos import catalogue, images, outbound, uploads
-from videos.api.errors import ApiError, bad_value, of_schema
+from videos import catalogue, outbound
+from videos.api import limits
+from videos.api.errors import ApiError, bad_value, of_order, of_schema
+from videos.api.pictures import Pictures
 from videos.models import EXTRAS, MOST_PROMPT_CHARACTERS, Upload, VideoModel
 from videos.providers.base import storable
 
 MOST_BYTES = 20 * 1024 * 1024  # of a body: a picture of 10 MB, as base64
-MOST_PICTURES = 8  # in one request: while they are fetched, it keeps one of the site's threads
 MOST_METADATA = 16  # pairs, as at OpenAI
-DATA_URL = re.compile(r"data:image/[a-z+]{2,10};base64,", re.IGNORECASE)
 
 
 def _text(value: str) -> str:
@@ -34,7 +42,8 @@ def _text(value: str) -> str:
 
 
 def _digits(value: Any) -> Any:
-    return str(value) if type(value) is int else value
+    is_whole = type(value) is int or (isinstance(value, float) and value.is_integer())
+    return str(int(value)) if is_whole else value
 
 
 Text = Annotated[str, AfterValidator(_text)]
@@ -54,11 +63,12 @@ class VideoOrder(BaseModel):
 
     prompt: Text = Field(description="What should happen in the video.")
     model: Text | None = Field(default=None, description="A name from /v1/models; the first one if left out.")
-    seconds: Seconds | None = Field(default=None, description="The length; the model's shortest if left out.")
+    seconds: Seconds | None = Field(default=None, description="The length; the model's first if left out.")
     size: Text | None = Field(default=None, description="Such as 1280x720; the model's first if left out.")
     input_reference: Picture | None = Field(
         default=None, description="The first frame: a file, or {image_url} with an https or data URL."
     )
+    duration: Seconds | None = Field(default=None, description="Another name of seconds.")
     aspect_ratio: Text | None = Field(default=None, description="Such as 16:9, in place of size.")
     resolution: Text | None = Field(
         default=None, description="Such as 720p: the shorter side, beside aspect_ratio."
@@ -85,6 +95,18 @@ class VideoOrder(BaseModel):
         default=None, max_length=500, description="An https address that is told when the video has ended."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_length(cls, fields: Any) -> Any:
+        """The length under one name, so that an item of a batch replaces a default that has the other one."""
+        if not isinstance(fields, dict) or fields.get("duration") is None:
+            return fields
+        seconds, duration = (_digits(fields.get(name)) for name in ("seconds", "duration"))
+        if seconds not in (None, duration):
+            what = {"param": "duration"}
+            raise PydanticCustomError("two_lengths", "seconds says another length; send one of the two", what)
+        return {name: value for name, value in fields.items() if name != "duration"} | {"seconds": duration}
+
 
 @dataclass
 class Body:
@@ -101,10 +123,13 @@ def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
     raw = request.read(MOST_BYTES + 1)
     if len(raw) > MOST_BYTES:
         raise ApiError(413, f"The body is larger than {MOST_BYTES // 1024**2} MB.", code="body_too_large")
-    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        body = _form(request, raw, files) if kind.startswith("multipart") else _urlencoded(raw)
-    elif kind == "application/json" or not kind:
+    # `curl -d` says that it is a form, whatever it is: no form begins like an object.
+    if kind == "application/json" or not kind or raw.lstrip().startswith(b"{"):
         body = Body(_json(raw))
+    elif kind == "multipart/form-data":
+        body = _form(request, raw, files)
+    elif kind == "application/x-www-form-urlencoded":
+        body = _urlencoded(raw)
     else:
         raise ApiError(400, "Send application/json or multipart/form-data.", code="unsupported_content_type")
     said = json.dumps([request.path, body.fields], sort_keys=True).encode("utf-8", "surrogatepass")
@@ -124,26 +149,48 @@ def checked(schema: type[BaseModel], fields: dict[str, Any]) -> Any:
         raise of_schema(error) from error
 
 
-def order_of(
-    key: ApiKey, asked: VideoOrder, file: Any = None, fetched: dict[str, Upload] | None = None
-) -> dict[str, Any]:
-    """The arguments of `generation.start`. Fetches and keeps the picture, where there is one.
+def aliases_in(fields: dict[str, Any]) -> dict[str, str]:
+    """What a request calls fields of VideoOrder, where it does not call them so: to say what is wrong in its words."""
+    return {"seconds": "duration"} if "duration" in fields and "seconds" not in fields else {}
 
-    `fetched` are the pictures of the same request by address: what is in it is not fetched again.
-    """
-    model, fetched = model_of(key, asked.model), {} if fetched is None else fetched
+
+def order_of(key: ApiKey, asked: VideoOrder, file: Any = None) -> dict[str, Any]:
+    """The arguments of `generation.start`. Fetches and keeps the pictures, once all that is quick was looked at."""
+    order = without_pictures(key, asked, file)
+    limits.afford(key, order["model"].price_of(order["size"], order["seconds"], order["extras"]) * asked.n)
+    return order | pictures_of(asked, Pictures(key.user), file)
+
+
+def without_pictures(key: ApiKey, asked: VideoOrder, file: Any = None) -> dict[str, Any]:
+    """The same without its pictures, of which only is known that they are there. Raises ApiError 400."""
+    model = model_of(key, asked.model)
     check_webhook(asked.webhook_url)
-    return {
+    order: dict[str, Any] = {
         "model": model,
         "prompt": asked.prompt,
         "size": _size(model, asked),
         "seconds": _seconds(model, asked.seconds),
         "extras": {name: value for name in EXTRAS if (value := getattr(asked, name)) not in (None, "")},
-        "upload": _upload(key, asked.input_reference, file, fetched, "input_reference"),
-        "last_frame": _upload(key, asked.last_frame, None, fetched, "last_frame"),
         "api_key": key,
         "metadata": asked.metadata,
         "webhook_url": asked.webhook_url or key.webhook_url,
+    }
+    wanted: dict[str, Any] = {"upload": file or asked.input_reference, "last_frame": asked.last_frame}
+    try:
+        catalogue.check_order(**order, **wanted)
+    except ValidationError as error:
+        raise of_order(error) from error
+    return order
+
+
+def pictures_of(asked: VideoOrder, pictures: Pictures, file: Any = None) -> dict[str, Upload | None]:
+    """The pictures of an order as `generation.start` takes them. Raises ApiError that names the field."""
+    first, last = asked.input_reference, asked.last_frame
+    return {
+        "upload": pictures.uploaded(file, "input_reference")
+        if file is not None
+        else pictures.named(first and first.image_url, "input_reference"),
+        "last_frame": pictures.named(last and last.image_url, "last_frame"),
     }
 
 
@@ -181,8 +228,8 @@ def _has_shape(size: str, ratio: str | None) -> bool:
     if ratio is None:
         return True
     match = re.fullmatch(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})", ratio)
-    # 854x480 is called 16:9, since 853⅓ is no number of pixels.
-    return match is not None and abs(width / height * int(match[2]) / int(match[1]) - 1) < 0.01
+    # 854x480 is called 16:9, since 853⅓ is no number of pixels; and 2560x1080 is 21:9 to those who sell screens.
+    return match is not None and abs(width / height * int(match[2]) / int(match[1]) - 1) < 0.02
 
 
 def _has_lines(size: str, resolution: str | None) -> bool:
@@ -196,34 +243,6 @@ def _seconds(model: VideoModel, seconds: str | None) -> int:
         lengths = ", ".join(map(str, model.lengths))
         raise bad_value("seconds", f"Invalid 'seconds': {model.name} makes {lengths}.")
     return int(seconds)
-
-
-def _upload(
-    key: ApiKey, picture: Picture | None, file: Any, fetched: dict[str, Upload], param: str
-) -> Upload | None:
-    """The picture in this field, fetched and kept. Raises ApiError 400 that names it."""
-    try:
-        if file is not None:
-            return uploads.keep(key.user, file)
-        if picture is None:
-            return None
-        url = picture.image_url
-        if url not in fetched:
-            if len(fetched) >= MOST_PICTURES:
-                raise bad_value(param, f"One request has at most {MOST_PICTURES} pictures.")
-            fetched[url] = uploads.keep(key.user, io.BytesIO(_fetched(url)))
-        return fetched[url]
-    except (images.ImageRefused, outbound.AddressRefused) as refusal:
-        raise bad_value(param, str(refusal)) from refusal
-    except binascii.Error:
-        raise bad_value(param, "This data URL is not base64.") from None
-
-
-def _fetched(url: str) -> bytes:
-    """The bytes at this address, or in this data URL. Raises AddressRefused, or binascii.Error for the latter."""
-    if match := DATA_URL.match(url):
-        return base64.b64decode(url[match.end() :], validate=True)
-    return outbound.fetch(url, images.LIMITS["megabytes"] * 1_000_000)
 
 
 def check_webhook(url: str | None) -> None:

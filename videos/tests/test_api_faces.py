@@ -64,7 +64,7 @@ def test_the_site_api_says_why_a_video_failed(program, owner):
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"prompt": "A", "duration": 5}, "duration"),
+        ({"prompt": "A", "duration": 61}, "duration"),
         ({"prompt": "A", "resolution": "1x1"}, "resolution"),
         ({"prompt": "A", "resolution": "8k"}, "resolution"),
         ({"prompt": "A", "image_url": "http://127.0.0.1/x.png"}, "image_url"),
@@ -100,8 +100,8 @@ def test_the_gateways_query_answers_by_path_and_by_body(program, owner):
         "task_id": name,
         "video_id": "",
         "task_status": "processing",
-        "message": "The video is being made: 0 %.",
-        "duration": 4,
+        "message": "Video is still processing (progress: 0%)",
+        "duration": "4",
         "video_result": "",
         "video_results": [],
     }
@@ -143,8 +143,9 @@ def test_a_run_is_one_video_however_often_it_is_sent(program, owner):
     answers = [program.send(DRILL, drill) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [202, 202]
     assert answers[0].json() == {
+        "run_id": "run 7",
         "status": "processing",
-        "message": "The video is being made: 0 %.",
+        "message": "The video is being generated",
         "video_url": None,
         "error": None,
     }
@@ -177,7 +178,7 @@ def test_a_strangers_run_is_404(program, stranger):
         ({"run_id": "x" * 91, "drill_text": "A"}, "run_id"),
         ({"run_id": "r"}, "drill_text"),
         ({"run_id": "r", "drill_text": " "}, "drill_text"),
-        ({"run_id": "r", "drill_text": "A", "seconds": 5}, "seconds"),
+        ({"run_id": "r", "drill_text": "A", "seconds": 61}, "seconds"),
         ({"run_id": "r", "drill_text": "A", "wait": 5}, "wait"),
     ],
 )

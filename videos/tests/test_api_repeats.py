@@ -1,15 +1,23 @@
 """A request that is sent twice."""
 
+import http.server
+import json
 import threading
+from datetime import timedelta
 
+import openai
 import pytest
+import requests
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
+from django.test import RequestFactory
 from django.utils import timezone
 
+from accounts import credits
 from accounts.models import CreditEntry, IdempotentAnswer
-from aivideo.tests.fixtures import entries, new_user
-from videos.api import idempotency
+from aivideo.tests.fixtures import entries, new_user, serve
+from videos import generation
+from videos.api import idempotency, orders
 from videos.models import Video
 from videos.objects import public_id
 from videos.tests.program import Program, error_of
@@ -54,7 +62,7 @@ def test_A26_another_body_with_the_same_key_is_422(program, owner):
 
 def test_what_was_refused_may_be_sent_again_with_its_key(program, owner):
     key = {"Idempotency-Key": "order-1"}
-    assert program.send("/v1/videos", {"prompt": "A", "seconds": "5"}, headers=key).status_code == 400
+    assert program.send("/v1/videos", {"prompt": "A", "seconds": "61"}, headers=key).status_code == 400
     assert program.send("/v1/videos", {"prompt": "A", "seconds": "4"}, headers=key).status_code == 200
 
 
@@ -111,3 +119,165 @@ def jpeg():
     out = io.BytesIO()
     Image.new("RGB", (200, 200), "teal").save(out, "JPEG")
     return out.getvalue()
+
+
+# --- Repeats by OpenAI's SDKs, which send no key --------------------------------------------------
+
+
+def retry(count):
+    return {"x-stainless-retry-count": str(count)}
+
+
+def test_a_create_that_an_sdk_repeats_is_one_video_and_one_answer(program, owner):
+    first = program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(0))
+    assert "Idempotent-Replayed" not in first
+    for count in (1, 2):
+        again = program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(count))
+        assert (again.json(), again["Idempotent-Replayed"]) == (first.json(), "true")
+    assert owner.videos.count() == 1
+    assert entries(owner.videos.get()) == [("charge", -10)]
+
+
+def test_two_equal_creates_that_are_meant_are_two_videos(program, owner):
+    answers = [program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(0)).json() for _ in range(2)]
+    assert answers[0]["id"] != answers[1]["id"]
+    newest = program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(1)).json()
+    assert newest["id"] == answers[1]["id"]
+    assert owner.videos.count() == 2
+
+
+def test_a_repeat_of_what_never_arrived_is_the_first(program, owner):
+    for count, prompt in ((1, "A kite"), (1, "Another")):
+        assert program.send("/v1/videos", {"prompt": prompt}, headers=retry(count)).status_code == 200
+    assert owner.videos.count() == 2
+    program.send("/v1/videos", {"prompt": "Another"}, headers=retry(2))
+    assert owner.videos.count() == 2
+
+
+def test_a_repeat_with_another_key_or_after_ten_minutes_is_an_order_of_its_own(program, owner):
+    program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(0))
+    Program(owner).send("/v1/videos", {"prompt": "A kite"}, headers=retry(1))
+    assert owner.videos.count() == 2
+    IdempotentAnswer.objects.update(created_at=timezone.now() - idempotency.REPEATED_WITHIN)
+    program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(1))
+    assert owner.videos.count() == 3
+
+
+def test_a_repeat_that_comes_while_the_first_is_worked_on_is_told_to_wait(program, owner, monkeypatch):
+    """A slow judge or picture keeps the first one longer than its client has patience."""
+    from videos.api import moderated
+
+    judge, answers = moderated.one, []
+
+    def slow(key, order):
+        monkeypatch.setattr(moderated, "one", judge)
+        answers.append(program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(1)))
+        return judge(key, order)
+
+    monkeypatch.setattr(moderated, "one", slow)
+    first = program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(0))
+    assert error_of(answers[0]) == (409, None, "request_in_progress")
+    assert answers[0]["Retry-After"] == "2"
+    again = program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(2))
+    assert again.json() == first.json()
+    assert owner.videos.count() == 1
+
+
+def test_a_first_request_that_died_with_its_process_does_not_stand_in_the_way_for_long(program, owner):
+    note = IdempotentAnswer.objects.create(user=owner, api_key=program.key, status=0, body="")
+    digest = orders.read(request_of({"prompt": "A kite"})).digest
+    IdempotentAnswer.objects.filter(pk=note.pk).update(
+        request_digest=digest, created_at=timezone.now() - idempotency.WORKED_ON_AT_MOST
+    )
+    assert program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(1)).status_code == 200
+    assert owner.videos.count() == 1
+
+
+def test_what_was_refused_may_be_repeated_at_once(program, owner):
+    assert program.send("/v1/videos", {"prompt": " "}, headers=retry(0)).status_code == 400
+    assert not IdempotentAnswer.objects.exists()
+    assert program.send("/v1/videos", {"prompt": " "}, headers=retry(1)).status_code == 400
+
+
+def test_repeats_of_remixes_batches_campaigns_and_the_sites_orders_are_one_order(program, owner):
+    credits.grant(owner, 1000, reference="test:repeats")
+    program.send("/api/v1/videos/generate", {"prompt": "A"}, headers=retry(0))
+    program.send("/v1/batches/videos", {"items": [{"prompt": "A"}, {"prompt": "A"}]}, headers=retry(0))
+    program.send("/v1/campaigns", {"prompt": "A", "platforms": ["x", "tiktok"]}, headers=retry(0))
+    count = owner.videos.count()
+    assert count == 5
+    for path, body in (
+        ("/api/v1/videos/generate", {"prompt": "A"}),
+        ("/v1/batches/videos", {"items": [{"prompt": "A"}, {"prompt": "A"}]}),
+        ("/v1/campaigns", {"prompt": "A", "platforms": ["x", "tiktok"]}),
+    ):
+        again = program.send(path, body, headers=retry(1))
+        assert again["Idempotent-Replayed"] == "true"
+    assert owner.videos.count() == count
+
+
+def test_what_is_noted_for_repeats_is_forgotten_soon_and_holds_no_deleted_words(program, owner):
+    program.send("/v1/videos", {"prompt": "A secret kite"}, headers=retry(0))
+    video = owner.videos.get()
+    generation.cancel(video)
+    generation.delete(Video.objects.get(pk=video.pk))
+    assert "secret" not in IdempotentAnswer.objects.get().body
+    IdempotentAnswer.objects.update(created_at=timezone.now() - timedelta(hours=1))
+    idempotency.forget_old()
+    assert not IdempotentAnswer.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_fourteen_orders_through_a_proxy_that_drops_every_third_reply_are_fourteen_videos(live_server):
+    """By OpenAI's SDK itself, which repeats what got no answer."""
+    owner = new_user()
+    credits.grant(owner, 1000, reference="test:dropped")
+    text = Program(owner).text
+    with DroppingProxy(live_server.url, every=3) as proxy:
+        client = openai.OpenAI(base_url=f"{proxy.url}/v1", api_key=text)
+        made = [client.videos.create(prompt="A kite", seconds="4").id for _ in range(14)]
+    assert proxy.dropped > 0
+    assert len(set(made)) == 14
+    assert owner.videos.count() == 14
+
+
+class DroppingProxy:
+    """Passes requests on, and hangs up without a word instead of every so manieth answer."""
+
+    def __init__(self, target, every):
+        self.count = self.dropped = 0
+        proxy = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {name: self.headers[name] for name in self.headers if name.lower() != "host"}
+                answer = requests.post(f"{target}{self.path}", data=body, headers=headers)
+                proxy.count += 1
+                if proxy.count % every == 0:
+                    proxy.dropped += 1
+                    self.close_connection = True
+                    return
+                self.send_response(answer.status_code)
+                self.send_header("Content-Type", answer.headers["Content-Type"])
+                self.send_header("Content-Length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            def log_message(self, *_arguments):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def __enter__(self):
+        serve(self.server)
+        return self
+
+    def __exit__(self, *_exception):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def request_of(body):
+    return RequestFactory().post("/v1/videos", json.dumps(body), content_type="application/json")

@@ -81,7 +81,7 @@ def test_a_batch_of_200_that_credits_do_not_do_for_is_refused_whole(program, own
         ({"items": []}, "items"),
         ({}, "items"),
         ({"items": [{"prompt": "A"}] * 501}, "items"),
-        ({"items": [{"prompt": "A"}, {"prompt": "B", "seconds": "5"}]}, "items.1.seconds"),
+        ({"items": [{"prompt": "A"}, {"prompt": "B", "seconds": "61"}]}, "items.1.seconds"),
         ({"items": [{"prompt": "A"}, {"size": "1280x720"}]}, "items.1.prompt"),
         ({"items": [{"prompt": "A"}, {"prompt": ""}]}, "items.1.prompt"),
         ({"items": [{"prompt": "A", "n": 2}]}, "items.0.n"),

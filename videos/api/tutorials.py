@@ -1,0 +1,87 @@
+"""What programs that follow an older tutorial or service send, for the documentation: each request works as it stands.
+
+A test sends each of them word for word: videos/tests/test_original_requests.py.
+"""
+
+from typing import NamedTuple
+
+from videos.api.examples import KEY, SITE, VIDEO
+
+
+class Tutorial(NamedTuple):
+    """Where such a program comes from, what to change in it, and its requests."""
+
+    title: str
+    about: str
+    requests: list[str]
+
+
+TUTORIALS = [
+    Tutorial(
+        "A guide to /v1/videos with duration, resolution and aspect_ratio",
+        "Change the base URL and the key. duration is another name of seconds, a number or a text. The answer carries,"
+        " after OpenAI's keys, also duration, resolution, aspect_ratio and url; url is null until the video is completed,"
+        " and is then downloaded without any header. status has OpenAI's words: queued and in_progress come before"
+        " completed or failed.",
+        [
+            f"""curl {SITE}/v1/videos \\
+  -H "Authorization: Bearer {KEY}" -H "Content-Type: application/json" \\
+  -d '{{
+    "model": "sora-2",
+    "prompt": "A golden retriever playing in a sunny garden",
+    "duration": 10,
+    "resolution": "1080p",
+    "aspect_ratio": "16:9"
+  }}'""",
+            f"""curl {SITE}/v1/videos \\
+  -H "Authorization: Bearer {KEY}" -H "Content-Type: application/json" \\
+  -d '{{
+    "model": "sora-2",
+    "prompt": "A futuristic city with flying cars at sunset",
+    "duration": 20, "resolution": "1080p", "aspect_ratio": "21:9",
+    "fps": 30, "seed": 12345, "n": 1, "quality": "hd",
+    "webhook_url": "https://yourapi.com/webhook",
+    "metadata": {{"project": "Marketing Campaign Q1", "user_id": "user_123"}}
+  }}'""",
+            f'curl {SITE}/v1/videos/{VIDEO} -H "Authorization: Bearer {KEY}"',
+            f"""curl {SITE}/v1/campaigns \\
+  -H "Authorization: Bearer {KEY}" -H "Content-Type: application/json" \\
+  -d '{{
+    "prompt": "Product launch teaser for new smartphone",
+    "platforms": ["youtube", "instagram", "tiktok", "twitter"]
+  }}'""",
+        ],
+    ),
+    Tutorial(
+        "A site with /api/v1/videos/generate and a mock",
+        "Without any provider the built-in simulator is the mock; ask every few seconds until status is completed or"
+        " failed.",
+        [
+            f"""curl {SITE}/api/v1/videos/generate \\
+  -H "Authorization: Bearer {KEY}" -H "Content-Type: application/json" \\
+  -d '{{"prompt": "A cat", "model": "sora-2", "image_url": "https://example.com/cat.jpg"}}'""",
+            f'curl {SITE}/api/v1/videos/{VIDEO} -H "Authorization: Bearer {KEY}"',
+        ],
+    ),
+    Tutorial(
+        "A gateway with /v1/videos/query",
+        "A JSON object is read as JSON even where curl calls it a form. task_id is another name of video_id.",
+        [
+            f"""curl -X POST {SITE}/v1/videos/query -H "Authorization: Bearer {KEY}" \\
+  -d '{{"video_id": "{VIDEO}"}}'""",
+            f'curl {SITE}/v1/videos/query/{VIDEO} -H "Authorization: Bearer {KEY}"',
+        ],
+    ),
+    Tutorial(
+        "A service of training drills",
+        "The key is the password of HTTP Basic, with any user name. run_id is a number or a text of your own, and is"
+        " answered as it came; the same run_id is the same video. message follows Accept-Language, in English and Japanese.",
+        [
+            f"""curl {SITE}/api/video-generation/generate -u user:{KEY} \\
+  -H "Content-Type: application/json" \\
+  -d '{{"run_id": 999, "drill_text": "プランク: 体幹を鍛える基本エクササイズ...", "size": "1280x720", "seconds": "4"}}'""",
+            f"curl {SITE}/api/video-generation/status/999 -u user:{KEY}",
+            f"curl {SITE}/api/video-generation/ -u user:{KEY}",
+        ],
+    ),
+]

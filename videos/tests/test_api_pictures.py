@@ -1,0 +1,148 @@
+"""Pictures that a request names by their address: within narrow limits, and after all that is quick."""
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from ipaddress import ip_network
+
+import pytest
+from django.db import connections
+
+from accounts import credits
+from accounts.models import User
+from aivideo.tests.fixtures import PATIENCE, new_user, until
+from videos.api import pictures
+from videos.models import Video
+from videos.tests.program import Program, error_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Silent:
+    """A server that takes every connection and never answers."""
+
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.taken = []
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def _take(self):
+        while True:
+            try:
+                self.taken.append(self.socket.accept()[0])
+            except OSError:
+                return
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.socket.getsockname()[1]}/picture.jpg"
+
+    def hang_up(self):
+        for connection in self.taken:
+            connection.close()
+
+
+@pytest.fixture
+def silent(settings):
+    settings.PRIVATE_NETWORKS_ALLOWED = [ip_network("127.0.0.1")]
+    server = Silent()
+    yield server
+    server.socket.close()
+    server.hang_up()
+
+
+def order(url, **fields):
+    return {"prompt": "A kite", "input_reference": {"image_url": url}, **fields}
+
+
+def poor():
+    user = new_user()
+    User.objects.filter(pk=user.pk).update(balance=0)
+    return Program(User.objects.get(pk=user.pk))
+
+
+@contextmanager
+def asking(*programs, url):
+    """Each asks for a video with this picture, in a thread of its own; the answers as they come."""
+    answers = []
+
+    def ask(program):
+        try:
+            answers.append(program.send("/v1/videos", order(url)))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=ask, args=[program]) for program in programs]
+    for thread in threads:
+        thread.start()
+    yield answers
+    for thread in threads:
+        thread.join(PATIENCE)
+
+
+def test_A65_without_credits_nothing_is_fetched(silent):
+    program = poor()
+    began = time.monotonic()
+    for _ in range(48):
+        assert error_of(program.send("/v1/videos", order(silent.url))) == (402, None, "insufficient_credits")
+    assert time.monotonic() - began < pictures.SECONDS * 3  # each alone would take SECONDS
+    assert silent.taken == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": "no-such-model"}, "model"),
+        ({"seconds": "61"}, "seconds"),
+        ({"size": "1x1"}, "size"),
+        ({"prompt": " "}, "prompt"),
+        ({"webhook_url": "http://127.0.0.2/"}, "webhook_url"),
+        ({"aspect_ratio": "5:1"}, "aspect_ratio"),
+    ],
+)
+def test_what_cannot_be_made_is_told_before_anything_is_fetched(silent, fields, param):
+    answer = Program(new_user()).send("/v1/videos", order(silent.url, **fields))
+    assert error_of(answer)[:2] == (400, param)
+    assert silent.taken == []
+
+
+def test_a_batch_that_costs_too_much_fetches_nothing(silent):
+    items = [order(f"{silent.url}?{number}") for number in range(8)] + [{"prompt": "A"}] * 3
+    answer = Program(new_user()).send("/v1/batches/videos", {"items": items})
+    assert error_of(answer) == (402, None, "insufficient_credits")
+    assert silent.taken == []
+
+
+def test_A65_one_person_fetches_one_picture_at_a_time_and_all_people_two(silent, monkeypatch):
+    people = [Program(new_user()) for _ in range(3)]
+    with asking(people[0], url=silent.url) as answers:
+        until(lambda: len(silent.taken) == 1)
+        assert error_of(people[0].send("/v1/videos", order(silent.url))) == (429, None, "too_many_fetches")
+        with asking(people[1], url=silent.url):
+            until(lambda: len(silent.taken) == 2)
+            refused = people[2].send("/v1/videos", order(silent.url))
+            assert error_of(refused) == (429, None, "too_many_fetches")
+            assert int(refused["Retry-After"]) >= 1
+            # What needs no fetch goes on.
+            assert people[2].send("/v1/videos", {"prompt": "A kite"}).status_code == 200
+            silent.hang_up()
+    assert [error_of(answer)[:2] for answer in answers] == [(400, "input_reference")]
+    assert Video.objects.count() == 1
+    # Both have given their turns back.
+    with asking(people[2], url=silent.url):
+        until(lambda: len(silent.taken) == 3)
+        silent.hang_up()
+
+
+def test_A65_all_pictures_of_a_request_share_one_deadline(silent, monkeypatch):
+    monkeypatch.setattr(pictures, "SECONDS", 1)
+    program = Program(new_user())
+    credits.grant(program.key.user, 1000, reference="test:pictures")
+    items = [order(f"{silent.url}?{number}") for number in range(8)]
+    answer = program.send("/v1/batches/videos", {"items": items})
+    assert error_of(answer)[:2] == (400, "items.0.input_reference")
+    both = order(silent.url, last_frame={"image_url": f"{silent.url}?last"})
+    taken = len(silent.taken)
+    assert error_of(program.send("/v1/videos", both))[:2] == (400, "input_reference")
+    assert len(silent.taken) <= taken + 1
