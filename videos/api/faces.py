@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils.translation import get_language_from_request
+from django.utils.translation.trans_real import parse_accept_lang_header
 from ninja import Router, Schema
 from ninja.security import HttpBasicAuth
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
@@ -326,7 +326,10 @@ def _run(request: KeyedRequest, run_id: str) -> Video:
 def _drill_answer(request: HttpRequest, video: Video, run_id: str | int) -> HttpResponse:
     shown = objects.video_object(video)
     word = QUERY_WORDS[shown["status"]]
-    language = "ja" if (get_language_from_request(request) or "").startswith("ja") else "en"
+    wished = [
+        name[:2] for name, _weight in parse_accept_lang_header(request.headers.get("Accept-Language", ""))
+    ]
+    language = next((name for name in wished if name in DRILL_MESSAGES), "en")
     answer = {
         "run_id": run_id,
         "status": word,

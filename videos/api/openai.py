@@ -41,8 +41,8 @@ def create_video(request: KeyedRequest) -> HttpResponse:
     body = orders.read(request, files=("input_reference",))
 
     def prepare() -> idempotency.Deed:
-        asked = orders.checked(orders.VideoOrder, body.fields)
         with renamed(**orders.aliases_in(body.fields)):
+            asked = orders.checked(orders.VideoOrder, body.fields)
             order = orders.order_of(request.auth, asked, body.file)
             order = moderated.one(request.auth, order)
             return lambda: (200, start(request.auth, order, asked.n))
