@@ -34,6 +34,7 @@ from videos.providers.base import (
     Order,
     Rejected,
     Unavailable,
+    data_url,
 )
 from videos.providers.profiles import PROFILES, Profile
 
@@ -92,8 +93,11 @@ class Adapter:
 
     async def create(self, order: Order, headers: dict[str, str]) -> dict[str, Any]:
         """Ask for a video, once, and return the server's words. Raises what the SDK raises, or Unavailable."""
+        extras = dict(order.extras)
         if order.last_frame is not None:
-            raise Rejected("invalid_request", "this protocol has no place for a last frame")
+            if not self.profile.takes_last_frame:
+                raise Rejected("invalid_request", "this server has no place for a last frame")
+            extras["last_frame"] = {"image_url": data_url(order.last_frame)}
         image: Any = openai.omit
         if order.image is not None:
             # Without a name and a type it travels as application/octet-stream, which servers reject.
@@ -105,7 +109,7 @@ class Adapter:
             seconds=str(order.seconds),  # type: ignore[arg-type]
             input_reference=image,
             extra_headers=headers,
-            extra_body=order.extras or None,
+            extra_body=extras or None,
         )
         return _fields(job)
 

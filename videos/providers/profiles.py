@@ -21,11 +21,13 @@ class Profile:
     # Whether a listed job tells prompt, size and length as they were asked for, so that another's can be ruled out.
     lists_what_was_asked: bool = True
     cancels: bool = True  # whether DELETE /videos/{id} ends a job that is still running
+    # Whether it takes a picture that the video ends on, which the protocol has no word for: as our own simulator does.
+    takes_last_frame: bool = False
     create_headers: Mapping[str, str] = field(default_factory=dict)
 
 
 PROFILES = {
-    "": Profile(_("any server of the protocol")),
+    "": Profile(_("any server of the protocol"), takes_last_frame=True),
     # Its document has DELETE for "a completed or failed video".
     "openai": Profile("OpenAI", cancels=False),
     # 0.30: the name must be the one that it was started with, often a path; DELETE aborts what is under way.

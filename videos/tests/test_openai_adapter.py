@@ -9,6 +9,7 @@ WORDS = {"pending": "queued", "running": "in_progress", "done": "completed", "ca
 
 class TestOpenAI(Contract):
     kind = "openai"
+    takes_last_frame = True
 
     def kind_of(self, method, path):
         if method == "POST":
