@@ -3,9 +3,10 @@
 Nothing is stored while a job runs, so ten thousand of them cost nothing until somebody asks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .extras import Extras
 from .faults import without_tags
 
 QUEUED_SHARE = 0.05  # of the time that a job takes
@@ -40,6 +41,7 @@ class Job:
     submit_key: str | None  # its Idempotency-Key
     body_hash: str
     deleted: float | None = None
+    extras: Extras = field(default_factory=Extras)
     # Counted in memory, for faults that pass
     polls: int = 0
     downloads: int = 0

@@ -4,11 +4,13 @@ Requests that arrive together share one transaction, so a thousand creates a sec
 """
 
 import asyncio
+import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 
+from .extras import Extras
 from .jobs import Job
 
 COLUMNS = [field.name for field in fields(Job) if field.name not in ("polls", "downloads")]
@@ -18,10 +20,12 @@ SCHEMA = """
         number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, prompt TEXT NOT NULL, model TEXT NOT NULL,
         seconds TEXT NOT NULL, size TEXT NOT NULL, faults TEXT NOT NULL, picture TEXT NOT NULL,
         reference TEXT NOT NULL, remixed_from TEXT, created REAL NOT NULL, duration REAL NOT NULL,
-        submit_key TEXT, body_hash TEXT NOT NULL, deleted REAL
+        submit_key TEXT, body_hash TEXT NOT NULL, deleted REAL, extras TEXT NOT NULL DEFAULT '{}'
     );
     CREATE TABLE IF NOT EXISTS announced (number INTEGER PRIMARY KEY)
 """
+# What came later, for the journal of an older version.
+ADDED = {"extras": "TEXT NOT NULL DEFAULT '{}'"}
 INSERT = f"INSERT INTO jobs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
 
@@ -31,6 +35,10 @@ class Journal:
         self._database = sqlite3.connect(path, check_same_thread=False)
         # In WAL mode NORMAL loses nothing when a process is killed, only when the machine loses power.
         self._database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {SCHEMA};")
+        there = {column for _, column, *_ in self._database.execute("PRAGMA table_info(jobs)")}
+        for column, kind in ADDED.items():
+            if column not in there:
+                self._database.execute(f"ALTER TABLE jobs ADD COLUMN {column} {kind}")
         self._waiting: list[tuple[str, tuple, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -44,8 +52,9 @@ class Journal:
 
     async def add(self, job: Job) -> None:
         """Return once the job is on disk."""
-        row = tuple(" ".join(job.faults) if name == "faults" else getattr(job, name) for name in COLUMNS)
-        await self._write(INSERT, row)
+        about = {name: getattr(job, name) for name in COLUMNS}
+        about |= {"faults": " ".join(job.faults), "extras": json.dumps(job.extras.said)}
+        await self._write(INSERT, tuple(about.values()))
 
     async def mark_deleted(self, job: Job) -> None:
         """Keep the row: who audits a run wants every job that was ever accepted."""
@@ -99,4 +108,5 @@ class Journal:
 
 
 def _job(row: dict) -> Job:
-    return Job(**row | {"faults": frozenset(row["faults"].split())})
+    extras = Extras(**json.loads(row["extras"]))
+    return Job(**row | {"faults": frozenset(row["faults"].split()), "extras": extras})

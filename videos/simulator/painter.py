@@ -4,7 +4,6 @@ It imports neither Django nor the server. Stdin is its life line, too: when the 
 ends and so does the painter, in the middle of a picture if need be.
 """
 
-import json
 import os
 import queue
 import signal
@@ -28,7 +27,7 @@ def main(pictures: Path, references: Path) -> None:
     while True:
         picture = orders.get()
         try:
-            render(picture, references / picture.reference if picture.reference else None, pictures)
+            render(picture, references, pictures)
             answer = "painted"
         except Exception:  # whatever it was, the server gets an answer and the next picture its chance
             traceback.print_exc()
@@ -38,7 +37,7 @@ def main(pictures: Path, references: Path) -> None:
 
 def _read_orders(orders: "queue.Queue[Picture]") -> None:
     for line in sys.stdin:
-        orders.put(Picture(**json.loads(line)))
+        orders.put(Picture.from_line(line))
     os._exit(0)
 
 

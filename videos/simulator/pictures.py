@@ -15,8 +15,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from .extras import Extras
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +41,29 @@ class Picture:
     width: int
     height: int
     reference: str = ""  # the name of the input image in the references folder
+    extras: Extras = field(default_factory=Extras)
 
     @property
     def name(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:40]
+        """Extras count only where they say something, so that what was painted before there were any keeps its name."""
+        about = asdict(self) | {"extras": self.extras.said}
+        if not about["extras"]:
+            del about["extras"]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:40]
+
+    @property
+    def as_line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: str) -> "Picture":
+        about = json.loads(line)
+        return cls(**about | {"extras": Extras(**about["extras"])})
+
+
+def name_of(image: bytes) -> str:
+    """What an input image is called in the references folder."""
+    return hashlib.sha256(image).hexdigest()
 
 
 class Pictures:
@@ -78,17 +99,17 @@ class Pictures:
         if len(self._painters) < PAINTERS:
             self._painters.append(asyncio.create_task(self._keep_painting()))
 
-    def keep_reference(self, image_hash: str, data: bytes) -> None:
+    def keep_reference(self, data: bytes) -> None:
         """Put an input image where painters find it, also after a restart."""
-        path = self.references / image_hash
+        path = self.references / name_of(data)
         if not path.exists():
             part = path.with_suffix(f".{secrets.token_hex(8)}.part")  # others may be sending the same
             part.write_bytes(data)
             part.replace(path)
 
-    def reference(self, image_hash: str) -> bytes | None:
+    def reference(self, name: str) -> bytes | None:
         """An input image that was kept; None for the name ""."""
-        return (self.references / image_hash).read_bytes() if image_hash else None
+        return (self.references / name).read_bytes() if name else None
 
     def forget_all_but(self, names: set[str], references: set[str]) -> None:
         """Delete files that no job needs, and what a crash left half-written."""
@@ -138,7 +159,7 @@ class Pictures:
         assert process.stdin
         assert process.stdout
         try:
-            process.stdin.write(json.dumps(asdict(picture)).encode() + b"\n")
+            process.stdin.write(picture.as_line)
             answer = await process.stdout.readline()
         except ConnectionError:
             answer = b""

@@ -12,9 +12,10 @@ from typing import Any
 from aiohttp import web
 
 from .errors import ApiError, internal_error, not_found
+from .extras import EXTRAS
 from .jobs import State
 from .pictures import VARIANTS
-from .submission import ANY_SECONDS, ANY_SIZE, Rules
+from .submission import ANY_SECONDS, ANY_SIZE, MORE_SIZES, SIZES, Rules
 
 RUNNING = ("queued", "in_progress")
 
@@ -22,7 +23,7 @@ RUNNING = ("queued", "in_progress")
 class Profile:
     """The protocol, and what many take besides. The others say what is different."""
 
-    rules = Rules()
+    rules = Rules(seconds=ANY_SECONDS, sizes=(*SIZES, *MORE_SIZES), extras=EXTRAS)
     honours_keys = True  # whether a repeat with the same Idempotency-Key makes no second job
     forgets = False  # whether its jobs live in memory only, and are gone after a restart
 
@@ -149,6 +150,7 @@ class SgLang(Profile):
 class LiteLLM(Profile):
     """A proxy before another server: words of its own, names that say where a job is, and errors within errors."""
 
+    rules = Rules()
     honours_keys = False
 
     def name(self, job_id: str, polled: bool) -> str:
@@ -188,6 +190,7 @@ class LiteLLM(Profile):
 class NewApi(Profile):
     """A gateway before many: create, retrieve and content, and a word for what it does not know."""
 
+    rules = Rules()
     honours_keys = False
 
     def video(self, video: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import hashlib
 import math
 import random
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
@@ -18,6 +19,8 @@ Colour = tuple[int, int, int]
 SEAS = 0.4  # the share of scenes that look out over water; the others look over hills
 RIDGES = 4
 SPEEDS = (0, 1, 2, 3)  # of the ridges in pixels a frame, the farthest first
+# For each byte of noise a grey around the middle one, as grain on film is spread.
+GRAIN = [round(NormalDist(128, 3.5).inv_cdf((value + 0.5) / 256)) for value in range(256)]
 GLINTS = 140  # on each of the sheets that make water sparkle
 
 
@@ -75,7 +78,8 @@ class Scene:
             self._sprinkle_stars(sky)
         self._hang_sun(sky)
         # Without grain, the eye sees bands where 8 bits have no colours between two neighbours.
-        grain = Image.effect_noise(self.size, 3.5)
+        noise = Image.frombytes("L", self.size, random.Random(0).randbytes(self.width * self.height))
+        grain = noise.point(GRAIN)
         return ImageChops.add(sky, Image.merge("RGB", (grain, grain, grain)), offset=-128)
 
     def _sprinkle_stars(self, sky: Image.Image) -> None:

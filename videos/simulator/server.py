@@ -97,8 +97,17 @@ class Handlers:
         prompt = await read_remix_prompt(request)
         if self.studio.state(source, source.faults).status != "completed":
             raise ApiError(400, f"Video with id '{source.id}' is not completed yet.", param="video_id")
-        image = self.studio.pictures.reference(source.reference)
-        submission = Submission(prompt, source.model, source.seconds, source.size, image, remix_of=source.id)
+        first, last = map(self.studio.pictures.reference, (source.reference, source.extras.last_frame))
+        submission = Submission(
+            prompt=prompt,
+            model=source.model,
+            seconds=source.seconds,
+            size=source.size,
+            image=first,
+            remix_of=source.id,
+            extras=source.extras,
+            last_image=last,
+        )
         return await self._accept(request, asked, submission)
 
     async def retrieve(self, request: web.Request) -> web.StreamResponse:

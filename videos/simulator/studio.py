@@ -67,8 +67,9 @@ class Studio:
 
         `asked` are the faults that were asked for, `submit_key` is the request's Idempotency-Key.
         """
-        if submission.image:
-            await asyncio.to_thread(self.pictures.keep_reference, submission.image_hash, submission.image)
+        for image in (submission.image, submission.last_image):
+            if image:
+                await asyncio.to_thread(self.pictures.keep_reference, image)
         # From here to `_remember` nothing may be awaited, or two requests with the same key become two jobs.
         honours_keys = self.options.idempotency and self.options.profile.honours_keys
         if honours_keys and submit_key and (job := self._by_submit_key.get(submit_key)):
@@ -139,6 +140,7 @@ class Studio:
             duration=self.options.seconds,
             submit_key=submit_key,
             body_hash=submission.hash,
+            extras=submission.extras,
         )
         return job if asked & WITHOUT_FILE else replace(job, picture=_picture_of(job).name)
 
@@ -161,7 +163,8 @@ class Studio:
     def _resume_pictures(self) -> None:
         """Paint what was on the way when the server stopped, and clear what nobody needs any more."""
         jobs = self._jobs.values()
-        self.pictures.forget_all_but({job.picture for job in jobs}, {job.reference for job in jobs})
+        references = {name for job in jobs for name in (job.reference, job.extras.last_frame)}
+        self.pictures.forget_all_but({job.picture for job in jobs}, references)
         for job in jobs:
             self._want_picture(job)
 
@@ -183,4 +186,4 @@ class Studio:
 
 def _picture_of(job: Job) -> Picture:
     width, height = job.size.split("x")
-    return Picture(job.caption, int(job.seconds), int(width), int(height), job.reference)
+    return Picture(job.caption, int(job.seconds), int(width), int(height), job.reference, job.extras)

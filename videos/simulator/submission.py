@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -15,14 +15,20 @@ from aiohttp.http_exceptions import BadHttpMessage
 from PIL import Image
 
 from .errors import ApiError
+from .extras import FRAME_RATES, QUALITIES, Extras
+from .pictures import name_of
 
 PROMPT_LENGTH = 32_000  # characters
 MODELS = re.compile(r"sora-2(-pro)?(-\d{4}-\d{2}-\d{2})?")
 SECONDS = ("4", "8", "12", "16", "20")
 SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024", "1920x1080", "1080x1920", "1024x1024")
+MORE_SIZES = (
+    *("720x720", "1706x720", "1080x1080", "2560x1080", "854x480", "480x854", "480x480", "1138x480"),
+)
 IMAGE_TYPES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 ANY_SIZE = re.compile("[1-9][0-9]{0,2}[02468]x[1-9][0-9]{0,2}[02468]")  # even, as the encoder wants it
-ANY_SECONDS = re.compile("[1-5][0-9]?")
+ANY_SECONDS = re.compile("[1-9]|[1-5][0-9]|60")
+MEMBER = re.compile(r"(\w+)\[(\w+)\]")  # how a form says what is an object in JSON: last_frame[image_url]
 DATA_URL = re.compile(r"data:(?P<type>[^;,]*);base64,(?P<data>.*)", re.DOTALL)
 
 
@@ -55,19 +61,22 @@ class Submission:
     size: str
     image: bytes | None = None
     remix_of: str | None = None
-    # Many servers take these besides; here they belong to the request, and what is painted is the same.
-    seed: str = ""
-    negative_prompt: str = ""
+    extras: Extras = field(default_factory=Extras)
+    last_image: bytes | None = None  # the picture that `extras.last_frame` names
 
     @property
     def image_hash(self) -> str:
-        return hashlib.sha256(self.image).hexdigest() if self.image else ""
+        return name_of(self.image) if self.image else ""
 
     @property
     def hash(self) -> str:
         """The same for two requests that ask for the same, whatever their encoding."""
-        parts = [self.prompt, self.model, self.seconds, self.size, self.image_hash, self.remix_of]
-        parts += [self.seed, self.negative_prompt] if self.seed or self.negative_prompt else []
+        parts: list[Any] = [self.prompt, self.model, self.seconds, self.size, self.image_hash, self.remix_of]
+        # Added only where they are used, so that a request is the same as before there were any.
+        said = self.extras.said
+        words = [said.pop("seed", ""), said.pop("negative_prompt", "")]
+        parts += words if any(words) or said else []
+        parts += [said] if said else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -75,18 +84,27 @@ async def read_create(request: web.Request, rules: Rules) -> Submission:
     """The submission that `POST /videos` carries. Raises ApiError 400 with the offending `param`."""
     known = ("prompt", "model", "seconds", "size", "input_reference", *rules.extras)
     fields = await _read_fields(request, known, rules.ignores_others)
+    last_image = _image("last_frame", fields)
     submission = Submission(
         prompt=_prompt(fields),
         model=_model(fields.get("model", "sora-2"), rules.models),
         seconds=_one_of("seconds", fields.get("seconds", "4"), rules.seconds),
         size=_one_of("size", fields.get("size", "720x1280"), rules.sizes),
-        image=_image_bytes(fields["input_reference"]) if "input_reference" in fields else None,
-        seed=_seed(fields.get("seed", "")),
-        negative_prompt=_words("negative_prompt", fields.get("negative_prompt", "")),
+        image=_image("input_reference", fields),
+        extras=Extras(
+            seed=_seed(fields.get("seed", "")),
+            negative_prompt=_words("negative_prompt", fields.get("negative_prompt", "")),
+            audio=_one_of("audio", _text(fields.get("audio", True)), ("true", "false")) == "true",
+            fps=int(_one_of("fps", _text(fields.get("fps", 24)), FRAME_RATES)),
+            quality=_one_of("quality", fields.get("quality", "standard"), QUALITIES),
+            last_frame=name_of(last_image) if last_image else "",
+        ),
+        last_image=last_image,
     )
-    if submission.image:
-        # Decoding takes some 20 ms, during which others want their polls answered.
-        await asyncio.to_thread(_check_image, submission.image, submission.size)
+    for name, image in (("input_reference", submission.image), ("last_frame", last_image)):
+        if image:
+            # Decoding takes some 20 ms, during which others want their polls answered.
+            await asyncio.to_thread(_check_image, name, image, submission.size)
     return submission
 
 
@@ -130,6 +148,10 @@ async def _read_form(request: web.Request) -> dict[str, Any]:
     for name, value in form.items():
         if isinstance(value, web.FileField):
             fields[name] = Upload(value.file.read(), value.content_type)
+        elif (match := MEMBER.fullmatch(name)) and isinstance(
+            within := fields.setdefault(match[1], {}), dict
+        ):
+            within[match[2]] = value
         else:
             fields[name] = value
     return fields
@@ -159,6 +181,11 @@ def _seed(value: Any) -> str:
     if re.fullmatch(r"|[0-9]{1,10}", text := str(value)):
         return text
     raise ApiError(400, "Invalid type for 'seed': expected an integer.", param="seed", code="invalid_type")
+
+
+def _text(value: Any) -> Any:
+    """A flag or a number as forms send it."""
+    return json.dumps(value) if isinstance(value, bool | int) else value
 
 
 def _words(name: str, value: Any) -> str:
@@ -199,46 +226,54 @@ def _one_of(name: str, value: Any, choices: tuple[str, ...] | re.Pattern[str]) -
     return value
 
 
-def _image_bytes(reference: Any) -> bytes:
+def _image(name: str, fields: dict[str, Any]) -> bytes | None:
+    if name not in fields:
+        return None
+    reference = fields[name]
     if isinstance(reference, dict):
-        reference = _upload_from_object(reference)
+        reference = _upload_from_object(name, reference)
     if not isinstance(reference, Upload):
-        raise _bad_image("Invalid type for 'input_reference': expected a file.", "invalid_type")
+        raise _bad_image(name, f"Invalid type for '{name}': expected a file.", "invalid_type")
     if reference.type not in IMAGE_TYPES:
         raise _bad_image(
-            f"Invalid file 'input_reference': unsupported mimetype ('{reference.type}')."
+            name,
+            f"Invalid file '{name}': unsupported mimetype ('{reference.type}')."
             f" Supported file formats are {', '.join(IMAGE_TYPES)}.",
             "unsupported_file_mimetype",
         )
     return reference.data
 
 
-def _upload_from_object(reference: dict[str, Any]) -> Upload:
+def _upload_from_object(name: str, reference: dict[str, Any]) -> Upload:
     if len(reference) != 1:
-        raise _bad_image("Provide exactly one of 'image_url' or 'file_id'.")
+        raise _bad_image(name, "Provide exactly one of 'image_url' or 'file_id'.")
     if "file_id" in reference:
-        raise _bad_image("No such file: this server has no files API. Send the image itself.", "not_found")
+        raise _bad_image(
+            name, "No such file: this server has no files API. Send the image itself.", "not_found"
+        )
     url = reference.get("image_url")
     match = DATA_URL.fullmatch(url) if isinstance(url, str) else None
     if match is None:
-        raise _bad_image("This server downloads nothing: 'image_url' must be a base64-encoded data URL.")
+        raise _bad_image(
+            name, "This server downloads nothing: 'image_url' must be a base64-encoded data URL."
+        )
     try:
         data = base64.b64decode(match["data"], validate=True)
     except binascii.Error:
-        raise _bad_image("The data URL in 'image_url' is not valid base64.") from None
+        raise _bad_image(name, "The data URL in 'image_url' is not valid base64.") from None
     return Upload(data, match["type"])
 
 
-def _check_image(data: bytes, size: str) -> None:
+def _check_image(name: str, data: bytes, size: str) -> None:
     """Raise ApiError 400 unless `data` is a whole picture of exactly `size`."""
     try:
         with Image.open(io.BytesIO(data), formats=list(IMAGE_TYPES.values())) as image:
             if f"{image.width}x{image.height}" != size:  # known from its header: nothing huge is ever decoded
-                raise _bad_image("Inpaint image must match the requested width and height")
+                raise _bad_image(name, "Inpaint image must match the requested width and height")
             image.load()
     except (OSError, ValueError, SyntaxError):  # what Pillow's decoders raise for broken files
-        raise _bad_image("Invalid file 'input_reference': this is not a readable image.") from None
+        raise _bad_image(name, f"Invalid file '{name}': this is not a readable image.") from None
 
 
-def _bad_image(message: str, code: str = "invalid_value") -> ApiError:
-    return ApiError(400, message, param="input_reference", code=code)
+def _bad_image(name: str, message: str, code: str = "invalid_value") -> ApiError:
+    return ApiError(400, message, param=name, code=code)
