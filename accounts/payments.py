@@ -3,7 +3,8 @@
 Whatever makes us look at a payment (a webhook, the page that people return to, the test checkout, a
 member of staff) calls `settle`. It fetches what is true from the processor and moves the payment and
 the ledger to it. So it does not matter how often, in which order or by whom we are told, and who only
-claims that something was paid changes nothing.
+claims that something was paid changes nothing. What the processor says in words that are not known
+here moves no credits: it waits for staff, and for the next time that we look.
 """
 
 import logging
@@ -33,6 +34,7 @@ class Truth:
     receipt_url: str = ""
     refunded: int = 0
     disputed: int = 0  # what open or lost disputes took away
+    unclear: str = ""  # why nobody here can tell what the money did, in a sentence for staff
 
 
 def order(user: User, pack: CreditPack, processor: Payment.Processor) -> Payment:
@@ -77,10 +79,12 @@ def _give(payment: Payment) -> bool:
 def _move(payment: Payment, truth: Truth) -> bool:
     """False if somebody else moved this payment since it was read."""
     is_right = payment.paid_at is not None or _is_as_ordered(payment, truth)
-    becomes_paid = payment.paid_at is None and truth.is_paid and is_right
+    becomes_paid = payment.paid_at is None and truth.is_paid and is_right and not truth.unclear
     gave = becomes_paid or payment.paid_at is not None
     status, why = _standing(truth, is_right, gave)
     clawed_back = _to_take_back(payment.credits, truth) if gave else 0
+    if truth.unclear:
+        clawed_back = payment.clawed_back
     after = {
         "status": status,
         "why": why,
@@ -111,12 +115,15 @@ def _standing(truth: Truth, is_right: bool, gave: bool) -> tuple[str, str]:
     """A payment's status, and why it needs a decision. `gave`: whether its credits are or were given."""
     if not gave and not truth.is_paid:
         return Status.CREATED, ""
+    wrong = "" if is_right else f"paid {money(truth.amount, truth.currency)}, which is not what was ordered"
+    if truth.unclear:
+        return Status.HELD, "; ".join(filter(None, [truth.unclear, wrong]))
     if truth.disputed:
         return Status.DISPUTED, ""
     if truth.refunded and (gave or truth.refunded >= truth.amount):
         return Status.REFUNDED, ""
-    if not is_right:
-        return Status.HELD, f"paid {money(truth.amount, truth.currency)}, which is not what was ordered"
+    if wrong:
+        return Status.HELD, wrong
     return Status.PAID, ""
 
 

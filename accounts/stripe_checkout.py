@@ -14,8 +14,17 @@ from accounts.payments import Truth
 TIMEOUT, RETRIES = 15, 2
 TOLERANCE = 300  # seconds that a webhook may be behind our clock
 PAID = ("paid", "no_payment_required")
-# Disputes in which money is or stays taken away; an inquiry (warning_*) takes none.
-TAKEN = ("needs_response", "under_review", "lost")
+# Disputes that take no money, or have given it back; a warning is only an inquiry.
+NOT_TAKEN = ("won", "warning_needs_response", "warning_under_review", "warning_closed")
+# Disputes in which money is or stays taken away. An appeal is one of a lost dispute, and a prevented one was refunded.
+TAKEN = (
+    "needs_response",
+    "under_review",
+    "lost",
+    "appeal_needs_response",
+    "appeal_under_review",
+    "prevented",
+)
 
 
 class Unreachable(Exception):
@@ -103,6 +112,7 @@ def truth_of(payment: Payment) -> Truth:
         receipt_url=(charge and charge.receipt_url) or "",
         refunded=charge.amount_refunded if charge else 0,
         disputed=sum(dispute.amount for dispute in disputes.data if dispute.status in TAKEN),
+        unclear=_unclear(disputes.data),
     )
 
 
@@ -141,6 +151,12 @@ def payment_in(event: stripe.Event) -> Payment | None:
     except stripe.StripeError as error:
         raise Unreachable(str(error)) from error
     return _by_id(found.to_dict().get("metadata", {}).get("payment"))
+
+
+def _unclear(disputes: list[stripe.Dispute]) -> str:
+    """What staff are told where a dispute has a status of which nobody here knows what the money does in it."""
+    words = sorted({dispute.status for dispute in disputes} - {*TAKEN, *NOT_TAKEN})
+    return f"Stripe calls a dispute “{'”, “'.join(words)[:100]}”, which is not known here" if words else ""
 
 
 def _by_id(value: object) -> Payment | None:

@@ -136,7 +136,9 @@ def paid(request: UserRequest, pk: UUID) -> HttpResponse:
             request, _("No payment has arrived yet. If you paid, your credits follow by themselves.")
         )
     elif payment.status == Payment.Status.HELD:
-        messages.warning(request, _("Your payment arrived, but it is not what was ordered. We look into it."))
+        messages.warning(
+            request, _("Your payment arrived, but something about it is unclear. We look into it.")
+        )
     return redirect("accounts:credits")
 
 

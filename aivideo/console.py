@@ -71,7 +71,10 @@ def _payments() -> Pile:
     waiting = Payment.objects.filter(status__in=Payment.TO_DECIDE)
     return Pile(
         _("Payments that need a decision"),
-        _("Held ones are not what was ordered: accept them here, or give the money back at Stripe."),
+        _(
+            "What is not what was ordered: accept it here, or give the money back at Stripe. Of a dispute whose state"
+            " is not known here, no credits move until Stripe says another one: look at it there."
+        ),
         [_("Payment"), _("Who"), _("State"), _("Why"), _("Since")],
         [
             [_link(one), one.user, one.get_status_display(), one.why, _since(one.created_at)]

@@ -97,7 +97,7 @@ class PaymentAdmin(HasDeeds, ReadOnly, ModelAdmin):
         return payment.status, payment.get_status_display()
 
     def has_accept_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        held = Payment.objects.filter(status=Payment.Status.HELD)
+        held = Payment.objects.filter(status=Payment.Status.HELD, paid_at=None)
         return self.offers(request, "accounts.decide_payment", held, object_id)
 
     def has_settle_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

@@ -136,7 +136,7 @@ def webhooks() -> str | None:
 def payments() -> str | None:
     held = Payment.objects.filter(status=Payment.Status.HELD).count()
     if held:
-        return f"payments that are not what was ordered, and need a decision: {held}"
+        return f"payments that need a decision: {held}"
     if stripe_checkout.is_configured():
         try:
             stripe_checkout.try_key()
