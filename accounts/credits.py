@@ -79,12 +79,12 @@ def charge(user: User, amount: int, *, reference: str) -> None:
         raise InsufficientCredits(amount, available)
 
 
-def refund(user: User, amount: int, *, reference: str) -> bool:
+def refund(user: User, amount: int, *, reference: str, note: str = "") -> bool:
     """Return `amount` credits (>= 0) that `reference` was charged. True if they went back now, False if before.
 
     What came from a lot goes back there; if that has lapsed meanwhile, it is given for good.
     """
-    return _add(user, amount, Kind.REFUND, reference)
+    return _add(user, amount, Kind.REFUND, reference, note)
 
 
 def claw_back(user: User, amount: int, *, reference: str, note: str = "") -> bool:

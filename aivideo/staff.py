@@ -31,18 +31,19 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """Who wants it, why, and the form that says so."""
+    """Who wants it, why, and the form that says so. The reason is for the audit log, `note` for the customer."""
 
     staff: User
     reason: str
     form: UUID
+    note: str = ""
 
 
 def grant(order: Order, user: User, amount: int) -> bool:
     """Give a person `amount` credits (> 0)."""
 
     def give() -> bool:
-        return credits.grant(user, amount, reference=f"staff:{order.form}", note=order.reason[:200])
+        return credits.grant(user, amount, reference=f"staff:{order.form}", note=order.note)
 
     return _do(order, Action.GRANT, f"user:{user.pk}", give, f"{amount} credits to {user}")
 
@@ -50,14 +51,14 @@ def grant(order: Order, user: User, amount: int) -> bool:
 def refund(order: Order, video: Video) -> bool:
     """Return the credits of a finished video, which stays its owner's. False if they have returned before."""
     detail = f"{video.credits} credits to {video.user}"
-    return _do(order, Action.REFUND, video.reference, lambda: generation.forgive(video), detail)
+    return _do(order, Action.REFUND, video.reference, lambda: generation.forgive(video, order.note), detail)
 
 
 def fail(order: Order, video: Video) -> bool:
     """End an unfinished video; its credits return. False if it has ended."""
 
     def stop() -> bool:
-        return generation.fail(video, "stopped", order.reason)
+        return generation.fail(video, "stopped", order.reason, order.note)
 
     return _do(order, Action.FAIL, video.reference, stop, f"it was {video.status}")
 

@@ -336,12 +336,13 @@ def complete(video: Video, result: dict[str, Any]) -> bool:
     return Video.objects.filter(pk=video.pk, file=result["file"]).exists()
 
 
-def fail(video: Video, code: str, detail: str = "") -> bool:
+def fail(video: Video, code: str, detail: str = "", note: str = "") -> bool:
     """Any unfinished state → failed, and the credits go back. True for exactly one caller.
 
-    A job that timed out at its provider is looked after for some time more: see `finish`.
+    `detail` is for staff; its owner reads `note` beside the credits. A job that timed out at its provider
+    is looked after for some time more: see `finish`.
     """
-    return video.status in LIVE and _fail(video, code, detail)
+    return video.status in LIVE and _fail(video, code, detail, note)
 
 
 def withdraw(video: Video, detail: str) -> bool:
@@ -349,15 +350,18 @@ def withdraw(video: Video, detail: str) -> bool:
     return video.status == Status.COMPLETED and _fail(video, "no_file", detail)
 
 
-def forgive(video: Video) -> bool:
-    """completed stays so, and its credits go back: staff find that it was not worth them. True for one caller."""
+def forgive(video: Video, note: str = "") -> bool:
+    """completed stays so, and its credits go back: staff find that it was not worth them. True for one caller.
+
+    Its owner reads `note` beside the credits.
+    """
     with transaction.atomic():
         if not Video.objects.paid_for().filter(pk=video.pk).update(is_free=True, moves=F("moves") + 1):
             return False
         VideoEvent.objects.create(
             video=video, came_from=Status.COMPLETED, went_to=Status.COMPLETED, why=FORGIVEN
         )
-        credits.refund(video.user, video.credits, reference=video.reference)
+        credits.refund(video.user, video.credits, reference=video.reference, note=note)
     return True
 
 
@@ -373,7 +377,7 @@ def hurry(video: Video) -> bool:
     return True
 
 
-def _fail(video: Video, code: str, detail: str) -> bool:
+def _fail(video: Video, code: str, detail: str, note: str = "") -> bool:
     watched = code == "timed_out" and video.ref is not None
     with transaction.atomic(savepoint=False):
         if not video.move_to(
@@ -386,7 +390,7 @@ def _fail(video: Video, code: str, detail: str) -> bool:
             is_free=False,
         ):
             return False
-        credits.refund(video.user, video.credits, reference=video.reference)
+        credits.refund(video.user, video.credits, reference=video.reference, note=note)
         outbox.announce(video)
         if code == "stopped":
             cancellation.ring(video)

@@ -23,7 +23,8 @@ class Line:
 def receipt(video: Video) -> list[Line]:
     """The lines of the receipt, oldest first. Repeated tries of the same step share one line."""
     lines: list[Line] = []
-    moved = {entry.kind: entry.amount for entry in CreditEntry.objects.filter(reference=video.reference)}
+    entries = CreditEntry.objects.filter(reference=video.reference)
+    moved = {entry.kind: entry for entry in entries}
     tries, returned = 0, False
     for event in video.events.all():
         if event.went_to == Status.SUBMITTING:
@@ -34,11 +35,17 @@ def receipt(video: Video) -> list[Line]:
         if event.went_to in (Status.QUEUED, Status.UNCONFIRMED) and lines and lines[-1].text == text:
             continue
         if not event.came_from:
-            credits = moved.get(CreditEntry.Kind.CHARGE, 0)
+            credits = _amount(moved, CreditEntry.Kind.CHARGE)
         elif (event.went_to in (Status.FAILED, Status.CANCELED) or event.why == FORGIVEN) and not returned:
-            credits, returned = moved.get(CreditEntry.Kind.REFUND, 0), True
+            credits, returned = _amount(moved, CreditEntry.Kind.REFUND), True
+            if credits and (note := moved[CreditEntry.Kind.REFUND].note):
+                text = _("%(text)s The staff say: “%(note)s”") % {"text": text, "note": note}
         lines.append(Line(event.at, text, credits))
     return lines
+
+
+def _amount(moved: dict[str, CreditEntry], kind: str) -> int:
+    return moved[kind].amount if kind in moved else 0
 
 
 def _text(event: VideoEvent, video: Video, returned: bool) -> str:

@@ -16,7 +16,11 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.paginator import InfinitePaginator
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from aivideo import staff
 
@@ -52,7 +56,7 @@ class ReasonForm(BaseDialogForm):
         min_length=3,
         max_length=300,
         widget=UnfoldAdminTextareaWidget({"rows": 3}),
-        help_text=gettext_lazy("It stays in the audit log."),
+        help_text=gettext_lazy("It stays in the audit log, and only staff read it."),
     )
     form = forms.UUIDField(widget=forms.HiddenInput)
     details: tuple[str, ...] = ()  # the fields that the deed itself asks for
@@ -62,17 +66,30 @@ class ReasonForm(BaseDialogForm):
         self.fields["form"].initial = uuid.uuid4()
 
     def order(self) -> staff.Order:
-        return staff.Order(self.request.user, self.cleaned_data["reason"], self.cleaned_data["form"])
+        said = self.cleaned_data
+        return staff.Order(self.request.user, said["reason"], said["form"], said.get("note", ""))
 
 
-class GrantForm(ReasonForm):
+class NoteForm(ReasonForm):
+    """For what the customer sees as well."""
+
+    note = forms.CharField(
+        label=gettext_lazy("Text for the customer (optional)"),
+        required=False,
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("It is shown in their statement."),
+    )
+
+
+class GrantForm(NoteForm):
     amount = forms.IntegerField(
         label=gettext_lazy("Credits"),
         min_value=1,
         max_value=1_000_000,
         widget=UnfoldAdminIntegerFieldWidget,
     )
-    field_order = ("amount", "reason")
+    field_order = ("amount", "reason", "note")
     details = ("amount",)
 
 

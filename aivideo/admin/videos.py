@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.models import CreditEntry
 from aivideo import staff
 from aivideo.admin import comparison
-from aivideo.admin.parts import Endless, HasDeeds, ReadOnly, deed, sees_money
+from aivideo.admin.parts import Endless, HasDeeds, NoteForm, ReadOnly, deed, sees_money
 from videos import limits
 from videos.models import (
     Channel,
@@ -222,6 +222,7 @@ class VideoAdmin(HasDeeds, ReadOnly, Endless, ModelAdmin):
         _("Its credits were returned."),
         icon="undo",
         variant=ActionVariant.WARNING,
+        form=NoteForm,
     )
     hurry = deed(
         staff.hurry,
@@ -237,6 +238,7 @@ class VideoAdmin(HasDeeds, ReadOnly, Endless, ModelAdmin):
         _("It was stopped, and its credits returned."),
         icon="stop_circle",
         variant=ActionVariant.DANGER,
+        form=NoteForm,
     )
 
 

@@ -190,6 +190,27 @@ def test_finance_grants_and_support_does_not(support, finance, owner):
     assert owner.balance == 150
 
 
+@pytest.mark.parametrize(
+    ("verb", "has_text"),
+    [("grant", True), ("refund", True), ("fail", True), ("hurry", False), ("suspend", False)],
+)
+def test_only_deeds_that_the_customer_can_see_ask_for_a_text_for_them(as_staff, owner, video, verb, has_text):
+    model, pk = (type(owner), owner.pk) if verb in ("grant", "suspend") else (Video, video.pk)
+    if verb != "refund":
+        Video.objects.filter(pk=video.pk).update(status="in_progress", ended_at=None)
+    form = as_staff.get(f"{page(model, pk).removesuffix('change/')}{verb}/").content.decode()
+    assert ("Text for the customer (optional)" in form) == has_text
+    assert ("It is shown in their statement." in form) == has_text
+
+
+def test_the_text_for_the_customer_is_one_short_line(finance, owner):
+    send(signed_in(finance), type(owner), owner.pk, "grant", amount="50", note="x" * 201)
+    assert AuditEntry.objects.count() == 0
+    send(signed_in(finance), type(owner), owner.pk, "grant", amount="50", note=" Thank you <b>for</b> it. ")
+    assert owner.credit_entries.first().note == "Thank you <b>for</b> it."
+    assert "Thank you &lt;b&gt;for&lt;/b&gt; it." in signed_in(owner).get("/credits/").text
+
+
 @pytest.mark.parametrize("amount", ["-5", "0", "1.5", "1e9", "9" * 30, "", "NaN", "ten"])
 def test_a_grant_of_no_sensible_amount_gets_a_sentence_and_moves_nothing(finance, owner, amount):
     answer = send(signed_in(finance), type(owner), owner.pk, "grant", amount=amount)

@@ -1,5 +1,7 @@
 """What staff do by hand: each deed once, with a reason, and with its line in the audit log."""
 
+import csv
+from io import StringIO
 from itertools import count
 from uuid import uuid4
 
@@ -57,7 +59,64 @@ def test_granted_credits_are_there_once_however_often_the_form_is_sent(wish, own
     owner.refresh_from_db()
     assert owner.balance == 170
     assert log() == [("grant", f"user:{owner.pk}", "a kind soul")]
-    assert owner.credit_entries.first().note == "a kind soul"
+    assert owner.credit_entries.first().note == ""
+
+
+@pytest.fixture
+def told(boss):
+    """A form whose reason is for the log and whose text is for the customer, sent three times."""
+
+    def send(deed, *args, note="Sorry for the wait."):
+        form = staff.Order(boss, "he shouted at us", uuid4(), note)
+        return [deed(form, *args) for _ in range(3)]
+
+    return send
+
+
+def seen_by(user, video=None, program=None):
+    """All that a customer can see of what staff did: the statement, on the page and as a file, and the video."""
+    client = signed_in(user)
+    seen = [client.get("/credits/").text, client.get("/credits/statement.csv").getvalue().decode()]
+    if video:
+        seen += [
+            client.get(f"/videos/{video.pk}/").text,
+            program.get(f"/v1/videos/video_{video.pk.hex}").text,
+        ]
+    return seen
+
+
+def test_REASON_only_the_text_for_the_customer_stands_in_their_statement(told, owner):
+    assert told(staff.grant, owner, 70) == [True] * 3
+    page, file = seen_by(owner)
+    assert page.count("Sorry for the wait.") == 1
+    assert [line[2] for line in csv.reader(StringIO(file))][1] == "Sorry for the wait."
+    assert "he shouted" not in page + file
+    assert log() == [("grant", f"user:{owner.pk}", "he shouted at us")]
+
+
+def test_REASON_only_the_text_for_the_customer_stands_beside_a_refund(told, owner, program):
+    video = ready(order(owner))
+    assert told(staff.refund, video) == [True] * 3
+    seen = seen_by(owner, video, program)
+    assert [text.count("Sorry for the wait.") for text in seen] == [1, 1, 1, 0]
+    assert "he shouted" not in "".join(seen)
+    assert entries(video) == [("charge", -10), ("refund", 10)]
+
+
+def test_REASON_only_the_text_for_the_customer_stands_beside_a_stop(told, owner, program):
+    video = order(owner)
+    assert told(staff.fail, video) == [True] * 3
+    seen = seen_by(owner, video, program)
+    assert [text.count("Sorry for the wait.") for text in seen] == [1, 1, 1, 0]
+    assert "he shouted" not in "".join(seen)
+    assert log() == [("fail", video.reference, "he shouted at us")]
+
+
+def test_without_a_text_for_the_customer_their_statement_says_what_it_said(told, owner, program):
+    video = order(owner)
+    told(staff.fail, video, note="")
+    told(staff.grant, owner, 70, note="")
+    assert [entry.note for entry in owner.credit_entries.all()] == ["", "", "", ""]
 
 
 def test_two_forms_grant_twice(wish, owner):

@@ -16,7 +16,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email")
         parser.add_argument("amount", type=int, help="credits, at least 1")
-        parser.add_argument("--reason", required=True, help="kept in the ledger")
+        parser.add_argument(
+            "--reason", required=True, help="kept in the ledger; the user reads it in the statement"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         email, amount = options["email"].strip(), options["amount"]
