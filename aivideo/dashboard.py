@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Payment, User, money
 from aivideo import charts, days, health
 from aivideo.days import Ended
-from videos import catalogue
+from videos import catalogue, refusals
 from videos.models import Status, Video, VideoModel, Worker
 
 PERIODS = (1, 7, 30)  # days, today included
@@ -82,6 +82,8 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return context | {
         "title": _("Dashboard"),
         "periods": [(n, _("Today") if n == 1 else _("%(n)d days") % {"n": n}, n == length) for n in PERIODS],
+        "refusals": refusals.standing() if _may_see_channels(request) else [],
+        "may_open_channels": may("videos.view_channel"),
         "cards": cards,
         "charts": shown,
         "models": models,
@@ -117,6 +119,11 @@ def _queue() -> list[Card]:
         ),
         Card(_("Past their deadline"), f"{late:,}", _("not ended yet"), "bad" if late else ""),
     ]
+
+
+def _may_see_channels(request: HttpRequest) -> bool:
+    may = request.user.has_perm  # type: ignore[union-attr]
+    return may("videos.view_video") or may("videos.view_channel")
 
 
 def _retirements() -> list[Card]:

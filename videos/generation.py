@@ -29,6 +29,9 @@ from videos.providers.base import Busy, Found, JobState, NotSent
 log = logging.getLogger(__name__)
 
 FORGIVEN = "returned by staff"
+REFUSED_BY = (
+    "refused by "  # then the channel and its provider's words, of a video that went on to another one
+)
 ADOPTED, ABSENT = "adopted", "not in the provider's list"
 LATE_WATCH = timedelta(hours=6)  # after the deadline; files of finished jobs rarely live longer
 LAST_TRIES = 5  # a job that was done in time is not lost to one hiccup after the deadline
@@ -175,7 +178,7 @@ def refuse(video: Video, code: str, why: str) -> bool:
     """submitting → failed, since its provider will never make it; or → queued where another channel lets us in."""
     if code == "provider_refused" and (offer := routes.next_after(video)):
         log.error("%s refused %s: %s", video.channel, video.pk, why)
-        return divert(video, offer, why)
+        return divert(video, offer, f"{REFUSED_BY}{video.channel}: {why}")
     return fail(video, code, why)
 
 

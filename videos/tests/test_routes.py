@@ -20,7 +20,7 @@ from aivideo.tests.fixtures import (
     start_simulator,
     until,
 )
-from videos import catalogue, generation, limits, pace, routes
+from videos import catalogue, generation, limits, pace, refusals, routes
 from videos.invariants import violations
 from videos.models import Channel, Offer, Status, Video, VideoModel
 from videos.tests.test_bad_days import job, server
@@ -102,6 +102,15 @@ def test_what_was_surely_not_taken_goes_to_the_next_channel(model, providers, an
     video.refresh_from_db()
     assert (video.channel.slug, video.provider_model) == ("second", "kite-second")
     assert (first.posts, second.posts, video.error_detail) == (1, 1, "failed  seen")
+
+
+def test_a_refusal_that_another_channel_made_good_names_who_refused(model, providers):
+    providers((403, {"error": {"message": "Your organization must be verified to use it."}}), TAKEN)
+    ordered(model)
+    pump_until_done(20)
+    (found,) = refusals.standing()
+    assert (found.channel.slug, found.count) == ("first", 1)
+    assert found.words == "HTTP 403: Your organization must be verified to use it."
 
 
 def test_nobody_at_home_is_not_sent_and_goes_to_the_next_channel(model, providers):

@@ -14,7 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from accounts import stripe_checkout
 from accounts.models import Payment
 from aivideo import health
-from videos import catalogue, moderator, probes
+from videos import catalogue, moderator, probes, refusals
 from videos.models import Channel
 
 LEAST_FREE = 1024**3  # bytes
@@ -115,6 +115,18 @@ def providers() -> str | None:
     return "; ".join(problems) or None
 
 
+def refused() -> str | None:
+    """Each channel whose provider does not let us in, and what to do about it."""
+    return (
+        "\n    ".join(
+            f"{one.channel} refused {one.count} since {one.since:%Y-%m-%d %H:%M} UTC: {one.words[:300]}"
+            + "".join(f"\n      {number}. {step}" for number, step in enumerate(one.steps, 1))
+            for one in refusals.standing()
+        )
+        or None
+    )
+
+
 def moderation() -> str | None:
     """Whether the moderation service, where there is a key for one, judges a harmless sentence."""
     if moderator.is_configured():
@@ -157,6 +169,7 @@ CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
     ),
     "models": (models, "Enable a model and its channel in the admin."),
     "providers": (providers, "Start the provider, or correct its address and key; the README says how."),
+    "refusals": (refused, "The first screen of the admin shows the same until the channel takes an order."),
     "moderation": (
         moderation,
         "Check MODERATION_API_KEY and MODERATION_BASE_URL, and that the server runs; until then nothing is made.",
