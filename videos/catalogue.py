@@ -1,9 +1,10 @@
 """Which models there are, where they run, and what may be asked of them."""
 
+import logging
 import os
 from dataclasses import dataclass
 from datetime import timedelta
-from math import log
+from math import log as logarithm
 from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.template.defaultfilters import date as shown_date
 from django.utils import timezone
@@ -28,8 +30,10 @@ from videos.models import (
     Video,
     VideoModel,
 )
-from videos.providers import adapter
+from videos.providers import ADDRESSES, adapter
 from videos.providers.base import Provider
+
+log = logging.getLogger(__name__)
 
 OPENAI = "https://api.openai.com"  # where no videos are made any more
 WARNED_AHEAD = timedelta(days=60)  # of the day on which a model retires
@@ -107,7 +111,7 @@ def nearest_size(sizes: list[str], across: float, down: float) -> str:
 
     def distance(size: str) -> tuple[float, int]:
         width, height = map(int, size.split("x"))
-        return round(abs(log(width / height * down / across)), 2), abs(width * height - across * down)
+        return round(abs(logarithm(width / height * down / across)), 2), abs(width * height - across * down)
 
     return min(sizes, key=distance)
 
@@ -206,7 +210,34 @@ def base_url(channel: Channel) -> str:
     """The channel's own address, what the settings say for the two that come with the product, or the provider's."""
     if channel.slug == "simulator":
         return settings.SIMULATOR_URL
-    return _own_address(channel) or adapter(channel.kind).default_url
+    return _own_address(channel) or ADDRESSES[channel.kind]
+
+
+def announce_service() -> None:
+    """Write into the log which service makes the videos: web and worker do so when they start."""
+    if line := service_line():
+        log.info(line)
+
+
+def service_line() -> str:
+    """Which service makes the videos, in a line that shows no key.
+
+    Empty while the catalogue cannot be read: before the first migration, or without its database.
+    """
+    if settings.USE_MOCK_SORA:
+        return "USING MOCK SORA SERVICE FOR TESTING"
+    try:
+        channels = [channel for channel in Channel.objects.all() if is_open(channel)]
+    except DatabaseError:
+        return ""
+    named = [f"{channel} ({_shown_address(channel)})" for channel in channels]
+    return f"USING REAL VIDEO SERVICE: {', '.join(named) or 'no channel is open, see manage.py doctor'}"
+
+
+def _shown_address(channel: Channel) -> str:
+    """Without what some addresses hold beside the place: a name and password, or a key in the query."""
+    address = urlsplit(base_url(channel))
+    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
 
 
 def _own_address(channel: Channel) -> str:

@@ -45,7 +45,7 @@ class Refusal:
         """What to do about it, in this order."""
         return [
             *_steps(self.channel, self.words),
-            _("`manage.py doctor --providers` asks each provider for free."),
+            _("To ask each provider for free: manage.py doctor --providers"),
         ]
 
 

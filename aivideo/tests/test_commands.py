@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import urllib.request
+from contextlib import contextmanager, suppress
 
 import pytest
 from django.conf import settings as product
@@ -12,9 +14,11 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import CreditEntry, User
-from aivideo.tests.fixtures import new_user, order, signed_in
+from aivideo.tests.fixtures import MANAGE, PATIENCE, new_user, order, signed_in, until
+from aivideo.tests.site import Site
 from videos import catalogue, generation, pump
 from videos.models import Channel, Status, Video, Worker
+from videos.providers import ADDRESSES, KINDS, adapter
 from videos.tests.test_bad_days import server
 
 pytestmark = pytest.mark.django_db
@@ -264,3 +268,82 @@ def test_a_process_starts_without_the_sdk_that_only_few_of_them_need():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=product.BASE_DIR)
     assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
+
+
+MOCK = "USING MOCK SORA SERVICE FOR TESTING"
+
+
+def test_the_start_says_that_the_service_is_a_mock(settings):
+    assert settings.USE_MOCK_SORA
+    assert catalogue.service_line() == MOCK
+
+
+def test_the_start_says_which_services_are_used_and_shows_no_key(settings, monkeypatch):
+    settings.USE_MOCK_SORA, settings.OPENAI_BASE_URL = (
+        False,
+        "https://me:secret@video.example.com:8443/v1?key=secret",
+    )
+    for name in ("OPENROUTER_API_KEY", "XAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FAL_KEY", "secret")
+    line = "USING REAL VIDEO SERVICE: fal (https://queue.fal.run), openai (https://video.example.com:8443/v1)"
+    assert catalogue.service_line() == line
+    Channel.objects.update(enabled=False)
+    assert catalogue.service_line() == "USING REAL VIDEO SERVICE: no channel is open, see manage.py doctor"
+
+
+def test_the_address_of_a_protocol_is_that_of_its_adapter():
+    assert {kind: adapter(kind).default_url for kind in KINDS} == ADDRESSES
+
+
+@contextmanager
+def logged(site, command):
+    """What a process of this site has said so far, as a function."""
+    with site.log.open("w") as file:
+        process = subprocess.Popen(
+            command, cwd=product.BASE_DIR, env=site.env, stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        yield site.log.read_text
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+REAL = {"USE_MOCK_SORA": "false", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "FAL_KEY": ""}
+GUNICORN = [sys.executable, "-m", "gunicorn", "aivideo.wsgi", "--workers", "2", "--no-control-socket"]
+
+
+@pytest.mark.parametrize("part", ["web", "worker"])
+def test_a_part_that_is_started_alone_says_once_which_service_is_used(tmp_path, part):
+    site = Site(tmp_path, **REAL)
+    web = [*GUNICORN, "--bind", f"127.0.0.1:{site.port}"]
+    line = "USING REAL VIDEO SERVICE: openai (http://127.0.0.1:9/v1)"
+    with (
+        site.database_of_its_own(),
+        logged(site, web if part == "web" else [*MANAGE, "videoworker"]) as said,
+    ):
+        until(lambda: line in said())
+        until(lambda: part == "worker" or (said().count("Booting worker") == 2 and answers(site)))
+        assert said().count("USING ") == 1
+
+
+def test_a_web_without_tables_starts_and_names_no_service(tmp_path):
+    site = Site(tmp_path, **REAL, DATABASE_URL="")
+    with logged(site, [*GUNICORN, "--bind", f"127.0.0.1:{site.port}"]) as said:
+        until(lambda: answers(site))
+        assert "USING" not in said()
+        assert "Traceback" not in said()
+
+
+def test_all_that_serve_starts_say_which_service_is_used(tmp_path):
+    with Site(tmp_path) as site:
+        until(lambda: site.log.read_text().count(f"INFO videos.catalogue: {MOCK}") == 2)
+        for _ in range(20):
+            assert answers(site)
+        assert site.log.read_text().count(MOCK) == 2  # the web's and the worker's
+
+
+def answers(site):
+    with suppress(OSError):
+        return urllib.request.urlopen(f"{site.url}/healthz", timeout=5).status == 200

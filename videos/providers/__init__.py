@@ -17,6 +17,15 @@ KINDS = {
 }
 
 
+# Where each is, unless a channel says otherwise: here, so that who only wants to name it loads no adapter.
+ADDRESSES = {
+    "openai": "https://api.openai.com/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "xai": "https://api.x.ai/v1",
+    "fal": "https://queue.fal.run",
+}
+
+
 def kinds() -> list[tuple[str, str]]:
     """The choices of a channel's protocol."""
     return list(KINDS.items())  # type: ignore[arg-type]

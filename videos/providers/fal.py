@@ -12,14 +12,14 @@ from typing import Any, NoReturn
 
 import aiohttp
 
-from videos.providers import files, words
+from videos.providers import ADDRESSES, files, words
 from videos.providers.base import JobState, MaybeSent, NoFile, NotSent, Order, Unavailable, data_url
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=30)
 
 
 class Adapter:
-    default_url = "https://queue.fal.run"
+    default_url = ADDRESSES["fal"]
 
     def __init__(self, base_url: str, key: str, profile: str = "") -> None:
         self.base_url, self.key = base_url.rstrip("/"), key

@@ -23,7 +23,7 @@ import openai
 from openai.types import Video as Job
 from yarl import URL
 
-from videos.providers import files, words
+from videos.providers import ADDRESSES, files, words
 from videos.providers.base import (
     Capability,
     Found,
@@ -52,7 +52,7 @@ SLOWEST_CLOCK = 24 * 3600  # seconds by which it may be behind, as local times t
 class Adapter:
     """One account at one server. `base_url` ends in /v1. Those that speak a dialect change what they say differently."""
 
-    default_url = "https://api.openai.com/v1"
+    default_url = ADDRESSES["openai"]
     profile: Profile = PROFILES[""]
     has_content = True  # whether finished files are to be had at `/videos/{id}/content`
     free_path = "models"  # asking there costs nothing, and shows whether the key is good

@@ -8,13 +8,13 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from videos.providers import openai
+from videos.providers import ADDRESSES, openai
 from videos.providers.base import ASPECT_RATIOS, Capability, JobState, Order, Unavailable, data_url, size_of
 from videos.providers.profiles import Profile
 
 
 class Adapter(openai.Adapter):
-    default_url = "https://openrouter.ai/api/v1"
+    default_url = ADDRESSES["openrouter"]
     profile = Profile("OpenRouter", has_list=False, cancels=False)
     free_path = "key"  # its list of models is open to everybody
 

@@ -6,7 +6,7 @@ https://docs.x.ai/docs/guides/video-generations
 from decimal import Decimal
 from typing import Any
 
-from videos.providers import openai
+from videos.providers import ADDRESSES, openai
 from videos.providers.base import JobState, Order, Rejected, data_url
 from videos.providers.profiles import Profile
 
@@ -14,7 +14,7 @@ TICKS = 10**10  # of which a US dollar has so many
 
 
 class Adapter(openai.Adapter):
-    default_url = "https://api.x.ai/v1"
+    default_url = ADDRESSES["xai"]
     profile = Profile("xAI", has_list=False, cancels=False)
     has_content = False
 

@@ -75,6 +75,8 @@ def command_lines() -> dict[str, list[str]]:
         sys.executable,
         "-m",
         "gunicorn",
+        "--config",
+        str(settings.BASE_DIR / "gunicorn.conf.py"),
         "aivideo.wsgi",
         "--chdir",
         str(settings.BASE_DIR),
