@@ -4,14 +4,18 @@ import logging
 from typing import Any
 from uuid import UUID
 
+from allauth.account.forms import LoginForm
+from allauth.account.views import LoginView
 from allauth.socialaccount.adapter import get_adapter
 from allauth.socialaccount.helpers import complete_social_login
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.db.models import Sum
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -23,6 +27,7 @@ from accounts import codes, payments, statement, stripe_checkout, welcome
 from accounts.adapter import why_not_free
 from accounts.codes import CodeRefused
 from accounts.models import CreditEntry, CreditPack, Payment, User
+from aivideo import errors
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +45,24 @@ DEMO_USER: dict[str, Any] = {
     "username": "demo",
     "first_name": "Demo",
 }
+
+
+class SignIn(LoginView):
+    """`/accounts/login/`: Google or the demo for everybody, and a password for staff, who come from the admin."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        target = context.get("redirect_field_value") or ""
+        is_from_admin = target.startswith(reverse("admin:index"))
+        return context | {"asks_for_password": is_from_admin or context["form"].is_bound}
+
+    def form_invalid(self, form: LoginForm) -> HttpResponse:
+        if form.has_error(NON_FIELD_ERRORS, "too_many_login_attempts"):
+            return errors.too_many(self.request)
+        return super().form_invalid(form)
+
+
+sign_in = SignIn.as_view()
 
 
 @login_not_required

@@ -249,7 +249,12 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 # links anybody, and two people may show the same one.
 ACCOUNT_UNIQUE_EMAIL = False
 ACCOUNT_LOGIN_METHODS = {"username"}
-ACCOUNT_SIGNUP_FIELDS = ["username*", "email"]
+# With a password among them, allauth's sign-in asks for one; nobody signs up with it (see the adapter).
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]
+# Wrong passwords: from one address, and for one name from wherever they come.
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
+# A session that a password opened ends with the browser.
+ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_EMAIL_VERIFICATION = "none"
 SOCIALACCOUNT_ADAPTER = "accounts.adapter.SocialAccountAdapter"
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = False

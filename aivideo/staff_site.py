@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import redirect_to_login
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -22,6 +23,8 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 from unfold.sites import UnfoldAdminSite
+
+from aivideo.errors import error_page
 
 # Unfold's pages are driven by Alpine, which evaluates what stands in attributes, and carry their colours in a style.
 POLICY = {"script-src": ["'unsafe-eval'"], "style-src": ["'unsafe-inline'"]}
@@ -39,11 +42,15 @@ class StaffSite(UnfoldAdminSite):
     @method_decorator(never_cache)
     @login_not_required
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if super().has_permission(request) and not self.has_permission(request):
+        """To the site's own sign-in, which counts wrong passwords and asks for second factors. No form is read here."""
+        if self.has_permission(request):
+            return redirect(_target(request))
+        if super().has_permission(request):
             return _to_second_factor(request)
-        response = super().login(request, extra_context)
-        response._csp_update = POLICY  # type: ignore[attr-defined]
-        return response
+        if request.user.is_authenticated:
+            text = _("You are signed in as %(who)s, who is not staff. Sign out to come in as somebody else.")
+            return error_page(request, 403, _("Not allowed"), text % {"who": request.user})
+        return redirect_to_login(_target(request), reverse("account_login"))
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
         return csp_update(POLICY)(super().admin_view(view, cacheable))
@@ -88,10 +95,14 @@ def _to_second_factor(request: HttpRequest) -> HttpResponse:
         return redirect("mfa_index")
     has_app = is_mfa_enabled(request.user, [TYPES.TOTP])
     page = reverse("mfa_reauthenticate" if has_app else "mfa_reauthenticate_webauthn")
+    return redirect(f"{page}?{urlencode({REDIRECT_FIELD_NAME: _target(request)})}")
+
+
+def _target(request: HttpRequest) -> str:
+    """Where somebody was on the way to, if that is here; else the first page of the admin."""
     target = request.GET.get(REDIRECT_FIELD_NAME, "")
-    if not url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure()):
-        target = reverse("admin:index")
-    return redirect(f"{page}?{urlencode({REDIRECT_FIELD_NAME: target})}")
+    is_here = url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure())
+    return target if is_here else reverse("admin:index")
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:

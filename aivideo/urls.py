@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 
+from accounts.views import sign_in
 from aivideo import errors, health
 
 urlpatterns = [
@@ -14,7 +15,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("videos.api.site")),
     # Of allauth's pages only those that a sign-in by Google needs; each other one would be a door.
-    path("accounts/login/", account.login, name="account_login"),
+    path("accounts/login/", sign_in, name="account_login"),
     path("accounts/logout/", account.logout, name="account_logout"),
     path("accounts/inactive/", account.account_inactive, name="account_inactive"),
     path("accounts/login/cancelled/", socialaccount.login_cancelled, name="socialaccount_login_cancelled"),

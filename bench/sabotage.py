@@ -166,6 +166,13 @@ SABOTAGES = [
         "videos/moderation.py", "        if settings.MODERATION_FAIL_CLOSED:\n", "        if False:\n"),
     one("A59", "the look at the negative prompt", "videos/tests/test_moderation.py::test_A59_the_negative_prompt_is_not_exempt",
         "videos/moderation.py", "texts = {PROMPT: self.prompt, NEGATIVE_PROMPT: self.negative_prompt}", "texts = {PROMPT: self.prompt}"),
+    one("A66", "the limit of wrong passwords", "aivideo/tests/test_admin.py::test_A66_sixty_guesses_of_a_password_are_stopped",
+        "aivideo/settings.py", 'ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}', 'ACCOUNT_RATE_LIMITS = {"login": "", "login_failed": ""}'),
+    one("A66", "the way from the admin to the site's sign-in", "aivideo/tests/test_admin.py::test_A66_a_password_posted_to_the_admin_signs_nobody_in",
+        "aivideo/staff_site.py", '        return redirect_to_login(_target(request), reverse("account_login"))\n', "        return super().login(request, extra_context)\n"),
+    one("A66", "the second factor before a session", "aivideo/tests/test_admin.py::test_A66_no_session_exists_before_the_second_factor",
+        "accounts/adapter.py", "    def is_open_for_signup(self, request: HttpRequest) -> bool:\n        \"\"\"Nobody",
+        "    def get_login_stages(self):\n        return []\n\n    def is_open_for_signup(self, request: HttpRequest) -> bool:\n        \"\"\"Nobody"),
 ]  # fmt: skip
 
 

@@ -76,8 +76,8 @@ def staff_sign_in(site, visit, name, group="", **fields):
     )
     site.manage("shell", "--no-imports", "-c", code)
     page = visit(f"{site.url}/admin/", viewport={"width": 1440, "height": 900})
-    page.fill("#id_username", name)
+    page.fill("#id_login", name)
     page.fill("#id_password", "pw")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in with a password").click()
     page.wait_for_url(f"{site.url}/admin/")
     return page

@@ -41,6 +41,7 @@ from videos.models import (
 )
 
 pytestmark = pytest.mark.django_db
+PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(autouse=True)
@@ -351,11 +352,135 @@ def test_a_password_alone_does_not_open_the_admin(boss):
     confirm = {"password": "correct horse battery staple"}
     assert enrolled.post("/accounts/reauthenticate/", confirm).status_code == 302
     enrol(enrolled)
-    for door in ("/admin/login/?next=/admin/", "/accounts/login/"):
+    for door in ("/admin/login/?next=/admin/", "/accounts/login/?next=/admin/"):
         client = Client()
         client.post(door, {"username": boss.username, "login": boss.username, **confirm})
         assert client.get("/admin/").status_code == 302
         assert client.get("/admin/videos/video/").status_code == 302
+
+
+def with_password(user):
+    user.set_password(PASSWORD)
+    user.save()
+    return user
+
+
+def try_password(client, name, password=PASSWORD, target="/admin/"):
+    form = {"login": name, "password": password, "next": target}
+    return client.post("/accounts/login/", form)
+
+
+def is_signed_in(client):
+    return client.get("/videos/").status_code == 200
+
+
+@pytest.mark.parametrize("page", ["/admin/", "/admin/login/?next=/admin/", "/admin/videos/video/"])
+def test_A66_the_admin_sends_to_the_one_sign_in_of_the_site(page):
+    client = Client()
+    asked = client.get(page, follow=True)
+    assert asked.redirect_chain[-1][0] == f"/accounts/login/?next={page.partition('=')[2] or page}"
+    assert 'name="password"' in asked.content.decode()
+    assert 'name="password"' not in client.get("/accounts/login/?next=/videos/").content.decode()
+
+
+@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example/admin/", "javascript:alert(1)"])
+def test_A66_the_way_to_the_sign_in_leads_nowhere_else(boss, settings, target):
+    settings.STAFF_SECOND_FACTOR = False
+    asked = Client().get("/admin/login/", {"next": target})
+    assert asked.url == "/accounts/login/?next=/admin/"
+    assert signed_in(boss).get("/admin/login/", {"next": target}).url == "/admin/"
+    assert try_password(Client(), with_password(boss).username, target=target).url == "/"
+
+
+def test_A66_a_password_posted_to_the_admin_signs_nobody_in(boss, settings):
+    settings.STAFF_SECOND_FACTOR = False
+    with_password(boss)
+    client = Client()
+    form = {"username": boss.username, "login": boss.username, "password": PASSWORD, "next": "/admin/"}
+    assert client.post("/admin/login/", form).url == "/accounts/login/?next=/admin/"
+    assert client.post("/admin/login/?next=/videos/", form).url == "/accounts/login/?next=/videos/"
+    assert not client.session.keys()
+    assert not is_signed_in(client)
+
+
+def test_A66_staff_sign_in_by_a_password_where_no_second_factor_is_asked_for(boss, settings):
+    settings.STAFF_SECOND_FACTOR = False
+    client = Client()
+    assert try_password(client, with_password(boss).username).url == "/admin/"
+    assert client.get("/admin/").status_code == 200
+
+
+def test_A66_sixty_guesses_of_a_password_are_stopped(boss):
+    with_password(boss)
+    answers = [try_password(Client(), boss.username, f"guess-{n}") for n in range(60)]
+    wrong, too_many = answers[0], answers[-1]
+    assert (wrong.status_code, too_many.status_code) == (200, 429)
+    assert "password you specified are not correct" in wrong.content.decode()
+    assert "too many tries" in too_many.content.decode()
+    assert sum(answer.status_code == 200 for answer in answers) <= 5
+    # Nor does the right one open, so that nobody learns which it was.
+    late = Client()
+    assert try_password(late, boss.username).status_code == 429
+    assert not is_signed_in(late)
+
+
+def test_A66_guesses_are_counted_by_name_and_by_address(boss):
+    with_password(boss)
+
+    def guess(address, name):
+        return try_password(Client(REMOTE_ADDR=address), name, "wrong").status_code
+
+    of_one_name = [guess(f"192.0.2.{n}", boss.username.upper() if n % 2 else boss.username) for n in range(7)]
+    assert of_one_name == [200] * 5 + [429] * 2
+    of_one_address = [guess("198.51.100.7", f"somebody-{n}") for n in range(12)]
+    assert of_one_address == [200] * 10 + [429] * 2
+
+
+def test_A66_no_session_exists_before_the_second_factor(boss):
+    secret = enrol(signed_in(boss))
+    client = Client()
+    asked = try_password(client, with_password(boss).username)
+    assert (asked.status_code, asked.url) == (302, "/accounts/2fa/authenticate/")
+    assert "_auth_user_id" not in client.session
+    for page in ("/videos/", "/credits/", "/account/", "/admin/", "/accounts/2fa/"):
+        assert client.get(page).status_code == 302, page
+    assert client.get("/accounts/2fa/authenticate/").status_code == 200
+    assert client.post("/accounts/2fa/authenticate/", {"code": "000000"}).status_code == 200
+    assert not is_signed_in(client)
+    answer = client.post("/accounts/2fa/authenticate/", {"code": code_now(secret)})
+    assert (answer.status_code, answer.url) == (302, "/admin/")
+    assert client.get("/admin/").status_code == 200
+
+
+def test_A66_who_gives_up_before_the_second_factor_can_begin_again(boss):
+    enrol(signed_in(boss))
+    client = Client()
+    try_password(client, with_password(boss).username)
+    assert client.post("/accounts/logout/", {"next": "/accounts/login/"}).url == "/accounts/login/"
+    assert client.get("/accounts/login/").status_code == 200
+
+
+def test_A66_staff_without_a_second_factor_still_come_to_set_one_up(boss):
+    client = Client()
+    asked = try_password(client, with_password(boss).username)
+    assert asked.url == "/admin/"
+    assert client.get("/admin/", follow=True).redirect_chain[-1][0] == "/accounts/2fa/"
+
+
+def test_A66_a_customer_before_the_admin_gets_a_sentence_and_no_circle(as_owner, owner):
+    asked = as_owner.get("/admin/", follow=True)
+    assert [url for url, _status in asked.redirect_chain] == ["/admin/login/?next=/admin/"]
+    assert asked.status_code == 403
+    assert f"signed in as {owner}" in asked.content.decode()
+    assert as_owner.post("/admin/login/").status_code == 403
+    assert is_signed_in(as_owner)
+
+
+def test_A66_a_suspended_member_of_staff_does_not_sign_in(boss):
+    boss.is_active = False
+    client = Client()
+    assert try_password(client, with_password(boss).username).status_code in (200, 302)
+    assert not is_signed_in(client)
 
 
 def test_a_password_alone_can_neither_take_a_second_factor_away_nor_add_another(boss):
