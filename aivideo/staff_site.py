@@ -66,14 +66,22 @@ class StaffSite(UnfoldAdminSite):
         admin_class: "type[ModelAdmin[Any]] | None" = None,
         **options: Any,
     ) -> None:
-        """Take the first that registers a model, which is ours where we have one, and dress all alike."""
+        """Take the first that registers a model, which is ours where we have one, and dress all alike.
+
+        What other packages register is only to be read: a schedule of the queue, for one, runs any function.
+        """
+        from aivideo.admin.parts import NobodyChanges  # it needs the models, too
+
         models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
         for model in models:
             if self.is_registered(model):
                 continue
-            dressed = admin_class or UnfoldModelAdmin
-            if not issubclass(dressed, UnfoldModelAdmin):
-                dressed = type(dressed.__name__, (dressed, UnfoldModelAdmin), {})
+            if admin_class in (None, ModelAdmin):
+                dressed: Any = type("Foreign", (NobodyChanges, UnfoldModelAdmin), {})
+            elif admin_class.__module__.startswith("aivideo."):
+                dressed = admin_class
+            else:
+                dressed = type(admin_class.__name__, (NobodyChanges, admin_class, UnfoldModelAdmin), {})
             super().register(model, dressed, **options)
 
 

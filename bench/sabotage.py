@@ -173,6 +173,10 @@ SABOTAGES = [
     one("A66", "the second factor before a session", "aivideo/tests/test_admin.py::test_A66_no_session_exists_before_the_second_factor",
         "accounts/adapter.py", "    def is_open_for_signup(self, request: HttpRequest) -> bool:\n        \"\"\"Nobody",
         "    def get_login_stages(self):\n        return []\n\n    def is_open_for_signup(self, request: HttpRequest) -> bool:\n        \"\"\"Nobody"),
+    one("A67", "that other packages' models are only read", "aivideo/tests/test_staff_rights.py::test_A67_no_schedule_of_anybodys_function_can_be_made",
+        "aivideo/staff_site.py", "(NobodyChanges, admin_class, UnfoldModelAdmin)", "(admin_class, UnfoldModelAdmin)"),
+    one("A67", "that other packages' actions are not run", "aivideo/tests/test_staff_rights.py::test_A67_of_other_packages_nothing_is_added_changed_deleted_or_run",
+        "aivideo/admin/parts.py", "    actions = None\n    list_editable", "    list_editable"),
 ]  # fmt: skip
 
 

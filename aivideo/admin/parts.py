@@ -40,6 +40,14 @@ class ReadOnly:
         return False
 
 
+class NobodyChanges(ReadOnly):
+    """For what other packages keep: neither their forms nor their actions."""
+
+    actions = None
+    list_editable = ()
+    inlines = ()
+
+
 class Endless:
     """For tables of millions: pages are turned without counting all rows first."""
 
