@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 problems: list[str] = []
+names: set[str] = set()  # of all variables that settings were read from
 
 
 def text(name: str, default: str = "") -> str:
     """The value without surrounding blanks; an empty value counts as unset."""
+    names.add(name)
     return os.environ.get(name, "").strip() or default
 
 

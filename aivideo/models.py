@@ -25,6 +25,8 @@ class AuditEntry(models.Model):
         SETTLE = "settle", _("Asked Stripe again")
         TAKE_OVER = "take_over", _("Took over what a provider says of its models")
         OVERRULE = "overrule", _("Overruled a refusal")
+        CHANNEL = "channel", _("Changed a channel")
+        RIGHTS = "rights", _("Changed who may do what")
 
     form = models.UUIDField(
         unique=True, editable=False, help_text=_("The form it was sent with; twice is once.")
@@ -33,7 +35,7 @@ class AuditEntry(models.Model):
     staff = models.ForeignKey(User, models.PROTECT, related_name="audit_entries", verbose_name=_("who"))
     action = models.CharField(_("did"), max_length=10, choices=Action)
     target = models.CharField(_("to"), max_length=100, help_text=_("Such as video:<id>."))
-    detail = models.CharField(_("what"), max_length=200, blank=True)
+    detail = models.CharField(_("what"), max_length=1000, blank=True)
     reason = models.CharField(_("reason"), max_length=300)
 
     class Meta:

@@ -40,7 +40,7 @@ else:
 OPENAI_API_KEY = env.text("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.url("OPENAI_BASE_URL")
 OPENAI_WEBHOOK_SECRET = env.webhook_secret("OPENAI_WEBHOOK_SECRET")
-# Of the channels that the catalogue begins with; staff may add others, with variables of any name.
+# Of the channels that the catalogue begins with; staff may add others, with variables of their own (see videos.keys).
 PROVIDER_KEYS = [OPENAI_API_KEY, *map(env.text, ("OPENROUTER_API_KEY", "XAI_API_KEY", "FAL_KEY"))]
 USE_MOCK_SORA = env.boolean("USE_MOCK_SORA", not (OPENAI_BASE_URL or any(PROVIDER_KEYS)))
 # The simulator takes a free port at each start of `manage.py serve`, which notes its address here.
@@ -76,7 +76,7 @@ elif not (USE_MOCK_SORA or OPENAI_BASE_URL):
 # --- Programs ------------------------------------------------------------------------------------
 
 API_REQUESTS_A_MINUTE = env.integer("API_REQUESTS_A_MINUTE", 600, least=0, most=1_000_000)
-# Where pictures and webhooks that strangers name may lead, besides the internet.
+# Where pictures and webhooks that strangers name, and channels of staff, may lead besides the internet.
 PRIVATE_NETWORKS_ALLOWED = env.networks("PRIVATE_NETWORKS_ALLOWED")
 
 # --- Credits -------------------------------------------------------------------------------------

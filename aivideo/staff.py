@@ -6,7 +6,7 @@ A deed names the form that it was sent with. The same form sent twice (a double 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
@@ -146,6 +146,22 @@ def overrule(order: Order, verdict: Verdict) -> bool:
     return _do(order, Action.OVERRULE, target, lambda: moderation.overrule(verdict, order.staff), detail)
 
 
+def note(member: User, action: Action, target: str, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Write down, in the transaction of what a form of the admin saves, which of its fields changed, and how.
+
+    A row that is new has nothing before; one that is deleted, nothing after.
+    """
+    names = [name for name in before | after if before.get(name) != after.get(name)]
+    changes = "; ".join(f"{name}: {_shown(before.get(name))} → {_shown(after.get(name))}" for name in names)
+    if names:
+        order = Order(member, _("On its page in the admin."), uuid4())
+        _do(order, action, target, lambda: True, changes)
+
+
+def _shown(value: Any) -> str:
+    return "–" if value in (None, "", []) else str(value)
+
+
 class _NothingDoneError(Exception):
     pass
 
@@ -159,7 +175,7 @@ def _do(order: Order, action: Action, target: str, deed: Callable[[], bool], det
                 staff=order.staff,
                 action=action,
                 target=target,
-                detail=detail[:200],
+                detail=detail[:1000],
                 reason=order.reason[:300],
             )
             if not deed():

@@ -19,6 +19,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
@@ -48,8 +49,10 @@ class StaffSite(UnfoldAdminSite):
         if super().has_permission(request):
             return _to_second_factor(request)
         if request.user.is_authenticated:
-            text = _("You are signed in as %(who)s, who is not staff. Sign out to come in as somebody else.")
-            return error_page(request, 403, _("Not allowed"), text % {"who": request.user})
+            text = gettext(
+                "You are signed in as %(who)s, who is not staff. Sign out to come in as somebody else."
+            )
+            return error_page(request, 403, gettext("Not allowed"), text % {"who": request.user})
         return redirect_to_login(_target(request), reverse("account_login"))
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:

@@ -177,6 +177,12 @@ SABOTAGES = [
         "aivideo/staff_site.py", "(NobodyChanges, admin_class, UnfoldModelAdmin)", "(admin_class, UnfoldModelAdmin)"),
     one("A67", "that other packages' actions are not run", "aivideo/tests/test_staff_rights.py::test_A67_of_other_packages_nothing_is_added_changed_deleted_or_run",
         "aivideo/admin/parts.py", "    actions = None\n    list_editable", "    list_editable"),
+    one("A68", "the names that a channel may read at all", "videos/tests/test_channels.py::test_A68_nothing_else_is_read_for_a_channel_that_is_there_already",
+        "videos/keys.py", 'return "" if refusal(name) else os.environ.get(name, "")', 'return os.environ.get(name, "")'),
+    one("A68", "the look at a channel's address", "videos/tests/test_channels.py::test_A68_only_public_https_and_opened_networks_are_saved",
+        "videos/outbound.py", "    if not all(map(is_allowed, addresses)):\n", "    if False:\n"),
+    one("A68", "the line about a channel", "videos/tests/test_channels.py::test_A68_each_change_of_a_channel_is_in_the_audit_log",
+        "aivideo/admin/videos.py", "        _note(request, obj, before, _fields_of(obj))\n", ""),
 ]  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """Which models there are, where they run, and what may be asked of them."""
 
 import logging
-import os
 from dataclasses import dataclass
 from datetime import timedelta
 from math import log as logarithm
@@ -19,6 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from videos import keys
 from videos.models import (
     CAN_TAKE,
     MOST_PROMPT_CHARACTERS,
@@ -48,6 +48,8 @@ def closed_because(channel: Channel) -> str:
     """Why no video can be made there, for operators; empty where it can."""
     if not channel.enabled:
         return "it is switched off"
+    if refusal := keys.refusal(channel.key_variable):
+        return refusal
     if channel.slug == "simulator":
         return "" if settings.USE_MOCK_SORA else "providers are configured"
     if settings.USE_MOCK_SORA:
@@ -56,7 +58,7 @@ def closed_because(channel: Channel) -> str:
     if channel.kind == "openai" and urlsplit(own_server or OPENAI).hostname == urlsplit(OPENAI).hostname:
         return "OpenAI ended its video service on 24 September 2026; name another server of its protocol"
     # A server of your own may need no key.
-    if own_server or not channel.key_variable or os.environ.get(channel.key_variable):
+    if own_server or not channel.key_variable or keys.read(channel.key_variable):
         return ""
     return f"{channel.key_variable} is not set"
 
@@ -202,7 +204,7 @@ def _lacking(model: VideoModel, extras: dict[str, Any], *pictures: str) -> dict[
 
 def provider_for(channel: Channel) -> Provider:
     """A client of this channel's provider, with the key that the environment holds for it."""
-    key = os.environ.get(channel.key_variable, "")
+    key = keys.read(channel.key_variable)
     return adapter(channel.kind)(base_url(channel), key, channel.profile)
 
 

@@ -72,15 +72,7 @@ def is_allowed(address: Address) -> bool:
 
 def check_url(url: str) -> None:
     """Raise AddressRefused for an address that we would never go to, as far as one sees without asking a resolver."""
-    try:
-        parts = URL(url)  # the client reads it in the same way
-        host, port = parts.host, parts.port
-    except ValueError:
-        raise AddressRefused(_("This is not a web address.")) from None
-    if not host or parts.scheme not in ("http", "https") or not url.isprintable() or " " in url:
-        raise AddressRefused(_("This is not a web address."))
-    if parts.user is not None or parts.password is not None:
-        raise AddressRefused(_("A web address with a user name is not taken."))
+    parts, host = _parts_of(url)
     literal = _literal(host)
     if literal is not None and not is_allowed(literal):
         raise AddressRefused(_("This address is not open to us."))
@@ -88,8 +80,22 @@ def check_url(url: str) -> None:
         return
     if parts.scheme != "https":
         raise AddressRefused(_("Only https addresses are taken."))
-    if port != PORT:
+    if parts.port != PORT:
         raise AddressRefused(_("Only the usual port of https is taken."))
+
+
+def check_server(url: str) -> None:
+    """Raise AddressRefused for a server that staff must not send requests and a key to. It asks a resolver."""
+    parts, host = _parts_of(url)
+    addresses = _addresses_of(host)
+    if not all(map(is_allowed, addresses)):
+        raise AddressRefused(
+            _("%(host)s is in a network of its own. PRIVATE_NETWORKS_ALLOWED says which are open to us.")
+            % {"host": host}
+        )
+    # Any port: a public server is its operator's to arrange.
+    if parts.scheme != "https" and not all(map(_is_opened, addresses)):
+        raise AddressRefused(_("Only https addresses are taken."))
 
 
 def fetch(url: str, most: int, seconds: float = SECONDS) -> bytes:
@@ -143,6 +149,29 @@ def _socket_to(target: AddrInfoType) -> socket.socket:
     if not is_allowed(ipaddress.ip_address(str(address[0]).partition("%")[0])):
         raise OSError(f"{address[0]} is not open to us")
     return socket.socket(family, kind, proto)
+
+
+def _parts_of(url: str) -> tuple[URL, str]:
+    """A web address and its host. Raises AddressRefused for what is none, or names a user."""
+    try:
+        parts = URL(url)  # the client reads it in the same way
+        host, _port = parts.host, parts.port
+    except ValueError:
+        raise AddressRefused(_("This is not a web address.")) from None
+    if not host or parts.scheme not in ("http", "https") or not url.isprintable() or " " in url:
+        raise AddressRefused(_("This is not a web address."))
+    if parts.user is not None or parts.password is not None:
+        raise AddressRefused(_("A web address with a user name is not taken."))
+    return parts, host
+
+
+def _addresses_of(host: str) -> list[Address]:
+    """Every address that this name, or other way to write one, leads to now."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise AddressRefused(_("%(host)s cannot be found. Check the name.") % {"host": host}) from None
+    return [ipaddress.ip_address(str(address[0]).partition("%")[0]) for *_rest, address in found]
 
 
 def _literal(host: str) -> Address | None:

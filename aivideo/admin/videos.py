@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import JSONField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -76,6 +77,21 @@ class ChannelAdmin(CanPause, ModelAdmin):
     def has_compare_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("videos.change_videomodel")  # type: ignore[union-attr]
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        before = _fields_of(obj)
+        super().save_model(request, obj, form, change)
+        _note(request, obj, before, _fields_of(obj))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        _note(request, obj, _fields_of(obj), {})
+        super().delete_model(request, obj)
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for channel in queryset:
+            _note(request, channel, _fields_of(channel), {})
+        super().delete_queryset(request, queryset)
+
     @action(
         description=_("Compare with its provider"),
         icon="compare_arrows",
@@ -92,6 +108,16 @@ class ChannelAdmin(CanPause, ModelAdmin):
         if limits.rests(channel, timezone.now()):
             return "resting", _("resting until %(at)s") % {"at": f"{channel.resumes_at:%H:%M:%S}"}
         return "on", _("at work")
+
+
+def _fields_of(channel: Channel) -> dict[str, Any]:
+    """What the database says of a channel, of what staff set."""
+    names = [field.name for field in Channel._meta.fields if field.editable and not field.primary_key]
+    return Channel.objects.filter(pk=channel.pk).values(*names).first() or {}
+
+
+def _note(request: HttpRequest, channel: Channel, before: dict[str, Any], after: dict[str, Any]) -> None:
+    staff.note(request.user, staff.Action.CHANNEL, f"channel:{channel.pk}", before, after)  # type: ignore[arg-type]
 
 
 class PriceInline(TabularInline):

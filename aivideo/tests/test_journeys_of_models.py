@@ -20,7 +20,8 @@ def provider(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    with Site(tmp_path_factory.mktemp("models"), USE_MOCK_SORA="false") as site:
+    env = {"USE_MOCK_SORA": "false", "PRIVATE_NETWORKS_ALLOWED": "127.0.0.0/8"}
+    with Site(tmp_path_factory.mktemp("models"), **env) as site:
         yield site
 
 

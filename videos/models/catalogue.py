@@ -102,8 +102,21 @@ class Channel(models.Model):
         return self.slug
 
     def clean(self) -> None:
+        """What staff may save: where its key and its requests go is checked here."""
+        from videos import keys, outbound  # only staff wait for this client to load
+
+        problems: dict[str, Any] = {}
         if self.profile and self.kind != "openai":
-            raise ValidationError({"profile": _("Only channels of the OpenAI protocol have one.")})
+            problems["profile"] = _("Only channels of the OpenAI protocol have one.")
+        if refusal := keys.refusal(self.key_variable):
+            problems["key_variable"] = refusal
+        try:
+            if self.base_url:
+                outbound.check_server(self.base_url)
+        except outbound.AddressRefused as error:
+            problems["base_url"] = str(error)
+        if problems:
+            raise ValidationError(problems)
 
 
 def all_extras() -> list[str]:

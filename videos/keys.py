@@ -1,0 +1,32 @@
+"""Keys of providers: which variables of the environment may hold one, and what they hold.
+
+Staff name a variable and the server that gets what is in it. So a variable that holds anything else, such as
+SECRET_KEY, must never be read for a channel.
+"""
+
+import os
+import re
+
+from django.utils.translation import gettext as _
+
+from aivideo import environment
+
+# Settings of ours as well, whose values are meant for providers.
+OF_PROVIDERS = {"OPENAI_API_KEY", "OPENROUTER_API_KEY", "XAI_API_KEY", "FAL_KEY", "SIMULATOR_KEY"}
+
+
+def refusal(name: str) -> str:
+    """Why this variable cannot hold the key of a channel; empty where it can. No name is a channel without a key."""
+    is_setting = name.upper() in environment.names and name not in OF_PROVIDERS
+    if not name or (re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*_KEY", name) and not is_setting):
+        return ""
+    if is_setting:
+        return _("%(name)s is a setting of this site, not the key of a provider.") % {"name": name}
+    return _(
+        "%(name)s is no name for a key: it consists of letters, digits and _, and has to end in _KEY."
+    ) % {"name": name}
+
+
+def read(name: str) -> str:
+    """The key in this variable; empty where there is none, or none that may be read."""
+    return "" if refusal(name) else os.environ.get(name, "")
