@@ -176,10 +176,21 @@ def check_order(
             "%(model)s does not make this length. Choose one of: %(lengths)s seconds."
         ) % {
             "model": model.name,
-            "lengths": ", ".join(map(str, model.lengths)),
+            "lengths": in_words(model.lengths),
         }
     if problems:
         raise ValidationError(problems)
+
+
+def in_words(numbers: list[int]) -> str:
+    """Numbers in a sentence, from the smallest on; three and more in a row by the first and the last: 1, 4–60."""
+    rows: list[list[int]] = []
+    for number in sorted(numbers):
+        if rows and number == rows[-1][-1] + 1:
+            rows[-1].append(number)
+        else:
+            rows.append([number])
+    return ", ".join(f"{row[0]}–{row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows)
 
 
 def _lacking(model: VideoModel, extras: dict[str, Any], *pictures: str) -> dict[str, str]:

@@ -240,7 +240,7 @@ def _seconds(model: VideoModel, seconds: str | None) -> int:
     if seconds is None:
         return model.lengths[0]
     if not re.fullmatch(r"[0-9]{1,4}", seconds):
-        lengths = ", ".join(map(str, model.lengths))
+        lengths = catalogue.in_words(model.lengths)
         raise bad_value("seconds", f"Invalid 'seconds': {model.name} makes {lengths}.")
     return int(seconds)
 
