@@ -17,10 +17,9 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.credits import InsufficientCredits
-from accounts.models import User
 from accounts.views import UserRequest
-from videos import batches, catalogue, moderation, objects
-from videos.forms import ModelField, StudioForm
+from videos import batches, catalogue, choices, moderation, objects, shapes
+from videos.forms import OrderForm, SizedForm, StudioForm
 from videos.models import Batch, Status
 from videos.standing import standing
 
@@ -29,24 +28,11 @@ BLOCK = 256 * 1024
 POLL_SECONDS = 2
 
 
-class ManyForm(forms.Form):
-    """What both forms share. `nonce` becomes the batch's id, so that a second click is no second batch."""
-
-    nonce = forms.UUIDField(required=False)
-    model = ModelField()
-
-    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["model"].queryset = catalogue.models(user)  # type: ignore[attr-defined]
-
-
-class PromptsForm(ManyForm):
-    """One model, shape and length for all prompts."""
+class PromptsForm(SizedForm):
+    """One model, size and length for all prompts. The nonce of these forms becomes the batch's id."""
 
     prompts = forms.CharField(required=False, strip=False)
     file = forms.FileField(required=False)
-    size = forms.CharField()
-    seconds = forms.IntegerField()
 
     def clean_file(self) -> str:
         file = self.cleaned_data.get("file")
@@ -79,7 +65,7 @@ class PromptsForm(ManyForm):
         return [shared | {"prompt": prompt} for prompt in data["found"]]
 
 
-class CampaignForm(ManyForm):
+class CampaignForm(OrderForm):
     """One idea for several platforms, each with a sentence of style that may be changed."""
 
     idea = forms.CharField(error_messages={"required": gettext_lazy("Say what the campaign is about.")})
@@ -99,7 +85,7 @@ class CampaignForm(ManyForm):
         return batches.campaign(data["model"], data["idea"], data["platforms"], styles)
 
 
-FORMS: dict[str, type[ManyForm]] = {Batch.Kind.BATCH: PromptsForm, Batch.Kind.CAMPAIGN: CampaignForm}
+FORMS: dict[str, type[OrderForm]] = {Batch.Kind.BATCH: PromptsForm, Batch.Kind.CAMPAIGN: CampaignForm}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -148,7 +134,7 @@ def order(request: UserRequest) -> HttpResponse:
 def _page(
     request: UserRequest,
     kind: str,
-    form: ManyForm,
+    form: OrderForm,
     orders: list[dict[str, Any]] | None = None,
     status: int = 200,
 ) -> HttpResponse:
@@ -157,14 +143,17 @@ def _page(
         # A browser sends a file once; so it goes on as text.
         values["prompts"] = "\n".join(form.cleaned_data["found"])
     models = list(catalogue.models(request.user))
+    made = [shape for model in models for shape in shapes.table(model.sizes)]
     price = batches.price(orders) if orders else 0
     context = {
         "kind": kind,
         "form": form,
         "values": values | {"nonce": values["nonce"] or uuid4()},
         "models": models,
-        "sizes": dict.fromkeys(size for model in models for size in model.sizes),
-        "lengths": sorted({length for model in models for length in model.lengths}),
+        "ratios": shapes.ratios(made),
+        "resolutions": shapes.resolutions(made),
+        "lengths": sorted({length for model in models for length in choices.usual_lengths(model)}),
+        "any_length": choices.other_lengths(models),
         "platforms": [
             (name, about, values.get(f"style_{name}"), name in (values.get("platforms") or []))
             for name, about in batches.PLATFORMS.items()

@@ -1,37 +1,94 @@
 """What the form offers of each model, and what each choice costs."""
 
 import json
+from math import gcd, sqrt
 from typing import Any
 
-from videos import catalogue
+from videos import catalogue, shapes
 from videos.forms import MOST_VARIATIONS
-from videos.models import VideoModel
+from videos.models import LONGEST, VideoModel
+from videos.providers.base import ASPECT_RATIOS
+
+MOST_CHIPS = 6
+USUAL_LENGTHS = (4, 8, 12, 20, 30, 60)  # seconds
 
 
 def offer(model: VideoModel) -> dict[str, Any]:
     """A model as the form shows it, with its record and the lines of its best wide or tall picture."""
-    sides = [tuple(map(int, size.split("x"))) for size in model.sizes]
+    sides = [shapes.pixels(size) for size in model.sizes]
+    made = shapes.table(model.sizes)
+    lengths = usual_lengths(model)
     return {
         "model": model,
         "record": catalogue.track_record(model),
         "lines": max([min(side) for side in sides if side[0] != side[1]] or map(min, sides)),
         "shortest": min(model.lengths),
         "longest": max(model.lengths),
-        "prices": json.dumps(prices(model)),
+        "shapes": [",".join((*shape, size)) for shape, size in made.items()],
+        "ratios": shapes.ratios(made),
+        "resolutions": shapes.resolutions(made),
+        "lengths": lengths,
+        "other": other_lengths([model]) if set(lengths) < set(model.lengths) else None,
+        "prices": json.dumps(prices(model), separators=(",", ":")),
     }
 
 
+def sizes(models: list[VideoModel]) -> dict[str, Any]:
+    """What the form shows of sizes, of whatever model: aspect ratios and resolutions."""
+    made = [shape for model in models for shape in shapes.table(model.sizes)]
+    ratios = [drawn(ratio) for ratio in shapes.ratios(made)]
+    return {"ratios": ratios, "resolutions": shapes.resolutions(made)}
+
+
+def lengths(offers: list[dict[str, Any]], chosen: dict[str, Any] | None, asked: Any) -> dict[str, Any]:
+    """What the form shows of lengths: the usual ones of all models and, where one makes more, a field for any.
+
+    `is_other` says whether what is asked for stands in that field.
+    """
+    usual = sorted({length for offer in offers for length in offer["lengths"]})
+    others = [offer for offer in offers if offer["other"]]
+    if not others:
+        return {"lengths": usual}
+    if chosen and chosen["other"]:
+        among, other = chosen["lengths"], chosen["other"]
+    else:
+        among, other = usual, others[0]["other"]
+    return {"lengths": usual, "other": other, "is_other": str(asked) not in map(str, among)}
+
+
+def usual_lengths(model: VideoModel) -> list[int]:
+    """What is offered by itself: all that the model makes where these are few, else its default and usual ones."""
+    if len(model.lengths) <= MOST_CHIPS:
+        return sorted(model.lengths)
+    return sorted({model.lengths[0], *USUAL_LENGTHS}.intersection(model.lengths))
+
+
+def other_lengths(models: list[VideoModel]) -> dict[str, int]:
+    """The bounds of a number that is typed, and its steps."""
+    lengths = {length for model in models for length in model.lengths}
+    least = min(lengths, default=1)
+    step = gcd(*(length - least for length in lengths)) or 1
+    return {"least": least, "most": max(lengths, default=LONGEST), "step": step}
+
+
 def prices(model: VideoModel) -> dict[str, int]:
-    """What each choice of this model costs, by size, length, quality and sound as the form has them."""
-    if not model.prices.all():
+    """What each choice of this model costs, by size, length, quality and sound as the form has them.
+
+    All sizes that no line of its price table names cost the same, and are one entry under an empty name; so are all
+    such lengths. What 13 sizes and 60 lengths cost would else be three thousand numbers on every page.
+    """
+    lines = model.prices.all()
+    if not lines:
         return {}
+    sizes = {line.size for line in lines}.intersection(model.sizes) | {""}
+    lengths = {line.seconds for line in lines}.intersection(model.lengths) | {0}
     sounds = ["on", "off"] if "audio" in model.takes else [""]
     return {
-        f"{size} {seconds} {quality} {audio}": model.price_of(
+        f"{size} {seconds or ''} {quality} {audio}": model.price_of(
             size, seconds, {"quality": quality, **({"audio": audio == "on"} if audio else {})}
         )
-        for size in model.sizes
-        for seconds in model.lengths
+        for size in sorted(sizes)
+        for seconds in sorted(lengths)
         for quality in model.qualities or [""]
         for audio in sounds
     }
@@ -57,10 +114,17 @@ def number(typed: Any) -> int:
     return int(digits) if digits.isdecimal() else 0
 
 
-def shape(size: str) -> dict[str, Any]:
-    width, height = map(int, size.split("x"))
-    kind = "square" if width == height else "wide" if width > height else "tall"
-    return {"size": size, "kind": kind, "width": width, "height": height}
+def drawn(ratio: str) -> dict[str, Any]:
+    """An aspect ratio, and its rectangle in the middle of a square of 40. All are about as large as each other."""
+    wide = sqrt(ASPECT_RATIOS[ratio])
+    width, height = round(23 * wide), round(23 / wide)
+    return {
+        "name": ratio,
+        "width": width,
+        "height": height,
+        "x": (40 - width) // 2,
+        "y": (40 - height) // 2,
+    }
 
 
 def ordered(lists: Any) -> list[str]:

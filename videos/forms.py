@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from videos import catalogue, images, moderation, uploads
+from videos import catalogue, images, moderation, shapes, uploads
 from videos.models import EXTRAS, Upload, Video, VideoModel
 from videos.presets import presets
 
@@ -32,22 +32,81 @@ class ModelField(forms.ModelChoiceField):
             raise
 
 
+class LengthInput(forms.NumberInput):
+    """A length of those that are usual or "other", whose number stands in a field beside it."""
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        chosen = data.get(name)
+        return data.get(f"other_{name}") if chosen == "other" else chosen
+
+
+class OrderForm(forms.Form):
+    """What every order has: a model and `nonce`, by which a second click is known."""
+
+    nonce = forms.UUIDField(required=False)
+    model = ModelField()
+
+    def __init__(self, *args: Any, user: User | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+        self.fields["model"].queryset = catalogue.models(user)  # type: ignore[attr-defined]
+
+
+class SizedForm(OrderForm):
+    """An order of one size and length. `size` is found by aspect ratio and resolution."""
+
+    aspect_ratio = forms.CharField()
+    resolution = forms.CharField()
+    seconds = forms.IntegerField(
+        widget=LengthInput,
+        error_messages={
+            "required": _("Say how many seconds the video should last."),
+            "invalid": _("The length is a whole number of seconds."),
+        },
+    )
+
+    @classmethod
+    def shape(cls, model: VideoModel, size: str) -> dict[str, str]:
+        """What these fields hold for this size or, where it is not offered here, the one that comes nearest."""
+        offered = list(shapes.table(model.sizes).values())
+        nearest = catalogue.nearest_size(offered, *shapes.pixels(size))
+        return dict(zip(("aspect_ratio", "resolution"), shapes.shape_of(nearest), strict=True))
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if all(field in data for field in ("model", "aspect_ratio", "resolution")):
+            model, shape = data["model"], (data["aspect_ratio"], data["resolution"])
+            made = shapes.table(model.sizes)
+            if shape in made:
+                data["size"] = made[shape]
+            else:
+                self._say_what_is_made(model, *shape)
+        return data
+
+    def _say_what_is_made(self, model: VideoModel, ratio: str, lines: str) -> None:
+        made = shapes.table(model.sizes)
+        if resolutions := shapes.resolutions(made, ratio):
+            sentence = _("%(model)s does not make %(ratio)s in %(lines)s. Choose one of: %(choices)s.")
+            words = {"ratio": ratio, "lines": lines, "choices": ", ".join(resolutions)}
+            self.add_error("resolution", sentence % {"model": model.name, **words})
+        else:
+            sentence = _("%(model)s does not make this aspect ratio. Choose one of: %(choices)s.")
+            choices = ", ".join(shapes.ratios(made))
+            self.add_error("aspect_ratio", sentence % {"model": model.name, "choices": choices})
+
+
 MOST_VARIATIONS = 4
 
 
-class StudioForm(forms.Form):
+class StudioForm(SizedForm):
     """`image` is "" (none), "preset:<name>" or "upload:<id>" of the user's own; a new `file` takes precedence.
 
     `last` and `last_file` are the same for the last frame.
     """
 
-    nonce = forms.UUIDField(required=False)
     image = forms.CharField(required=False)
     file = forms.FileField(required=False)
     prompt = forms.CharField(strip=False, required=False)
-    model = ModelField()
-    size = forms.CharField()
-    seconds = forms.IntegerField(error_messages={"invalid": _("The length is a whole number of seconds.")})
     audio = forms.ChoiceField(choices=[("on", ""), ("off", "")], required=False)
     quality = forms.CharField(required=False)
     fps = forms.IntegerField(required=False)
@@ -57,28 +116,22 @@ class StudioForm(forms.Form):
     last_file = forms.FileField(required=False)
     variations = forms.IntegerField(required=False, min_value=1, max_value=MOST_VARIATIONS)
 
-    def __init__(self, *args: Any, user: User | None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.user = user
-        self.fields["model"].queryset = catalogue.models(user)  # type: ignore[attr-defined]
-
     @classmethod
     def defaults(cls, user: User | None, again: Video | None = None) -> dict[str, Any]:
         """What an untouched form holds: the first model's defaults, or what made the video `again`."""
         if user and again:
             order = catalogue.once_more(again, user)
-            values = {name: order[name] for name in ("size", "seconds")} | order["extras"]
+            model = order["model"]
+            values = cls.shape(model, order["size"]) | {"seconds": order["seconds"]} | order["extras"]
             if "audio" in values:
                 values["audio"] = "on" if values["audio"] else "off"
             pictures = {"image": order["upload"], "last": order["last_frame"]}
             values |= {name: f"upload:{upload.pk}" if upload else "" for name, upload in pictures.items()}
             if order["preset"]:
                 values["image"] = f"preset:{order['preset']}"
-            model = order["model"]
         else:
-            first = catalogue.models(user).first()
-            values = {"size": first.sizes[0], "seconds": first.lengths[0]} if first else {}
-            model = first
+            model = catalogue.models(user).first()
+            values = cls.shape(model, model.sizes[0]) | {"seconds": model.lengths[0]} if model else {}
         return {
             "nonce": uuid.uuid4(),
             "model": model and model.slug,

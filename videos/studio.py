@@ -13,13 +13,25 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.credits import InsufficientCredits
 from accounts.models import User
-from videos import catalogue, choices, generation, images, moderation, prompt_help, prompt_templates, views
+from videos import (
+    catalogue,
+    choices,
+    generation,
+    images,
+    moderation,
+    prompt_help,
+    prompt_templates,
+    shapes,
+    views,
+)
 from videos.forms import MOST_VARIATIONS, StudioForm
 from videos.models import MOST_PROMPT_CHARACTERS, Upload, Video
 from videos.presets import presets, samples
 
 # What stands behind "More options".
 MORE = ("audio", "quality", "fps", "seed", "negative_prompt", "last", "last_file", "variations")
+
+NOT_KEPT = ("nonce", "file", "last_file")  # of a draft
 
 
 @login_not_required
@@ -82,8 +94,9 @@ def _generate(request: HttpRequest) -> HttpResponse:
 
 def keep_draft(request: HttpRequest, **pictures: Upload | None) -> None:
     """Keep what was typed until the studio is opened again; of pictures that were sent along, their uploads."""
-    names = set(StudioForm.base_fields) - {"nonce", "file", "last_file"}
-    draft = {name: request.POST.get(name, "")[:5000] for name in names}
+    fields = {name: field for name, field in StudioForm.base_fields.items() if name not in NOT_KEPT}
+    typed = {name: field.widget.value_from_datadict(request.POST, {}, name) for name, field in fields.items()}
+    draft = {name: (value or "")[:5000] for name, value in typed.items()}
     draft |= {name: f"upload:{upload.pk}" for name, upload in pictures.items() if upload}
     request.session["draft"] = draft
 
@@ -117,17 +130,24 @@ def page(
     models = list(catalogue.models(user))
     chosen = next((model for model in models if model.slug == values["model"]), models[0] if models else None)
     wants_more = _wants_more(form, values)
+    offers = [choices.offer(model) for model in models]
+    offer = next((offer for offer in offers if offer["model"] == chosen), None)
+    values["size"] = ""
     if chosen:
+        shape = (values["aspect_ratio"], values["resolution"])
+        values["size"] = shapes.table(chosen.sizes).get(shape, "")
         # What the model does by itself.
         values["quality"] = values["quality"] or next(iter(chosen.qualities), "")
         values["fps"] = values["fps"] or next(iter(chosen.frame_rates), "")
     context = {
         "form": form,
         "values": values,
-        "offers": [choices.offer(model) for model in models],
+        "offers": offers,
+        "chosen_offer": offer,
         "model": chosen,
-        "shapes": [choices.shape(size) for size in choices.ordered(model.sizes for model in models)],
-        "lengths": sorted({length for model in models for length in model.lengths}),
+        **choices.sizes(models),
+        "pixels": values["size"].replace("x", "×"),
+        **choices.lengths(offers, offer, values["seconds"]),
         "qualities": choices.ordered(model.qualities for model in models),
         "frame_rates": sorted({rate for model in models for rate in model.frame_rates}),
         "takes": choices.ordered(model.takes for model in models),

@@ -112,6 +112,96 @@ def test_everything_works_without_javascript(site, visit):
 
 
 @pytest.fixture
+def less(site):
+    """Studio Pro makes less than Studio Fast, where 37 seconds have a price of their own."""
+    code = (
+        "from videos.models import *; VideoModel.objects.filter(slug='sora-2-pro').update("
+        "sizes=['1280x720', '1920x1080', '720x1280'], lengths=[5, 10]); "
+        "Price.objects.get_or_create(model=VideoModel.objects.get(slug='sora-2'), seconds=37, credits=33)"
+    )
+    site.manage("shell", "--no-imports", "-c", code)
+
+
+def test_shape_and_length_follow_the_model_and_each_other(site, visit, less):
+    rich(site)
+    page = sign_in(visit(site.url), site)
+    ratios, resolutions, lengths = (
+        page.locator(f"#{group}") for group in ("ratios", "resolutions", "lengths")
+    )
+    number, price = page.get_by_label("Length in seconds"), page.locator("#price")
+    expect(number).to_be_hidden()
+    ratios.get_by_label("21:9").check(force=True)
+    resolutions.get_by_label("1080p").check(force=True)
+    expect(page.locator("#pixels")).to_have_text("2560×1080")
+    lengths.get_by_label("20 s").check(force=True)
+    lengths.get_by_text("Other").click()
+    expect(number).to_be_focused()
+    expect(number).to_have_value("20")
+    page.keyboard.type("37")
+    expect(price).to_have_text("33 credits")
+
+    page.get_by_label("Studio Pro").check(force=True)
+    expect(ratios.get_by_label("21:9")).to_be_hidden()
+    expect(page.locator("#pixels")).to_have_text("1920×1080")
+    expect(lengths.get_by_label("10 s")).to_be_checked()
+    expect(price).to_have_text("10 credits")
+    ratios.get_by_label("9:16").check(force=True)
+    expect(resolutions.get_by_label("720p")).to_be_checked()
+    expect(resolutions.get_by_label("1080p")).to_be_disabled()
+    expect(page.get_by_text("This model does not make 9:16 in 1080p.")).to_be_visible()
+
+    page.get_by_label("Studio Fast").check(force=True)
+    expect(resolutions.get_by_label("1080p")).to_be_enabled()
+    expect(page.locator("#resolutions-lack")).to_be_hidden()
+    expect(lengths.get_by_label("Other")).to_be_checked()
+    expect(number).to_have_value("10")
+    number.fill("99")
+    page.fill("#id_prompt", "A tall kite")
+    page.click("#generate")
+    expect(page.get_by_text("Choose one of: 1–60 seconds.")).to_be_visible()
+    expect(number).to_have_value("99")
+    number.fill("2")
+    page.click("#generate")
+    expect(player(page)).to_be_visible()
+    expect(page.locator("#stage").get_by_text("720 × 1280")).to_be_visible()
+    expect(number).to_have_value("2")
+
+
+def test_shape_and_length_are_chosen_by_the_keys(site, visit, less):
+    page = sign_in(visit(site.url), site)
+    page.locator("#ratios :checked").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#pixels")).to_have_text("480×854")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#other-length")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Length in seconds")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#lengths").get_by_label("60 s")).to_be_checked()
+
+
+def test_shape_and_length_are_chosen_without_javascript(site, visit, less):
+    rich(site)
+    page = sign_in(visit(site.url, java_script_enabled=False), site)
+    page.get_by_label("Studio Pro").check(force=True)
+    page.locator("#ratios").get_by_label("1:1").check(force=True)
+    page.locator("#resolutions").get_by_label("480p").check(force=True)
+    page.fill("#id_prompt", "A small kite")
+    page.click("#generate")
+    expect(page.get_by_text("Studio Pro does not make this aspect ratio.")).to_be_visible()
+    page.get_by_label("Studio Fast").check(force=True)
+    page.locator("#lengths").get_by_text("Other").click()
+    page.get_by_label("Length in seconds").fill("2")
+    page.click("#generate")
+    expect(player(page)).to_be_visible()
+    expect(page.locator("#stage").get_by_text("480 × 480")).to_be_visible()
+
+
+@pytest.fixture
 def full(site):
     """The provider takes nothing for now; call it to let somebody else's video come first, or go again."""
 

@@ -13,7 +13,7 @@ import requests
 from aivideo.tests.fixtures import allowed, until
 from aivideo.tests.site import Site, processes_of
 
-ORDER = {"image": "", "model": "sora-2", "size": "1280x720", "seconds": "4"}
+ORDER = {"image": "", "model": "sora-2", "seconds": "4", "aspect_ratio": "16:9", "resolution": "720p"}
 
 
 @pytest.fixture(scope="module")

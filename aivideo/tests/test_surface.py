@@ -101,7 +101,13 @@ def test_a_missing_video_gets_our_page_in_demo_mode_too(as_owner, settings):
 
 
 def test_a_prompt_of_a_megabyte_gets_its_sentence_from_the_form(as_owner):
-    sent = {"prompt": "x" * 1_200_000, "model": "sora-2", "size": "1280x720", "seconds": "4"}
+    sent = {
+        "prompt": "x" * 1_200_000,
+        "model": "sora-2",
+        "seconds": "4",
+        "aspect_ratio": "16:9",
+        "resolution": "720p",
+    }
     answer = as_owner.post("/", sent)
     assert (answer.status_code, "1200000 characters" in answer.content.decode()) == (422, True)
 

@@ -113,7 +113,8 @@ class Visitor(threading.Thread):
             "image": "",
             "prompt": f"A red kite [sim:mark-{mark}] {tag}".strip(),
             "model": channel,
-            "size": "720x1280",
+            "aspect_ratio": "9:16",
+            "resolution": "720p",
             "seconds": "4",
         }
         halves = [threading.Thread(target=self.order, args=(mark, data), daemon=True) for _ in range(times)]

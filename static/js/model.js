@@ -2,25 +2,72 @@
 function fit() {
   const model = document.querySelector("#models :checked");
   if (!model) return;
-  const { sizes, lengths, qualities, frameRates, takes, record } = model.dataset;
-  offer("sizes", sizes);
-  offer("lengths", lengths);
-  offer("qualities", qualities);
-  offer("frame-rates", frameRates);
+  const { lengths, qualities, frameRates, takes, record } = model.dataset;
+  offerShapes(model);
+  offerLengths(lengths.split(" "), model.dataset.other);
+  offer("qualities", qualities.split(" "));
+  offer("frame-rates", frameRates.split(" "));
   for (const field of document.querySelectorAll("#studio-form [data-needs]")) allow(field, takes.split(" ").includes(field.dataset.needs));
   document.getElementById("record").textContent = record.trim();
   price(model);
 }
 
-function offer(group, list) {
+const shapes = (model) => model.dataset.shapes.split(" ").map((shape) => shape.split(","));
+const size = (model) => shapes(model).find(([ratio, lines]) => ratio === chosen("ratios") && lines === chosen("resolutions"))?.[2] ?? "";
+
+function offerShapes(model) {
+  const made = shapes(model);
+  offer("ratios", made.map(([ratio]) => ratio));
+  const here = made.filter(([ratio]) => ratio === chosen("ratios")).map(([, lines]) => lines);
+  const all = made.map(([, lines]) => lines);
+  offer("resolutions", all, here);
+  document.getElementById("pixels").textContent = size(model).replace("x", "×");
+  const lack = document.getElementById("resolutions-lack");
+  const list = [...new Set(all)].filter((lines) => !here.includes(lines));
+  lack.hidden = !list.length;
+  lack.textContent = lack.dataset.sentence
+    .replace("{ratio}", chosen("ratios"))
+    .replace("{list}", new Intl.ListFormat(document.documentElement.lang, { type: "disjunction" }).format(list));
+}
+
+const number = () => document.getElementById("other-seconds");
+const isOther = () => chosen("lengths") === "other";
+const seconds = () => (isOther() ? String(number().valueAsNumber || "") : chosen("lengths"));
+
+function offerLengths(usual, other) {
+  const asked = seconds();
+  if (number() && other) {
+    [number().min, number().max, number().step] = other.split(" ");
+    // What another model has a chip for is a number here.
+    if (!isOther() && !usual.includes(asked)) document.getElementById("other-length").checked = true;
+  }
+  offer("lengths", other ? [...usual, "other"] : usual, undefined, asked);
+  // The number begins with what is chosen.
+  if (number() && !isOther()) number().value = chosen("lengths");
+}
+
+// Shows what the model has of a group, `values`, and disables what it has not together with the other choices. Where
+// `asked` is none of the rest, the nearest takes its place.
+function offer(group, values, now = values, asked = chosen(group)) {
   const field = document.getElementById(group);
   if (!field) return;
-  const values = list.split(" ").filter(Boolean);
-  const inputs = [...field.querySelectorAll("input")];
-  for (const input of inputs) input.parentElement.toggleAttribute("data-unfit", !values.includes(input.value));
-  const fitting = inputs.filter((input) => values.includes(input.value));
-  if (!fitting.some((input) => input.checked) && fitting.length) fitting[0].checked = true;
+  const inputs = [...field.querySelectorAll("[type=radio]")];
+  for (const input of inputs) {
+    input.parentElement.toggleAttribute("data-unfit", !values.includes(input.value));
+    input.disabled = !now.includes(input.value);
+  }
+  const fitting = inputs.filter((input) => now.includes(input.value));
+  const distance = ({ value }) => Math.abs(worth(value) - worth(asked));
+  if (fitting.length && !fitting.some((input) => input.checked)) {
+    fitting.reduce((best, input) => (distance(input) < distance(best) ? input : best)).checked = true;
+  }
   allow(field, fitting.length > 0);
+}
+
+// Of 8, 720p and 16:9; words have none, and of them the first is taken.
+function worth(value) {
+  const [across, down = 1] = value.split(":").map(parseFloat);
+  return Math.log(across / down);
 }
 
 function allow(field, isTaken) {
@@ -31,9 +78,13 @@ function allow(field, isTaken) {
 
 const chosen = (group) => document.querySelector(`#${group}:not(:disabled) :checked`)?.value ?? "";
 
-// The server reckoned what each choice costs; a model without a table costs the same whatever is chosen.
+// The server reckoned what each choice costs: sizes and lengths that its price list does not name have an empty name.
+// A model without a list costs the same whatever is chosen.
 function cost(model) {
-  const one = JSON.parse(model.dataset.prices)[["sizes", "lengths", "qualities", "audio"].map(chosen).join(" ")];
+  const prices = JSON.parse(model.dataset.prices);
+  const rest = ["qualities", "audio"].map(chosen).join(" ");
+  const names = [size(model), ""].flatMap((size) => [seconds(), ""].map((seconds) => `${size} ${seconds} ${rest}`));
+  const one = names.map((name) => prices[name]).find((price) => price !== undefined);
   return (one ?? Number(model.dataset.price)) * Number(chosen("variations") || 1);
 }
 
@@ -49,8 +100,22 @@ function price(model) {
   link.textContent = missing === 1 ? missingOne : missingMany.replace("{n}", missing);
 }
 
-document.addEventListener("change", (event) => {
-  if (event.target.matches(":is(#models, #sizes, #lengths, #qualities, #audio, #variations) input")) fit();
+document.addEventListener("change", ({ target }) => {
+  // What is typed is the person's own and stays as it is, but another model may have other bounds.
+  if (target.matches("#models input") && isOther() && target.dataset.other) {
+    const [least, most] = target.dataset.other.split(" ").map(Number);
+    number().value = Math.min(most, Math.max(least, number().valueAsNumber || least));
+  }
+  if (target.matches(":is(#models, #ratios, #resolutions, #lengths, #qualities, #audio, #variations) input")) fit();
+});
+
+document.addEventListener("input", ({ target }) => {
+  if (target === number()) price(document.querySelector("#models :checked"));
+});
+
+// A pointer that chose "Other" is followed by typing; the arrow keys go on to the next choice.
+document.addEventListener("click", ({ target, detail }) => {
+  if (target.id === "other-length" && detail) number().select();
 });
 
 fit();

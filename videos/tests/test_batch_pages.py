@@ -16,7 +16,7 @@ from videos.tests.test_batches import some
 pytestmark = pytest.mark.django_db
 
 PATH = "/videos/batch/"
-ASKED = {"model": "sora-2", "size": "1280x720", "seconds": "4"}
+ASKED = {"model": "sora-2", "seconds": "4", "aspect_ratio": "16:9", "resolution": "720p"}
 
 
 def text_of(answer):
@@ -64,7 +64,10 @@ def test_a_csv_is_read_and_stays_when_the_total_is_shown(as_owner):
         ({"prompts": "  \n"}, "Write one prompt a line"),
         ({"prompts": "\n".join(["x"] * 501)}, "These are 501 prompts; the most is 500."),
         ({"prompts": "A\n" + "x" * 5000, "step": "start"}, "Video 2: The prompt has 5000 characters"),
-        ({"prompts": "A", "seconds": "5", "step": "start"}, "does not make this length"),
+        ({"prompts": "A", "seconds": "61", "step": "start"}, "does not make this length"),
+        ({"prompts": "A", "seconds": "four"}, "whole number of seconds"),
+        ({"prompts": "A", "aspect_ratio": "4:3"}, "does not make this aspect ratio"),
+        ({"prompts": "A", "resolution": "1440p"}, "does not make 16:9 in 1440p"),
         ({"prompts": "A", "model": "sora-9"}, "This model is not offered"),
         ({"file": SimpleUploadedFile("list.csv", b"\xff\xfe\x00")}, "not text in UTF-8"),
         ({"file": SimpleUploadedFile("list.csv", b"x" * 1_000_001)}, "larger than 1 MB"),

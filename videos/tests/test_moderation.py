@@ -224,7 +224,8 @@ def test_the_page_for_many_names_the_video_that_is_refused(as_owner, owner, noth
     sent = {
         "nonce": str(uuid.uuid4()),
         "model": "sora-2",
-        "size": "1280x720",
+        "aspect_ratio": "16:9",
+        "resolution": "720p",
         "seconds": "4",
         "prompts": "A kite\ncsam\nA boat",
         "idea": "csam",

@@ -42,20 +42,27 @@ def test_what_is_charged_is_the_price_and_stays_it(model, owner):
 
 
 def test_the_page_shows_what_the_chosen_length_costs(model, as_owner):
-    sent = {"prompt": "", "model": "sora-2", "size": "1024x1024", "seconds": "12"}
+    model.prices.filter(size="1024x1024").update(size="1080x1080")
+    sent = {"prompt": "", "model": "sora-2", "aspect_ratio": "1:1", "resolution": "1080p", "seconds": "12"}
     assert re.search(r'id="price">40 credits<', as_owner.post("/", sent).content.decode())
 
 
 @pytest.mark.parametrize("seconds", ["", "12.5", "-12", "²", "9" * 5000, "twelve"])
 def test_a_length_that_is_none_has_the_models_own_price(model, as_owner, seconds):
-    sent = {"prompt": "A", "model": "sora-2", "size": "1280x720", "seconds": seconds}
+    sent = {
+        "prompt": "A",
+        "model": "sora-2",
+        "seconds": seconds,
+        "aspect_ratio": "16:9",
+        "resolution": "720p",
+    }
     answer = as_owner.post("/", sent)
     assert (answer.status_code, 'id="price">10 credits<' in answer.content.decode()) == (422, True)
 
 
 def test_a_price_above_the_balance_says_what_is_missing(model, as_owner):
     model.prices.filter(size="", seconds=12).update(credits=130)
-    sent = {"prompt": "A", "model": "sora-2", "size": "1280x720", "seconds": "12"}
+    sent = {"prompt": "A", "model": "sora-2", "seconds": "12", "aspect_ratio": "16:9", "resolution": "720p"}
     answer = as_owner.post("/", sent)
     assert (answer.status_code, "30 credits are missing" in answer.content.decode()) == (402, True)
 

@@ -287,18 +287,23 @@ def chosen(page):
 
 
 def test_without_a_script_the_studio_comes_back_with_both_texts_and_all_that_was_filled_in(as_owner, chat):
-    sent = form(size="720x1280", seconds="8", model="sora-2-pro", image="preset:cat")
+    sent = form(aspect_ratio="9:16", seconds="8", model="sora-2-pro", image="preset:cat")
     answer = as_owner.post("/prompt/improve/", sent)
     page = answer.content.decode()
     assert answer.status_code == 200
     assert "A better kite" in page
     assert prompt_on(page) == "A red kite over the sea"
     expected = {
-        "size": "720x1280",
+        "aspect_ratio": "9:16",
+        "resolution": "720p",
         "seconds": "8",
         "model": "sora-2-pro",
         "image": "preset:cat",
         "variations": "1",
+        "audio": "on",
+        "quality": "standard",
+        "fps": "24",
+        "last": "",
     }
     assert chosen(page) == expected
 
@@ -318,10 +323,10 @@ def test_without_a_script_a_problem_leaves_everything_where_it_was(as_owner, cha
     assert (answer.status_code, AWAY in page) == (503, True)
     assert prompt_on(page) == "A red kite over the sea"
     assert chosen(page)["seconds"] == "8"
-    page = as_owner.post("/prompt/improve/", form(prompt="", size="1x1")).content.decode()
+    page = as_owner.post("/prompt/improve/", form(prompt="", resolution="1p")).content.decode()
     assert "Write a few words first." in page
     assert "Say what should happen" not in page
-    assert "does not make this shape" not in page
+    assert "Studio Fast does not make" not in page
 
 
 def test_without_a_script_a_picture_is_kept_or_told(as_owner, owner, chat):

@@ -35,7 +35,13 @@ def test_on_its_day_a_model_is_refused_and_its_successor_named(models, program, 
     refused = program.send("/v1/videos", {"prompt": "A", "model": "sora-2"})
     assert error_of(refused) == (400, "model", "model_retired")
     assert "Use Studio Pro (sora-2-pro) instead." in refused.json()["error"]["message"]
-    sent = {"prompt": "A kite", "model": "sora-2", "size": "1280x720", "seconds": "4"}
+    sent = {
+        "prompt": "A kite",
+        "model": "sora-2",
+        "seconds": "4",
+        "aspect_ratio": "16:9",
+        "resolution": "720p",
+    }
     page = as_owner.post("/", sent)
     assert (page.status_code, "Use Studio Pro (sora-2-pro) instead." in page.content.decode()) == (422, True)
     page = as_owner.post("/videos/batch/", {**sent, "prompts": "A", "step": "check"})
@@ -72,7 +78,8 @@ def test_a_successor_makes_what_comes_nearest_and_leaves_out_what_it_does_not_ta
     assert (made.size, made.seconds, made.extras, made.preset) == ("1920x1080", 10, {"seed": 7}, "")
     page = as_owner.get(f"/?again={video.pk}").content.decode()
     assert 'name="seconds" value="10" checked' in page
-    assert 'name="size" value="1920x1080" checked' in page
+    assert 'name="aspect_ratio" value="16:9" checked' in page
+    assert 'name="resolution" value="1080p" checked' in page
 
 
 def test_successors_that_follow_each_other_in_a_ring_lead_nowhere(models):

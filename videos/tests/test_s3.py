@@ -150,7 +150,13 @@ def link_page(upload):
 
 def test_an_uploaded_picture_is_stored_shown_and_sent_to_the_provider(server, simulator):
     user = new_user()
-    order_form = {"prompt": "Wind", "model": "sora-2", "size": "1280x720", "seconds": "4"}
+    order_form = {
+        "prompt": "Wind",
+        "model": "sora-2",
+        "seconds": "4",
+        "aspect_ratio": "16:9",
+        "resolution": "720p",
+    }
     assert signed_in(user).post("/", {**order_form, "file": picture()}).status_code == 302
     upload = user.uploads.get()
     shown = requests.get(signed_in(user).get(link_page(upload))["Location"])
@@ -192,7 +198,13 @@ def test_a_finished_video_waits_for_the_store_and_completes_when_it_is_back(away
 
 def test_a_picture_that_cannot_be_kept_is_told_beside_its_field_and_costs_nothing(away):
     user = new_user()
-    order_form = {"prompt": "Wind", "model": "sora-2", "size": "1280x720", "seconds": "4"}
+    order_form = {
+        "prompt": "Wind",
+        "model": "sora-2",
+        "seconds": "4",
+        "aspect_ratio": "16:9",
+        "resolution": "720p",
+    }
     answer = signed_in(user).post("/", {**order_form, "file": picture()})
     assert (answer.status_code, user.uploads.count(), user.videos.count()) == (422, 0, 0)
     assert "We cannot keep pictures at this moment" in answer.content.decode()

@@ -464,7 +464,8 @@ def test_A38_webhooks_that_are_early_late_or_lost_change_no_outcome(telling_simu
 
 
 def test_a_site_with_a_secret_is_told_by_its_own_simulator(tmp_path):
-    form = {"image": "", "prompt": "A kite", "model": "sora-2", "size": "720x1280", "seconds": "4"}
+    form = {"image": "", "prompt": "A kite", "model": "sora-2", "seconds": "4"}
+    form |= {"aspect_ratio": "9:16", "resolution": "720p"}
     look = "from videos.models import *; print([*WebhookReceipt.objects.values_list('event', 'ref')],"
     look += " [*Video.objects.values_list('status', 'ref')])"
     with Site(tmp_path, OPENAI_WEBHOOK_SECRET=SECRET) as site:
