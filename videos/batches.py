@@ -8,7 +8,6 @@ and notes the end. Nothing else has to be told when a video of a batch ends.
 import csv
 import io
 from collections.abc import Sequence
-from math import sqrt
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,7 +18,7 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import ApiKey, User
-from videos import catalogue, generation, outbox, pace
+from videos import catalogue, generation, outbox, pace, shapes
 from videos.models import LIVE, Batch, Status, Video, VideoModel
 
 MOST_VIDEOS = 500
@@ -174,14 +173,13 @@ def _is_csv(text: str) -> bool:
 def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None) -> dict[str, Any]:
     about = PLATFORMS[platform]
     style = about["style"] if style is None else style
-    # In the platform's shape, and about as large as the model makes them by itself.
-    width, height = map(int, model.sizes[0].split("x"))
+    # In the resolution that the model makes by itself.
     across, down = about["shape"]
-    scale = sqrt(width * height / (across * down))
+    scale = min(shapes.pixels(model.sizes[0])) / min(across, down)
     return {
         "model": model,
         "prompt": f"{style} {idea}".strip(),
-        "size": catalogue.nearest_size(model.sizes, across * scale, down * scale),
+        "size": catalogue.nearest_size(model.sizes, round(across * scale), round(down * scale)),
         "seconds": min(model.lengths, key=lambda seconds: abs(seconds - about["seconds"])),
         "metadata": {"platform": platform},
     }

@@ -108,7 +108,7 @@ def once_more(video: Video, user: User) -> dict[str, Any]:
     }
 
 
-def nearest_size(sizes: list[str], across: float, down: float) -> str:
+def nearest_size(sizes: list[str], across: int, down: int) -> str:
     """The size whose shape comes nearest and, of those, the one that is about as large."""
 
     def distance(size: str) -> tuple[float, int]:

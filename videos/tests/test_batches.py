@@ -219,7 +219,7 @@ def test_a_campaign_is_one_video_a_platform_in_its_shape_length_and_style(progra
     }
     assert {name: about[:2] for name, about in made.items()} == {
         "youtube": ("1280x720", "12"),
-        "instagram": ("1024x1024", "8"),
+        "instagram": ("720x720", "8"),
         "tiktok": ("720x1280", "8"),
         "x": ("1280x720", "4"),
     }
