@@ -12,8 +12,8 @@ RUN: dict[str, dict[str, float]] = {
 # Of the fault matrix, where one video at a time is watched through one fault.
 MATRIX: dict[str, dict[str, float]] = {
     "steps": {"GRACE": 4, "LONGEST_SUBMIT": 2, "LONGEST_DOWNLOAD": 5},
-    "pace": {"FIRST_POLL": 0.3, "LAST_POLL": 0.6, "LONGEST_WAIT": 1.0, "LEASE": 2, "RENEW": 0.5},
-    "pump": {"SLICE": 1.5, "LONGEST_SLICE": 12, "LEASE": 2, "RENEW": 0.5, "HAND_BACK": 1, "TICK": 0.1},
+    "pace": {"FIRST_POLL": 0.3, "LAST_POLL": 0.6, "LONGEST_WAIT": 1.0, "LEASE": 4, "RENEW": 0.5},
+    "pump": {"SLICE": 1.5, "LONGEST_SLICE": 20, "LEASE": 4, "RENEW": 0.5, "HAND_BACK": 1, "TICK": 0.1},
     "limits": {"SHORTEST_BREAK": 0.5, "LONGEST_BREAK": 2},
 }
 

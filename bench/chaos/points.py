@@ -26,7 +26,7 @@ from typing import Any
 from django.db import OperationalError, connection, transaction
 
 FAULTS = ("kill", "exception", "timeout", "stall", "locked", "full")
-HANG = 2.5  # seconds, longer than a lease of the hasty pumps of the matrix
+HANG = 5  # seconds, longer than a lease of the hasty pumps of the matrix
 
 REQUIRED = {
     *(f"steps.{name}" for name in ("step", "submit", "reconcile", "check", "save", "picture")),
@@ -35,7 +35,7 @@ REQUIRED = {
         for verb in ("start", "intend", "postpone", "lose_sight", "resend", "accept", "adopt")
     ),
     *(f"generation.{verb}" for verb in ("keep_waiting", "wait", "finish", "complete", "fail", "forget")),
-    *(f"generation.{verb}" for verb in ("show", "expire", "cancel", "delete")),
+    *(f"generation.{verb}" for verb in ("hold", "show", "expire", "cancel", "delete")),
     *(f"limits.{verb}" for verb in ("admit", "lost", "rest", "reached")),
     *(f"pump.{name}" for name in ("run", "ring", "take_slot", "claim", "renew", "_in_one_transaction")),
     *(f"pump.Pump.{name}" for name in ("turn", "find_work", "drive", "hand_back")),

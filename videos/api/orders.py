@@ -189,8 +189,8 @@ def pictures_of(asked: VideoOrder, pictures: Pictures, file: Any = None) -> dict
     return {
         "upload": pictures.uploaded(file, "input_reference")
         if file is not None
-        else pictures.named(first and first.image_url, "input_reference"),
-        "last_frame": pictures.named(last and last.image_url, "last_frame"),
+        else pictures.named(first.image_url if first else None, "input_reference"),
+        "last_frame": pictures.named(last.image_url if last else None, "last_frame"),
     }
 
 
