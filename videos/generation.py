@@ -403,12 +403,16 @@ def _fail(video: Video, code: str, detail: str, note: str = "") -> bool:
 
 
 def _watch(video: Video) -> None:
-    """Ask about a job that timed out once more, unless it is too long ago or its owner deleted it."""
+    """Ask about a job that timed out once more, unless it is too long ago or its owner deleted it.
+
+    A video that failed otherwise has nothing to be asked about: it comes here when something broke right after its end.
+    """
+    is_watched = video.error_code == "timed_out" and video.ref is not None
     over = timezone.now() > video.deadline + LATE_WATCH or video.deleted_at is not None
     Video.objects.filter(pk=video.pk, moves=video.moves).update(
-        next_at=None if over else _in(pace.LONGEST_WAIT)
+        next_at=_in(pace.LONGEST_WAIT) if is_watched and not over else None
     )
-    if over:
+    if is_watched and over:
         cancellation.ring(video)
 
 

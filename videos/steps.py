@@ -66,6 +66,8 @@ async def step(video: Video, provider: Provider, tools: Tools) -> None:
         await tools.db(generation.lose_sight, video, "the worker stopped in mid-request")
     elif video.status == Status.UNCONFIRMED:
         await reconcile(video, provider, tools)
+    elif video.status == Status.FAILED and video.ref is None:
+        await tools.db(generation.forget, video)
     elif video.status in (Status.IN_PROGRESS, Status.FAILED):
         await check(video, provider, tools)
     elif video.status == Status.SAVING:

@@ -13,11 +13,12 @@ from datetime import timedelta
 import pytest
 import requests
 from django.core.files.storage import default_storage
+from django.db import OperationalError
 from django.utils import timezone
 
 from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, until
-from videos import decoder, generation, media, pace, pump, results, steps
+from videos import decoder, generation, limits, media, pace, pump, results, steps
 from videos.boxes import measure
 from videos.decoder import Decoder
 from videos.invariants import violations
@@ -191,6 +192,26 @@ def test_a_storage_that_stays_down_returns_the_credits_and_later_still_delivers(
     asyncio.run(take_one_step())
     assert (again(video).status, again(video).is_free) == (Status.COMPLETED, True)
     assert violations()[1] == []
+
+
+def test_what_breaks_right_after_a_verdict_leaves_nothing_to_be_asked_about(simulator, monkeypatch):
+    """The order was refused and refunded, and then the database was away for what comes after it."""
+
+    def lose_the_database(channel):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(limits, "reached", lose_the_database)
+    video = order(new_user(), "A red kite [sim:rejected]")
+    asyncio.run(take_one_step())
+    assert (again(video).status, again(video).next_at, entries(video)) == (Status.FAILED, None, REFUNDED)
+
+
+def test_a_failed_video_without_a_job_that_is_due_all_the_same_is_put_to_rest():
+    video = order(new_user())
+    generation.fail(video, "moderation_blocked")
+    make_due(video)
+    asyncio.run(take_one_step())
+    assert (again(video).status, again(video).next_at) == (Status.FAILED, None)
 
 
 def test_no_part_of_a_file_stays_behind(simulator, settings):
