@@ -151,15 +151,24 @@ def note(member: User, action: Action, target: str, before: dict[str, Any], afte
 
     A row that is new has nothing before; one that is deleted, nothing after.
     """
-    names = [name for name in before | after if before.get(name) != after.get(name)]
-    changes = "; ".join(f"{name}: {_shown(before.get(name))} → {_shown(after.get(name))}" for name in names)
+    names = [name for name in before | after if _shown(before.get(name)) != _shown(after.get(name))]
+    changes = "; ".join(_change(name, before.get(name), after.get(name)) for name in names)
     if names:
         order = Order(member, _("On its page in the admin."), uuid4())
         _do(order, action, target, lambda: True, changes)
 
 
+def _change(name: str, old: Any, new: Any) -> str:
+    """In a few words; of a set, what came and what went."""
+    if isinstance(old, set) or isinstance(new, set):
+        old, new = old or set(), new or set()
+        moves = [*(f"+{one}" for one in sorted(new - old)), *(f"−{one}" for one in sorted(old - new))]
+        return f"{name}: {', '.join(moves)}"
+    return f"{name}: {_shown(old)} → {_shown(new)}"
+
+
 def _shown(value: Any) -> str:
-    return "–" if value in (None, "", []) else str(value)
+    return "–" if value in (None, "", set()) else str(sorted(value) if isinstance(value, set) else value)
 
 
 class _NothingDoneError(Exception):

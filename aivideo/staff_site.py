@@ -69,7 +69,7 @@ class StaffSite(UnfoldAdminSite):
         admin_class: "type[ModelAdmin[Any]] | None" = None,
         **options: Any,
     ) -> None:
-        """Take the first that registers a model, which is ours where we have one, and dress all alike.
+        """Take ours where we have one, whoever comes first, and dress all alike.
 
         What other packages register is only to be read: a schedule of the queue, for one, runs any function.
         """
@@ -77,11 +77,14 @@ class StaffSite(UnfoldAdminSite):
 
         models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
         for model in models:
-            if self.is_registered(model):
+            is_ours = admin_class is not None and admin_class.__module__.startswith("aivideo.")
+            if self.is_registered(model) and not is_ours:
                 continue
-            if admin_class in (None, ModelAdmin):
+            if self.is_registered(model):
+                self.unregister(model)
+            if admin_class is None or admin_class is ModelAdmin:
                 dressed: Any = type("Foreign", (NobodyChanges, UnfoldModelAdmin), {})
-            elif admin_class.__module__.startswith("aivideo."):
+            elif is_ours:
                 dressed = admin_class
             else:
                 dressed = type(admin_class.__name__, (NobodyChanges, admin_class, UnfoldModelAdmin), {})

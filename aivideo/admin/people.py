@@ -4,7 +4,10 @@ from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -14,6 +17,8 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from accounts.models import User
 from aivideo import staff
 from aivideo.admin.parts import GrantForm, HasDeeds, ReadOnly, deed
+
+RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 
 @admin.register(User)
@@ -30,9 +35,47 @@ class PersonAdmin(HasDeeds, UserAdmin, ModelAdmin):
     fieldsets = [*(UserAdmin.fieldsets or ()), (_("Credits"), {"fields": ["balance", "lapsing", "debt"]})]
     actions_detail = ["grant", "suspend", "readmit"]
 
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Whoever adds a person knows their password."""
+        return _is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        is_in_reach = obj is None or not obj.is_superuser or _is_superuser(request)
+        return is_in_reach and super().has_change_permission(request, obj)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        if not _is_superuser(request):
+            options["form"] = ModelForm  # the other one is about passwords
+        return super().get_form(request, obj, change=change, **options)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Rights are superusers' to give: `change_user` is for names and addresses. Suspending is a deed of its own."""
+        fields = super().get_readonly_fields(request, obj)
+        return fields if _is_superuser(request) else [*fields, *RIGHTS, "password"]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        form.rights_before = _rights_of(obj)
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        _note(request, form.instance, form.rights_before, _rights_of(form.instance))
+
+    @transaction.atomic
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """For superusers, of anybody; everybody changes their own by showing the old one."""
+        if not _is_superuser(request):
+            raise PermissionDenied
+        user = self.get_object(request, id)
+        before = user and user.password
+        response: HttpResponse = super().user_change_password(request, id, form_url)
+        if user and User.objects.get(pk=user.pk).password != before:
+            _note(request, user, {"password": "old"}, {"password": "new"})
+        return response
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Who may only look sees neither digests of passwords nor rights."""
-        if self.has_change_permission(request, obj):
+        """Who gives no rights sees neither rights nor digests of passwords."""
+        if _is_superuser(request):
             return super().get_fieldsets(request, obj)
         person = ["username", "email", "first_name", "last_name", "is_active", "last_login", "date_joined"]
         return [(None, {"fields": person}), (_("Credits"), {"fields": ["balance", "lapsing", "debt"]})]
@@ -95,7 +138,34 @@ class PersonAdmin(HasDeeds, UserAdmin, ModelAdmin):
 
 @admin.register(Group)
 class RoleAdmin(GroupAdmin, ModelAdmin):
-    pass
+    """What is in a group is a right of everybody in it, so only superusers write here."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return _is_superuser(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _is_superuser(request)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        form.rights_before = _rights_of(obj)
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        _note(request, form.instance, form.rights_before, _rights_of(form.instance))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        _note(request, obj, _rights_of(obj), {})
+        super().delete_model(request, obj)
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for group in queryset:
+            _note(request, group, _rights_of(group), {})
+        super().delete_queryset(request, queryset)
 
 
 @admin.register(Authenticator)
@@ -109,4 +179,40 @@ class SecondFactorAdmin(ReadOnly, ModelAdmin):
     fields = ["user", "type", "created_at", "last_used_at"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.is_superuser)  # type: ignore[union-attr]
+        return _is_superuser(request)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        _note(request, obj.user, {"second factor": obj.type}, {})
+        super().delete_model(request, obj)
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for factor in queryset:
+            _note(request, factor.user, {"second factor": factor.type}, {})
+        super().delete_queryset(request, queryset)
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and request.user.is_superuser)  # type: ignore[union-attr]
+
+
+def _rights_of(who: User | Group) -> dict[str, Any]:
+    """What the database says somebody may do, or whoever is in a group."""
+    if isinstance(who, Group):
+        group = Group.objects.filter(pk=who.pk).first()
+        return {"name": group.name, "permissions": _names(group.permissions)} if group else {}
+    user = User.objects.filter(pk=who.pk).first()
+    if user is None:
+        return {}
+    flags = {name: getattr(user, name) for name in ("is_active", "is_staff", "is_superuser")}
+    groups = set(user.groups.values_list("name", flat=True))
+    return flags | {"groups": groups, "user_permissions": _names(user.user_permissions)}
+
+
+def _names(permissions: Any) -> set[str]:
+    return {".".join(names) for names in permissions.values_list("content_type__app_label", "codename")}
+
+
+def _note(request: HttpRequest, who: User | Group, before: dict[str, Any], after: dict[str, Any]) -> None:
+    target = f"{'group' if isinstance(who, Group) else 'user'}:{who.pk}"
+    staff.note(request.user, staff.Action.RIGHTS, target, before, after)  # type: ignore[arg-type]

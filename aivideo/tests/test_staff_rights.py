@@ -4,12 +4,19 @@ from datetime import timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin
+from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 from django_q.signing import SignedPackage
+
+from accounts.models import User
+from aivideo.admin.people import RoleAdmin
+from aivideo.models import AuditEntry
+from aivideo.tests.fixtures import new_user, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -51,6 +58,7 @@ def rows(owner):
 def test_A67_of_other_packages_nothing_is_added_changed_deleted_or_run(as_staff, rows):
     others = [model for model in admin.site._registry if model._meta.app_label not in OURS]
     assert {model._meta.label for model in others} == CHANGED_BY_SUPERUSERS | rows.keys() - {"django_q.Task"}
+    assert type(admin.site.get_model_admin(Group)) is RoleAdmin
     for model in others:
         if model._meta.label in CHANGED_BY_SUPERUSERS:
             continue
@@ -78,3 +86,140 @@ def test_A67_no_schedule_of_anybodys_function_can_be_made(as_staff):
     later = {"next_run_0": "2030-01-01", "next_run_1": "00:00:00"}
     assert as_staff.post("/admin/django_q/schedule/add/", form | later).status_code == 403
     assert not Schedule.objects.exists()
+
+
+# --- Rights ---------------------------------------------------------------------------------------
+
+FLAGS = ("is_active", "is_staff", "is_superuser")
+PASSWORD = "correct horse battery staple"
+
+
+def rights_of(user):
+    user = User.objects.get(pk=user.pk)
+    names = set(user.groups.values_list("name", flat=True)), user.user_permissions.count()
+    return [getattr(user, flag) for flag in FLAGS], names, user.has_usable_password(), user.email
+
+
+def with_all_rights_but_one():
+    """Everything that can be given to somebody who is no superuser."""
+    user = new_user(is_staff=True)
+    user.user_permissions.set(Permission.objects.all())
+    return user
+
+
+@pytest.fixture
+def people():
+    return {
+        "superuser": new_user(is_staff=True, is_superuser=True),
+        "everything but superuser": with_all_rights_but_one(),
+        "staff": new_user(is_staff=True),
+        "customer": new_user(),
+    }
+
+
+def raised(user, **fields):
+    """The form of a person's page with every right in it, as a browser sends it, or somebody by hand."""
+    given = {"groups": [Group.objects.get_or_create(name="support")[0].pk]}
+    given |= {"user_permissions": [Permission.objects.first().pk], "email": "new@example.com"}
+    return {"username": user.username, **dict.fromkeys(FLAGS, "on"), **given, **fields}
+
+
+CHANGED = ([True, True, True], {"support"}, False, "new@example.com")
+ROLES = ["superuser", "everything but superuser", "staff", "customer"]
+
+
+@pytest.mark.parametrize("whom", ROLES)
+@pytest.mark.parametrize("who", ROLES)
+def test_A69_only_superusers_change_rights(people, who, whom):
+    actor, target = people[who], people[whom]
+    before = rights_of(target)
+    answer = signed_in(actor).post(url(User, "change", target.pk), raised(target))
+    flags, (groups, permissions), password, email = rights_of(target)
+    if who == "superuser":
+        assert answer.status_code == 302
+        assert (flags, groups, password, email) == CHANGED
+        assert permissions == 1
+        return
+    assert (flags, (groups, permissions), password) == before[:3]
+    may_change = who == "everything but superuser" and whom != "superuser"
+    assert email == ("new@example.com" if may_change else before[3])
+    assert (answer.status_code == 302) is may_change or who == "customer"
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("whom", ROLES)
+@pytest.mark.parametrize("who", ROLES)
+def test_A69_only_superusers_set_passwords_and_each_time_is_in_the_audit_log(people, who, whom):
+    actor, target = people[who], people[whom]
+    form = {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true", "set-password": "x"}
+    answer = signed_in(actor).post(f"/admin/accounts/user/{target.pk}/password/", form)
+    target.refresh_from_db()
+    assert target.check_password(PASSWORD) is (who == "superuser")
+    assert answer.status_code == 302 if who == "superuser" else answer.status_code in (302, 403)
+    lines = [(entry.staff, entry.target, entry.detail) for entry in AuditEntry.objects.all()]
+    assert lines == ([(actor, f"user:{target.pk}", "password: old → new")] if who == "superuser" else [])
+
+
+@pytest.mark.parametrize("who", ROLES)
+def test_A69_only_superusers_add_people_and_write_groups(people, who):
+    client = signed_in(people[who])
+    group = Group.objects.get_or_create(name="support")[0]
+    group.permissions.clear()
+    new = {"username": "new-one", "password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}
+    client.post(url(User, "add"), new | dict.fromkeys(FLAGS, "on"))
+    permissions = {"permissions": [Permission.objects.get(codename="change_user").pk]}
+    client.post(url(Group, "add"), {"name": "new", **permissions})
+    client.post(url(Group, "change", group.pk), {"name": "support", **permissions})
+    added = User.objects.filter(username="new-one").first()
+    is_superuser = who == "superuser"
+    assert (added is not None) is is_superuser
+    assert not added or not added.is_superuser  # the form to add somebody has no rights in it
+    assert Group.objects.filter(name="new").exists() is is_superuser
+    assert group.permissions.exists() is is_superuser
+    lines = {entry.target: entry.detail for entry in AuditEntry.objects.all()}
+    assert lines == (
+        {
+            f"user:{added.pk}": "is_active: – → True; is_staff: – → False; is_superuser: – → False",
+            f"group:{Group.objects.get(name='new').pk}": "name: – → new; permissions: +accounts.change_user",
+            f"group:{group.pk}": "permissions: +accounts.change_user",
+        }
+        if is_superuser
+        else {}
+    )
+    gone = client.post(url(Group, "delete", group.pk), {"post": "yes"})
+    assert Group.objects.filter(pk=group.pk).exists() is not is_superuser
+    assert gone.status_code in ((302,) if is_superuser else (302, 403))
+
+
+def test_A69_what_superusers_change_of_rights_is_in_the_audit_log(people):
+    boss, staff = people["superuser"], people["staff"]
+    form = {"username": staff.username, "is_active": "on", "is_staff": "on"}
+    client = signed_in(boss)
+    given = {"is_superuser": "on", "groups": [Group.objects.get_or_create(name="support")[0].pk]}
+    client.post(url(User, "change", staff.pk), form | given)
+    client.post(url(User, "change", staff.pk), form | {"email": "other@example.com"})
+    client.post(url(User, "change", staff.pk), form | {"email": "third@example.com"})
+    lines = [
+        (entry.staff, entry.action, entry.target, entry.detail) for entry in AuditEntry.objects.order_by("pk")
+    ]
+    about = (boss, "rights", f"user:{staff.pk}")
+    assert lines == [
+        (*about, "is_superuser: False → True; groups: +support"),
+        (*about, "is_superuser: True → False; groups: −support"),
+    ]
+
+
+def test_A69_a_second_factor_that_a_superuser_takes_away_is_in_the_audit_log(people):
+    factor = Authenticator.objects.create(user=people["staff"], type="totp", data={"secret": "x"})
+    client = signed_in(people["superuser"])
+    assert client.post(url(Authenticator, "delete", factor.pk), {"post": "yes"}).status_code == 302
+    entry = AuditEntry.objects.get()
+    assert (entry.target, entry.detail) == (f"user:{people['staff'].pk}", "second factor: totp → –")
+
+
+def test_A69_who_is_no_superuser_sees_no_field_of_rights(people):
+    client = signed_in(people["everything but superuser"])
+    for whom in ("customer", "staff", "superuser"):
+        page = client.get(url(User, "change", people[whom].pk)).content.decode()
+        for field in (*FLAGS, "groups", "user_permissions", "password"):
+            assert f'name="{field}"' not in page, (whom, field)
