@@ -38,32 +38,37 @@ def nginx(live_server, settings, tmp_path):
 
 
 @contextmanager
-def nginx_before(upstream, folder):
+def nginx_before(upstream, folder, plain=0):
     port = free_port()
     temporary = " ".join(f"{kind}_temp_path {kind};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
     main = folder / "nginx.conf"
     main.write_text(
         "daemon off; master_process off; error_log stderr; pid nginx.pid; events {}\n"
         f"http {{ access_log off; client_body_temp_path body; {temporary} types {{ text/css css; }}\n"
-        f"{configuration(upstream, port, folder)} }}"
+        f"{configuration(upstream, port, folder, plain)} }}"
     )
     command = [NGINX, "-e", "stderr", "-p", str(folder), "-c", str(main)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while not listens(port):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.communicate(timeout=PATIENCE)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
 
 
-def configuration(upstream, port, folder):
+def configuration(upstream, port, folder, plain=0):
     """The configuration of deploy/, on these addresses and without TLS."""
     text = CONFIGURATION.read_text()
     text = text.replace("127.0.0.1:8000", upstream.removeprefix("http://"))
     text = text.replace("/srv/aivideo/data", str(folder))
-    text = text.replace("listen 443 ssl http2;", f"listen 127.0.0.1:{port};")
-    text = text.replace("listen 80;", f"listen 127.0.0.1:{free_port()};")
+    text = text.replace("listen 443 ssl http2", f"listen 127.0.0.1:{port}")
+    text = text.replace("listen 80", f"listen 127.0.0.1:{plain or free_port()}")
+    text = text.replace(
+        "server_name video.example.com;", "server_name video.example.com www.example.com 127.0.0.1;"
+    )
     return re.sub(r"^ *(ssl_\w+|listen \[::\]).*;$", "", text, flags=re.MULTILINE)
 
 
@@ -193,3 +198,22 @@ def test_A52_what_visitors_say_of_themselves_does_not_reach_the_site(tmp_path):
             requests.get(url, headers=forged)
     said = {name: heard[name] for name in ("Host", "X-Forwarded-Proto", "X-Forwarded-For")}
     assert said == {"Host": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-For": "127.0.0.1"}
+
+
+@pytest.mark.parametrize("host", ["video.example.com", "www.example.com"])
+def test_without_tls_each_name_of_the_site_leads_to_itself(tmp_path, host):
+    plain = free_port()
+    with nginx_before("http://127.0.0.1:9", tmp_path, plain):
+        answer = requests.get(
+            f"http://127.0.0.1:{plain}/videos/?a=b", headers={"Host": host}, allow_redirects=False
+        )
+    assert (answer.status_code, answer.headers["Location"]) == (301, f"https://{host}/videos/?a=b")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.video.example.com", "video.example.com.evil.example"])
+def test_names_that_are_not_the_sites_get_no_answer(tmp_path, host):
+    plain = free_port()
+    with nginx_before("http://127.0.0.1:9", tmp_path, plain) as url:
+        for address in (f"http://127.0.0.1:{plain}", url):
+            with pytest.raises(requests.ConnectionError):
+                requests.get(address, headers={"Host": host}, allow_redirects=False)
