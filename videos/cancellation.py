@@ -37,10 +37,12 @@ def ask(video_id: str) -> None:
     try:
         taken_up = asyncio.run(_cancel(video))
     except Unavailable as error:
-        log.warning("%s: %s was not asked to stop job %s: %s", video.pk, video.channel, video.ref, error)
+        log.warning(
+            "%s: %s was not asked to stop job %s: %s", video.public_id, video.channel, video.ref, error
+        )
     else:
         outcome = "stops" if taken_up else "does not stop"
-        log.info("%s: %s %s job %s", video.pk, video.channel, outcome, video.ref)
+        log.info("%s: %s %s job %s", video.public_id, video.channel, outcome, video.ref)
 
 
 async def _cancel(video: Video) -> bool:

@@ -22,7 +22,7 @@ from django_q.tasks import async_task
 
 from accounts import credits, sql
 from accounts.models import User
-from videos import cancellation, catalogue, moderation, outbox, pace, results, routes, sprites
+from videos import cancellation, catalogue, journal, moderation, outbox, pace, results, routes, sprites
 from videos.models import LIVE, Offer, Status, Upload, Video, VideoEvent, VideoModel
 from videos.providers.base import Busy, Found, JobState, NotSent
 
@@ -78,12 +78,14 @@ def start(
     insert_video = sql.insertion(video)
     insert_event = sql.insertion(VideoEvent(video_id=video.pk, went_to=Status.QUEUED))
     ring = bell_for(video)
+    tell = journal.queued(video, model.slug)
     try:
         with transaction.atomic():
             credits.charge(user, video.credits, reference=video.reference)
             insert_video()
             insert_event()
             ring()
+            tell()
     except (IntegrityError, credits.InsufficientCredits):
         # The same order came before, perhaps with the last credits, or in this very moment; this one is undone.
         if client_key and (first := user.videos.filter(client_key=client_key).first()):
@@ -170,21 +172,20 @@ def divert(video: Video, offer: Offer, why: str) -> bool:
         next_at=_in(0),
     )
     if went_on:
-        log.info("%s goes on to %s: %s", video.pk, offer.channel, why)
+        journal.went_on(video, offer.channel, why)
     return went_on
 
 
 def refuse(video: Video, code: str, why: str) -> bool:
     """submitting → failed, since its provider will never make it; or → queued where another channel lets us in."""
     if code == "provider_refused" and (offer := routes.next_after(video)):
-        log.error("%s refused %s: %s", video.channel, video.pk, why)
+        log.error("%s refused %s: %s", video.channel, video.public_id, why)
         return divert(video, offer, f"{REFUSED_BY}{video.channel}: {why}")
     return fail(video, code, why)
 
 
 def lose_sight(video: Video, why: str) -> bool:
     """submitting → unconfirmed: the request may have arrived, or not."""
-    log.warning("%s is unconfirmed: %s", video.pk, why)
     return video.move_to(
         Status.UNCONFIRMED, why, attempts=video.attempts + 1, next_at=_in(pace.backoff(video))
     )
@@ -265,14 +266,16 @@ def keep_waiting(news: list[tuple[Video, JobState]]) -> None:
     """
     now, database_now = timezone.now(), pace.database_now()
     adapt = connection.ops.adapt_datetimefield_value
-    rows = []
+    rows, tenths = [], []
     for video, job in news:
         if video.status == Status.FAILED:
             _watch(video)
         elif video.is_late:
             fail(video, "timed_out", f"still {job.word}")
         else:
-            video.progress = max(video.progress, min(job.progress or 0, 99))
+            before, video.progress = video.progress, max(video.progress, min(job.progress or 0, 99))
+            if video.progress // 10 > before // 10:
+                tenths.append((video, video.progress // 10 * 10))
             next_at = database_now + timedelta(seconds=pace.next_poll(video, now))
             rows.append((video.progress, adapt(database_now), adapt(next_at), _key(video), video.moves))
     with connection.cursor() as cursor:
@@ -282,6 +285,7 @@ def keep_waiting(news: list[tuple[Video, JobState]]) -> None:
             " next_at = CASE WHEN next_at > %s THEN %s ELSE next_at END WHERE id = %s AND moves = %s",
             rows,
         )
+    journal.progressed(tenths)
 
 
 keep_waiting.for_many = True  # type: ignore[attr-defined]
@@ -295,7 +299,7 @@ def wait(video: Video, why: str) -> None:
     if video.status in LIVE and video.is_late and video.attempts >= LAST_TRIES:
         fail(video, "timed_out", why)
         return
-    log.info("%s (%s) waits: %s", video.pk, video.status, why)
+    log.info("%s (%s) waits: %s", video.public_id, video.status, why)
     changes: dict[str, Any] = {"attempts": video.attempts + 1}
     changes["next_at"] = _in(pace.backoff(video)) if video.status in LIVE else None
     now = timezone.now()
@@ -397,8 +401,6 @@ def _fail(video: Video, code: str, detail: str, note: str = "") -> bool:
         outbox.announce(video)
         if code == "stopped":
             cancellation.ring(video)
-    level = logging.ERROR if code in ("provider_refused", "unconfirmed", "no_file") else logging.INFO
-    log.log(level, "%s failed (%s): %s", video.pk, code, detail)
     return True
 
 

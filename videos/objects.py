@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from ninja import Schema
 
 from accounts.models import User
+from videos.journal import public_id
 from videos.models import Batch, Status, Video, VideoModel
 from videos.providers.base import aspect_ratio, resolution
 
@@ -156,10 +157,6 @@ def shown(pk: UUID, user: User) -> Video | None:
         video.model = VideoModel.from_db(video._state.db, ["id", "slug", "name"], facts)
         return video
     return None
-
-
-def public_id(pk: UUID, kind: str = "video") -> str:
-    return f"{kind}_{pk.hex}"
 
 
 def uuid_of(name: str, kind: str = "video") -> UUID | None:

@@ -301,7 +301,7 @@ class Pump:
         except Exception as error:
             # Our own fault, or the machine's (a full disk, a lost database). It must be seen, and it
             # must not decide about money: the row is tried again until its deadline.
-            log.exception("%s: a step in state %s broke", video.pk, video.status)
+            log.exception("%s: a step in state %s broke", video.public_id, video.status)
             await self.db(generation.wait, video, repr(error))
 
     def provider(self, video: Video) -> Provider:

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from videos import boxes, generation, images, limits, pace, presets, results
+from videos import boxes, generation, images, journal, limits, pace, presets, results
 from videos.boxes import NotAVideo
 from videos.decoder import Decoder, Died
 from videos.models import Status, Upload, Video
@@ -77,6 +77,7 @@ async def step(video: Video, provider: Provider, tools: Tools) -> None:
 async def submit(video: Video, provider: Provider, tools: Tools, came_from: Status = Status.QUEUED) -> None:
     """Send the order of a video whose intent is committed (it is submitting), once."""
     db, channel = tools.db, video.channel  # it may go on to another one
+    journal.submitting(video)
     try:
         async with tools.submits:
             order = await _order_surely(video)
@@ -203,9 +204,9 @@ async def picture(video: Video, tools: Tools) -> bool:
         await tools.db(generation.withdraw, video, str(error))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
-            log.warning("%s: no poster yet: %s", video.pk, error)
+            log.warning("%s: no poster yet: %s", video.public_id, error)
         else:
-            log.exception("%s: no poster yet", video.pk)
+            log.exception("%s: no poster yet", video.public_id)
             await tools.db(generation.wait, video, repr(error))
         return False
     finally:
@@ -256,7 +257,7 @@ async def _order_surely(video: Video) -> Order:
     try:
         return await asyncio.to_thread(order_of, video)
     except Exception as error:
-        log.exception("%s: its order cannot be put together", video.pk)
+        log.exception("%s: its order cannot be put together", video.public_id)
         raise NoOrder(repr(error)) from error
 
 
@@ -285,7 +286,7 @@ async def _accept_surely(db: Database, video: Video, job: JobState) -> None:
         try:
             await db(generation.accept, copy(video), job)
         except DatabaseError:
-            log.exception("%s: job %s is not written yet", video.pk, job.ref)
+            log.exception("%s: job %s is not written yet", video.public_id, job.ref)
             await asyncio.sleep(seconds)
         else:
             return

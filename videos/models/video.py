@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import sql
 from accounts.models import ApiKey, User
+from videos import journal
 from videos.models.catalogue import Channel, VideoModel
 
 
@@ -352,6 +353,11 @@ class Video(models.Model):
         return self.status in LIVE
 
     @property
+    def public_id(self) -> str:
+        """The id by which customers, programs and the log know it."""
+        return journal.public_id(self.pk)
+
+    @property
     def reference(self) -> str:
         """The ledger's name for this video."""
         return f"video:{self.pk}"
@@ -389,6 +395,7 @@ class Video(models.Model):
             if not sql.update(Video, changes, {"id": self.pk, "moves": self.moves}):
                 return False
             sql.insert(event)
+            journal.moved(self, status, why, fields)
         for name, value in changes.items():
             setattr(self, name, value)
         return True
