@@ -211,7 +211,7 @@ def accept(video: Video, job: JobState) -> bool:
         return True
     log.error(
         "%s: job %s was bought at %s and is nobody's: the video is %s.",
-        video.pk,
+        video.public_id,
         job.ref,
         video.channel_id,
         now.status,

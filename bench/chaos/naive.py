@@ -40,7 +40,7 @@ def blind_resend() -> None:
 def refund_without_asking() -> None:
     """A failure refunds, whoever else has ended the video meanwhile."""
 
-    def fail(video: Video, code: str, detail: str = "") -> bool:
+    def fail(video: Video, code: str, detail: str = "", note: str = "") -> bool:
         with transaction.atomic():
             video.move_to(Status.FAILED, code, error_code=code, ended_at=timezone.now())
             credits.refund(video.user, video.credits, reference=video.reference)
