@@ -10,10 +10,9 @@ bridge within the pass; so they fit together in any of the orders that are neede
 """
 
 from dataclasses import dataclass
-from math import ceil
 
 BRIDGE = 12  # frames
-# In all frames of one pass: what takes some 4 s of CPU. Zooming a photo is dearer than sliding layers.
+# In all that is painted for one file: what takes some 4 s of CPU. Zooming a photo is dearer than sliding layers.
 MOST_PIXELS, MOST_PIXELS_OF_PHOTO = 300_000_000, 200_000_000
 
 
@@ -29,9 +28,13 @@ class Course:
     @classmethod
     def of(cls, count: int, pixels: int, of_photo: bool = False, ending: int = 0) -> "Course":
         """For `count` frames of so many pixels each."""
-        most = max(2 * BRIDGE, (MOST_PIXELS_OF_PHOTO if of_photo else MOST_PIXELS) // pixels)
-        passes = ceil((count - ending) / most)
-        length, rest = divmod(count - ending, passes)
+        most = (MOST_PIXELS_OF_PHOTO if of_photo else MOST_PIXELS) // pixels
+        if count <= most:
+            return cls(count - ending, 1, ending, ending)
+        most = max(2 * BRIDGE, most - ending)
+        # The one that leaves the fewest frames over, as these are painted, too; the longest of such.
+        length = min(range(most, most * 2 // 3, -1), key=lambda length: (count - ending) % length)
+        passes, rest = divmod(count - ending, length)
         return cls(length, passes, ending, ending + rest)
 
     @property

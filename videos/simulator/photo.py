@@ -12,7 +12,9 @@ Point = tuple[float, float]
 
 AIM = (0.65, 0.4)
 ZOOM = 0.1  # of the width, within the whole clip
-BREATH = 0.04  # the same, where the zoom goes in and out again and again
+BREATH = (
+    0.0004  # the same for each frame, where the zoom goes in and out again and again: slow in each length
+)
 
 
 def moving(photo: Image.Image, count: int, length: int = 0, towards: Point = AIM) -> Iterator[VideoFrame]:
@@ -27,7 +29,7 @@ def moving(photo: Image.Image, count: int, length: int = 0, towards: Point = AIM
         share = number / count
         cut = ZOOM * share * (2 - share) / 2  # fast at first, then coming to rest
         if length:
-            cut = BREATH * (1 - math.cos(math.tau * number / length)) / 2
+            cut = BREATH * length * (1 - math.cos(math.tau * number / length)) / 2
         yield joined([_zoomed(plane, cut + 0.002, towards) for plane in planes])
 
 
