@@ -104,7 +104,7 @@ class Query(BaseModel):
     def _one_of_them(self) -> Self:
         if self.video_id is None and self.task_id is None:
             raise PydanticCustomError("no_id", "say which video", {"param": "video_id"})
-        if self.video_id and self.task_id and self.video_id != self.task_id:
+        if None not in (self.video_id, self.task_id) and self.video_id != self.task_id:
             raise PydanticCustomError("two_ids", "video_id is another one", {"param": "task_id"})
         return self
 
@@ -138,7 +138,7 @@ QUERY_WORDS = {
 def query(request: KeyedRequest) -> HttpResponse:
     """How a video stands."""
     asked = orders.checked(Query, orders.read(request).fields)
-    return _query_answer(request, asked.video_id or asked.task_id)
+    return _query_answer(request, asked.task_id if asked.video_id is None else asked.video_id)
 
 
 @router.get("/v1/videos/query/{video_id}", response=QueryAnswer, auth=ByKey(), tags=["Gateway query"])

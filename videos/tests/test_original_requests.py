@@ -364,6 +364,7 @@ def test_the_gateways_two_names_of_one_id(program, owner):
     assert program.send("/v1/videos/query", both).status_code == 200
     assert error_of(program.send("/v1/videos/query", both | {"task_id": "video_1"}))[:2] == (400, "task_id")
     assert error_of(program.send("/v1/videos/query", {}))[:2] == (400, "video_id")
+    assert program.send("/v1/videos/query", {"video_id": ""}).status_code == 404
 
 
 def test_content_is_not_there_before_it_is_finished(program, owner):

@@ -8,6 +8,7 @@ import asyncio
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 
 import pytest
 import requests
@@ -422,7 +423,8 @@ def test_a_server_that_nobody_knows_is_named_with_those_that_are_known():
 
 
 @pytest.mark.django_db
-def test_a_channel_says_which_server_it_is_and_only_where_there_are_several():
+def test_a_channel_says_which_server_it_is_and_only_where_there_are_several(settings):
+    settings.PRIVATE_NETWORKS_ALLOWED = [ip_network("127.0.0.1")]
     channel = Channel(slug="own", base_url="http://127.0.0.1:9/v1", profile="sglang")
     channel.full_clean()
     assert catalogue.provider_for(channel).profile is profiles.PROFILES["sglang"]

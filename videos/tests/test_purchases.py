@@ -122,6 +122,7 @@ def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatc
 def test_A79_a_request_does_not_leave_after_its_lease_and_costs_no_try_of_the_channel(settings, monkeypatch):
     """Nobody has overtaken it: it goes back into the queue, and is sent then."""
     monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(pump, "SLICE", 2)
     shop = Shop()
     steady, stands_still = pace.clock, [0.0, pace.LEASE]
     monkeypatch.setattr(pace, "clock", lambda: stands_still.pop(0) if stands_still else steady())
