@@ -182,7 +182,7 @@ SABOTAGES = [
     one("A68", "the look at a channel's address", "videos/tests/test_channels.py::test_A68_only_public_https_and_opened_networks_are_saved",
         "videos/outbound.py", "    if not all(map(is_allowed, addresses)):\n", "    if False:\n"),
     one("A68", "the line about a channel", "videos/tests/test_channels.py::test_A68_each_change_of_a_channel_is_in_the_audit_log",
-        "aivideo/admin/videos.py", "        _note(request, obj, before, _fields_of(obj))\n", ""),
+        "aivideo/admin/parts.py", "        self._note(request, form.instance, form.facts_before, self.facts_of(form.instance))\n", ""),
     Sabotage("A69", "that rights are superusers' to give", "aivideo/tests/test_staff_rights.py::test_A69_only_superusers_change_rights", (
         ("aivideo/admin/people.py", "        if _is_superuser(request):\n            return super().get_fieldsets", "        if self.has_change_permission(request, obj):\n            return super().get_fieldsets"),
         ("aivideo/admin/people.py", "        return fields if _is_superuser(request) else [", "        return fields if True else ["),
@@ -193,7 +193,7 @@ SABOTAGES = [
     one("A69", "that passwords are superusers' to set", "aivideo/tests/test_staff_rights.py::test_A69_only_superusers_set_passwords_and_each_time_is_in_the_audit_log",
         "aivideo/admin/people.py", "        if not _is_superuser(request):\n            raise PermissionDenied\n", ""),
     one("A69", "the line about rights", "aivideo/tests/test_staff_rights.py::test_A69_what_superusers_change_of_rights_is_in_the_audit_log",
-        "aivideo/admin/people.py", "    staff.note(request.user, staff.Action.RIGHTS, target, before, after)  # type: ignore[arg-type]\n", ""),
+        "aivideo/admin/parts.py", "        self._note(request, form.instance, form.facts_before, self.facts_of(form.instance))\n", ""),
 ]  # fmt: skip
 
 

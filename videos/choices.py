@@ -9,7 +9,7 @@ from videos.forms import MOST_VARIATIONS
 from videos.models import LONGEST, VideoModel
 from videos.providers.base import ASPECT_RATIOS
 
-MOST_CHIPS = 6
+MAX_CHIPS = 6
 USUAL_LENGTHS = (4, 8, 12, 20, 30, 60)  # seconds
 
 
@@ -58,7 +58,7 @@ def lengths(offers: list[dict[str, Any]], chosen: dict[str, Any] | None, asked: 
 
 def usual_lengths(model: VideoModel) -> list[int]:
     """What is offered by itself: all that the model makes where these are few, else its default and usual ones."""
-    if len(model.lengths) <= MOST_CHIPS:
+    if len(model.lengths) <= MAX_CHIPS:
         return sorted(model.lengths)
     return sorted({model.lengths[0], *USUAL_LENGTHS}.intersection(model.lengths))
 

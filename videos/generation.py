@@ -29,9 +29,7 @@ from videos.providers.base import Busy, Found, JobState, NotSent
 log = logging.getLogger(__name__)
 
 FORGIVEN = "returned by staff"
-REFUSED_BY = (
-    "refused by "  # then the channel and its provider's words, of a video that went on to another one
-)
+REFUSED_BY = "refused by "  # and then the channel and its words: of a video that went on to another one
 ADOPTED, ABSENT = "adopted", "not in the provider's list"
 LATE_WATCH = timedelta(hours=6)  # after the deadline; files of finished jobs rarely live longer
 LAST_TRIES = 5  # a job that was done in time is not lost to one hiccup after the deadline

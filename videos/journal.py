@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEGINNING = 60  # characters of a prompt
-MOST_WORDS = 300  # characters of what a provider says
+MAX_WORDS = 300  # characters of what a provider says
 OURS_TO_MEND = ("provider_refused", "unconfirmed", "no_file")
 
 
@@ -50,7 +50,7 @@ def moved(video: "Video", status: str, why: str, fields: dict[str, Any]) -> None
     name, level, lines = video.public_id, logging.INFO, []
     if status == "in_progress":
         channel = video._state.fields_cache.get("channel") or f"channel {video.channel_id}"
-        lines = [f"{name} accepted by {channel} as job {one_line(str(fields.get('ref', '')), MOST_WORDS)}"]
+        lines = [f"{name} accepted by {channel} as job {one_line(str(fields.get('ref', '')), MAX_WORDS)}"]
     elif status == "completed":
         size, length = fields.get("bytes"), fields.get("duration")
         lines = [
@@ -60,10 +60,10 @@ def moved(video: "Video", status: str, why: str, fields: dict[str, Any]) -> None
     elif status == "failed":
         code, detail = fields.get("error_code", ""), fields.get("error_detail", "")
         level = logging.ERROR if code in OURS_TO_MEND else logging.INFO
-        lines = [f"{name} failed ({code}): {one_line(detail, MOST_WORDS)}"]
+        lines = [f"{name} failed ({code}): {one_line(detail, MAX_WORDS)}"]
     else:
         level = logging.WARNING if status == "unconfirmed" else logging.INFO
-        lines = [f"{name} {status}" + (f": {one_line(why, MOST_WORDS)}" if why else "")]
+        lines = [f"{name} {status}" + (f": {one_line(why, MAX_WORDS)}" if why else "")]
     _tell(level, lines)
 
 
@@ -74,7 +74,7 @@ def progressed(tenths: Iterable[tuple["Video", int]]) -> None:
 
 
 def went_on(video: "Video", channel: Any, why: str) -> None:
-    _tell(logging.INFO, [f"{video.public_id} goes on to {channel}: {one_line(why, MOST_WORDS)}"])
+    _tell(logging.INFO, [f"{video.public_id} goes on to {channel}: {one_line(why, MAX_WORDS)}"])
 
 
 def one_line(text: str, most: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.messages import SUCCESS, WARNING
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
@@ -46,6 +47,41 @@ class NobodyChanges(ReadOnly):
     actions = None
     list_editable = ()
     inlines = ()
+
+
+class Audited:
+    """A page whose changes are written into the audit log, in the same transaction."""
+
+    audited_as: staff.Action
+
+    def target_of(self, row: Any) -> str:
+        """Who or what a row is in the log, such as user:7."""
+        return f"{row._meta.model_name}:{row.pk}"
+
+    def facts_of(self, row: Any) -> dict[str, Any]:
+        """What the database says of a row, of what is to be written down when it changes."""
+        raise NotImplementedError
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        form.facts_before = self.facts_of(obj)
+        super().save_model(request, obj, form, change)  # type: ignore[misc]
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)  # type: ignore[misc]
+        self._note(request, form.instance, form.facts_before, self.facts_of(form.instance))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self._note(request, obj, self.facts_of(obj), {})
+        super().delete_model(request, obj)  # type: ignore[misc]
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for row in queryset:
+            self._note(request, row, self.facts_of(row), {})
+        super().delete_queryset(request, queryset)  # type: ignore[misc]
+
+    def _note(self, request: HttpRequest, row: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
+        staff.note(request.user, self.audited_as, self.target_of(row), before, after)  # type: ignore[arg-type]
 
 
 class Endless:

@@ -16,13 +16,14 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from accounts.models import User
 from aivideo import staff
-from aivideo.admin.parts import GrantForm, HasDeeds, ReadOnly, deed
+from aivideo.admin.parts import Audited, GrantForm, HasDeeds, ReadOnly, deed
 
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 
 @admin.register(User)
-class PersonAdmin(HasDeeds, UserAdmin, ModelAdmin):
+class PersonAdmin(Audited, HasDeeds, UserAdmin, ModelAdmin):
+    audited_as = staff.Action.RIGHTS
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -53,13 +54,13 @@ class PersonAdmin(HasDeeds, UserAdmin, ModelAdmin):
         fields = super().get_readonly_fields(request, obj)
         return fields if _is_superuser(request) else [*fields, *RIGHTS, "password"]
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        form.rights_before = _rights_of(obj)
-        super().save_model(request, obj, form, change)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        _note(request, form.instance, form.rights_before, _rights_of(form.instance))
+    def facts_of(self, row: Any) -> dict[str, Any]:
+        user = User.objects.filter(pk=row.pk).first()
+        if user is None:
+            return {}
+        flags = {name: getattr(user, name) for name in ("is_active", "is_staff", "is_superuser")}
+        groups = set(user.groups.values_list("name", flat=True))
+        return flags | {"groups": groups, "user_permissions": _names(user.user_permissions)}
 
     @transaction.atomic
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
@@ -70,7 +71,7 @@ class PersonAdmin(HasDeeds, UserAdmin, ModelAdmin):
         before = user and user.password
         response: HttpResponse = super().user_change_password(request, id, form_url)
         if user and User.objects.get(pk=user.pk).password != before:
-            _note(request, user, {"password": "old"}, {"password": "new"})
+            self._note(request, user, {"password": "old"}, {"password": "new"})
         return response
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -137,8 +138,10 @@ class PersonAdmin(HasDeeds, UserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin, ModelAdmin):
+class RoleAdmin(Audited, GroupAdmin, ModelAdmin):
     """What is in a group is a right of everybody in it, so only superusers write here."""
+
+    audited_as = staff.Action.RIGHTS
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return _is_superuser(request)
@@ -149,29 +152,16 @@ class RoleAdmin(GroupAdmin, ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _is_superuser(request)
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        form.rights_before = _rights_of(obj)
-        super().save_model(request, obj, form, change)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        _note(request, form.instance, form.rights_before, _rights_of(form.instance))
-
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        _note(request, obj, _rights_of(obj), {})
-        super().delete_model(request, obj)
-
-    @transaction.atomic
-    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        for group in queryset:
-            _note(request, group, _rights_of(group), {})
-        super().delete_queryset(request, queryset)
+    def facts_of(self, row: Any) -> dict[str, Any]:
+        group = Group.objects.filter(pk=row.pk).first()
+        return {"name": group.name, "permissions": _names(group.permissions)} if group else {}
 
 
 @admin.register(Authenticator)
-class SecondFactorAdmin(ReadOnly, ModelAdmin):
+class SecondFactorAdmin(Audited, ReadOnly, ModelAdmin):
     """Deleting one lets somebody who lost a device set up another. The secrets themselves are never shown."""
 
+    audited_as = staff.Action.RIGHTS
     list_display = ["user", "type", "created_at", "last_used_at"]
     list_select_related = ["user"]
     list_filter = ["type"]
@@ -181,38 +171,16 @@ class SecondFactorAdmin(ReadOnly, ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _is_superuser(request)
 
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        _note(request, obj.user, {"second factor": obj.type}, {})
-        super().delete_model(request, obj)
+    def target_of(self, row: Any) -> str:
+        return f"user:{row.user_id}"
 
-    @transaction.atomic
-    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        for factor in queryset:
-            _note(request, factor.user, {"second factor": factor.type}, {})
-        super().delete_queryset(request, queryset)
+    def facts_of(self, row: Any) -> dict[str, Any]:
+        return {"second factor": row.type}
 
 
 def _is_superuser(request: HttpRequest) -> bool:
     return bool(request.user.is_active and request.user.is_superuser)  # type: ignore[union-attr]
 
 
-def _rights_of(who: User | Group) -> dict[str, Any]:
-    """What the database says somebody may do, or whoever is in a group."""
-    if isinstance(who, Group):
-        group = Group.objects.filter(pk=who.pk).first()
-        return {"name": group.name, "permissions": _names(group.permissions)} if group else {}
-    user = User.objects.filter(pk=who.pk).first()
-    if user is None:
-        return {}
-    flags = {name: getattr(user, name) for name in ("is_active", "is_staff", "is_superuser")}
-    groups = set(user.groups.values_list("name", flat=True))
-    return flags | {"groups": groups, "user_permissions": _names(user.user_permissions)}
-
-
 def _names(permissions: Any) -> set[str]:
     return {".".join(names) for names in permissions.values_list("content_type__app_label", "codename")}
-
-
-def _note(request: HttpRequest, who: User | Group, before: dict[str, Any], after: dict[str, Any]) -> None:
-    target = f"{'group' if isinstance(who, Group) else 'user'}:{who.pk}"
-    staff.note(request.user, staff.Action.RIGHTS, target, before, after)  # type: ignore[arg-type]

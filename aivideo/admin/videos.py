@@ -1,7 +1,6 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db import transaction
 from django.db.models import JSONField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -15,7 +14,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.models import CreditEntry
 from aivideo import staff
 from aivideo.admin import comparison
-from aivideo.admin.parts import Endless, HasDeeds, NoteForm, ReadOnly, deed, sees_money
+from aivideo.admin.parts import Audited, Endless, HasDeeds, NoteForm, ReadOnly, deed, sees_money
 from videos import limits
 from videos.models import (
     Channel,
@@ -67,7 +66,8 @@ class CanPause(HasDeeds):
 
 
 @admin.register(Channel)
-class ChannelAdmin(CanPause, ModelAdmin):
+class ChannelAdmin(Audited, CanPause, ModelAdmin):
+    audited_as = staff.Action.CHANNEL
     right = "videos.pause_channel"
     list_display = ["slug", "kind", "profile", "base_url", "key_variable", "honours_idempotency_key", "state"]
     list_filter = ["enabled", "kind"]
@@ -77,20 +77,9 @@ class ChannelAdmin(CanPause, ModelAdmin):
     def has_compare_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("videos.change_videomodel")  # type: ignore[union-attr]
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        before = _fields_of(obj)
-        super().save_model(request, obj, form, change)
-        _note(request, obj, before, _fields_of(obj))
-
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        _note(request, obj, _fields_of(obj), {})
-        super().delete_model(request, obj)
-
-    @transaction.atomic
-    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        for channel in queryset:
-            _note(request, channel, _fields_of(channel), {})
-        super().delete_queryset(request, queryset)
+    def facts_of(self, row: Any) -> dict[str, Any]:
+        names = [field.name for field in Channel._meta.fields if field.editable and not field.primary_key]
+        return Channel.objects.filter(pk=row.pk).values(*names).first() or {}
 
     @action(
         description=_("Compare with its provider"),
@@ -108,16 +97,6 @@ class ChannelAdmin(CanPause, ModelAdmin):
         if limits.rests(channel, timezone.now()):
             return "resting", _("resting until %(at)s") % {"at": f"{channel.resumes_at:%H:%M:%S}"}
         return "on", _("at work")
-
-
-def _fields_of(channel: Channel) -> dict[str, Any]:
-    """What the database says of a channel, of what staff set."""
-    names = [field.name for field in Channel._meta.fields if field.editable and not field.primary_key]
-    return Channel.objects.filter(pk=channel.pk).values(*names).first() or {}
-
-
-def _note(request: HttpRequest, channel: Channel, before: dict[str, Any], after: dict[str, Any]) -> None:
-    staff.note(request.user, staff.Action.CHANNEL, f"channel:{channel.pk}", before, after)  # type: ignore[arg-type]
 
 
 class PriceInline(TabularInline):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 BRIDGE = 12  # frames
 # In all that is painted for one file: what takes some 4 s of CPU. Zooming a photo is dearer than sliding layers.
-MOST_PIXELS, MOST_PIXELS_OF_PHOTO = 300_000_000, 200_000_000
+MAX_PIXELS, MAX_PIXELS_OF_PHOTO = 300_000_000, 200_000_000
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Course:
     @classmethod
     def of(cls, count: int, pixels: int, of_photo: bool = False, ending: int = 0) -> "Course":
         """For `count` frames of so many pixels each."""
-        most = (MOST_PIXELS_OF_PHOTO if of_photo else MOST_PIXELS) // pixels
+        most = (MAX_PIXELS_OF_PHOTO if of_photo else MAX_PIXELS) // pixels
         if count <= most:
             return cls(count - ending, 1, ending, ending)
         most = max(2 * BRIDGE, most - ending)

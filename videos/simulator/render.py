@@ -30,7 +30,7 @@ from .scene import Scene
 
 # By quality: x264's measure of what is lost, where 6 more is half the bytes, and the most bits that a pixel may take.
 CRF = {"standard": 23, "hd": 17}
-MOST_BITS = {"standard": 0.15, "hd": 0.3}
+MAX_BITS = {"standard": 0.15, "hd": 0.3}
 FADE, HOLD = 1.0, 0.25  # seconds on the way to the last frame, and of it
 SPRITES = (5, 2)  # columns and rows of the sprite sheet
 SPRITE_SIZE = 240  # pixels on the longer side
@@ -198,7 +198,7 @@ def _write(
         video.codec_context.color_range = ColorRange.MPEG
         # Without B frames packets come in the order in which they are shown, and need nothing of a later one. What
         # starts with an IDR frame needs nothing of an earlier one.
-        most = str(round(MOST_BITS[extras.quality] * size[0] * size[1] * fps))
+        most = str(round(MAX_BITS[extras.quality] * size[0] * size[1] * fps))
         video.options = {
             **{"preset": "superfast", "crf": str(CRF[extras.quality]), "threads": "1"},
             **{"bf": "0", "forced-idr": "1", "maxrate": most, "bufsize": most},

@@ -44,7 +44,7 @@ def paint(tmp_path):
 @pytest.fixture
 def a_second_is_too_much(monkeypatch):
     """Small pictures are repeated as large ones are, after 30 frames."""
-    for name in ("MOST_PIXELS", "MOST_PIXELS_OF_PHOTO"):
+    for name in ("MAX_PIXELS", "MAX_PIXELS_OF_PHOTO"):
         monkeypatch.setattr(course, name, 30 * 480 * 480)
 
 
@@ -172,11 +172,11 @@ def test_the_frames_of_a_file_are_as_many_as_asked_and_few_of_them_are_painted(c
     assert len(plan.order) == count
     assert set(plan.order) == set(range(encoded))
     assert encoded <= count
-    assert plan.painted * pixels <= 1.5 * course.MOST_PIXELS
+    assert plan.painted * pixels <= 1.5 * course.MAX_PIXELS
     # Each jump within the file leads to a key frame.
     jumps = {after for before, after in pairwise(plan.order) if after != before + 1}
     assert jumps <= plan.keys
-    assert plan.passes == 1 or count * pixels > course.MOST_PIXELS
+    assert plan.passes == 1 or count * pixels > course.MAX_PIXELS
 
 
 @pytest.mark.parametrize("reference", ["", "first"])
