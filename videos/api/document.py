@@ -21,11 +21,15 @@ ERRORS = {
     401: ("There is no key, or it works no more.", "key"),
     402: ("The account's credits do not do. Nothing was charged.", "order"),
     404: ("It is not there, or it is somebody else's.", "all"),
-    409: ("Not now: it has not ended, or not as it should.", "state"),
+    409: (
+        "Not now: it has not ended, or not as it should; or the request that this one repeats is still being worked on.",
+        "state order",
+    ),
     413: ("The body is too large.", "body"),
     422: ("The Idempotency-Key came before with another request.", "body"),
     429: (
-        "Too many requests, or the key's credits of the day are spent. `Retry-After` says when to come again.",
+        "Too many requests, too many pictures being fetched, or the key's credits of the day are spent."
+        " `Retry-After` says when to come again.",
         "key",
     ),
     500: ("Our fault. It was logged.", "all"),
