@@ -57,7 +57,8 @@ def once(request: KeyedRequest, digest: str, prepare: Callable[[], Deed]) -> Htt
     try:
         return _do(note, prepare())
     except BaseException:
-        note.delete()  # nothing was made, so a repeat may try again
+        # Nothing was made, so a repeat may try again; unless the commit was lost only on its way back to us.
+        IdempotentAnswer.objects.filter(pk=note.pk, status=0).delete()
         raise
 
 

@@ -9,7 +9,7 @@ import openai
 import pytest
 import requests
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connections
+from django.db import OperationalError, connections
 from django.test import RequestFactory
 from django.utils import timezone
 
@@ -281,3 +281,21 @@ class DroppingProxy:
 
 def request_of(body):
     return RequestFactory().post("/v1/videos", json.dumps(body), content_type="application/json")
+
+
+def test_a_create_that_was_committed_although_its_request_saw_it_fail_is_not_made_again(
+    program, owner, monkeypatch
+):
+    """The database went away while it answered the commit."""
+    do = idempotency._do
+
+    def commit_and_break(*args):
+        do(*args)
+        raise OperationalError("the connection was lost")
+
+    monkeypatch.setattr(idempotency, "_do", commit_and_break)
+    assert program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(0)).status_code == 500
+    monkeypatch.setattr(idempotency, "_do", do)
+    again = program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(1))
+    assert again["Idempotent-Replayed"] == "true"
+    assert owner.videos.count() == 1
