@@ -338,7 +338,7 @@ elif AWS_STORAGE_BUCKET_NAME:
 
 STORAGES = {
     "default": {
-        "BACKEND": "videos.object_store.ObjectStore"
+        "BACKEND": "videos.media.object_store.ObjectStore"
         if AWS_STORAGE_BUCKET_NAME
         else "django.core.files.storage.FileSystemStorage"
     },

@@ -179,7 +179,7 @@ def _without_decoder(worker: int) -> float:
     mine = [
         pid
         for pid in measure.family(worker)
-        if b"videos.decoder" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"videos.media.decoder" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     return measure.own_cpu(mine)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import openai
 
 from bench import measure, rows
-from videos import media, results
+from videos.media import inspection, storage
 
 WORKERS = 4
 ASK_EVERY = 1  # seconds
@@ -66,6 +66,6 @@ def _work(base_url: str, folder: Path, made: "SimpleQueue[Made]", over: Event) -
             video = client.videos.retrieve(video.id)
         with client.videos.with_streaming_response.download_content(video.id) as response:
             response.stream_to_file(part)
-        results.store(part, *media.look(part))
+        storage.store(part, *inspection.look(part))
         spent = time.process_time() - before
         made.put(Made(video.id, time.time(), os.getpid(), spent, measure.peak_memory(os.getpid())))

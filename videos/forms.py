@@ -9,9 +9,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from videos import catalogue, images, moderation, shapes, uploads
+from videos import catalogue, moderation, shapes
+from videos.media import images, uploads
+from videos.media.presets import presets
 from videos.models import EXTRAS, Upload, Video, VideoModel
-from videos.presets import presets
 
 
 class ModelField(forms.ModelChoiceField):

@@ -22,7 +22,8 @@ from django_q.tasks import async_task
 
 from accounts import credits, sql
 from accounts.models import User
-from videos import cancellation, catalogue, journal, moderation, outbox, pace, results, routes, sprites
+from videos import cancellation, catalogue, journal, moderation, outbox, pace, routes
+from videos.media import sprite_sheets, storage
 from videos.models import LIVE, Offer, Status, Upload, Video, VideoEvent, VideoModel
 from videos.providers.base import Busy, Found, JobState, NotSent
 
@@ -455,7 +456,7 @@ def delete(video: Video) -> bool:
     with transaction.atomic():
         files = [str(file.name) for file in (video.file, video.poster) if file]
         if video.file:
-            files.append(sprites.name_of(str(video.file.name)))
+            files.append(sprite_sheets.name_of(str(video.file.name)))
         gone = Video.objects.filter(pk=video.pk, deleted_at=None).exclude(status__in=LIVE)
         if not gone.update(
             deleted_at=timezone.now(),
@@ -478,7 +479,7 @@ def delete(video: Video) -> bool:
         outbox.forget(video)
         if video.next_at is not None:  # of what has ended, only a job that timed out is still watched
             cancellation.ring(video)
-        transaction.on_commit(lambda: results.discard(*files))
+        transaction.on_commit(lambda: storage.discard(*files))
     return True
 
 

@@ -30,7 +30,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from videos import batches, catalogue, generation, limits, pace, routes, steps
-from videos.decoder import Decoder
+from videos.media.decoder import Decoder
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.pace import LEASE, RENEW
 from videos.providers.base import Provider

@@ -20,9 +20,10 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from videos import boxes, generation, images, journal, limits, pace, presets, results
-from videos.boxes import NotAVideo
-from videos.decoder import Decoder, Died
+from videos import generation, journal, limits, pace
+from videos.media import images, mp4, presets, storage
+from videos.media.decoder import Decoder, Died
+from videos.media.mp4 import NotAVideo
 from videos.models import Status, Upload, Video
 from videos.providers.base import (
     Busy,
@@ -170,9 +171,9 @@ async def save(video: Video, provider: Provider, tools: Tools) -> None:
     try:
         async with tools.downloads:
             async with asyncio.timeout(LONGEST_DOWNLOAD):
-                await results.download(provider, video.ref, part)
+                await storage.download(provider, video.ref, part)
         facts, poster = await _look(part, tools.decoder)
-        result = await asyncio.to_thread(results.store, part, facts, poster)
+        result = await asyncio.to_thread(storage.store, part, facts, poster)
     except (NoFile, NotAVideo, Died) as error:
         if video.attempts + 1 >= MOST_BAD_FILES:
             await db(generation.fail, video, "no_file", str(error))
@@ -182,7 +183,7 @@ async def save(video: Video, provider: Provider, tools: Tools) -> None:
         await db(generation.wait, video, str(error) or "the download took too long")
     else:
         if not await db(generation.complete, video, result):
-            await asyncio.to_thread(results.discard, *filter(None, [result["file"], result["poster"]]))
+            await asyncio.to_thread(storage.discard, *filter(None, [result["file"], result["poster"]]))
     finally:
         part.unlink(missing_ok=True)
 
@@ -195,11 +196,11 @@ async def picture(video: Video, tools: Tools) -> bool:
     """
     part = _part(video)
     try:
-        await asyncio.to_thread(results.fetch, str(video.file.name), part)
+        await asyncio.to_thread(storage.fetch, str(video.file.name), part)
         _facts, poster = await tools.decoder.look(part)
-        name = await asyncio.to_thread(results.store_poster, poster, uuid.uuid4().hex)
+        name = await asyncio.to_thread(storage.store_poster, poster, uuid.uuid4().hex)
         if not await tools.db(generation.show, video, name):
-            await asyncio.to_thread(results.discard, name)
+            await asyncio.to_thread(storage.discard, name)
     except NotAVideo as error:
         await tools.db(generation.withdraw, video, str(error))
     except Exception as error:
@@ -214,19 +215,19 @@ async def picture(video: Video, tools: Tools) -> bool:
     return True
 
 
-async def _look(part: Path, decoder: Decoder) -> tuple[boxes.Probe, bytes]:
+async def _look(part: Path, decoder: Decoder) -> tuple[mp4.Probe, bytes]:
     """What the file holds, and its poster: empty when the decoder has no time, or dies, and the index says enough."""
     if not decoder.is_free:
-        with suppress(boxes.Unclear):
-            return await asyncio.to_thread(boxes.measure, part), b""
+        with suppress(mp4.Unclear):
+            return await asyncio.to_thread(mp4.measure, part), b""
     try:
         return await decoder.look(part)
     except Died:
         # That says nothing about a file that was paid for, and its index does.
         log.exception("The index of %s is believed without a look at its pictures.", part.name)
         try:
-            return await asyncio.to_thread(boxes.measure, part), b""
-        except boxes.Unclear as unclear:
+            return await asyncio.to_thread(mp4.measure, part), b""
+        except mp4.Unclear as unclear:
             raise Died(f"and its index does not say enough: {unclear}") from unclear
 
 

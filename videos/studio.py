@@ -13,20 +13,11 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.credits import InsufficientCredits
 from accounts.models import User
-from videos import (
-    catalogue,
-    choices,
-    generation,
-    images,
-    moderation,
-    prompt_help,
-    prompt_templates,
-    shapes,
-    views,
-)
+from videos import catalogue, choices, generation, moderation, prompt_help, prompt_templates, shapes, views
 from videos.forms import MOST_VARIATIONS, StudioForm
+from videos.media import images
+from videos.media.presets import presets, samples
 from videos.models import MOST_PROMPT_CHARACTERS, Upload, Video
-from videos.presets import presets, samples
 
 # What stands behind "More options".
 MORE = ("audio", "quality", "fps", "seed", "negative_prompt", "last", "last_file", "variations")

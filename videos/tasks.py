@@ -1,8 +1,9 @@
 """What the queue calls. Every message is a doorbell: the rows say what there is to do."""
 
 from accounts import credits, notices, welcome
-from videos import cancellation, moderation, outbox, pump, stray_files, webhooks
+from videos import cancellation, moderation, outbox, pump, webhooks
 from videos.api import idempotency
+from videos.media import orphans
 
 
 def generate(video_id: str) -> None:
@@ -41,4 +42,4 @@ def tidy() -> None:
     idempotency.forget_old()
     welcome.forget_old()
     moderation.forget_old()
-    stray_files.sweep()
+    orphans.sweep()

@@ -16,7 +16,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import User
 from accounts.views import UserRequest
-from videos import choices, generation, playback
+from videos import choices, generation
+from videos.media import playback
 from videos.models import Status, Video
 from videos.receipt import receipt
 from videos.standing import Standing, on_card, standing, time_left

@@ -312,7 +312,7 @@ def test_a_double_click_is_one_order(site, visit):
 def test_an_upload_is_previewed_chosen_and_becomes_the_first_frame(site, visit):
     rich(site)
     page = sign_in(visit(site.url), site)
-    from videos.presets import presets
+    from videos.media.presets import presets
 
     page.set_input_files("#id_file", next(iter(presets().values())).file)
     page.fill("#id_prompt", "My own picture")

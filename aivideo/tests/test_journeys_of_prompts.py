@@ -184,7 +184,7 @@ def test_enter_in_the_form_still_generates(site, visit, chat):
 
 
 def test_a_picture_that_was_chosen_does_not_travel_for_the_sake_of_words(site, visit, chat):
-    from videos.presets import presets
+    from videos.media.presets import presets
 
     page = sign_in(visit(site.url), site)
     page.set_input_files("#id_file", next(iter(presets().values())).file)

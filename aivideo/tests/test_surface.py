@@ -9,7 +9,8 @@ from django.test import Client
 
 from aivideo.tests.fixtures import order, signed_in
 from aivideo.wsgi import application
-from videos import generation, images, uploads
+from videos import generation
+from videos.media import images, uploads
 
 pytestmark = pytest.mark.django_db
 

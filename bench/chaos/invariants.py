@@ -17,8 +17,9 @@ from django.db.models import Sum
 from PIL import Image
 
 from accounts.models import CreditEntry, User
-from videos import media, pump
+from videos import pump
 from videos.invariants import violations
+from videos.media import inspection
 from videos.models import Status, Video
 
 MARK = re.compile(r"\[sim:mark-([^\]]+)\]")
@@ -107,7 +108,7 @@ def _totals() -> Iterator[str]:
 
 def _files() -> Iterator[str]:
     """Completed means playable: the stored bytes are those of the row, and a player can read them."""
-    probed: dict[str, media.Probe | None] = {}
+    probed: dict[str, inspection.Probe | None] = {}
     for video in Video.objects.filter(status=Status.COMPLETED, deleted_at=None):
         try:
             with default_storage.open(str(video.file.name)) as file:
@@ -133,10 +134,10 @@ def _files() -> Iterator[str]:
         yield f"{video.pk} is {video.status} and has a file"
 
 
-def _probe(path: Path) -> media.Probe | None:
+def _probe(path: Path) -> inspection.Probe | None:
     try:
-        return media.look(path)[0]
-    except media.NotAVideo:
+        return inspection.look(path)[0]
+    except inspection.NotAVideo:
         return None
 
 

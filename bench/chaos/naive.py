@@ -7,7 +7,8 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import CreditEntry, User
-from videos import generation, media, steps
+from videos import generation, steps
+from videos.media import inspection
 from videos.models import Status, Video
 
 
@@ -51,15 +52,15 @@ def refund_without_asking() -> None:
 
 def completed_before_stored() -> None:
     """A video is called completed when its download has arrived, and is stored after that."""
-    from videos import results
+    from videos.media import storage
 
     async def save(video: Video, provider: Any, tools: Any) -> None:
         from django.conf import settings
         from django.core.files.storage import default_storage
 
         part = settings.DATA_DIR / "parts" / f"{video.pk}.part"
-        await results.download(provider, str(video.ref), part)
-        facts, _poster = media.look(part)
+        await storage.download(provider, str(video.ref), part)
+        facts, _poster = inspection.look(part)
         name = f"videos/{video.pk.hex}.mp4"
         result = {"file": name, "poster": name, "bytes": facts.size, "sha256": facts.sha256}
         shape = {"width": facts.width, "height": facts.height, "duration": facts.seconds}

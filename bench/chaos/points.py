@@ -111,10 +111,11 @@ def wrap_all() -> None:
 
 def _functions() -> Iterator[tuple[str, Any, str, Callable[..., Any]]]:
     from accounts import credits
-    from videos import decoder, generation, limits, pump, results, steps
+    from videos import generation, limits, pump, steps
+    from videos.media import decoder, storage
     from videos.providers import openai
 
-    for module in (generation, steps, pump, limits, results, decoder, openai, credits):
+    for module in (generation, steps, pump, limits, storage, decoder, openai, credits):
         short = module.__name__.rpartition(".")[2]
         owners: list[tuple[str, Any]] = [(short, module)]
         owners += [(f"{short}.{name}", owner) for name, owner in _classes(module) if _is_actor(owner)]
@@ -183,9 +184,9 @@ def _wrapped(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _wrap_fsync() -> None:
     """Each fsync by its number within one `store`; those of others (SQLite has its own) pass."""
-    from videos import results
+    from videos.media import storage
 
-    fsync, store = os.fsync, results.store
+    fsync, store = os.fsync, storage.store
     numbers: list[int] = []
 
     @functools.wraps(store)
@@ -204,7 +205,7 @@ def _wrap_fsync() -> None:
         if number:
             _pass(f"results.fsync-{number}:after")
 
-    results.store = counted_store
+    storage.store = counted_store
     os.fsync = pointed_fsync  # type: ignore[assignment]
 
 

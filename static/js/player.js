@@ -1,6 +1,6 @@
 // A player whose signed link has run out, in a long pause or deep in a long video, fetches a new one and goes on.
 // Browsers keep to the address that their first request was led to, and ask there again and again.
-const FRESH = 280; // seconds; a link opens its file for 300 (LINK_SECONDS in videos/object_store.py)
+const FRESH = 280; // seconds; a link opens its file for 300 (LINK_SECONDS in videos/media/object_store.py)
 const LEAST = 20; // seconds between two tries: a video that is really gone fails again at once
 
 const fetched = new WeakMap(); // when each player asked for its link; before this script ran, as good as 0

@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict
 
 from accounts import credits
 from accounts.models import ApiKey
-from videos import batches, catalogue, generation, objects, playback, sprites
+from videos import batches, catalogue, generation, objects
 from videos.api import idempotency, limits, moderated, orders
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.document import takes
 from videos.api.errors import ApiError, bad_value, not_found, of_order, renamed
+from videos.media import playback, sprite_sheets
 from videos.models import Status, Video
 from videos.standing import standing
 
@@ -244,8 +245,8 @@ def content(request: HttpRequest, video: Video, variant: str) -> HttpResponseBas
 
 def _sheet(video: Video) -> str:
     try:
-        return sprites.of(str(video.file.name))
-    except sprites.NoSheet as error:
+        return sprite_sheets.of(str(video.file.name))
+    except sprite_sheets.NoSheet as error:
         log.exception("%s: no sprite sheet", video.pk)
         raise ApiError(
             503, "The sprite sheet cannot be made now. Try again in a minute.", after=60

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from accounts.models import User
-from videos import images, outbound, uploads
+from videos import outbound
 from videos.api.errors import ApiError, bad_value
+from videos.media import images, uploads
 from videos.models import Upload
 
 MOST_PICTURES = 8  # in one request

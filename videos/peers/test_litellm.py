@@ -8,7 +8,7 @@ import requests
 
 from aivideo.tests.fixtures import start_simulator
 from bench import api
-from videos import boxes, results
+from videos.media import mp4, storage
 from videos.peers import HOW
 from videos.providers import adapter
 from videos.providers.base import Busy, MaybeSent, Rejected, Unavailable
@@ -61,10 +61,10 @@ async def ended(provider, tag="", **fields):
 def test_an_order_becomes_a_video_that_plays(ask, image, tmp_path):
     async def do(provider):
         job = await ended(provider, image=image)
-        await results.download(provider, job.ref, tmp_path / "video.mp4")
+        await storage.download(provider, job.ref, tmp_path / "video.mp4")
 
     ask(do)
-    probe = boxes.measure(tmp_path / "video.mp4")
+    probe = mp4.measure(tmp_path / "video.mp4")
     assert (probe.width, probe.height, round(probe.seconds)) == (1280, 720, 4)
 
 

@@ -18,10 +18,11 @@ from django.utils import timezone
 
 from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, until
-from videos import decoder, generation, limits, media, pace, pump, results, steps
-from videos.boxes import measure
-from videos.decoder import Decoder
+from videos import generation, limits, pace, pump, steps
 from videos.invariants import violations
+from videos.media import decoder, inspection, storage
+from videos.media.decoder import Decoder
+from videos.media.mp4 import measure
 from videos.models import Channel, Status, Video
 from videos.receipt import receipt
 
@@ -237,8 +238,8 @@ def test_when_many_end_at_once_posters_come_later(simulator, monkeypatch):
 def test_what_the_index_says_is_what_the_decoder_finds(simulator):
     video = order(new_user())
     pump_until_done(30)
-    path = results.Path(again(video).file.path)
-    by_index, (by_decoder, _poster) = measure(path), media.look(path)
+    path = storage.Path(again(video).file.path)
+    by_index, (by_decoder, _poster) = measure(path), inspection.look(path)
     assert (by_index.width, by_index.height, by_index.sha256) == (1280, 720, by_decoder.sha256)
     assert by_index.has_sound == by_decoder.has_sound
     assert abs(by_index.seconds - by_decoder.seconds) < 0.05
@@ -249,10 +250,10 @@ def test_a_delivered_file_that_does_not_play_is_taken_back(simulator, monkeypatc
     pump_until_done(30)
     video = again(video)
     path = video.file.path
-    damaged = bytearray(results.Path(path).read_bytes())
+    damaged = bytearray(storage.Path(path).read_bytes())
     start = damaged.index(b"mdat") + 4
     damaged[start : start + 200_000] = os.urandom(200_000)
-    results.Path(path).write_bytes(damaged)
+    storage.Path(path).write_bytes(damaged)
     Video.objects.filter(pk=video.pk).update(poster="")
     for _ in range(3):
         pump.run()
@@ -276,7 +277,7 @@ def test_a_full_disk_costs_no_video_its_poster(simulator, monkeypatch, caplog):
 def test_a_decoder_that_dies_is_started_again_and_blames_no_file(simulator):
     video = order(new_user())
     pump_until_done(30)
-    path = results.Path(again(video).file.path)
+    path = storage.Path(again(video).file.path)
 
     async def look_twice():
         child = Decoder()
@@ -314,7 +315,7 @@ def test_where_the_decoder_dies_the_index_is_believed_and_the_poster_comes_later
 def test_a_decoder_that_stands_still_says_nothing_about_its_file(simulator, monkeypatch):
     video = order(new_user())
     pump_until_done(30)
-    path = results.Path(again(video).file.path)
+    path = storage.Path(again(video).file.path)
 
     async def look_at_a_stopped_one():
         child = Decoder()

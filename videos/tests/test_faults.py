@@ -19,8 +19,8 @@ from aivideo.tests.fixtures import (
     until,
 )
 from videos import catalogue, limits, pace, pump, steps
-from videos.decoder import Decoder
 from videos.invariants import violations
+from videos.media.decoder import Decoder
 from videos.models import Channel, Video
 from videos.providers import files
 from videos.simulator.faults import FAULTS

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from PIL import Image, ImageCms
 
-from videos import images
+from videos.media import images
 
 UNREADABLE = "This file is not a picture we can read. Use a JPEG, PNG or WebP."
 HEAVY = "This file is larger than 10 MB, the most we take."

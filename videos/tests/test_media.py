@@ -9,7 +9,7 @@ import av
 import pytest
 from PIL import Image, ImageStat
 
-from videos import media
+from videos.media import inspection
 
 
 def gradient(_index: int) -> Image.Image:
@@ -59,15 +59,15 @@ def box_at(data: bytes, kind: bytes) -> int:
 
 def refusal(path, data: bytes) -> str:
     path.write_bytes(data)
-    with pytest.raises(media.NotAVideo) as refused:
-        media.look(path)[0]
+    with pytest.raises(inspection.NotAVideo) as refused:
+        inspection.look(path)[0]
     return str(refused.value)
 
 
 def test_a_real_video_is_measured(path, clip):
     path.write_bytes(clip)
 
-    assert media.look(path)[0] == media.Probe(
+    assert inspection.look(path)[0] == inspection.Probe(
         width=320,
         height=240,
         seconds=2.0,
@@ -80,14 +80,14 @@ def test_a_real_video_is_measured(path, clip):
 def test_a_silent_video_has_no_sound(path):
     render(path, sound=False)
 
-    assert media.look(path)[0].has_sound is False
+    assert inspection.look(path)[0].has_sound is False
 
 
 @pytest.mark.parametrize("movflags", ["faststart", "frag_keyframe+empty_moov"])
 def test_other_orders_of_boxes_are_taken(path, movflags):
     render(path, movflags=movflags)
 
-    assert media.look(path)[0].seconds == pytest.approx(2, abs=0.1)
+    assert inspection.look(path)[0].seconds == pytest.approx(2, abs=0.1)
 
 
 def test_a_last_box_up_to_the_end_and_a_box_of_64_bits_are_taken(path, clip):
@@ -95,13 +95,13 @@ def test_a_last_box_up_to_the_end_and_a_box_of_64_bits_are_taken(path, clip):
     wide = struct.pack(">I4sQ", 1, b"free", 16)
     path.write_bytes(clip[:moov] + wide + bytes(4) + clip[moov + 4 :])
 
-    assert media.look(path)[0].size == len(clip) + 16
+    assert inspection.look(path)[0].size == len(clip) + 16
 
 
 def test_a_title_in_another_encoding_does_no_harm(path, clip):
     path.write_bytes(clip.replace(b"VideoHandler", b"Vid\xe9oHandler"))
 
-    assert media.look(path)[0].width == 320
+    assert inspection.look(path)[0].width == 320
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,9 @@ def test_A23_any_damage_is_refused_or_harmless_and_never_another_error(path, cli
         path.write_bytes(damaged[: len(clip)])
 
         try:
-            media.look(path)[0]
-            media.look(path)[1]
-        except media.NotAVideo:
+            inspection.look(path)[0]
+            inspection.look(path)[1]
+        except inspection.NotAVideo:
             pass
 
 
@@ -191,8 +191,8 @@ def test_A24_a_playlist_opens_nothing(path, tmp_path, clip, playlist):
     secret.write_bytes(clip)
 
     assert refusal(path, playlist.format(secret=secret.as_uri()).encode())
-    with pytest.raises(media.NotAVideo):
-        media.look(path)[1]
+    with pytest.raises(inspection.NotAVideo):
+        inspection.look(path)[1]
 
 
 def opened(poster: bytes) -> Image.Image:
@@ -202,7 +202,7 @@ def opened(poster: bytes) -> Image.Image:
 def test_a_poster_is_a_webp_of_at_most_640_pixels(path):
     render(path, size=(1280, 720))
 
-    poster = opened(media.look(path)[1])
+    poster = opened(inspection.look(path)[1])
 
     assert (poster.format, poster.size) == ("WEBP", (640, 360))
 
@@ -210,7 +210,7 @@ def test_a_poster_is_a_webp_of_at_most_640_pixels(path):
 def test_a_poster_is_not_enlarged(path, clip):
     path.write_bytes(clip)
 
-    assert opened(media.look(path)[1]).size == (320, 240)
+    assert opened(inspection.look(path)[1]).size == (320, 240)
 
 
 def test_a_poster_shows_the_frame_a_quarter_in(path):
@@ -221,17 +221,17 @@ def test_a_poster_shows_the_frame_a_quarter_in(path):
 
     render(path, draw=red_between)
 
-    red, _green, blue = opened(media.look(path)[1]).convert("RGB").getpixel((80, 120))
+    red, _green, blue = opened(inspection.look(path)[1]).convert("RGB").getpixel((80, 120))
     assert red > 200 > 50 > blue
 
 
 def test_a_poster_passes_over_black(path):
     render(path, draw=lambda index: gradient(index) if index > 35 else Image.new("RGB", (320, 240)))
 
-    assert ImageStat.Stat(opened(media.look(path)[1]).convert("L")).stddev[0] > 50
+    assert ImageStat.Stat(opened(inspection.look(path)[1]).convert("L")).stddev[0] > 50
 
 
 def test_a_video_that_is_black_throughout_still_has_a_poster(path):
     render(path, draw=lambda index: Image.new("RGB", (320, 240)))
 
-    assert opened(media.look(path)[1]).size == (320, 240)
+    assert opened(inspection.look(path)[1]).size == (320, 240)

@@ -19,7 +19,8 @@ from accounts.models import CreditEntry
 from aivideo import staff
 from aivideo.models import AuditEntry
 from aivideo.tests.fixtures import new_user, order, signed_in
-from videos import blocked_terms, catalogue, generation, moderation, moderator, uploads
+from videos import blocked_terms, catalogue, generation, moderation, moderator
+from videos.media import uploads
 from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
 from videos.objects import public_id
 from videos.tests.moderation_server import KEY, MODEL, ModerationServer

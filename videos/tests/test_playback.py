@@ -5,7 +5,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.test import RequestFactory
 
-from videos import playback
+from videos.media import playback
 
 TEN = b"0123456789"
 WHOLE = (200, "10", None, TEN)

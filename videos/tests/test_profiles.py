@@ -16,7 +16,8 @@ from django.core.exceptions import ValidationError
 
 from aivideo.tests.fixtures import MANAGE, entries, new_user, pump_until_done, start_simulator
 from aivideo.tests.fixtures import order as start
-from videos import boxes, catalogue, results
+from videos import catalogue
+from videos.media import mp4, storage
 from videos.models import Channel, Video
 from videos.providers import adapter, profiles
 from videos.providers.base import Busy, JobState, MaybeSent, NoFile, Rejected, Unavailable
@@ -185,10 +186,10 @@ async def file_of(provider, tags="", **fields):
 def test_an_order_becomes_a_video_that_plays(server, tmp_path):
     async def do(provider):
         job = await ended(provider)
-        await results.download(provider, job.ref, tmp_path / "video.mp4")
+        await storage.download(provider, job.ref, tmp_path / "video.mp4")
 
     at(server, do)
-    probe = boxes.measure(tmp_path / "video.mp4")
+    probe = mp4.measure(tmp_path / "video.mp4")
     assert (probe.width, probe.height, round(probe.seconds)) == (1280, 720, 4)
 
 

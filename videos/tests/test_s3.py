@@ -39,10 +39,11 @@ from aivideo.tests.fixtures import (
     until,
 )
 from aivideo.tests.object_store import BUCKET, S3Server
-from videos import generation, media, pace, pump, results, steps
+from videos import generation, pace, pump, steps
+from videos.media import inspection, storage
+from videos.media.object_store import LINK_SECONDS
+from videos.media.presets import SAMPLES, samples
 from videos.models import Status, Video
-from videos.object_store import LINK_SECONDS
-from videos.presets import SAMPLES, samples
 from videos.providers.base import JobState
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,7 +64,7 @@ def _in_the_store(server, settings):
 def use(settings, values):
     for name, value in values.items():
         setattr(settings, name, value)
-    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": "videos.object_store.ObjectStore"}}
+    settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": "videos.media.object_store.ObjectStore"}}
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def completed(tmp_path):
         generation.intend(video)
         generation.accept(video, JobState(ref=f"job-{video.pk}", word="completed"))
         generation.finish(video)
-        generation.complete(video, results.store(part, *media.look(part)))
+        generation.complete(video, storage.store(part, *inspection.look(part)))
         return video
 
     return complete

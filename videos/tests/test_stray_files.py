@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from aivideo.tests.fixtures import order
 from aivideo.tests.object_store import S3Server
-from videos import stray_files
+from videos.media import orphans
 from videos.models import Status, Video
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,10 @@ def _everywhere(request, settings):
     with S3Server() as server:
         for name, value in server.settings.items():
             setattr(settings, name, value)
-        settings.STORAGES = {**settings.STORAGES, "default": {"BACKEND": "videos.object_store.ObjectStore"}}
+        settings.STORAGES = {
+            **settings.STORAGES,
+            "default": {"BACKEND": "videos.media.object_store.ObjectStore"},
+        }
         yield
 
 
@@ -35,7 +38,7 @@ def _everywhere(request, settings):
 def later(monkeypatch):
     """Two days from now, as far as the sweep can tell: an object store gives nobody an old file."""
     now = timezone.now
-    monkeypatch.setattr(stray_files.timezone, "now", lambda: now() + timedelta(days=2))
+    monkeypatch.setattr(orphans.timezone, "now", lambda: now() + timedelta(days=2))
 
 
 def stored(*names):
@@ -61,17 +64,17 @@ def test_what_no_row_names_is_removed_and_the_rest_stays(owner):
     strays = stored(
         *(f"videos/stray-{n}.mp4" for n in range(7)), "posters/stray.webp", "uploads/stray.jpg", "probe/stray"
     )
-    assert sorted(stray_files.strays()) == sorted(strays)
-    assert stray_files.sweep() == len(strays)
+    assert sorted(orphans.strays()) == sorted(strays)
+    assert orphans.sweep() == len(strays)
     assert [name for name in named if not is_there(name)] == []
     assert [name for name in strays if is_there(name)] == []
-    assert stray_files.sweep() == 0
+    assert orphans.sweep() == 0
 
 
 @pytest.mark.usefixtures("_everywhere")
 def test_a_young_file_may_be_named_soon_and_stays():
     (young,) = stored("videos/young.mp4")
-    assert stray_files.sweep() == 0
+    assert orphans.sweep() == 0
     assert is_there(young)
 
 
@@ -89,7 +92,7 @@ def test_a_dry_run_prints_the_names_and_deletes_nothing(capsys):
 
 @pytest.mark.usefixtures("later")
 def test_the_files_of_another_database_are_left_alone(monkeypatch):
-    monkeypatch.setattr(stray_files, "MOST_FILES", 3)
+    monkeypatch.setattr(orphans, "MOST_FILES", 3)
     names = stored(*(f"videos/{n}.mp4" for n in range(4)))
     with pytest.raises(CommandError, match="4 of 4 files are named by no row"):
         call_command("sweep_files")
@@ -99,4 +102,4 @@ def test_the_files_of_another_database_are_left_alone(monkeypatch):
 
 
 def test_an_installation_without_files_has_no_strays():
-    assert stray_files.sweep() == 0
+    assert orphans.sweep() == 0

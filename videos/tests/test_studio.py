@@ -15,8 +15,8 @@ from PIL import Image
 from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order, signed_in
 from videos import catalogue, generation, steps
+from videos.media.presets import presets
 from videos.models import Status, Upload, Video
-from videos.presets import presets
 
 pytestmark = pytest.mark.django_db
 

@@ -32,8 +32,8 @@ from aivideo.tests.fixtures import (
 )
 from aivideo.tests.site import Site
 from videos import generation, pace, pump, steps, webhooks
-from videos.decoder import Decoder
 from videos.invariants import violations
+from videos.media.decoder import Decoder
 from videos.models import Channel, Status, Video, VideoEvent, WebhookReceipt
 from videos.providers.base import JobState
 from videos.providers.events import Event

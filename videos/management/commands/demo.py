@@ -13,9 +13,10 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import User
 from accounts.views import DEMO_USER
-from videos import catalogue, generation, media, moderation, results
+from videos import catalogue, generation, moderation
+from videos.media import inspection, storage
+from videos.media.presets import SAMPLES, presets, samples
 from videos.models import Video
-from videos.presets import SAMPLES, presets, samples
 from videos.providers.base import JobState
 
 
@@ -80,7 +81,7 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
             shutil.copy(SAMPLES / sample["file"], part)
             generation.accept(video, JobState(ref=f"demo-{video.pk}", word="completed"))
             generation.finish(video)
-            generation.complete(video, results.store(part, *media.look(part)))
+            generation.complete(video, storage.store(part, *inspection.look(part)))
             part.unlink(missing_ok=True)  # unless storage took the file itself
             # As long as a real model takes, or the model's record would promise a video in a second.
             Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timedelta(seconds=66))

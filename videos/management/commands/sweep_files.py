@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from videos import stray_files
+from videos.media import orphans
 
 
 class Command(BaseCommand):
@@ -21,13 +21,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["dry_run"]:
             try:
-                count = stray_files.sweep(however_many=options["however_many"])
-            except stray_files.TooManyStrays as error:
+                count = orphans.sweep(however_many=options["however_many"])
+            except orphans.TooManyStrays as error:
                 raise CommandError(f"{error} If they are to go: --however-many") from error
             self.stdout.write(f"{count} stray files are removed.")
             return
         count = 0
-        for name in stray_files.strays():
+        for name in orphans.strays():
             self.stdout.write(name)
             count += 1
         self.stdout.write(f"{count} stray files would be removed.")

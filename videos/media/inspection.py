@@ -18,8 +18,8 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from PIL import Image, ImageStat
 
-from videos import boxes
-from videos.boxes import NotAVideo, Probe
+from videos.media import mp4
+from videos.media.mp4 import NotAVideo, Probe
 
 DECODERS = ("h264", "hevc", "vp9", "av1", "libdav1d")  # FFmpeg's names
 
@@ -34,14 +34,14 @@ def look(path: Path) -> tuple[Probe, bytes]:
     The poster is a WebP of at most 640 pixels on its long side: the frame a quarter in, or a later one if that shows
     nothing.
     """
-    boxes.walk(path)
+    mp4.walk(path)
 
     with _opened(path) as container:
         frame = next(container.decode(video=0), None)
         if frame is None or frame.is_corrupt:
             raise NotAVideo("its first frame cannot be decoded")
         # The decoder's word counts: the header was checked before, but need not tell the truth.
-        boxes.check_side(frame.width, frame.height)
+        mp4.check_side(frame.width, frame.height)
 
         facts = Probe(
             width=frame.width,
@@ -101,7 +101,7 @@ def _opened(path: Path) -> Iterator[InputContainer]:
             codec = stream.codec_context.name if stream.codec_context else "unknown"
             if codec not in DECODERS:
                 raise NotAVideo(f"its codec is {codec}")
-            boxes.check_side(stream.width, stream.height)
+            mp4.check_side(stream.width, stream.height)
 
             yield container
     except FFmpegError as error:
@@ -133,7 +133,7 @@ def _frame_until(container: InputContainer, seconds: float) -> Image.Image:
             break
     if frame is None:
         raise NotAVideo(f"no frame can be decoded at {seconds:.1f} s")
-    boxes.check_side(frame.width, frame.height)  # a stream may change its size on the way
+    mp4.check_side(frame.width, frame.height)  # a stream may change its size on the way
 
     scale = min(1.0, POSTER_SIDE / max(frame.width, frame.height))
     width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))

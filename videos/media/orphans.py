@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from videos import results, sprites
+from videos.media import sprite_sheets, storage
 from videos.models import Upload, Video
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def sweep(*, however_many: bool = False) -> int:
                 " Nothing is removed. See `manage.py sweep_files --dry-run`."
             )
         for (name,) in names.execute("SELECT name FROM names"):
-            results.discard(name)
+            storage.discard(name)
     log.log(logging.WARNING if count else logging.INFO, "%d stray files are removed", count)
     return count
 
@@ -91,7 +91,7 @@ def _strike_out_named_ones(names: sqlite3.Connection) -> None:
         named = model._default_manager.exclude(**{column: ""}).values_list(column)
         names.executemany("DELETE FROM names WHERE name = ?", named.iterator(CHUNK))
     files = Video.objects.exclude(file="").values_list("file", flat=True)
-    sheets = ((sprites.name_of(file),) for file in files.iterator(CHUNK))
+    sheets = ((sprite_sheets.name_of(file),) for file in files.iterator(CHUNK))
     names.executemany("DELETE FROM names WHERE name = ?", sheets)
 
 

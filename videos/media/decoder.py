@@ -14,10 +14,11 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from videos import media, processes
-from videos.boxes import NotAVideo, Probe
+from videos import processes
+from videos.media import inspection
+from videos.media.mp4 import NotAVideo, Probe
 
-FOLDER = Path(__file__).parent.parent
+FOLDER = Path(__file__).parents[2]
 
 CPU_SECONDS = 30  # of a core, for one file: a busy machine gives it those in its own time
 PATIENCE_SECONDS = 200  # on the clock, after which a child that does nothing is taken for dead
@@ -64,7 +65,7 @@ class Decoder:
         try:
             if self.child is None or self.child.returncode is not None:
                 self.child = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "videos.decoder"),
+                    *(sys.executable, "-m", "videos.media.decoder"),
                     cwd=FOLDER,
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
@@ -93,7 +94,7 @@ def _main() -> None:
         path = Path(json.loads(line))
         _limit_the_next_file()
         try:
-            facts, poster = media.look(path)
+            facts, poster = inspection.look(path)
             found = {"probe": asdict(facts), "poster": base64.b64encode(poster).decode()}
         except NotAVideo as refusal:
             found = {"refused": str(refusal)}

@@ -9,7 +9,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from accounts.models import User
-from videos import images, results
+from videos.media import images, storage
 from videos.models import Upload
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def _new(user: User, picture: images.Picture, sha256: str) -> Upload:
         defaults={"file": file, "width": picture.width, "height": picture.height},
     )
     if not created:
-        results.discard(file)
+        storage.discard(file)
     return upload
 
 
@@ -52,5 +52,5 @@ def _forget_unused(user: User, newest: Upload) -> None:
     """Keep the last few pictures that no video was made of, so that refused orders do not fill the disk."""
     unused = user.uploads.filter(videos=None).exclude(pk=newest.pk).order_by("-created_at")
     for upload in unused[MOST_UNUSED:]:
-        results.discard(str(upload.file.name))
+        storage.discard(str(upload.file.name))
         upload.delete()

@@ -10,7 +10,7 @@ from django.core.files import File
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage
 
-from videos.boxes import Probe
+from videos.media.mp4 import Probe
 from videos.providers.base import NoFile, Provider
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,12 @@ from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage
 
-from videos import results
+from videos.media import storage
 
 COLUMNS, ROWS = 5, 2
 WIDTH = 320  # pixels of each picture; its height follows from the shape
 SECONDS = 30
-FOLDER = Path(__file__).parent.parent
+FOLDER = Path(__file__).parents[2]
 
 # Many who ask at once must not have as many decoders run.
 _one_at_a_time = threading.Lock()
@@ -54,14 +54,22 @@ def _made(file: str) -> bytes:
         return _decoded(Path(default_storage.path(file)))
     part = settings.DATA_DIR / "parts" / f"{uuid.uuid4().hex}.part"
     try:
-        results.fetch(file, part)
+        storage.fetch(file, part)
         return _decoded(part)
     finally:
         part.unlink(missing_ok=True)
 
 
 def _decoded(path: Path) -> bytes:
-    command = [sys.executable, "-m", "videos.media", str(path), str(COLUMNS), str(ROWS), str(WIDTH)]
+    command = [
+        sys.executable,
+        "-m",
+        "videos.media.inspection",
+        str(path),
+        str(COLUMNS),
+        str(ROWS),
+        str(WIDTH),
+    ]
     try:
         child = subprocess.run(command, cwd=FOLDER, capture_output=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:
