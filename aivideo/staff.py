@@ -14,8 +14,9 @@ from django.utils.translation import gettext as _
 from accounts import api_keys, credits, payments, stripe_checkout
 from accounts.models import ApiKey, Payment, User
 from aivideo.models import AuditEntry
-from videos import comparison, generation, moderation
+from videos import comparison, generation
 from videos.models import Channel, Status, Verdict, Video, VideoModel
+from videos.moderation import gate
 
 Action = AuditEntry.Action
 # The fields of one that is neither paused nor resting.
@@ -143,7 +144,7 @@ def overrule(order: Order, verdict: Verdict) -> bool:
     """Let what was refused be made: this input of this person passes from now on. False if that was done before."""
     detail = f"{', '.join(verdict.inputs)} of {verdict.user}"
     target = f"verdict:{verdict.pk}"
-    return _do(order, Action.OVERRULE, target, lambda: moderation.overrule(verdict, order.staff), detail)
+    return _do(order, Action.OVERRULE, target, lambda: gate.overrule(verdict, order.staff), detail)
 
 
 def note(member: User, action: Action, target: str, before: dict[str, Any], after: dict[str, Any]) -> None:

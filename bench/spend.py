@@ -16,8 +16,9 @@ from django.db import connection, connections
 from accounts.models import User
 from bench import measure, rows
 from bench.report import line, say
-from videos import blocked_terms, catalogue, generation
+from videos import catalogue, generation
 from videos.models import VideoModel
+from videos.moderation import blocked_terms
 
 PROCESSES = 8
 ACCOUNTS = 1000

@@ -18,9 +18,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.credits import InsufficientCredits
 from accounts.views import UserRequest
-from videos import batches, catalogue, choices, moderation, objects, shapes
+from videos import batches, catalogue, choices, objects, shapes
 from videos.forms import OrderForm, SizedForm, StudioForm
 from videos.models import Batch, Status
+from videos.moderation import gate
 from videos.standing import standing
 
 MOST_CSV_BYTES = 1_000_000
@@ -108,12 +109,12 @@ def order(request: UserRequest) -> HttpResponse:
     if before := request.user.batches.filter(pk=pk).first():
         return redirect(before)  # a second click: it was judged
     try:
-        batch = batches.start(request.user, moderation.cleared(request.user, orders), kind=kind, pk=pk)
-    except moderation.Refused as refusal:
+        batch = batches.start(request.user, gate.cleared(request.user, orders), kind=kind, pk=pk)
+    except gate.Refused as refusal:
         form.add_error(None, _("Video %(n)d: %(why)s") % {"n": refusal.number + 1, "why": refusal})
         return _page(request, kind, form, status=422)
-    except moderation.Unavailable as error:
-        form.add_error(None, moderation.NOT_NOW)
+    except gate.Unavailable as error:
+        form.add_error(None, gate.NOT_NOW)
         response = _page(request, kind, form, orders, status=503)
         response["Retry-After"] = str(round(error.after))
         return response

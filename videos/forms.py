@@ -9,10 +9,11 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from videos import catalogue, moderation, shapes
+from videos import catalogue, shapes
 from videos.media import images, uploads
 from videos.media.presets import presets
 from videos.models import EXTRAS, Upload, Video, VideoModel
+from videos.moderation import gate
 
 
 class ModelField(forms.ModelChoiceField):
@@ -213,9 +214,9 @@ class StudioForm(SizedForm):
             "extras": extras,
         }
 
-    def add_refusal(self, refusal: moderation.Refused) -> None:
+    def add_refusal(self, refusal: gate.Refused) -> None:
         """Say at each input that may not be made that it is this one, and how to object."""
-        fields = {moderation.PICTURE: "image", moderation.LAST_FRAME: "last"}
+        fields = {gate.PICTURE: "image", gate.LAST_FRAME: "last"}
         for name, sentence in refusal.sentences.items():
             self.add_error(fields.get(name, name), f"{sentence} {refusal.appeal}")
 

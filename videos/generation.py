@@ -22,9 +22,10 @@ from django_q.tasks import async_task
 
 from accounts import credits, sql
 from accounts.models import User
-from videos import cancellation, catalogue, journal, moderation, outbox, pace, routes
+from videos import cancellation, catalogue, journal, outbox, pace, routes
 from videos.media import sprite_sheets, storage
 from videos.models import LIVE, Offer, Status, Upload, Video, VideoEvent, VideoModel
+from videos.moderation import gate
 from videos.providers.base import Busy, Found, JobState, NotSent
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def start(
     last_frame: Upload | None = None,
     extras: dict[str, Any] | None = None,
     client_key: str | None = None,
-    clearance: moderation.Clearance | None = None,
+    clearance: gate.Clearance | None = None,
     **said: Any,
 ) -> Video:
     """Order a video: charge its price, create its row, ring the worker, all or nothing.
@@ -62,7 +63,7 @@ def start(
     order: dict[str, Any] = {"model": model, "prompt": prompt, "size": size, "seconds": seconds}
     order |= {"preset": preset, "upload": upload, "last_frame": last_frame, "extras": extras or {}}
     catalogue.check_order(**order)
-    moderation.insist(user, order, clearance)
+    gate.insist(user, order, clearance)
     offer = routes.best(model)
     video = Video(
         user=user,

@@ -7,14 +7,15 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import User
-from videos import prompt_help, studio, views
+from videos import studio, views
 from videos.forms import StudioForm
+from videos.prompts import assistant
 
 STATUS = {
-    prompt_help.NothingToImprove: 422,
-    prompt_help.TooOften: 429,
-    prompt_help.Away: 503,
-    prompt_help.Unusable: 502,
+    assistant.NothingToImprove: 422,
+    assistant.TooOften: 429,
+    assistant.Away: 503,
+    assistant.Unusable: 502,
 }
 
 
@@ -26,7 +27,7 @@ def improve(request: HttpRequest) -> HttpResponse:
     htmx gets that part of the page. Without it the whole form comes along and the studio comes back with all
     that it held; so does the choice: `use` puts `improved` into the prompt, `keep` leaves it as it is.
     """
-    if not prompt_help.is_on():
+    if not assistant.is_on():
         raise Http404
     if request.method != "POST":  # the page that came back, opened by its address
         return redirect("videos:studio")
@@ -42,8 +43,8 @@ def improve(request: HttpRequest) -> HttpResponse:
         # Browsers send a line break as two characters, and count it as one.
         prompt = sent.get("prompt", "").replace("\r\n", "\n")
         try:
-            help = {"own": prompt, "improved": prompt_help.improve(request.user, prompt)}
-        except prompt_help.NoHelp as problem:
+            help = {"own": prompt, "improved": assistant.improve(request.user, prompt)}
+        except assistant.NoHelp as problem:
             help, status, after = {"no_help": str(problem)}, STATUS[type(problem)], problem.after
 
     if views.is_htmx(request):

@@ -13,11 +13,14 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.credits import InsufficientCredits
 from accounts.models import User
-from videos import catalogue, choices, generation, moderation, prompt_help, prompt_templates, shapes, views
+from videos import catalogue, choices, generation, shapes, views
 from videos.forms import MOST_VARIATIONS, StudioForm
 from videos.media import images
 from videos.media.presets import presets, samples
 from videos.models import MOST_PROMPT_CHARACTERS, Upload, Video
+from videos.moderation import gate
+from videos.prompts import assistant
+from videos.prompts import templates as prompt_templates
 
 # What stands behind "More options".
 MORE = ("audio", "quality", "fps", "seed", "negative_prompt", "last", "last_file", "variations")
@@ -56,13 +59,13 @@ def _generate(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return page(request, form, _running(user), status=422)
     try:
-        [order] = moderation.cleared(user, [form.order()])
+        [order] = gate.cleared(user, [form.order()])
         video = generation.start_all(user, **order)[0]
-    except moderation.Refused as refusal:
+    except gate.Refused as refusal:
         form.add_refusal(refusal)
         return page(request, form, _running(user), status=422)
-    except moderation.Unavailable as error:
-        form.add_error(None, moderation.NOT_NOW)
+    except gate.Unavailable as error:
+        form.add_error(None, gate.NOT_NOW)
         response = page(request, form, _running(user), status=503)
         response["Retry-After"] = str(round(error.after))
         return response
@@ -155,7 +158,7 @@ def page(
         if request.user.is_authenticated
         else [],
         "prompt_templates": prompt_templates.TEMPLATES,
-        "prompt_help": prompt_help.is_on() and request.user.is_authenticated,
+        "prompt_help": assistant.is_on() and request.user.is_authenticated,
         **(help or {}),
         "at_studio": True,
         **views.stage_context(video, request.user),

@@ -1,9 +1,10 @@
 """What the queue calls. Every message is a doorbell: the rows say what there is to do."""
 
 from accounts import credits, notices, welcome
-from videos import cancellation, moderation, outbox, pump, webhooks
+from videos import cancellation, outbox, pump, webhooks
 from videos.api import idempotency
 from videos.media import orphans
+from videos.moderation import gate
 
 
 def generate(video_id: str) -> None:
@@ -41,5 +42,5 @@ def tidy() -> None:
     outbox.forget_old()
     idempotency.forget_old()
     welcome.forget_old()
-    moderation.forget_old()
+    gate.forget_old()
     orphans.sweep()

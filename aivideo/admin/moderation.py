@@ -22,7 +22,7 @@ class BlockedTermAdmin(ModelAdmin):
 
 @admin.register(Verdict)
 class VerdictAdmin(HasDeeds, Endless, ReadOnly, ModelAdmin):
-    """Verdicts are written by `videos/moderation.py`. Staff may overrule a refusal, with a reason."""
+    """Verdicts are written by `videos/moderation/gate.py`. Staff may overrule a refusal, with a reason."""
 
     list_display = ["id", "at", "user", "state", "about", "because", "source", "overruled_at"]
     list_filter = ["outcome", "at"]

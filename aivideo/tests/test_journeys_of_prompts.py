@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from aivideo.tests.browser import balance, sign_in
 from aivideo.tests.site import Site
-from videos.prompt_templates import BY_NAME
+from videos.prompts.templates import BY_NAME
 from videos.tests.fake_chat import completion, fake_chat
 
 TURNTABLE = BY_NAME["turntable"].prompt

@@ -6,8 +6,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from accounts.models import ApiKey
-from videos import catalogue, moderation
+from videos import catalogue
 from videos.api.errors import ApiError, bad_value, of_order
+from videos.moderation import gate
 
 
 def one(key: ApiKey, order: dict[str, Any]) -> dict[str, Any]:
@@ -29,11 +30,9 @@ def _cleared(key: ApiKey, orders: Sequence[dict[str, Any]], prefix: str = "") ->
             wrong.param = f"{prefix.format(number)}{wrong.param}"
             raise wrong from error
     try:
-        return moderation.cleared(key.user, orders)
-    except moderation.Refused as refusal:
+        return gate.cleared(key.user, orders)
+    except gate.Refused as refusal:
         param = f"{prefix.format(refusal.number)}{next(iter(refusal.sentences))}"
         raise bad_value(param, str(refusal), "moderation_blocked") from refusal
-    except moderation.Unavailable as error:
-        raise ApiError(
-            503, str(moderation.NOT_NOW), code="moderation_unavailable", after=error.after
-        ) from error
+    except gate.Unavailable as error:
+        raise ApiError(503, str(gate.NOT_NOW), code="moderation_unavailable", after=error.after) from error

@@ -19,9 +19,11 @@ from accounts.models import CreditEntry
 from aivideo import staff
 from aivideo.models import AuditEntry
 from aivideo.tests.fixtures import new_user, order, signed_in
-from videos import blocked_terms, catalogue, generation, moderation, moderator
+from videos import catalogue, generation
 from videos.media import uploads
 from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
+from videos.moderation import blocked_terms, gate
+from videos.moderation import service as moderation_service
 from videos.objects import public_id
 from videos.tests.moderation_server import KEY, MODEL, ModerationServer
 from videos.tests.program import Program, error_of
@@ -151,9 +153,9 @@ def test_without_a_key_a_click_on_generate_asks_and_reads_nothing_more(
     blocked_terms.found_in("")
     wanted = asked_for()
     with django_assert_num_queries(0):
-        [cleared] = moderation.cleared(owner, [wanted])
-        moderation.insist(owner, wanted, cleared["clearance"])
-        moderation.insist(owner, wanted, None)
+        [cleared] = gate.cleared(owner, [wanted])
+        gate.insist(owner, wanted, cleared["clearance"])
+        gate.insist(owner, wanted, None)
     assert not Verdict.objects.exists()
 
 
@@ -307,7 +309,7 @@ def test_a_remix_is_judged_by_its_new_prompt(program, owner, service):
 
 
 def order_cleared(user, **fields):
-    [cleared] = moderation.cleared(user, [asked_for(**fields)])
+    [cleared] = gate.cleared(user, [asked_for(**fields)])
     return generation.start(user, **cleared)
 
 
@@ -395,31 +397,31 @@ def test_an_empty_negative_prompt_and_our_own_pictures_are_not_asked_about(progr
 def test_the_same_input_is_not_asked_about_again_within_the_hour(owner, service):
     for prompt in ("A kite", "A kite", "Much gore", "Much gore"):
         if "gore" in prompt:
-            with pytest.raises(moderation.Refused):
-                moderation.cleared(owner, [asked_for(prompt)])
+            with pytest.raises(gate.Refused):
+                gate.cleared(owner, [asked_for(prompt)])
         else:
-            moderation.cleared(owner, [asked_for(prompt)])
+            gate.cleared(owner, [asked_for(prompt)])
     assert len(service.asked) == owner.verdicts.count() == 2
-    Verdict.objects.update(at=timezone.now() - moderation.REUSED)
-    moderation.cleared(owner, [asked_for("A kite")])
+    Verdict.objects.update(at=timezone.now() - gate.REUSED)
+    gate.cleared(owner, [asked_for("A kite")])
     assert len(service.asked) == 3
 
 
 def test_a_verdict_counts_for_the_same_prompt_picture_and_person_only(owner, stranger, service):
-    moderation.cleared(owner, [asked_for("A kite")])
-    moderation.cleared(stranger, [asked_for("A kite")])
-    moderation.cleared(owner, [asked_for("A kite", upload=upload(owner))])
-    moderation.cleared(owner, [asked_for("A kite", upload=upload(owner, "pink"))])
-    moderation.cleared(owner, [asked_for("A kite", extras={"negative_prompt": "rain"})])
-    moderation.cleared(owner, [asked_for("A kite ")])
+    gate.cleared(owner, [asked_for("A kite")])
+    gate.cleared(stranger, [asked_for("A kite")])
+    gate.cleared(owner, [asked_for("A kite", upload=upload(owner))])
+    gate.cleared(owner, [asked_for("A kite", upload=upload(owner, "pink"))])
+    gate.cleared(owner, [asked_for("A kite", extras={"negative_prompt": "rain"})])
+    gate.cleared(owner, [asked_for("A kite ")])
     assert Verdict.objects.count() == 6
 
 
 def test_a_new_term_counts_for_what_the_service_allowed(owner, service):
-    moderation.cleared(owner, [asked_for("A zeppelin")])
+    gate.cleared(owner, [asked_for("A zeppelin")])
     BlockedTerm.objects.create(term="zeppelin")
-    with pytest.raises(moderation.Refused):
-        moderation.cleared(owner, [asked_for("A zeppelin")])
+    with pytest.raises(gate.Refused):
+        gate.cleared(owner, [asked_for("A zeppelin")])
     assert len(service.asked) == 1
 
 
@@ -428,7 +430,7 @@ def test_the_key_goes_to_the_configured_server_whatever_the_sdk_finds_in_the_env
 ):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
-    moderation.cleared(owner, [asked_for()])
+    gate.cleared(owner, [asked_for()])
     assert len(service.asked) == 1
 
 
@@ -436,8 +438,8 @@ def test_without_a_server_of_its_own_the_key_goes_to_openai_alone(owner, setting
     settings.MODERATION_API_KEY = KEY
     with ModerationServer() as elsewhere, ModerationServer() as openais:
         monkeypatch.setenv("OPENAI_BASE_URL", elsewhere.url)
-        monkeypatch.setattr(moderator, "OPENAI", openais.url)
-        moderation.cleared(owner, [asked_for()])
+        monkeypatch.setattr(moderation_service, "OPENAI", openais.url)
+        gate.cleared(owner, [asked_for()])
     assert (len(openais.asked), elsewhere.asked) == (1, [])
 
 
@@ -489,8 +491,8 @@ def test_what_was_refused_for_the_moment_may_be_sent_again_with_its_key(program,
 
 
 def down(service, settings, monkeypatch, how):
-    monkeypatch.setattr(moderator, "TRY", 0.3)
-    monkeypatch.setattr(moderator, "REQUEST", 1)
+    monkeypatch.setattr(moderation_service, "TRY", 0.3)
+    monkeypatch.setattr(moderation_service, "REQUEST", 1)
     if how == "refused":
         settings.MODERATION_BASE_URL = "http://127.0.0.1:9/v1"
     elif how == "slow":
@@ -568,22 +570,22 @@ def test_a_site_may_choose_to_go_on_and_notes_what_was_not_judged(
 def test_what_was_not_judged_is_asked_about_the_next_time(owner, service, settings):
     settings.MODERATION_FAIL_CLOSED = False
     service.status = 500
-    moderation.cleared(owner, [asked_for("Much gore")])
+    gate.cleared(owner, [asked_for("Much gore")])
     service.status = 200
-    with pytest.raises(moderation.Refused):
-        moderation.cleared(owner, [asked_for("Much gore")])
+    with pytest.raises(gate.Refused):
+        gate.cleared(owner, [asked_for("Much gore")])
 
 
 def test_a_slow_service_does_not_keep_every_thread_of_the_site(owner, service, monkeypatch):
-    monkeypatch.setattr(moderator, "PATIENCE", 0.1)
-    monkeypatch.setattr(moderator, "_waiting", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(moderation_service, "PATIENCE", 0.1)
+    monkeypatch.setattr(moderation_service, "_waiting", threading.BoundedSemaphore(1))
     service.delay = 1
-    waiting = threading.Thread(target=moderator.ask, args=([moderator.Question("A kite")],))
+    waiting = threading.Thread(target=moderation_service.ask, args=([moderation_service.Question("A kite")],))
     waiting.start()
     while not service.asked:
         pass
-    with pytest.raises(moderation.Unavailable, match="too many"):
-        moderation.cleared(owner, [asked_for("A boat")])
+    with pytest.raises(gate.Unavailable, match="too many"):
+        gate.cleared(owner, [asked_for("A boat")])
     waiting.join()
 
 
@@ -611,11 +613,11 @@ def test_all_500_of_a_batch_are_judged_and_the_bad_one_named(
 
 
 def test_pictures_of_a_batch_are_asked_about_some_at_a_time(owner, service, monkeypatch):
-    monkeypatch.setattr(moderator, "AT_ONCE", 3)
+    monkeypatch.setattr(moderation_service, "AT_ONCE", 3)
     service.delay = 0.05
     one = upload(owner)
     orders = [asked_for(f"Kite {number}", upload=one) for number in range(10)]
-    moderation.cleared(owner, orders)
+    gate.cleared(owner, orders)
     assert (len(service.asked), service.most_at_once) == (10, 3)
 
 
@@ -623,14 +625,14 @@ def test_one_item_without_a_verdict_is_enough_to_order_nothing(owner, service):
     one = upload(owner)
     orders = [asked_for(f"Kite {number}", upload=one) for number in range(3)]
     service.on_request = lambda: setattr(service, "status", 400 if len(service.asked) > 2 else 200)
-    with pytest.raises(moderation.Unavailable):
-        moderation.cleared(owner, orders)
+    with pytest.raises(gate.Unavailable):
+        gate.cleared(owner, orders)
     assert not Verdict.objects.exists()
 
 
 def test_what_the_list_refuses_in_a_batch_shows_the_service_nothing(owner, service):
-    with pytest.raises(moderation.Refused) as refusal:
-        moderation.cleared(owner, [asked_for("A kite"), asked_for("csam")])
+    with pytest.raises(gate.Refused) as refusal:
+        gate.cleared(owner, [asked_for("A kite"), asked_for("csam")])
     assert (refusal.value.number, service.asked) == (1, [])
 
 
@@ -638,7 +640,7 @@ def test_what_the_list_refuses_in_a_batch_shows_the_service_nothing(owner, servi
 
 
 def test_A59_nothing_starts_that_did_not_come_through_the_gate(owner, stranger, service, nothing_charged):
-    [cleared] = moderation.cleared(owner, [asked_for("A kite")])
+    [cleared] = gate.cleared(owner, [asked_for("A kite")])
     for user, wrong in [
         (owner, cleared | {"clearance": None}),
         (owner, cleared | {"prompt": "Much gore"}),
@@ -646,14 +648,14 @@ def test_A59_nothing_starts_that_did_not_come_through_the_gate(owner, stranger, 
         (owner, cleared | {"upload": upload(owner)}),
         (stranger, cleared),
     ]:
-        with pytest.raises(moderation.NotCleared):
+        with pytest.raises(gate.NotCleared):
             generation.start(user, **wrong)
     nothing_charged(owner, stranger)
     assert generation.start(owner, **cleared)
 
 
 def test_A59_nor_does_a_blocked_prompt_where_there_is_no_service(owner, nothing_charged):
-    with pytest.raises(moderation.NotCleared):
+    with pytest.raises(gate.NotCleared):
         order(owner, "csam")
     nothing_charged(owner)
 
@@ -678,9 +680,11 @@ def test_no_page_waits_for_the_service_in_a_transaction(service, monkeypatch):
 
 def watch(monkeypatch):
     """Notes at each question whether a transaction is open; the question itself is asked as ever."""
-    seen, ask = [], moderator.ask
+    seen, ask = [], moderation_service.ask
     monkeypatch.setattr(
-        moderator, "ask", lambda questions: (seen.append(connection.in_atomic_block), ask(questions))[1]
+        moderation_service,
+        "ask",
+        lambda questions: (seen.append(connection.in_atomic_block), ask(questions))[1],
     )
     return seen
 
@@ -689,7 +693,7 @@ def watch(monkeypatch):
 def test_a_door_that_asks_in_a_transaction_is_a_mistake_that_shows(service):
     user = new_user()
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        moderation.cleared(user, [asked_for()])
+        gate.cleared(user, [asked_for()])
     assert not Verdict.objects.exists()
 
 
@@ -718,8 +722,8 @@ def support(db):
 
 
 def refused(user, prompt="Much gore", **fields):
-    with pytest.raises(moderation.Refused) as refusal:
-        moderation.cleared(user, [asked_for(prompt, **fields)])
+    with pytest.raises(gate.Refused) as refusal:
+        gate.cleared(user, [asked_for(prompt, **fields)])
     return refusal.value.verdict
 
 
@@ -740,7 +744,7 @@ def test_what_staff_overrule_passes_from_then_on_for_that_person_alone(
     verdict.refresh_from_db()
     assert (verdict.overruled_by, verdict.overruled_at is not None) == (boss, True)
 
-    Verdict.objects.update(at=timezone.now() - 2 * moderation.REUSED)
+    Verdict.objects.update(at=timezone.now() - 2 * gate.REUSED)
     asked = len(service.asked)
     assert order_cleared(owner, prompt=prompt)
     assert len(service.asked) == asked
@@ -749,7 +753,7 @@ def test_what_staff_overrule_passes_from_then_on_for_that_person_alone(
 
 
 def test_what_was_allowed_cannot_be_overruled(owner, boss, service):
-    moderation.cleared(owner, [asked_for()])
+    gate.cleared(owner, [asked_for()])
     form = staff.Order(boss, "why not", uuid.uuid4())
     assert not staff.overrule(form, owner.verdicts.get())
     assert not AuditEntry.objects.exists()
@@ -809,9 +813,9 @@ def test_staff_without_the_right_do_not_overrule(owner, service):
 
 def test_old_verdicts_are_forgotten_except_those_that_staff_overruled(owner, boss, service):
     kept, gone = refused(owner), refused(owner, "Other gore")
-    moderation.overrule(kept, boss)
-    Verdict.objects.update(at=timezone.now() - moderation.KEPT)
-    moderation.forget_old()
+    gate.overrule(kept, boss)
+    Verdict.objects.update(at=timezone.now() - gate.KEPT)
+    gate.forget_old()
     assert [verdict.pk for verdict in Verdict.objects.all()] == [kept.pk]
     assert gone.pk != kept.pk
 

@@ -10,9 +10,9 @@ from django.test import Client
 
 from aivideo.tests.fixtures import entries, order, signed_in
 from aivideo.tests.site import free_port
-from videos import prompt_help
 from videos.catalogue import MOST_PROMPT_CHARACTERS
-from videos.prompt_templates import BY_NAME, TEMPLATES
+from videos.prompts import assistant
+from videos.prompts.templates import BY_NAME, TEMPLATES
 from videos.tests.fake_chat import completion, fake_chat
 from videos.tests.test_studio import HTMX, form, nothing_happened, picture
 
@@ -119,7 +119,7 @@ def test_the_prompt_travels_as_material_with_the_key_of_the_help_and_nothing_of_
 
 def test_without_an_address_it_is_openais_own_whatever_the_videos_use(settings, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://video.example/v1")
-    assert str(prompt_help._client(prompt_help.OPENAI, "k").base_url) == "https://api.openai.com/v1/"
+    assert str(assistant._client(assistant.OPENAI, "k").base_url) == "https://api.openai.com/v1/"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_server_that_is_not_there_gets_a_sentence(as_owner, chat, settings):
 
 @pytest.mark.parametrize("slow", [{"silence": 3}, {"pause": 0.05}])
 def test_a_server_that_takes_too_long_is_not_waited_for(as_owner, chat, monkeypatch, slow):
-    monkeypatch.setattr(prompt_help, "SECONDS", 0.5)
+    monkeypatch.setattr(assistant, "SECONDS", 0.5)
     vars(chat).update(slow)
     began = time.monotonic()
     answer = improve(as_owner)
@@ -233,7 +233,7 @@ def test_who_asks_too_often_is_told_when_to_come_again_and_others_are_not_affect
     as_owner, as_stranger, chat, monkeypatch
 ):
     now = 1_800_000_000 // 3600 * 3600 + 3600 - 90
-    monkeypatch.setattr(prompt_help.time, "time", lambda: now)
+    monkeypatch.setattr(assistant.time, "time", lambda: now)
     assert {improve(as_owner).status_code for _ in range(20)} == {200}
     answer = improve(as_owner)
     assert answer.status_code == 429
@@ -244,12 +244,12 @@ def test_who_asks_too_often_is_told_when_to_come_again_and_others_are_not_affect
     )
     assert len(chat.asked) == 20
     assert improve(as_stranger).status_code == 200
-    monkeypatch.setattr(prompt_help.time, "time", lambda: now + 90)
+    monkeypatch.setattr(assistant.time, "time", lambda: now + 90)
     assert improve(as_owner).status_code == 200
 
 
 def test_a_crowd_that_asks_does_not_hold_up_the_site(as_owner, chat, monkeypatch):
-    monkeypatch.setattr(prompt_help, "_waiting", threading.Semaphore(0))
+    monkeypatch.setattr(assistant, "_waiting", threading.Semaphore(0))
     answer = improve(as_owner)
     assert (answer.status_code, "Many people are asking" in answer.content.decode()) == (503, True)
     assert chat.asked == []
@@ -259,7 +259,7 @@ def test_every_end_leaves_room_for_the_next(as_owner, chat):
     for says in (b"", b"[]", completion("A kite")) * 2:
         chat.says = says
         improve(as_owner)
-    assert prompt_help._waiting._value == prompt_help.MOST_WAITING
+    assert assistant._waiting._value == assistant.MOST_WAITING
 
 
 def test_a_page_of_another_site_cannot_ask(owner, chat):

@@ -14,8 +14,9 @@ from django.db.migrations.executor import MigrationExecutor
 from accounts import stripe_checkout
 from accounts.models import Payment
 from aivideo import health
-from videos import catalogue, moderator, probes, refusals
+from videos import catalogue, probes, refusals
 from videos.models import Channel
+from videos.moderation import service
 
 LEAST_FREE = 1024**3  # bytes
 
@@ -129,10 +130,10 @@ def refused() -> str | None:
 
 def moderation() -> str | None:
     """Whether the moderation service, where there is a key for one, judges a harmless sentence."""
-    if moderator.is_configured():
+    if service.is_configured():
         try:
-            moderator.ask([moderator.Question("A red kite over the sea")])
-        except moderator.Unavailable as error:
+            service.ask([service.Question("A red kite over the sea")])
+        except service.Unavailable as error:
             return f"the moderation service gives no verdict: {error}"
     return None
 

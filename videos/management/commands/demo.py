@@ -13,10 +13,11 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import User
 from accounts.views import DEMO_USER
-from videos import catalogue, generation, moderation
+from videos import catalogue, generation
 from videos.media import inspection, storage
 from videos.media.presets import SAMPLES, presets, samples
 from videos.models import Video
+from videos.moderation import gate
 from videos.providers.base import JobState
 
 
@@ -68,7 +69,7 @@ def _order(user: User, key: str, prompt: str, preset: str = "") -> dict[str, Any
         "preset": preset,
         "client_key": key,
     }
-    return moderation.cleared(user, [order])[0]
+    return gate.cleared(user, [order])[0]
 
 
 def _finished(user: User, key: str, sample: dict[str, str]) -> None:

@@ -22,9 +22,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
-from videos import blocked_terms, moderator
 from videos.models import Upload, Verdict
-from videos.moderator import Question, Unavailable
+from videos.moderation import blocked_terms, service
+from videos.moderation.service import Question, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def cleared(user: User, orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]
     subjects = [Subject.of(order) for order in orders]
     blocked = {subject.digest: found for subject in subjects if (found := subject.blocked())}
     # With no word against it and nobody to ask, nothing is read or written.
-    if (blocked or moderator.is_configured()) and not _came_before(user, orders):
+    if (blocked or service.is_configured()) and not _came_before(user, orders):
         verdicts = _verdicts(user, {subject.digest: subject for subject in subjects}, blocked)
         for number, subject in enumerate(subjects):
             verdict = verdicts.get(subject.digest)
@@ -140,7 +140,7 @@ def insist(user: User, order: dict[str, Any], clearance: Clearance | None) -> No
     if clearance is not None:
         is_clear = clearance.user_id == user.pk and subject.digest in clearance.digests
     else:
-        is_clear = not moderator.is_configured() and not subject.blocked()
+        is_clear = not service.is_configured() and not subject.blocked()
     if not is_clear:
         raise NotCleared("ask moderation.cleared first")
 
@@ -184,7 +184,7 @@ def _verdicts(
         else:
             unjudged.append(subject)
     # Where one is refused all are, and the service need not see the others.
-    if unjudged and moderator.is_configured() and not any(verdict.refuses for verdict in found.values()):
+    if unjudged and service.is_configured() and not any(verdict.refuses for verdict in found.values()):
         new += _judged(user, unjudged)
     if new:
         # In a transaction of the caller's a refusal would be undone with it, and others would have waited.
@@ -206,7 +206,7 @@ def _judged(user: User, subjects: list[Subject]) -> list[Verdict]:
     try:
         pictures = _pictures(subjects)
         asked = [_questions(subject, pictures) for subject in subjects]
-        answers = moderator.ask(question for questions in asked for question in questions)
+        answers = service.ask(question for questions in asked for question in questions)
     except Unavailable as error:
         log.error("Moderation gave no verdict: %s", error)
         if settings.MODERATION_FAIL_CLOSED:
