@@ -9,7 +9,7 @@ def post_worker_init(worker: Any) -> None:
         return
     from django.db import connection
 
-    from videos import catalogue
+    from videos.catalogue import availability
 
-    catalogue.announce_service()
+    availability.announce_service()
     connection.close()

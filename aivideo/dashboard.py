@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Payment, User, money
 from aivideo import charts, days, health
 from aivideo.days import Ended
-from videos import catalogue, refusals
+from videos.catalogue import availability, refusals
 from videos.models import Status, Video, VideoModel, Worker
 
 PERIODS = (1, 7, 30)  # days, today included
@@ -138,7 +138,7 @@ def _retirements() -> list[Card]:
             "" if model.successor else "bad",
             reverse("admin:videos_videomodel_change", args=[model.pk]),
         )
-        for model in catalogue.retiring()
+        for model in availability.retiring()
     ]
 
 

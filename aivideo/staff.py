@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 from accounts import api_keys, credits, payments, stripe_checkout
 from accounts.models import ApiKey, Payment, User
 from aivideo.models import AuditEntry
-from videos import comparison, generation
+from videos import generation
+from videos.catalogue import sync
 from videos.models import Channel, Status, Verdict, Video, VideoModel
 from videos.moderation import gate
 
@@ -134,10 +135,10 @@ def settle(order: Order, payment: Payment) -> bool:
     return True
 
 
-def take_over(order: Order, channel: Channel, chosen: Sequence[comparison.Difference]) -> bool:
+def take_over(order: Order, channel: Channel, chosen: Sequence[sync.Difference]) -> bool:
     """Make the catalogue say what a provider says of its models. False where nothing was chosen."""
     names = ", ".join(one.provider_model for one in chosen)
-    return _do(order, Action.TAKE_OVER, _name(channel), lambda: comparison.take_over(channel, chosen), names)
+    return _do(order, Action.TAKE_OVER, _name(channel), lambda: sync.take_over(channel, chosen), names)
 
 
 def overrule(order: Order, verdict: Verdict) -> bool:

@@ -113,7 +113,8 @@ def _serve(size: int) -> None:
     from django.utils import timezone
 
     from bench import rows
-    from videos import catalogue, generation, limits, pump
+    from videos import generation, limits, pump
+    from videos.catalogue import availability
     from videos.models import Channel, Status, Video
 
     owner, *others = rows.people(100)
@@ -125,7 +126,7 @@ def _serve(size: int) -> None:
     spent: list[Video] = []
     # Limits that never bind, so that admission has to count.
     Channel.objects.update(most_running=10**6, most_credits_a_day=10**9)
-    model = catalogue.models().first()
+    model = availability.models().first()
     assert model is not None
     client = Client(headers={"cookie": rows.cookie(owner)})
 

@@ -23,7 +23,8 @@ from django.db import connection
 from accounts.models import User
 from bench import measure, provider, rows, servers, usual
 from bench.report import line, say
-from videos import catalogue, generation, pump
+from videos import generation, pump
+from videos.catalogue import availability
 from videos.models import Channel, Status, Video
 from videos.simulator.jobs import Job
 
@@ -214,7 +215,7 @@ def _ordering(users: list[User], every: float) -> Iterator[None]:
     over = Event()
 
     def keep_ordering() -> None:
-        model = catalogue.models().first()
+        model = availability.models().first()
         assert model is not None
         due = time.monotonic()
         for user in cycle(users):

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import CreditEntry, User
-from videos import catalogue, invariants, routes
+from videos import invariants
+from videos.catalogue import availability, routing
 from videos.models import Status, Video, VideoEvent
 
 PROMPT = "A red kite over the sea"  # one for all: the simulator paints it once
@@ -44,9 +45,9 @@ def orders(
     users: Sequence[User], count: int, *, each: Callable[[int], dict[str, Any]] | None = None, **fields: Any
 ) -> list[Video]:
     """`count` charged videos, in turn for each user. `fields` say what differs from queued ones, `each` by number."""
-    model = catalogue.models().first()
+    model = availability.models().first()
     assert model is not None
-    offer = routes.best(model)
+    offer = routing.best(model)
     values = {"model": model, "channel": offer.channel, "provider_model": offer.provider_model}
     price = model.price_of(model.sizes[0], model.lengths[0])
     values |= {

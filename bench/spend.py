@@ -16,7 +16,8 @@ from django.db import connection, connections
 from accounts.models import User
 from bench import measure, rows
 from bench.report import line, say
-from videos import catalogue, generation
+from videos import generation
+from videos.catalogue import availability
 from videos.models import VideoModel
 from videos.moderation import blocked_terms
 
@@ -138,7 +139,7 @@ def _click(user: User, model: VideoModel, client_key: str) -> Any:
 
 
 def _model() -> VideoModel:
-    model = catalogue.models().first()
+    model = availability.models().first()
     assert model is not None
     return model
 

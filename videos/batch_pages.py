@@ -18,7 +18,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.credits import InsufficientCredits
 from accounts.views import UserRequest
-from videos import batches, catalogue, choices, objects, shapes
+from videos import batches, choices, objects
+from videos.catalogue import availability, shapes
 from videos.forms import OrderForm, SizedForm, StudioForm
 from videos.models import Batch, Status
 from videos.moderation import gate
@@ -143,7 +144,7 @@ def _page(
     if form.is_bound and isinstance(form, PromptsForm) and form.cleaned_data.get("file"):
         # A browser sends a file once; so it goes on as text.
         values["prompts"] = "\n".join(form.cleaned_data["found"])
-    models = list(catalogue.models(request.user))
+    models = list(availability.models(request.user))
     made = [shape for model in models for shape in shapes.table(model.sizes)]
     price = batches.price(orders) if orders else 0
     context = {

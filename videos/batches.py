@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import ApiKey, User
-from videos import catalogue, generation, outbox, pace, shapes
+from videos import generation, outbox, pace
+from videos.catalogue import availability, shapes
 from videos.models import LIVE, Batch, Status, Video, VideoModel
 
 MOST_VIDEOS = 500
@@ -92,7 +93,7 @@ def start(
         return before
     for number, order in enumerate(orders):
         try:
-            catalogue.check_order(**order)
+            availability.check_order(**order)
         except ValidationError as error:
             raise ItemRefused(number, error) from error
     total = price(orders)
@@ -179,7 +180,7 @@ def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None
     return {
         "model": model,
         "prompt": f"{style} {idea}".strip(),
-        "size": catalogue.nearest_size(model.sizes, round(across * scale), round(down * scale)),
+        "size": availability.nearest_size(model.sizes, round(across * scale), round(down * scale)),
         "seconds": min(model.lengths, key=lambda seconds: abs(seconds - about["seconds"])),
         "metadata": {"platform": platform},
     }

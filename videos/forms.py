@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from videos import catalogue, shapes
+from videos.catalogue import availability, shapes
 from videos.media import images, uploads
 from videos.media.presets import presets
 from videos.models import EXTRAS, Upload, Video, VideoModel
@@ -29,7 +29,7 @@ class ModelField(forms.ModelChoiceField):
         try:
             return super().to_python(value)
         except ValidationError:
-            if farewell := catalogue.farewell(str(value)):
+            if farewell := availability.farewell(str(value)):
                 raise ValidationError(farewell) from None
             raise
 
@@ -51,7 +51,7 @@ class OrderForm(forms.Form):
     def __init__(self, *args: Any, user: User | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.user = user
-        self.fields["model"].queryset = catalogue.models(user)  # type: ignore[attr-defined]
+        self.fields["model"].queryset = availability.models(user)  # type: ignore[attr-defined]
 
 
 class SizedForm(OrderForm):
@@ -71,7 +71,7 @@ class SizedForm(OrderForm):
     def shape(cls, model: VideoModel, size: str) -> dict[str, str]:
         """What these fields hold for this size or, where it is not offered here, the one that comes nearest."""
         offered = list(shapes.table(model.sizes).values())
-        nearest = catalogue.nearest_size(offered, *shapes.pixels(size))
+        nearest = availability.nearest_size(offered, *shapes.pixels(size))
         return dict(zip(("aspect_ratio", "resolution"), shapes.shape_of(nearest), strict=True))
 
     def clean(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class StudioForm(SizedForm):
     def defaults(cls, user: User | None, again: Video | None = None) -> dict[str, Any]:
         """What an untouched form holds: the first model's defaults, or what made the video `again`."""
         if user and again:
-            order = catalogue.once_more(again, user)
+            order = availability.once_more(again, user)
             model = order["model"]
             values = cls.shape(model, order["size"]) | {"seconds": order["seconds"]} | order["extras"]
             if "audio" in values:
@@ -132,7 +132,7 @@ class StudioForm(SizedForm):
             if order["preset"]:
                 values["image"] = f"preset:{order['preset']}"
         else:
-            model = catalogue.models(user).first()
+            model = availability.models(user).first()
             values = cls.shape(model, model.sizes[0]) | {"seconds": model.lengths[0]} if model else {}
         return {
             "nonce": uuid.uuid4(),
@@ -191,7 +191,7 @@ class StudioForm(SizedForm):
             return data
         if all(field in data for field in ("model", "size", "seconds")):
             try:
-                catalogue.check_order(**self._asked())
+                availability.check_order(**self._asked())
             except ValidationError as problems:
                 # A last frame has two fields here; what is wrong with it stands beside both.
                 by_field = {

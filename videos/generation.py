@@ -22,7 +22,8 @@ from django_q.tasks import async_task
 
 from accounts import credits, sql
 from accounts.models import User
-from videos import cancellation, catalogue, journal, outbox, pace, routes
+from videos import cancellation, journal, outbox, pace
+from videos.catalogue import availability, routing
 from videos.media import sprite_sheets, storage
 from videos.models import LIVE, Offer, Status, Upload, Video, VideoEvent, VideoModel
 from videos.moderation import gate
@@ -62,9 +63,9 @@ def start(
     """
     order: dict[str, Any] = {"model": model, "prompt": prompt, "size": size, "seconds": seconds}
     order |= {"preset": preset, "upload": upload, "last_frame": last_frame, "extras": extras or {}}
-    catalogue.check_order(**order)
+    availability.check_order(**order)
     gate.insist(user, order, clearance)
-    offer = routes.best(model)
+    offer = routing.best(model)
     video = Video(
         user=user,
         channel=offer.channel,
@@ -156,7 +157,7 @@ def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
 
 def pass_on(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
     """submitting → queued at another channel of the model, where one takes it now; else it waits, as in `postpone`."""
-    if back_to == Status.QUEUED and not video.is_late and (offer := routes.next_after(video)):
+    if back_to == Status.QUEUED and not video.is_late and (offer := routing.next_after(video)):
         return divert(video, offer, str(error))
     return postpone(video, back_to, error)
 
@@ -178,7 +179,7 @@ def divert(video: Video, offer: Offer, why: str) -> bool:
 
 def refuse(video: Video, code: str, why: str) -> bool:
     """submitting → failed, since its provider will never make it; or → queued where another channel lets us in."""
-    if code == "provider_refused" and (offer := routes.next_after(video)):
+    if code == "provider_refused" and (offer := routing.next_after(video)):
         log.error("%s refused %s: %s", video.channel, video.public_id, why)
         return divert(video, offer, f"{REFUSED_BY}{video.channel}: {why}")
     return fail(video, code, why)

@@ -17,7 +17,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import api_keys
 from accounts.models import ApiKey
 from accounts.views import UserRequest
-from videos import catalogue, outbound, outbox
+from videos import outbound, outbox
+from videos.catalogue import availability
 
 DELIVERIES = 50  # on a page
 
@@ -41,7 +42,7 @@ class KeyForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["models"].choices = [(model.slug, model.name) for model in catalogue.models()]  # type: ignore[attr-defined]
+        self.fields["models"].choices = [(model.slug, model.name) for model in availability.models()]  # type: ignore[attr-defined]
 
     def limits(self) -> dict[str, Any]:
         """The arguments of `api_keys.create`."""
@@ -88,7 +89,7 @@ def account(request: UserRequest) -> HttpResponse:
         "new_key": new_key,
         "keys": api_keys.working(request.user),
         "ended": request.user.api_keys.exclude(pk__in=api_keys.working(request.user))[:10],
-        "models": list(catalogue.models()),
+        "models": list(availability.models()),
         "lifetimes": LIFETIMES,
         "api_url": request.build_absolute_uri("/v1"),
     }

@@ -29,7 +29,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from videos import batches, catalogue, generation, limits, pace, routes, steps
+from videos import batches, generation, limits, pace, steps
+from videos.catalogue import availability, routing
 from videos.media.decoder import Decoder
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.pace import LEASE, RENEW
@@ -157,7 +158,7 @@ def rescue() -> None:
 def tend() -> None:
     """What nobody else does in time: give up what waits too long, find another way for what is held up, let batches go on."""
     generation.expire()
-    routes.tend()
+    routing.tend()
     batches.tend()
 
 
@@ -306,7 +307,7 @@ class Pump:
 
     def provider(self, video: Video) -> Provider:
         if video.channel_id not in self.providers:
-            self.providers[video.channel_id] = catalogue.provider_for(video.channel)
+            self.providers[video.channel_id] = availability.provider_for(video.channel)
         return self.providers[video.channel_id]
 
     async def make_posters(self, videos: list[Video]) -> None:

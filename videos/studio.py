@@ -13,7 +13,8 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.credits import InsufficientCredits
 from accounts.models import User
-from videos import catalogue, choices, generation, shapes, views
+from videos import choices, generation, views
+from videos.catalogue import availability, shapes
 from videos.forms import MOST_VARIATIONS, StudioForm
 from videos.media import images
 from videos.media.presets import presets, samples
@@ -121,7 +122,7 @@ def page(
                 values[name] = f"upload:{kept.pk}"
         uploads = _uploads(request.user, values["image"], values["last"])
     user = request.user if request.user.is_authenticated else None
-    models = list(catalogue.models(user))
+    models = list(availability.models(user))
     chosen = next((model for model in models if model.slug == values["model"]), models[0] if models else None)
     wants_more = _wants_more(form, values)
     offers = [choices.offer(model) for model in models]
@@ -152,7 +153,7 @@ def page(
         "samples": samples(),
         "most_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
         "most_prompt_characters": chosen.longest_prompt if chosen else MOST_PROMPT_CHARACTERS,
-        "record": chosen and catalogue.track_record(chosen),
+        "record": chosen and availability.track_record(chosen),
         **choices.price(request.user, chosen, values),
         "recent": views.tiles(views.library_of(request.user)[:4], request.user)
         if request.user.is_authenticated

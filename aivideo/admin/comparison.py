@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy
 
 from aivideo import staff
 from aivideo.admin.parts import ReasonForm, sees_money
-from videos import comparison
-from videos.comparison import Difference
+from videos.catalogue import sync
+from videos.catalogue.sync import Difference
 from videos.models import CAN_TAKE, Channel
 from videos.providers.base import Unavailable
 
@@ -59,7 +59,7 @@ def page(request: HttpRequest, channel: Channel) -> HttpResponse:
 def _differences(channel: Channel) -> tuple[list[Difference], str]:
     """What there is to take over, or why nobody can tell."""
     try:
-        return comparison.differences(channel), ""
+        return sync.differences(channel), ""
     except Unavailable as error:
         return [], str(error)
 

@@ -124,9 +124,10 @@ def _media_of_its_own(settings: Any, tmp_path: Path) -> None:
 
 def order(user: Any, prompt: str = "A red kite over the sea", **fields: Any) -> Any:
     """Start a video by the verb that page and API use."""
-    from videos import catalogue, generation
+    from videos import generation
+    from videos.catalogue import availability
 
-    values = {"model": catalogue.models().first(), "size": "1280x720", "seconds": 4, **fields}
+    values = {"model": availability.models().first(), "size": "1280x720", "seconds": 4, **fields}
     return generation.start(user, prompt=prompt, **values)
 
 

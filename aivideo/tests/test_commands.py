@@ -16,7 +16,8 @@ from django.utils import timezone
 from accounts.models import CreditEntry, User
 from aivideo.tests.fixtures import MANAGE, PATIENCE, new_user, order, signed_in, until
 from aivideo.tests.site import Site
-from videos import catalogue, generation, pump
+from videos import generation, pump
+from videos.catalogue import availability
 from videos.models import Channel, Status, Video, Worker
 from videos.providers import ADDRESSES, KINDS, adapter
 from videos.tests.test_bad_days import server
@@ -146,9 +147,9 @@ def test_openais_own_channel_is_closed_whatever_key_there_is(capsys, settings, m
     for url in ("", "https://api.openai.com/v1"):
         settings.OPENAI_BASE_URL = url
         assert "openai: OpenAI ended its video service on 24 September 2026" in run(capsys, "doctor")[1]
-        assert not catalogue.models().exists()
+        assert not availability.models().exists()
     settings.OPENAI_BASE_URL = "http://127.0.0.1:9/v1"
-    assert catalogue.models().filter(slug="sora-2").exists()
+    assert availability.models().filter(slug="sora-2").exists()
 
 
 def test_doctor_asks_a_server_of_your_own_that_needs_no_key(capsys, settings, monkeypatch):
@@ -275,7 +276,7 @@ MOCK = "USING MOCK SORA SERVICE FOR TESTING"
 
 def test_the_start_says_that_the_service_is_a_mock(settings):
     assert settings.USE_MOCK_SORA
-    assert catalogue.service_line() == MOCK
+    assert availability.service_line() == MOCK
 
 
 def test_the_start_says_which_services_are_used_and_shows_no_key(settings, monkeypatch):
@@ -287,9 +288,9 @@ def test_the_start_says_which_services_are_used_and_shows_no_key(settings, monke
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FAL_KEY", "secret")
     line = "USING REAL VIDEO SERVICE: fal (https://queue.fal.run), openai (https://video.example.com:8443/v1)"
-    assert catalogue.service_line() == line
+    assert availability.service_line() == line
     Channel.objects.update(enabled=False)
-    assert catalogue.service_line() == "USING REAL VIDEO SERVICE: no channel is open, see manage.py doctor"
+    assert availability.service_line() == "USING REAL VIDEO SERVICE: no channel is open, see manage.py doctor"
 
 
 def test_the_address_of_a_protocol_is_that_of_its_adapter():

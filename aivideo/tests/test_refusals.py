@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from aivideo.management.commands import doctor
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, signed_in
-from videos import generation, refusals
+from videos import generation
+from videos.catalogue import refusals
 from videos.models import Channel, Video, VideoEvent
 
 pytestmark = pytest.mark.django_db

@@ -16,11 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from pydantic_core import PydanticCustomError
 
 from accounts.models import ApiKey
-from videos import catalogue, objects
+from videos import objects
 from videos.api import idempotency, moderated, openai, orders
 from videos.api.auth import ByKey, KeyedRequest, key_of
 from videos.api.document import takes
 from videos.api.errors import not_found, renamed
+from videos.catalogue import availability
 from videos.models import Video
 from videos.providers.base import storable
 
@@ -259,7 +260,7 @@ def drill_service(request: HttpRequest) -> HttpResponse:
         {
             "service": "video-generation",
             "status": "ok",
-            "models": [model.slug for model in catalogue.models()],
+            "models": [model.slug for model in availability.models()],
             "longest_wait": LONGEST_WAIT,
         }
     )

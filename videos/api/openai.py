@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict
 
 from accounts import credits
 from accounts.models import ApiKey
-from videos import batches, catalogue, generation, objects
+from videos import batches, generation, objects
 from videos.api import idempotency, limits, moderated, orders
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.document import takes
 from videos.api.errors import ApiError, bad_value, not_found, of_order, renamed
+from videos.catalogue import availability
 from videos.media import playback, sprite_sheets
 from videos.models import Status, Video
 from videos.standing import standing
@@ -130,7 +131,7 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
         source = own(request, video_id)
         if source.status != Status.COMPLETED:
             raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
-        order = catalogue.once_more(source, request.user)
+        order = availability.once_more(source, request.user)
         orders.model_of(request.auth, order["model"].slug)  # which this key may not be allowed to use
         order |= {
             "prompt": asked.prompt,
@@ -149,14 +150,17 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
 def list_models(request: KeyedRequest) -> HttpResponse:
     """What can be ordered, and for how many credits."""
     return JsonResponse(
-        {"object": "list", "data": [objects.model_object(model) for model in catalogue.models(request.user)]}
+        {
+            "object": "list",
+            "data": [objects.model_object(model) for model in availability.models(request.user)],
+        }
     )
 
 
 @router.get("/v1/models/{model_id}", response=objects.ModelObject, tags=["Account"])
 def retrieve_model(request: KeyedRequest, model_id: str) -> HttpResponse:
     """One line of the catalogue."""
-    model = catalogue.models(request.user).filter(slug=model_id).first()
+    model = availability.models(request.user).filter(slug=model_id).first()
     if model is None:
         raise not_found("model", model_id)
     return JsonResponse(objects.model_object(model))

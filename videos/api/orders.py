@@ -24,10 +24,11 @@ from pydantic import ValidationError as SchemaError
 from pydantic_core import PydanticCustomError
 
 from accounts.models import ApiKey
-from videos import catalogue, outbound
+from videos import outbound
 from videos.api import limits
 from videos.api.errors import ApiError, bad_value, of_order, of_schema
 from videos.api.pictures import Pictures
+from videos.catalogue import availability
 from videos.models import EXTRAS, MOST_PROMPT_CHARACTERS, Upload, VideoModel
 from videos.providers.base import storable
 
@@ -177,7 +178,7 @@ def without_pictures(key: ApiKey, asked: VideoOrder, file: Any = None) -> dict[s
     }
     wanted: dict[str, Any] = {"upload": file or asked.input_reference, "last_frame": asked.last_frame}
     try:
-        catalogue.check_order(**order, **wanted)
+        availability.check_order(**order, **wanted)
     except ValidationError as error:
         raise of_order(error) from error
     return order
@@ -196,12 +197,12 @@ def pictures_of(asked: VideoOrder, pictures: Pictures, file: Any = None) -> dict
 
 def model_of(key: ApiKey, slug: str | None) -> VideoModel:
     """The model of this name, or the first one; one that is offered, and that the key may use."""
-    offered = catalogue.models(key.user)
+    offered = availability.models(key.user)
     if key.allowed_models:
         offered = offered.filter(slug__in=key.allowed_models)
     model = offered.filter(slug=slug).first() if slug is not None else offered.first()
     if model is None:
-        if farewell := catalogue.farewell(slug or ""):
+        if farewell := availability.farewell(slug or ""):
             raise bad_value("model", farewell, "model_retired")
         names = ", ".join(offered.values_list("slug", flat=True)) or "none at this moment"
         raise bad_value(
@@ -240,7 +241,7 @@ def _seconds(model: VideoModel, seconds: str | None) -> int:
     if seconds is None:
         return model.lengths[0]
     if not re.fullmatch(r"[0-9]{1,4}", seconds):
-        lengths = catalogue.in_words(model.lengths)
+        lengths = availability.in_words(model.lengths)
         raise bad_value("seconds", f"Invalid 'seconds': {model.name} makes {lengths}.")
     return int(seconds)
 

@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from accounts import api_keys
 from accounts.models import ApiKey
-from videos import catalogue, generation, objects
+from videos import generation, objects
 from videos.api import throttle
+from videos.catalogue import availability
 from videos.tests.program import Program, error_of
 
 pytestmark = pytest.mark.django_db
@@ -87,7 +88,7 @@ def test_A09_a_key_stands_in_no_log_no_answer_and_no_row(as_owner, owner, caplog
         as_owner.get("/account/"),
         as_owner.get(f"/account/keys/{program.key.pk}/"),
     ]
-    monkeypatch.setattr(catalogue, "models", lambda: 1 / 0)
+    monkeypatch.setattr(availability, "models", lambda: 1 / 0)
     answers.append(program.get("/v1/models"))
     assert answers[-1].status_code == 500
     for answer in answers:

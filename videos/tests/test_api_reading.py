@@ -7,7 +7,8 @@ import pytest
 from django.test import Client
 
 from aivideo.tests.fixtures import order, pump_until_done, signed_in
-from videos import catalogue, generation, objects
+from videos import generation, objects
+from videos.catalogue import availability
 from videos.models import Video
 from videos.objects import public_id
 from videos.tests.program import Program, error_of
@@ -111,7 +112,7 @@ def test_a_wrong_method_is_405_in_json(program):
 
 
 def test_our_own_fault_is_500_in_json(program, monkeypatch):
-    monkeypatch.setattr(catalogue, "models", lambda: 1 / 0)
+    monkeypatch.setattr(availability, "models", lambda: 1 / 0)
     assert error_of(program.get("/v1/models"))[0] == 500
 
 

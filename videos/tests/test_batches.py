@@ -8,7 +8,8 @@ import pytest
 from accounts import api_keys, credits
 from accounts.credits import InsufficientCredits
 from aivideo.tests.fixtures import new_user, order, pump_until_done
-from videos import batches, catalogue, generation, limits, outbox
+from videos import batches, generation, limits, outbox
+from videos.catalogue import availability
 from videos.invariants import violations
 from videos.models import Batch, Channel, Delivery, Status, Video
 from videos.objects import public_id
@@ -25,7 +26,13 @@ def items(count, **fields):
 
 
 def order_of(prompt, **fields):
-    return {"model": catalogue.models().first(), "prompt": prompt, "size": "1280x720", "seconds": 4, **fields}
+    return {
+        "model": availability.models().first(),
+        "prompt": prompt,
+        "size": "1280x720",
+        "seconds": 4,
+        **fields,
+    }
 
 
 def some(user, count, **options):

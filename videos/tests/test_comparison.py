@@ -7,7 +7,7 @@ import pytest
 
 from aivideo.models import AuditEntry
 from aivideo.tests.fixtures import new_user, signed_in
-from videos import comparison
+from videos.catalogue import sync
 from videos.models import Channel, VideoModel
 from videos.tests.contract import Peer, as_json, serving
 
@@ -58,7 +58,7 @@ def take_over(client, url, *names, reason="It says so"):
 
 
 def test_what_differs_is_told_and_what_is_new(channel):
-    wan, new = comparison.differences(channel)
+    wan, new = sync.differences(channel)
     assert wan.changes == {
         "sizes": (["1280x720", "720x1280", "720x720"], ["1280x720", "720x1280", "1920x1080", "1080x1920"]),
         "lengths": ([5, 10], [5, 10, 15]),
@@ -100,10 +100,10 @@ def test_a_model_that_is_new_leaves_one_of_the_same_name_alone(as_staff, peer, u
 
 
 def test_taking_over_twice_is_once(as_staff, channel, url):
-    comparison.take_over(channel, comparison.differences(channel))
+    sync.take_over(channel, sync.differences(channel))
     before = list(VideoModel.objects.order_by("pk").values())
-    assert comparison.differences(channel) == []
-    assert comparison.take_over(channel, []) is False
+    assert sync.differences(channel) == []
+    assert sync.take_over(channel, []) is False
     assert list(VideoModel.objects.order_by("pk").values()) == before
 
 

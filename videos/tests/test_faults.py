@@ -18,7 +18,8 @@ from aivideo.tests.fixtures import (
     start_simulator,
     until,
 )
-from videos import catalogue, limits, pace, pump, steps
+from videos import limits, pace, pump, steps
+from videos.catalogue import availability
 from videos.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Video
@@ -171,5 +172,5 @@ async def one_step():
     """Submit every video whose turn it is."""
     tools = steps.Tools(pump.Batches(), asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     for video in await tools.db(limits.admit, 10):
-        await steps.submit(video, catalogue.provider_for(video.channel), tools)
+        await steps.submit(video, availability.provider_for(video.channel), tools)
     await tools.db.close()

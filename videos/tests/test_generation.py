@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from accounts.credits import InsufficientCredits
 from aivideo.tests.fixtures import doorbells, entries, new_user, order
-from videos import catalogue, generation, pace
+from videos import generation, pace
+from videos.catalogue import availability
 from videos.models import COMES_FROM, LIVE, Channel, Status, Video
 from videos.providers.base import Busy, JobState, NotSent
 from videos.receipt import receipt
@@ -54,7 +55,7 @@ def test_starting_charges_the_price_and_rings_the_worker(owner, django_capture_o
 
 
 def test_a_model_with_a_price_of_its_own_charges_that(owner):
-    model = catalogue.models().first()
+    model = availability.models().first()
     model.credits = 35
     model.save()
     assert entries(order(owner, model=model)) == [("charge", -35)]

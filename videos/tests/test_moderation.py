@@ -19,7 +19,8 @@ from accounts.models import CreditEntry
 from aivideo import staff
 from aivideo.models import AuditEntry
 from aivideo.tests.fixtures import new_user, order, signed_in
-from videos import catalogue, generation
+from videos import generation
+from videos.catalogue import availability
 from videos.media import uploads
 from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
 from videos.moderation import blocked_terms, gate
@@ -80,7 +81,13 @@ def data_url():
 
 
 def asked_for(prompt="A red kite over the sea", **fields):
-    return {"model": catalogue.models().first(), "prompt": prompt, "size": "1280x720", "seconds": 4, **fields}
+    return {
+        "model": availability.models().first(),
+        "prompt": prompt,
+        "size": "1280x720",
+        "seconds": 4,
+        **fields,
+    }
 
 
 def page_of(answer):

@@ -8,7 +8,8 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from aivideo.tests.fixtures import entries, new_user, order, signed_in
-from videos import catalogue, steps
+from videos import steps
+from videos.catalogue import availability
 from videos.models import Price, Upload, Video, VideoModel
 from videos.providers.base import data_url
 from videos.tests.contract import picture
@@ -261,7 +262,7 @@ def test_a_model_for_staff_is_for_staff(as_owner, program):
     assert not Video.objects.exists()
     boss = new_user(is_staff=True)
     assert signed_in(boss).post("/", ON_PAGE).status_code == 302
-    assert catalogue.models(boss).filter(slug="sora-2").exists()
+    assert availability.models(boss).filter(slug="sora-2").exists()
 
 
 @pytest.mark.parametrize(

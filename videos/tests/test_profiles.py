@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 
 from aivideo.tests.fixtures import MANAGE, entries, new_user, pump_until_done, start_simulator
 from aivideo.tests.fixtures import order as start
-from videos import catalogue
+from videos.catalogue import availability
 from videos.media import mp4, storage
 from videos.models import Channel, Video
 from videos.providers import adapter, profiles
@@ -428,7 +428,7 @@ def test_a_channel_says_which_server_it_is_and_only_where_there_are_several(sett
     settings.PRIVATE_NETWORKS_ALLOWED = [ip_network("127.0.0.1")]
     channel = Channel(slug="own", base_url="http://127.0.0.1:9/v1", profile="sglang")
     channel.full_clean()
-    assert catalogue.provider_for(channel).profile is profiles.PROFILES["sglang"]
+    assert availability.provider_for(channel).profile is profiles.PROFILES["sglang"]
     channel.kind = "fal"
     with pytest.raises(ValidationError, match="OpenAI protocol"):
         channel.full_clean()

@@ -10,7 +10,7 @@ from django.test import Client
 
 from aivideo.tests.fixtures import entries, order, signed_in
 from aivideo.tests.site import free_port
-from videos.catalogue import MOST_PROMPT_CHARACTERS
+from videos.catalogue.availability import MOST_PROMPT_CHARACTERS
 from videos.prompts import assistant
 from videos.prompts.templates import BY_NAME, TEMPLATES
 from videos.tests.fake_chat import completion, fake_chat

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from aivideo.tests.fixtures import order, signed_in
-from videos import catalogue
+from videos.catalogue import availability
 from videos.models import Video, VideoModel
 from videos.tests.program import error_of
 
@@ -87,8 +87,8 @@ def test_successors_that_follow_each_other_in_a_ring_lead_nowhere(models):
     VideoModel.objects.filter(pk=pro.pk).update(successor=fast)
     for model in models:
         retires(model, 0)
-    assert catalogue.current(VideoModel.objects.get(pk=fast.pk)) is None
-    assert "retired on" in catalogue.farewell("sora-2")
+    assert availability.current(VideoModel.objects.get(pk=fast.pk)) is None
+    assert "retired on" in availability.farewell("sora-2")
 
 
 def test_users_see_the_date_beside_the_model(models, as_owner):

@@ -20,7 +20,8 @@ from aivideo.tests.fixtures import (
     start_simulator,
     until,
 )
-from videos import catalogue, generation, limits, pace, refusals, routes
+from videos import generation, limits, pace
+from videos.catalogue import availability, refusals, routing
 from videos.invariants import violations
 from videos.models import Channel, Offer, Status, Video, VideoModel
 from videos.tests.test_bad_days import job, server
@@ -161,7 +162,7 @@ def test_while_all_rest_a_video_waits_before_the_first_and_can_be_canceled(model
     for slug in ("first", "second"):
         limits.rest(Channel.objects.get(slug=slug), 60)
     video = ordered(model)
-    routes.tend()
+    routing.tend()
     video.refresh_from_db()
     assert (video.channel.slug, video.status) == ("first", Status.QUEUED)
     with transaction.atomic():
@@ -181,8 +182,8 @@ def test_a_model_whose_last_channel_was_closed_meanwhile_is_refused_and_costs_no
 def test_the_queue_of_a_channel_that_rests_moves_on(model):
     videos = [ordered(model) for _ in range(3)]
     Channel.objects.filter(slug="first").update(enabled=False)
-    routes.tend()
-    routes.tend()
+    routing.tend()
+    routing.tend()
     assert [Video.objects.get(pk=video.pk).channel.slug for video in videos] == ["second"] * 3
 
 
@@ -192,31 +193,31 @@ def test_a_video_that_was_once_unconfirmed_stays_where_it_was(model):
     generation.lose_sight(video, "gone")
     generation.resend(video)
     Channel.objects.filter(slug="first").update(enabled=False)
-    routes.tend()
+    routing.tend()
     video.refresh_from_db()
-    assert (video.channel.slug, routes.next_after(video)) == ("first", None)
+    assert (video.channel.slug, routing.next_after(video)) == ("first", None)
 
 
 def test_a_video_that_is_on_its_way_stays_pinned(model):
     video = ordered(model)
     generation.intend(video)
     Channel.objects.filter(slug="first").update(enabled=False)
-    routes.tend()
+    routing.tend()
     video.refresh_from_db()
     assert video.channel.slug == "first"
 
 
 def test_a_model_is_offered_once_a_key_is_there(monkeypatch):
-    assert not catalogue.models().filter(slug="wan-2.6").exists()
+    assert not availability.models().filter(slug="wan-2.6").exists()
     monkeypatch.setenv("OPENROUTER_API_KEY", "key")
-    assert catalogue.models().filter(slug="wan-2.6").exists()
-    assert routes.best(VideoModel.objects.get(slug="wan-2.6")).provider_model == "alibaba/wan-2.6"
+    assert availability.models().filter(slug="wan-2.6").exists()
+    assert routing.best(VideoModel.objects.get(slug="wan-2.6")).provider_model == "alibaba/wan-2.6"
 
 
 def test_the_simulator_is_asked_only_while_it_stands_in_for_all(settings):
-    assert not Offer.objects.filter(channel__slug="simulator", model__in=catalogue.models()).exists()
+    assert not Offer.objects.filter(channel__slug="simulator", model__in=availability.models()).exists()
     settings.USE_MOCK_SORA = True
-    assert {model.slug for model in catalogue.models()} == {"sora-2", "sora-2-pro"}
+    assert {model.slug for model in availability.models()} == {"sora-2", "sora-2-pro"}
 
 
 def test_the_cost_is_that_of_the_channel_that_made_it(model):
@@ -231,7 +232,7 @@ def test_the_cost_is_that_of_the_channel_that_made_it(model):
 
 def test_a_rest_that_is_over_is_no_rest(model):
     Channel.objects.filter(slug="first").update(resumes_at=timezone.now() - timedelta(seconds=1))
-    assert routes.best(model).channel.slug == "first"
+    assert routing.best(model).channel.slug == "first"
 
 
 def journal(folder):

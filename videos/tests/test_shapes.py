@@ -7,7 +7,8 @@ from html import unescape
 import pytest
 
 from aivideo.tests.fixtures import order
-from videos import choices, shapes
+from videos import choices
+from videos.catalogue import shapes
 from videos.models import Price, Video, VideoModel
 from videos.tests.test_studio import HTMX, form, nothing_happened
 
@@ -163,7 +164,7 @@ def test_a_typed_length_that_is_none_gets_a_sentence_and_stays(as_owner, owner, 
 
 
 def test_the_lengths_of_a_refusal_are_few_words():
-    from videos.catalogue import in_words
+    from videos.catalogue.availability import in_words
 
     assert in_words([12, 4, 8]) == "4, 8, 12"
     assert in_words([4, 1, 2, 3, *range(5, 61)]) == "1–60"

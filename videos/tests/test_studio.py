@@ -14,7 +14,8 @@ from PIL import Image
 
 from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order, signed_in
-from videos import catalogue, generation, steps
+from videos import generation, steps
+from videos.catalogue import availability
 from videos.media.presets import presets
 from videos.models import Status, Upload, Video
 
@@ -144,7 +145,7 @@ ODD_NUMBERS = ["-4", "0", "61", "4.5", "4e3", "NaN", "inf", "9999999999999999999
 def test_A27_whatever_is_asked_for_the_price_is_the_tables(as_owner, owner, odd):
     for field in ("seconds", "aspect_ratio", "resolution", "model"):
         assert as_owner.post("/", form(**{field: odd})).status_code == 422
-    model = catalogue.models().first()
+    model = availability.models().first()
     for seconds in (-4, 0, 61, 10**20, 4.5, float("nan")):
         with pytest.raises(ValidationError):
             generation.start(owner, model=model, prompt="x", size=model.sizes[0], seconds=seconds)
@@ -155,7 +156,7 @@ def test_A27_whatever_is_asked_for_the_price_is_the_tables(as_owner, owner, odd)
 
 
 def test_a_disabled_model_cannot_be_ordered(as_owner, owner):
-    catalogue.models().filter(slug="sora-2-pro").update(enabled=False)
+    availability.models().filter(slug="sora-2-pro").update(enabled=False)
     assert as_owner.post("/", form(model="sora-2-pro")).status_code == 422
     assert nothing_happened(owner)
 

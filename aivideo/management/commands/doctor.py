@@ -14,7 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from accounts import stripe_checkout
 from accounts.models import Payment
 from aivideo import health
-from videos import catalogue, probes, refusals
+from videos.catalogue import availability, provider_check, refusals
 from videos.models import Channel
 from videos.moderation import service
 
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             wrong += problem is not None
             self.stdout.write(f"{name}: {problem or 'ok'}" + (f"\n    {mend}" if problem else ""))
         for model in (
-            catalogue.models().exclude(retires_on=None).select_related("successor").order_by("retires_on")
+            availability.models().exclude(retires_on=None).select_related("successor").order_by("retires_on")
         ):
             self.stdout.write(
                 f"{model.slug} retires on {model.retires_on}; then: {model.successor or 'nothing'}"
@@ -52,10 +52,10 @@ class Command(BaseCommand):
         """A line for each channel: what is missing, or what its provider answers and how to mend that."""
         wrong = 0
         for channel in Channel.objects.all():
-            if why := catalogue.closed_because(channel):
+            if why := availability.closed_because(channel):
                 self.stdout.write(f"{channel}: not asked: {why}")
                 continue
-            is_well, found = probes.ask(channel)
+            is_well, found = provider_check.ask(channel)
             wrong += not is_well
             self.stdout.write(f"{channel}: {'ok' if is_well else 'wrong'}: {found}")
         if wrong:
@@ -88,11 +88,11 @@ def sign_in() -> str | None:
 
 
 def models() -> str | None:
-    return None if catalogue.models().exists() else "no model is enabled, so nothing can be generated"
+    return None if availability.models().exists() else "no model is enabled, so nothing can be generated"
 
 
 def retirements() -> str | None:
-    orphans = [model for model in catalogue.retiring() if not model.successor]
+    orphans = [model for model in availability.retiring() if not model.successor]
     names = ", ".join(f"{model.slug} on {model.retires_on}" for model in orphans)
     return f"models that retire and have no successor: {names}" if names else None
 
@@ -101,12 +101,12 @@ def providers() -> str | None:
     """Each channel that may be asked for videos: something answers at its address."""
     problems = []
     used = Channel.objects.filter(enabled=True, video_models__enabled=True).distinct()
-    open_ = [channel for channel in used if catalogue.is_open(channel)]
+    open_ = [channel for channel in used if availability.is_open(channel)]
     if not open_:
-        reasons = [f"{channel}: {catalogue.closed_because(channel)}" for channel in used]
+        reasons = [f"{channel}: {availability.closed_because(channel)}" for channel in used]
         return f"no channel can be used ({'; '.join(reasons)})"
     for channel in open_:
-        base_url = catalogue.base_url(channel)
+        base_url = availability.base_url(channel)
         try:
             urllib.request.urlopen(base_url, timeout=5).close()
         except urllib.error.HTTPError:

@@ -13,7 +13,8 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import User
 from accounts.views import DEMO_USER
-from videos import catalogue, generation
+from videos import generation
+from videos.catalogue import availability
 from videos.media import inspection, storage
 from videos.media.presets import SAMPLES, presets, samples
 from videos.models import Video
@@ -60,7 +61,7 @@ def _demo_user() -> User:
 
 def _order(user: User, key: str, prompt: str, preset: str = "") -> dict[str, Any]:
     """The arguments of `generation.start`."""
-    model = catalogue.models()[0]
+    model = availability.models()[0]
     order = {
         "model": model,
         "prompt": prompt,

@@ -16,7 +16,8 @@ from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 from django_q.models import OrmQ, Schedule
 
-from videos import catalogue, outbox, processes, pump
+from videos import outbox, processes, pump
+from videos.catalogue import availability
 from videos.models import PumpSlot, Video, Worker
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Command(BaseCommand):
         stopping = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
         signal.signal(signal.SIGINT, lambda *_: stopping.set())
-        catalogue.announce_service()
+        availability.announce_service()
         # What a killed download left behind; a living one of another worker is younger.
         _remove_old_parts()
         supervisor = Supervisor(f"{socket.gethostname()}:{os.getpid()}")

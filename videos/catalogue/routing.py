@@ -11,7 +11,8 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from videos import catalogue, limits, pace
+from videos import limits, pace
+from videos.catalogue import availability
 from videos.models import Channel, Offer, Status, Video, VideoEvent, VideoModel
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ WAS_UNCONFIRMED = Exists(VideoEvent.objects.filter(video=OuterRef("pk"), went_to
 def offers(model: VideoModel) -> list[Offer]:
     """Where this model can be made here, in the order in which staff want it tried."""
     found = Offer.objects.filter(model=model).select_related("channel").order_by("priority", "pk")
-    return [offer for offer in found if catalogue.is_open(offer.channel)]
+    return [offer for offer in found if availability.is_open(offer.channel)]
 
 
 def best(model: VideoModel) -> Offer:
