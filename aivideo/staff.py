@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from accounts import api_keys, credits, payments, stripe_checkout
 from accounts.models import ApiKey, Payment, User
 from aivideo.models import AuditEntry
-from videos import generation
 from videos.catalogue import sync
+from videos.generation import lifecycle
 from videos.models import Channel, Status, Verdict, Video, VideoModel
 from videos.moderation import gate
 
@@ -53,23 +53,21 @@ def grant(order: Order, user: User, amount: int) -> bool:
 def refund(order: Order, video: Video) -> bool:
     """Return the credits of a finished video, which stays its owner's. False if they have returned before."""
     detail = f"{video.credits} credits to {video.user}"
-    return _do(order, Action.REFUND, video.reference, lambda: generation.forgive(video, order.note), detail)
+    return _do(order, Action.REFUND, video.reference, lambda: lifecycle.forgive(video, order.note), detail)
 
 
 def fail(order: Order, video: Video) -> bool:
     """End an unfinished video; its credits return. False if it has ended."""
 
     def stop() -> bool:
-        return generation.fail(video, "stopped", order.reason, order.note)
+        return lifecycle.fail(video, "stopped", order.reason, order.note)
 
     return _do(order, Action.FAIL, video.reference, stop, f"it was {video.status}")
 
 
 def hurry(order: Order, video: Video) -> bool:
     """Let a waiting video be looked at now. False where nothing waits."""
-    return _do(
-        order, Action.HURRY, video.reference, lambda: generation.hurry(video), f"it was {video.status}"
-    )
+    return _do(order, Action.HURRY, video.reference, lambda: lifecycle.hurry(video), f"it was {video.status}")
 
 
 def suspend(order: Order, user: User) -> bool:
@@ -79,7 +77,7 @@ def suspend(order: Order, user: User) -> bool:
         if not User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
             return False
         for video in user.videos.filter(status=Status.QUEUED):
-            generation.cancel(video)
+            lifecycle.cancel(video)
         return True
 
     return _do(order, Action.SUSPEND, f"user:{user.pk}", shut_out, str(user))

@@ -4,7 +4,7 @@ import logging
 
 from aivideo import days
 from aivideo.models import LedgerCheck
-from videos.invariants import violations
+from videos.generation.invariants import violations
 
 log = logging.getLogger(__name__)
 

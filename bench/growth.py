@@ -113,8 +113,9 @@ def _serve(size: int) -> None:
     from django.utils import timezone
 
     from bench import rows
-    from videos import generation, limits, pump
+    from videos import limits, pump
     from videos.catalogue import availability
+    from videos.generation import lifecycle
     from videos.models import Channel, Status, Video
 
     owner, *others = rows.people(100)
@@ -137,7 +138,7 @@ def _serve(size: int) -> None:
         return get
 
     def spend() -> None:
-        spent.append(generation.start(owner, model=model, prompt=rows.PROMPT, size="1280x720", seconds=4))
+        spent.append(lifecycle.start(owner, model=model, prompt=rows.PROMPT, size="1280x720", seconds=4))
 
     def claim() -> None:
         assert len(pump.claim(LIVE)) == half
@@ -150,7 +151,7 @@ def _serve(size: int) -> None:
         """Half of the live videos are due, the other half is queued, and nothing is cached."""
         cache.clear()
         while spent:
-            generation.fail(spent.pop(), "timed_out")
+            lifecycle.fail(spent.pop(), "timed_out")
         due = timezone.now() - timedelta(minutes=5)
         Video.objects.filter(pk__in=running).update(next_at=due)
         Video.objects.filter(pk__in=queued).update(status=Status.QUEUED, next_at=due)

@@ -23,8 +23,9 @@ from django.db import connection
 from accounts.models import User
 from bench import measure, provider, rows, servers, usual
 from bench.report import line, say
-from videos import generation, pump
+from videos import pump
 from videos.catalogue import availability
+from videos.generation import lifecycle
 from videos.models import Channel, Status, Video
 from videos.simulator.jobs import Job
 
@@ -222,7 +223,7 @@ def _ordering(users: list[User], every: float) -> Iterator[None]:
             due += every
             if over.wait(max(0.0, due - time.monotonic())):
                 break
-            generation.start(user, model=model, prompt=rows.PROMPT, size=provider.SIZE, seconds=4)
+            lifecycle.start(user, model=model, prompt=rows.PROMPT, size=provider.SIZE, seconds=4)
         connection.close()
 
     with ThreadPoolExecutor(1) as pool:

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import CreditEntry, User
-from videos import invariants
 from videos.catalogue import availability, routing
+from videos.generation import invariants
 from videos.models import Status, Video, VideoEvent
 
 PROMPT = "A red kite over the sea"  # one for all: the simulator paints it once

@@ -16,8 +16,8 @@ from django.db import connection, connections
 from accounts.models import User
 from bench import measure, rows
 from bench.report import line, say
-from videos import generation
 from videos.catalogue import availability
+from videos.generation import lifecycle
 from videos.models import VideoModel
 from videos.moderation import blocked_terms
 
@@ -128,7 +128,7 @@ def _start(user: User, model: VideoModel) -> None:
 
 
 def _click(user: User, model: VideoModel, client_key: str) -> Any:
-    return generation.start(
+    return lifecycle.start(
         user,
         model=model,
         prompt=rows.PROMPT,

@@ -15,7 +15,7 @@ from accounts.models import CreditEntry, User
 from aivideo import days
 from bench import measure, rows
 from bench.report import line, say
-from videos import invariants
+from videos.generation import invariants
 
 VIDEOS = 1_000_000
 PAGES = {

@@ -18,9 +18,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.credits import InsufficientCredits
 from accounts.views import UserRequest
-from videos import batches, choices, objects
+from videos import choices, objects
 from videos.catalogue import availability, shapes
 from videos.forms import OrderForm, SizedForm, StudioForm
+from videos.generation import batches
 from videos.models import Batch, Status
 from videos.moderation import gate
 from videos.standing import standing

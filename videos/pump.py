@@ -29,8 +29,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from videos import batches, generation, limits, pace, steps
+from videos import limits, pace, steps
 from videos.catalogue import availability, routing
+from videos.generation import batches, lifecycle
 from videos.media.decoder import Decoder
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.pace import LEASE, RENEW
@@ -157,7 +158,7 @@ def rescue() -> None:
 
 def tend() -> None:
     """What nobody else does in time: give up what waits too long, find another way for what is held up, let batches go on."""
-    generation.expire()
+    lifecycle.expire()
     routing.tend()
     batches.tend()
 
@@ -165,7 +166,7 @@ def tend() -> None:
 def without_poster(limit: int) -> list[Video]:
     """Completed videos whose poster was put off, the newest first."""
     wanting = Video.objects.extra(where=["status = 'completed' AND poster = ''"])  # the words of the index
-    tried = wanting.filter(deleted_at=None, attempts__lt=generation.MOST_POSTER_TRIES)
+    tried = wanting.filter(deleted_at=None, attempts__lt=lifecycle.MOST_POSTER_TRIES)
     return list(tried.order_by("-ended_at")[:limit])
 
 
@@ -303,7 +304,7 @@ class Pump:
             # Our own fault, or the machine's (a full disk, a lost database). It must be seen, and it
             # must not decide about money: the row is tried again until its deadline.
             log.exception("%s: a step in state %s broke", video.public_id, video.status)
-            await self.db(generation.wait, video, repr(error))
+            await self.db(lifecycle.wait, video, repr(error))
 
     def provider(self, video: Video) -> Provider:
         if video.channel_id not in self.providers:
@@ -331,7 +332,7 @@ class Pump:
         await asyncio.gather(*(hold.task for hold in late), return_exceptions=True)
         # A cut submit comes due by itself when its lease runs out, and is unconfirmed then.
         cut = [hold.video for hold in late if hold.video.status != Status.SUBMITTING]
-        waits = (self.db(generation.wait, video, "cut off at the end of a slice") for video in cut)
+        waits = (self.db(lifecycle.wait, video, "cut off at the end of a slice") for video in cut)
         await asyncio.gather(*waits, return_exceptions=True)
 
 

@@ -20,7 +20,8 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from videos import generation, journal, limits, pace
+from videos import journal, limits, pace
+from videos.generation import lifecycle
 from videos.media import images, mp4, presets, storage
 from videos.media.decoder import Decoder, Died
 from videos.media.mp4 import NotAVideo
@@ -64,11 +65,11 @@ async def step(video: Video, provider: Provider, tools: Tools) -> None:
     """Do what is next for a video that is due, until it has to wait again. Queued ones are `admit`ted instead."""
     if video.status == Status.SUBMITTING:
         # Due although somebody is submitting: that somebody died before the outcome was written.
-        await tools.db(generation.lose_sight, video, "the worker stopped in mid-request")
+        await tools.db(lifecycle.lose_sight, video, "the worker stopped in mid-request")
     elif video.status == Status.UNCONFIRMED:
         await reconcile(video, provider, tools)
     elif video.status == Status.FAILED and video.ref is None:
-        await tools.db(generation.forget, video)
+        await tools.db(lifecycle.forget, video)
     elif video.status in (Status.IN_PROGRESS, Status.FAILED):
         await check(video, provider, tools)
     elif video.status == Status.SAVING:
@@ -86,22 +87,22 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
             async with asyncio.timeout(LONGEST_SUBMIT):
                 job = await provider.submit(order, key=video.pk.hex)
     except NoOrder as error:
-        await db(generation.postpone, video, came_from, error)
+        await db(lifecycle.postpone, video, came_from, error)
     except NotSent as error:
-        await db(generation.pass_on, video, came_from, error)
+        await db(lifecycle.pass_on, video, came_from, error)
         await db(limits.lost, channel)
     except Busy as error:
-        await db(generation.pass_on, video, came_from, error)
+        await db(lifecycle.pass_on, video, came_from, error)
         await db(limits.rest, channel, pace.backoff(video, error.after))
     except Rejected as error:
         if came_from == Status.UNCONFIRMED and error.code == "provider_refused":
             # Whoever refused this request says nothing of the earlier one.
-            await db(generation.lose_sight, video, str(error))
+            await db(lifecycle.lose_sight, video, str(error))
         else:
-            await db(generation.refuse, video, error.code, str(error))
+            await db(lifecycle.refuse, video, error.code, str(error))
         await db(limits.reached, channel)
     except (MaybeSent, TimeoutError) as error:
-        await db(generation.lose_sight, video, str(error) or "no whole answer in time")
+        await db(lifecycle.lose_sight, video, str(error) or "no whole answer in time")
         await db(limits.lost, channel)
     else:
         await _accept_surely(db, video, job)
@@ -114,8 +115,8 @@ async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
     db = tools.db
     if video.channel.honours_idempotency_key:
         if video.is_late:
-            await db(generation.fail, video, "unconfirmed", "no answer until the deadline")
-        elif await db(generation.intend, video):
+            await db(lifecycle.fail, video, "unconfirmed", "no answer until the deadline")
+        elif await db(lifecycle.intend, video):
             # The same key (the video's id) and body again: the first job comes back, or this makes it.
             await submit(video, provider, tools, Status.UNCONFIRMED)
         return
@@ -126,17 +127,17 @@ async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
         # Clocks differ, and are set back; what is older and somebody's already is not taken anyway.
         since = min(video.posted_at, video.created_at) - CLOCKS_DIFFER
         found = await provider.find(order, since=since)
-        answer = await db(generation.adopt, video, found)
+        answer = await db(lifecycle.adopt, video, found)
     except Unavailable as error:
         answer = str(error)
-    if answer == generation.ADOPTED:
+    if answer == lifecycle.ADOPTED:
         return
     if waited <= GRACE:
-        await db(generation.wait, video, answer)
-    elif answer == generation.ABSENT:
-        await db(generation.resend, video)
+        await db(lifecycle.wait, video, answer)
+    elif answer == lifecycle.ABSENT:
+        await db(lifecycle.resend, video)
     else:
-        await db(generation.fail, video, "unconfirmed", answer)
+        await db(lifecycle.fail, video, "unconfirmed", answer)
 
 
 async def check(video: Video, provider: Provider, tools: Tools) -> None:
@@ -146,17 +147,17 @@ async def check(video: Video, provider: Provider, tools: Tools) -> None:
     try:
         job = await provider.check(video.ref)
     except Unavailable as error:
-        await db(generation.wait, video, str(error))
+        await db(lifecycle.wait, video, str(error))
         return
     if job.word == "completed":
-        if await db(generation.finish, video, job.cost):
+        if await db(lifecycle.finish, video, job.cost):
             await save(video, provider, tools)
     elif job.word != "failed":
-        await db(generation.keep_waiting, video, job)
+        await db(lifecycle.keep_waiting, video, job)
     elif video.status == Status.FAILED:
-        await db(generation.forget, video)
+        await db(lifecycle.forget, video)
     else:
-        await db(generation.fail, video, job.code, job.message)
+        await db(lifecycle.fail, video, job.code, job.message)
 
 
 async def save(video: Video, provider: Provider, tools: Tools) -> None:
@@ -176,13 +177,13 @@ async def save(video: Video, provider: Provider, tools: Tools) -> None:
         result = await asyncio.to_thread(storage.store, part, facts, poster)
     except (NoFile, NotAVideo, Died) as error:
         if video.attempts + 1 >= MOST_BAD_FILES:
-            await db(generation.fail, video, "no_file", str(error))
+            await db(lifecycle.fail, video, "no_file", str(error))
         else:
-            await db(generation.wait, video, str(error))
+            await db(lifecycle.wait, video, str(error))
     except (Unavailable, TimeoutError) as error:
-        await db(generation.wait, video, str(error) or "the download took too long")
+        await db(lifecycle.wait, video, str(error) or "the download took too long")
     else:
-        if not await db(generation.complete, video, result):
+        if not await db(lifecycle.complete, video, result):
             await asyncio.to_thread(storage.discard, *filter(None, [result["file"], result["poster"]]))
     finally:
         part.unlink(missing_ok=True)
@@ -199,16 +200,16 @@ async def picture(video: Video, tools: Tools) -> bool:
         await asyncio.to_thread(storage.fetch, str(video.file.name), part)
         _facts, poster = await tools.decoder.look(part)
         name = await asyncio.to_thread(storage.store_poster, poster, uuid.uuid4().hex)
-        if not await tools.db(generation.show, video, name):
+        if not await tools.db(lifecycle.show, video, name):
             await asyncio.to_thread(storage.discard, name)
     except NotAVideo as error:
-        await tools.db(generation.withdraw, video, str(error))
+        await tools.db(lifecycle.withdraw, video, str(error))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             log.warning("%s: no poster yet: %s", video.public_id, error)
         else:
             log.exception("%s: no poster yet", video.public_id)
-            await tools.db(generation.wait, video, repr(error))
+            await tools.db(lifecycle.wait, video, repr(error))
         return False
     finally:
         part.unlink(missing_ok=True)
@@ -270,7 +271,7 @@ async def _make_sure_of(video: Video, db: Database) -> None:
     stand still again while it answers.
     """
     asked_at = pace.clock()
-    if not await db(generation.hold, video) or pace.clock() - asked_at >= pace.LEASE:
+    if not await db(lifecycle.hold, video) or pace.clock() - asked_at >= pace.LEASE:
         raise NoOrder("its lease ended before the request left")
 
 
@@ -285,13 +286,13 @@ async def _accept_surely(db: Database, video: Video, job: JobState) -> None:
     """
     for seconds in (0.5, 1, 2, 4):
         try:
-            await db(generation.accept, copy(video), job)
+            await db(lifecycle.accept, copy(video), job)
         except DatabaseError:
             log.exception("%s: job %s is not written yet", video.public_id, job.ref)
             await asyncio.sleep(seconds)
         else:
             return
-    await db(generation.accept, copy(video), job)
+    await db(lifecycle.accept, copy(video), job)
 
 
 def _part(video: Video) -> Path:

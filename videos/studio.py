@@ -13,9 +13,10 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.credits import InsufficientCredits
 from accounts.models import User
-from videos import choices, generation, views
+from videos import choices, views
 from videos.catalogue import availability, shapes
 from videos.forms import MOST_VARIATIONS, StudioForm
+from videos.generation import lifecycle
 from videos.media import images
 from videos.media.presets import presets, samples
 from videos.models import MOST_PROMPT_CHARACTERS, Upload, Video
@@ -61,7 +62,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
         return page(request, form, _running(user), status=422)
     try:
         [order] = gate.cleared(user, [form.order()])
-        video = generation.start_all(user, **order)[0]
+        video = lifecycle.start_all(user, **order)[0]
     except gate.Refused as refusal:
         form.add_refusal(refusal)
         return page(request, form, _running(user), status=422)

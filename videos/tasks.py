@@ -1,8 +1,9 @@
 """What the queue calls. Every message is a doorbell: the rows say what there is to do."""
 
 from accounts import credits, notices, welcome
-from videos import cancellation, outbox, pump, webhooks
+from videos import outbox, pump, webhooks
 from videos.api import idempotency
+from videos.generation import cancellation
 from videos.media import orphans
 from videos.moderation import gate
 

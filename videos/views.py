@@ -16,7 +16,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import User
 from accounts.views import UserRequest
-from videos import choices, generation
+from videos import choices
+from videos.generation import lifecycle
 from videos.media import playback
 from videos.models import Status, Video
 from videos.receipt import receipt
@@ -106,7 +107,7 @@ def video(request: UserRequest, pk: UUID) -> HttpResponse:
 def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
     """Asks first, then cancels; the button on the stage asks nothing. 409 once it is at its provider."""
     video = own(request.user, pk)
-    if request.method == "POST" and not generation.cancel(video):
+    if request.method == "POST" and not lifecycle.cancel(video):
         video = own(request.user, pk)  # as whoever was quicker left it
     refusal = ""
     if video.status not in (Status.QUEUED, Status.CANCELED):
@@ -130,7 +131,7 @@ def delete(request: UserRequest, pk: UUID) -> HttpResponse:
     video = own(request.user, pk)
     if request.method != "POST":
         return render(request, "videos/delete.html", {"video": video})
-    if not generation.delete(video):
+    if not lifecycle.delete(video):
         context = {"video": video, "error": _("This video is still being made. Delete it when it has ended.")}
         return render(request, "videos/delete.html", context, status=409)
     return redirect("videos:library")

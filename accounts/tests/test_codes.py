@@ -10,7 +10,7 @@ from accounts import codes, credits
 from accounts.codes import CodeRefused
 from accounts.models import CodeBatch, RedeemCode
 from aivideo.tests.fixtures import new_user, signed_in
-from videos.invariants import violations
+from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import CreditEntry, Draw, Lot, User
 from aivideo.tests.fixtures import new_user
-from videos.invariants import violations
+from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db
 

@@ -12,7 +12,7 @@ from accounts.models import CreditPack, Payment, StripeEvent
 from accounts.tests.fake_stripe import KEY, SECRET, FakeStripe, sign
 from aivideo.management.commands import doctor
 from aivideo.tests.fixtures import new_user, signed_in
-from videos.invariants import violations
+from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db
 

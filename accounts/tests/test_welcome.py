@@ -9,7 +9,7 @@ from accounts import welcome
 from accounts.models import FreeCredits, FreeCreditTally, User, Welcome
 from accounts.welcome import Outcome
 from aivideo.tests.fixtures import new_user, signed_in
-from videos.invariants import violations
+from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db
 

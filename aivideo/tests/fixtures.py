@@ -124,11 +124,11 @@ def _media_of_its_own(settings: Any, tmp_path: Path) -> None:
 
 def order(user: Any, prompt: str = "A red kite over the sea", **fields: Any) -> Any:
     """Start a video by the verb that page and API use."""
-    from videos import generation
     from videos.catalogue import availability
+    from videos.generation import lifecycle
 
     values = {"model": availability.models().first(), "size": "1280x720", "seconds": 4, **fields}
-    return generation.start(user, prompt=prompt, **values)
+    return lifecycle.start(user, prompt=prompt, **values)
 
 
 def entries(video: Any) -> list[tuple[str, int]]:

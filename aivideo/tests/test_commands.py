@@ -16,8 +16,9 @@ from django.utils import timezone
 from accounts.models import CreditEntry, User
 from aivideo.tests.fixtures import MANAGE, PATIENCE, new_user, order, signed_in, until
 from aivideo.tests.site import Site
-from videos import generation, pump
+from videos import pump
 from videos.catalogue import availability
+from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, Worker
 from videos.providers import ADDRESSES, KINDS, adapter
 from videos.tests.test_bad_days import server
@@ -65,7 +66,7 @@ def test_grant_credits_does_not_guess_between_people_of_one_address():
 
 def test_check_ledger_is_green_after_every_kind_of_ending(capsys, owner):
     order(owner)
-    generation.fail(order(owner), "generation_failed")
+    lifecycle.fail(order(owner), "generation_failed")
     status, shown = run(capsys, "check_ledger")
     assert (status, "The ledger is right." in shown) == (0, True)
     status, shown = run(capsys, "check_ledger", "--json")

@@ -282,13 +282,13 @@ def test_the_nightly_check_keeps_what_it_finds(owner, caplog):
 
 
 def test_the_cost_of_a_video_is_that_of_its_model_when_the_provider_was_done(owner):
-    from videos import generation
+    from videos.generation import lifecycle
 
     Offer.objects.update(cost_a_second="0.1500")
     video = order(owner)
     Video.objects.filter(pk=video.pk).update(status="in_progress", ref="job-1")
     video = Video.objects.get(pk=video.pk)
-    assert generation.finish(video)
+    assert lifecycle.finish(video)
     Offer.objects.update(cost_a_second="9")
     video.refresh_from_db()
     assert video.cost == Decimal("0.6000")

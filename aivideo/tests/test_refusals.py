@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from aivideo.management.commands import doctor
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, signed_in
-from videos import generation
 from videos.catalogue import refusals
+from videos.generation import lifecycle
 from videos.models import Channel, Video, VideoEvent
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ def refused(user, why=UNVERIFIED):
     video = order(user)
     Video.objects.filter(pk=video.pk).update(status="submitting")
     video.refresh_from_db()
-    generation.refuse(video, "provider_refused", why)
+    lifecycle.refuse(video, "provider_refused", why)
     return video
 
 
@@ -96,7 +96,7 @@ def test_only_what_was_refused_since_the_last_order_that_was_taken_counts(owner)
 
 
 def test_a_video_that_failed_for_another_reason_is_no_refusal(owner):
-    generation.fail(order(owner), "generation_failed", "HTTP 401: no")
+    lifecycle.fail(order(owner), "generation_failed", "HTTP 401: no")
     assert refusals.standing() == []
 
 

@@ -15,8 +15,8 @@ from accounts.payments import Truth
 from aivideo import staff
 from aivideo.models import AuditEntry
 from aivideo.tests.fixtures import doorbells, entries, new_user, order, signed_in
-from videos import generation
-from videos.invariants import violations
+from videos.generation import lifecycle
+from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video, VideoModel
 from videos.receipt import receipt
 
@@ -144,7 +144,7 @@ def test_a_refunded_video_that_turns_out_not_to_play_is_not_refunded_again(wish,
     video = ready(order(owner))
     staff.refund(wish(), video)
     video.refresh_from_db()
-    assert generation.withdraw(video, "no frame")
+    assert lifecycle.withdraw(video, "no frame")
     assert entries(video) == [("charge", -10), ("refund", 10)]
     assert violations()[1] == []
 
@@ -158,7 +158,7 @@ def test_only_a_ready_video_can_be_refunded(wish, owner, status):
 
 def test_a_refund_survives_that_its_owner_deleted_the_video(wish, owner):
     video = ready(order(owner))
-    generation.delete(video)
+    lifecycle.delete(video)
     assert staff.refund(wish(), video)
     assert violations()[1] == []
 
@@ -177,7 +177,7 @@ def test_stopping_a_video_returns_its_credits_and_tells_its_owner_who_did(wish, 
 
 def test_stopping_a_video_that_moves_on_meanwhile_does_nothing(wish, owner):
     video = order(owner)
-    generation.cancel(Video.objects.get(pk=video.pk))
+    lifecycle.cancel(Video.objects.get(pk=video.pk))
     assert not staff.fail(wish(), video)
     assert (entries(video), log()) == ([("charge", -10), ("refund", 10)], [])
 
@@ -207,7 +207,7 @@ def test_a_video_whose_request_is_under_way_is_not_disturbed(wish, owner):
 def test_the_provider_of_a_job_that_timed_out_is_asked_once_more(wish, owner):
     video = order(owner)
     at(video, "in_progress", ref="job-1")
-    generation.fail(video, "timed_out")
+    lifecycle.fail(video, "timed_out")
     at(video, "failed", next_at=None)
     assert staff.hurry(wish(), video)
     video.refresh_from_db()

@@ -9,7 +9,7 @@ from django.test import Client
 
 from aivideo.tests.fixtures import order, signed_in
 from aivideo.wsgi import application
-from videos import generation
+from videos.generation import lifecycle
 from videos.media import images, uploads
 
 pytestmark = pytest.mark.django_db
@@ -122,7 +122,7 @@ def test_a_crowd_of_pictures_does_not_hold_up_the_site(monkeypatch):
 def test_pictures_that_no_video_was_made_of_do_not_pile_up(owner, monkeypatch):
     monkeypatch.setattr(uploads, "MOST_UNUSED", 2)
     used = upload(owner, 0)
-    generation.fail(order(owner, upload=used), "generation_failed")
+    lifecycle.fail(order(owner, upload=used), "generation_failed")
     for number in range(1, 6):
         newest = upload(owner, number)
         uploads._forget_unused(owner, newest)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from accounts.models import CreditEntry, User
 from videos import pump
-from videos.invariants import violations
+from videos.generation.invariants import violations
 from videos.media import inspection
 from videos.models import Status, Video
 

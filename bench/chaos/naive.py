@@ -7,7 +7,8 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import CreditEntry, User
-from videos import generation, steps
+from videos import steps
+from videos.generation import lifecycle
 from videos.media import inspection
 from videos.models import Status, Video
 
@@ -35,7 +36,7 @@ def blind_resend() -> None:
     def lose_sight(video: Video, why: str) -> bool:
         return video.move_to(Status.QUEUED, why, next_at=timezone.now())
 
-    generation.lose_sight = lose_sight
+    lifecycle.lose_sight = lose_sight
 
 
 def refund_without_asking() -> None:
@@ -47,7 +48,7 @@ def refund_without_asking() -> None:
             credits.refund(video.user, video.credits, reference=video.reference)
         return True
 
-    generation.fail = fail
+    lifecycle.fail = fail
 
 
 def completed_before_stored() -> None:
@@ -64,7 +65,7 @@ def completed_before_stored() -> None:
         name = f"videos/{video.pk.hex}.mp4"
         result = {"file": name, "poster": name, "bytes": facts.size, "sha256": facts.sha256}
         shape = {"width": facts.width, "height": facts.height, "duration": facts.seconds}
-        if await tools.db(generation.complete, video, {**result, **shape}):
+        if await tools.db(lifecycle.complete, video, {**result, **shape}):
             default_storage.save(name, part.open("rb"))
 
     steps.save = save

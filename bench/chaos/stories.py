@@ -20,7 +20,8 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import User
 from bench.chaos import points
-from videos import generation, pump
+from videos import pump
+from videos.generation import lifecycle
 from videos.models import Channel, Video, VideoModel
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def tell(story: Story, mark: str) -> list[str]:
         Channel.objects.update(most_running=0)
     video = _insist(lambda: click(story, f"{mark}0"))
     ends = {story.ends}
-    if "cancel" in story.acts and not _insist(lambda: generation.cancel(_again(video))):
+    if "cancel" in story.acts and not _insist(lambda: lifecycle.cancel(_again(video))):
         ends.add("completed")
     if "dismiss" in story.acts:
         threading.Thread(target=_dismiss_soon, daemon=True).start()
@@ -112,9 +113,9 @@ def tell(story: Story, mark: str) -> list[str]:
         threading.Thread(target=_run_late, args=[video], daemon=True).start()
     pump_until_done()
     if "fail late" in story.acts:
-        _insist(lambda: generation.fail(video, "timed_out", "by one who read the row long ago"))
+        _insist(lambda: lifecycle.fail(video, "timed_out", "by one who read the row long ago"))
     if "delete" in story.acts:
-        _insist(lambda: generation.delete(_again(video)))
+        _insist(lambda: lifecycle.delete(_again(video)))
     return _wrong_ends(ends, _again(video))
 
 
@@ -123,7 +124,7 @@ def _wrong_ends(right: set[str], *videos: Video) -> list[str]:
 
 
 def click(story: Story, mark: str, user: str = "rich") -> Video:
-    return generation.start(
+    return lifecycle.start(
         User.objects.get(username=user),
         model=VideoModel.objects.get(slug=story.channel),
         prompt=f"A red kite {story.tags} [sim:mark-{mark}]",

@@ -10,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from accounts import credits
 from accounts.models import ApiKey
-from videos import batches, objects
+from videos import objects
 from videos.api import idempotency, limits, moderated, orders
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.document import takes
 from videos.api.errors import ApiError, bad_value, not_found, of_order
 from videos.api.pictures import Pictures
+from videos.generation import batches
 from videos.models import Batch
 
 router = Router(auth=ByKey(), tags=["Batches"])

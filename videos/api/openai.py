@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict
 
 from accounts import credits
 from accounts.models import ApiKey
-from videos import batches, generation, objects
+from videos import objects
 from videos.api import idempotency, limits, moderated, orders
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.document import takes
 from videos.api.errors import ApiError, bad_value, not_found, of_order, renamed
 from videos.catalogue import availability
+from videos.generation import batches, lifecycle
 from videos.media import playback, sprite_sheets
 from videos.models import Status, Video
 from videos.standing import standing
@@ -106,7 +107,7 @@ def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
 def delete_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """Remove a video that has ended, with its file, for good. No credits return. 409 while it is being made."""
     video = own(request, video_id)
-    if not generation.delete(video):
+    if not lifecycle.delete(video):
         raise ApiError(
             409, "This video is still being made. Delete it when it has ended.", code="video_not_ended"
         )
@@ -196,7 +197,7 @@ def start(key: ApiKey, order: dict[str, Any], count: int = 1) -> dict[str, Any]:
     """Start `count` videos of an order, all or none; the first one, which names the others. Call it in a transaction."""
     limits.check(key, batches.price([order] * count))
     try:
-        videos = generation.start_all(key.user, count, **order)
+        videos = lifecycle.start_all(key.user, count, **order)
     except ValidationError as error:
         raise of_order(error) from error
     except credits.InsufficientCredits as error:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from videos.catalogue import availability
-from videos.generation import REFUSED_BY
+from videos.generation.lifecycle import REFUSED_BY
 from videos.models import Channel, Status, Video, VideoEvent
 
 LOOK_BACK = timedelta(days=7)

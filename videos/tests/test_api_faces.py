@@ -10,8 +10,8 @@ from django.test import Client
 
 from accounts import api_keys
 from aivideo.tests.fixtures import allowed, new_user, order, pump_until_done
-from videos import generation
 from videos.api import faces
+from videos.generation import lifecycle
 from videos.models import Video
 from videos.objects import public_id
 from videos.tests.program import Program, error_of
@@ -27,7 +27,7 @@ def finish(video):
     for status, fields in (("submitting", {}), ("in_progress", {"ref": str(video.pk)}), ("saving", {})):
         assert video.move_to(status, **fields)
     result = {"file": "videos/x.mp4", "sha256": "0" * 64, "bytes": 1, "poster": ""}
-    assert generation.complete(video, result)
+    assert lifecycle.complete(video, result)
 
 
 # --- The site API ---------------------------------------------------------------------------------
@@ -46,14 +46,14 @@ def test_the_site_api_orders_and_shows_a_video(program, owner):
     video.move_to("in_progress", progress=40)
     assert program.get(path).json() == {**waiting, "status": "processing", "progress": 40}
     video.move_to("saving")
-    generation.complete(video, {"file": "videos/x.mp4", "sha256": "0" * 64})
+    lifecycle.complete(video, {"file": "videos/x.mp4", "sha256": "0" * 64})
     done = program.get(path).json()
     assert (done["status"], done["progress"], "/v1/files/" in done["video_url"]) == ("completed", 100, True)
 
 
 def test_the_site_api_says_why_a_video_failed(program, owner):
     video = order(owner)
-    generation.fail(video, "timed_out")
+    lifecycle.fail(video, "timed_out")
     shown = program.get(f"/api/v1/videos/{public_id(video.pk)}").json()
     assert (shown["status"], shown["error"]) == (
         "failed",
@@ -114,7 +114,7 @@ def test_the_gateways_query_answers_by_path_and_by_body(program, owner):
 
 def test_the_gateways_query_says_why_a_video_failed(program, owner):
     video = order(owner)
-    generation.cancel(video)
+    lifecycle.cancel(video)
     shown = program.get(f"/v1/videos/query/{public_id(video.pk)}").json()
     assert (shown["task_status"], shown["message"]) == (
         "failed",
@@ -159,7 +159,7 @@ def test_a_run_is_one_video_however_often_it_is_sent(program, owner):
 
 def test_a_run_that_failed_says_why(program, owner):
     program.send(DRILL, {"run_id": "r", "drill_text": "A"})
-    generation.fail(owner.videos.get(), "generation_failed")
+    lifecycle.fail(owner.videos.get(), "generation_failed")
     answer = program.get("/api/video-generation/status/r")
     assert (answer.status_code, answer.json()["status"]) == (200, "failed")
     assert answer.json()["error"].startswith("The model could not make this video.")

@@ -7,8 +7,9 @@ import pytest
 from django.test import Client
 
 from aivideo.tests.fixtures import order, pump_until_done, signed_in
-from videos import generation, objects
+from videos import objects
 from videos.catalogue import availability
+from videos.generation import lifecycle
 from videos.models import Video
 from videos.objects import public_id
 from videos.tests.program import Program, error_of
@@ -50,7 +51,7 @@ def test_the_list_takes_no_other_parameters_and_values(program, query):
 
 def test_the_list_neither_skips_nor_repeats_while_videos_come_and_go(program, owner):
     owner_videos = [order(owner) for _ in range(6)]
-    generation.cancel(owner_videos[4])
+    lifecycle.cancel(owner_videos[4])
     seen, after = [], ""
     while True:
         page = program.get(f"/v1/videos?limit=2{after}").json()
@@ -61,7 +62,7 @@ def test_the_list_neither_skips_nor_repeats_while_videos_come_and_go(program, ow
         after = f"&after={page['last_id']}"
         if len(seen) == 2:
             order(owner)
-            generation.delete(Video.objects.get(pk=owner_videos[4].pk))
+            lifecycle.delete(Video.objects.get(pk=owner_videos[4].pk))
     assert seen == [public_id(video.pk) for video in reversed(owner_videos)]
 
 
@@ -71,7 +72,7 @@ def test_an_unchanged_video_is_304(program, owner):
     assert int(first["openai-poll-after-ms"]) > 0
     again = program.get(path, headers={"If-None-Match": first["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
-    generation.cancel(owner.videos.get())
+    lifecycle.cancel(owner.videos.get())
     changed = program.get(path, headers={"If-None-Match": first["ETag"]}).json()
     assert (changed["status"], changed["error"]["code"]) == ("failed", "canceled")
 
@@ -96,7 +97,7 @@ def test_A04_a_link_ends_after_five_minutes_and_with_its_video(program, owner, s
     monkeypatch.setattr(objects.time, "time", lambda: now + 301)
     assert error_of(anybody.get(link))[0] == 403
     monkeypatch.undo()
-    generation.delete(Video.objects.get())
+    lifecycle.delete(Video.objects.get())
     assert error_of(anybody.get(link))[0] == 404
 
 

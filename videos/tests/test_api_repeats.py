@@ -16,8 +16,8 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import CreditEntry, IdempotentAnswer
 from aivideo.tests.fixtures import entries, new_user, serve
-from videos import generation
 from videos.api import idempotency, orders
+from videos.generation import lifecycle
 from videos.models import Video
 from videos.objects import public_id
 from videos.tests.program import Program, error_of
@@ -219,8 +219,8 @@ def test_repeats_of_remixes_batches_campaigns_and_the_sites_orders_are_one_order
 def test_what_is_noted_for_repeats_is_forgotten_soon_and_holds_no_deleted_words(program, owner):
     program.send("/v1/videos", {"prompt": "A secret kite"}, headers=retry(0))
     video = owner.videos.get()
-    generation.cancel(video)
-    generation.delete(Video.objects.get(pk=video.pk))
+    lifecycle.cancel(video)
+    lifecycle.delete(Video.objects.get(pk=video.pk))
     assert "secret" not in IdempotentAnswer.objects.get().body
     IdempotentAnswer.objects.update(created_at=timezone.now() - timedelta(hours=1))
     idempotency.forget_old()

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from aivideo.tests.fixtures import allowed, entries, new_user, order, pump_until_done, serve
-from videos import generation, pace, pump, steps
-from videos.invariants import violations
+from videos import pace, pump, steps
+from videos.generation import lifecycle
+from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
 from videos.providers.base import JobState
 
@@ -79,16 +80,16 @@ def again(video):
 
 def running(user, **fields):
     video = order(user)
-    generation.intend(video)
-    generation.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress"))
+    lifecycle.intend(video)
+    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress"))
     Video.objects.filter(pk=video.pk).update(next_at=timezone.now(), **fields)
     return again(video)
 
 
 def unconfirmed(user, prompt="A red kite over the sea", **fields):
     video = order(user, prompt, **fields)
-    generation.intend(video)
-    generation.lose_sight(video, "cut off")
+    lifecycle.intend(video)
+    lifecycle.lose_sight(video, "cut off")
     return again(video)
 
 
@@ -109,7 +110,7 @@ def test_a_batch_that_was_rolled_back_is_reported_so_to_everybody_in_it():
                 raise OperationalError("database or disk is full")
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    answers = pump._in_one_transaction([(generation.intend, (video,)), (lose_the_transaction, ())])
+    answers = pump._in_one_transaction([(lifecycle.intend, (video,)), (lose_the_transaction, ())])
     connection.close()
     assert [result for result, _error in answers] == [None, None]
     assert all(error for _result, error in answers)
@@ -137,7 +138,7 @@ def test_an_accepted_job_is_remembered_when_the_commit_of_it_fails(simulator, mo
     run_batch, failed = pump._in_one_transaction, []
 
     def lose_the_first_accept(calls):
-        if failed or generation.accept not in [function for function, _args in calls]:
+        if failed or lifecycle.accept not in [function for function, _args in calls]:
             return run_batch(calls)
         failed.append(True)
         with transaction.atomic():

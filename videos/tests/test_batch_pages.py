@@ -9,7 +9,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from aivideo.tests.fixtures import new_user, pump_until_done, signed_in
-from videos import batches, generation
+from videos.generation import batches, lifecycle
 from videos.models import Batch, Status
 from videos.tests.test_batches import some
 
@@ -132,7 +132,7 @@ def test_a_page_that_shows_all_there_is_gets_no_second_copy(as_owner, owner):
     path = f"/videos/batches/{batch.pk}/"
     seen = {"If-None-Match": re.search(r'W/\\"\w+\\"', text_of(as_owner.get(path)))[0].replace("\\", "")}
     assert as_owner.get(path, headers=seen).status_code == 204
-    generation.intend(batch.videos.get(position=0))
+    lifecycle.intend(batch.videos.get(position=0))
     assert as_owner.get(path, headers=seen).status_code == 200
 
 
@@ -153,7 +153,7 @@ def test_all_that_are_ready_come_in_one_zip(simulator):
     batch = some(user, 3)
     pump_until_done(60)
     gone = batch.videos.get(position=1)
-    generation.delete(gone)
+    lifecycle.delete(gone)
     answer = signed_in(user).get(f"/videos/batches/{batch.pk}/zip/")
     with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as archive:
         assert archive.namelist() == ["001-kite-0.mp4", "003-kite-2.mp4"]

@@ -8,9 +8,10 @@ import pytest
 from accounts import api_keys, credits
 from accounts.credits import InsufficientCredits
 from aivideo.tests.fixtures import new_user, order, pump_until_done
-from videos import batches, generation, limits, outbox
+from videos import limits, outbox
 from videos.catalogue import availability
-from videos.invariants import violations
+from videos.generation import batches, lifecycle
+from videos.generation.invariants import violations
 from videos.models import Batch, Channel, Delivery, Status, Video
 from videos.objects import public_id
 from videos.tests.program import Program, error_of
@@ -131,7 +132,7 @@ def test_only_so_many_are_in_the_queue_and_the_next_follow_when_one_ends(owner):
     batches.tend()
     assert held(batch) == 3
     for video in batch.videos.filter(status=Status.SUBMITTING):
-        generation.fail(video, "generation_failed")
+        lifecycle.fail(video, "generation_failed")
     batches.tend()
     batches.tend()
     assert (held(batch), len(limits.admit(10))) == (1, 2)
@@ -145,7 +146,7 @@ def test_a_batch_has_never_more_at_once_than_one_person_may(owner, settings):
 def test_what_is_held_back_does_not_time_out(owner, settings):
     batch = some(owner, 3, at_once=1)
     settings.JOB_DEADLINE_SECONDS = 0
-    generation.expire()
+    lifecycle.expire()
     assert sorted(batch.videos.values_list("status", flat=True)) == ["failed", "queued", "queued"]
 
 
@@ -158,7 +159,7 @@ def test_what_is_held_back_has_no_place_in_the_queue(owner):
 
 def test_the_rest_of_a_batch_can_be_canceled(owner):
     batch = some(owner, 5, at_once=2)
-    generation.intend(batch.videos.get(position=0))
+    lifecycle.intend(batch.videos.get(position=0))
     assert batches.cancel(batch) == 4
     owner.refresh_from_db()
     assert owner.balance == 90
@@ -262,14 +263,14 @@ def test_prompts_are_read_a_line_each_or_from_a_csv(text, prompts):
 
 
 def test_credits_that_are_spent_meanwhile_undo_all_of_it(owner, monkeypatch):
-    starts = generation.start
+    starts = lifecycle.start
 
     def start(user, **order):
         if order["position"] == 2:
             starts(owner, **order_of("Meanwhile"))  # in the same transaction, as if it had come first
         return starts(user, **order)
 
-    monkeypatch.setattr(generation, "start", start)
+    monkeypatch.setattr(lifecycle, "start", start)
     with pytest.raises(InsufficientCredits) as lack:
         some(owner, 10)
     assert lack.value.needed == 100

@@ -8,8 +8,9 @@ import requests
 from django.utils import timezone
 
 from aivideo.tests.fixtures import doorbells, entries, new_user, order
-from videos import cancellation, generation, pace, tasks
-from videos.invariants import violations
+from videos import pace, tasks
+from videos.generation import cancellation, lifecycle
+from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
 from videos.tests.test_endings import again, make_due, running, take_one_step
 
@@ -37,7 +38,7 @@ def rings_of(verb):
 
 def test_a_job_that_staff_stop_is_stopped_at_its_provider_too(simulator):
     video = running(simulator, "A kite [sim:stuck]")
-    assert rings_of(lambda: generation.fail(video, "stopped", "It is not ours.")) == 1
+    assert rings_of(lambda: lifecycle.fail(video, "stopped", "It is not ours.")) == 1
     assert is_at_the_provider(simulator, video)  # only workers talk to providers
     for _ in range(2):
         tasks.cancel(str(video.pk))
@@ -48,22 +49,22 @@ def test_a_job_that_staff_stop_is_stopped_at_its_provider_too(simulator):
 
 def test_the_deadline_stops_nothing_since_what_comes_after_it_is_delivered_free(simulator):
     video = running(simulator, "A kite [sim:stuck]")
-    assert rings_of(lambda: generation.fail(video, "timed_out")) == 0
+    assert rings_of(lambda: lifecycle.fail(video, "timed_out")) == 0
     tasks.cancel(str(video.pk))
     assert is_at_the_provider(simulator, video)
 
 
 def test_a_job_that_timed_out_is_stopped_when_its_owner_deletes_it(simulator):
     video = running(simulator, "A kite [sim:stuck]")
-    generation.fail(video, "timed_out")
-    assert rings_of(lambda: generation.delete(again(video))) == 1
+    lifecycle.fail(video, "timed_out")
+    assert rings_of(lambda: lifecycle.delete(again(video))) == 1
     tasks.cancel(str(video.pk))
     assert not is_at_the_provider(simulator, video)
 
 
 def test_a_job_that_timed_out_is_stopped_when_it_is_watched_no_more(simulator):
     video = running(simulator, "A kite [sim:stuck]")
-    generation.fail(video, "timed_out")
+    lifecycle.fail(video, "timed_out")
     make_due(video, queued_at=timezone.now() - timedelta(days=1))
     assert rings_of(lambda: asyncio.run(take_one_step())) == 1
     tasks.cancel(str(video.pk))
@@ -72,9 +73,9 @@ def test_a_job_that_timed_out_is_stopped_when_it_is_watched_no_more(simulator):
 
 def test_what_ended_otherwise_or_never_began_rings_nobody(simulator):
     running_video, waiting = running(simulator), order(new_user())
-    assert rings_of(lambda: generation.fail(running_video, "generation_failed")) == 0
-    assert rings_of(lambda: generation.delete(again(running_video))) == 0
-    assert rings_of(lambda: generation.fail(waiting, "stopped")) == 0
+    assert rings_of(lambda: lifecycle.fail(running_video, "generation_failed")) == 0
+    assert rings_of(lambda: lifecycle.delete(again(running_video))) == 0
+    assert rings_of(lambda: lifecycle.fail(waiting, "stopped")) == 0
 
 
 @pytest.mark.parametrize("status", [Status.IN_PROGRESS, Status.SAVING, Status.COMPLETED])
@@ -88,7 +89,7 @@ def test_a_job_that_somebody_waits_for_is_never_stopped(simulator, status):
 
 def test_a_provider_that_does_not_answer_changes_nothing(simulator, settings, caplog):
     video = running(simulator, "A kite [sim:stuck]")
-    generation.fail(video, "stopped")
+    lifecycle.fail(video, "stopped")
     settings.SIMULATOR_URL = "http://127.0.0.1:9/v1"
     cancellation.ask(str(video.pk))
     assert "was not asked to stop" in caplog.text
@@ -98,6 +99,6 @@ def test_a_provider_that_does_not_answer_changes_nothing(simulator, settings, ca
 def test_a_provider_that_cannot_stop_is_not_asked(simulator):
     Channel.objects.filter(slug="simulator").update(profile="openai")
     video = running(simulator, "A kite [sim:stuck]")
-    generation.fail(video, "stopped")
+    lifecycle.fail(video, "stopped")
     tasks.cancel(str(video.pk))
     assert is_at_the_provider(simulator, video)

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from accounts import credits
 from aivideo.tests.fixtures import entries, order
-from videos import generation, limits, standing
+from videos import limits, standing
+from videos.generation import lifecycle
 from videos.models import Channel, Status, Video
 from videos.providers.base import JobState
 from videos.tests.test_library import completed
@@ -44,8 +45,8 @@ def change(video, **fields):
 
 def running(user, **fields):
     video = order(user)
-    generation.intend(video)
-    generation.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress", progress=20))
+    lifecycle.intend(video)
+    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress", progress=20))
     change(video, **fields)
     video.refresh_from_db()
     return video
@@ -54,7 +55,7 @@ def running(user, **fields):
 def timed_out(user):
     """A video that its provider may still finish."""
     video = running(user)
-    generation.fail(video, "timed_out")
+    lifecycle.fail(video, "timed_out")
     return video
 
 
@@ -111,8 +112,8 @@ NEWS = {
     "the balance": lambda video: credits.grant(video.user, 5, reference="test"),
     "another pace": lambda video: change(video, created_at=timezone.now() - timedelta(seconds=31)),
     "less time left": lambda video: change(video, created_at=timezone.now() - timedelta(seconds=6)),
-    "saving": generation.finish,
-    "failed": lambda video: generation.fail(video, "generation_failed"),
+    "saving": lifecycle.finish,
+    "failed": lambda video: lifecycle.fail(video, "generation_failed"),
 }
 
 
@@ -130,8 +131,8 @@ QUEUE_NEWS = {
     "its place": lambda video: change(order(video.user), queued_at=timezone.now() - timedelta(seconds=9)),
     "no answer": lambda video: Channel.objects.update(enabled=False),
     "a full channel": lambda video: Channel.objects.update(most_running=0),
-    "canceled": generation.cancel,
-    "submitting": generation.intend,
+    "canceled": lifecycle.cancel,
+    "submitting": lifecycle.intend,
 }
 
 
@@ -200,7 +201,7 @@ def test_a_video_behind_others_tells_its_place(as_owner, owner):
     videos = [order(owner) for _ in range(3)]
     assert "Waiting for the provider, place 3" in text(as_owner.get(url(videos[2])))
     assert "Waiting, place 3" in text(as_owner.get(url(videos[2], "?as=tile")))
-    generation.cancel(videos[0])
+    lifecycle.cancel(videos[0])
     assert "Waiting for the provider, place 2" in text(as_owner.get(url(videos[2])))
 
 
@@ -237,8 +238,8 @@ def test_a_rest_that_is_over_keeps_nobody_waiting(as_owner, owner):
 
 def test_an_unconfirmed_video_waits_for_the_service(as_owner, owner):
     video = order(owner)
-    generation.intend(video)
-    generation.lose_sight(video, "no answer")
+    lifecycle.intend(video)
+    lifecycle.lose_sight(video, "no answer")
     assert "Waiting for the video service…" in text(as_owner.get(url(video)))
 
 
@@ -261,7 +262,7 @@ def cancel(client, video, headers=None, query=""):
 def test_only_a_queued_video_offers_to_be_canceled(as_owner, owner):
     video = order(owner)
     assert f"/videos/{video.pk}/cancel/" in as_owner.get(f"/videos/{video.pk}/").content.decode()
-    generation.intend(video)
+    lifecycle.intend(video)
     assert "/cancel/" not in as_owner.get(f"/videos/{video.pk}/").content.decode()
 
 
@@ -323,13 +324,13 @@ def test_what_has_ended_cannot_be_canceled(as_owner, owner, headers):
 
 def test_a_pump_that_is_quicker_than_the_click_wins(as_owner, owner, monkeypatch):
     video = order(owner)
-    real = generation.cancel
+    real = lifecycle.cancel
 
     def taken(seen):
-        generation.intend(Video.objects.get(pk=seen.pk))
+        lifecycle.intend(Video.objects.get(pk=seen.pk))
         return real(seen)
 
-    monkeypatch.setattr(generation, "cancel", taken)
+    monkeypatch.setattr(lifecycle, "cancel", taken)
     assert cancel(as_owner, video).status_code == 409
     assert entries(video) == [("charge", -10)]
 
@@ -360,7 +361,7 @@ def test_a_video_that_is_still_watched_says_that_it_may_come_free(as_owner, owne
     sentence = "If the video service still finishes it, you get it for free."
     for page in (f"/videos/{video.pk}/", f"/?video={video.pk}"):
         assert sentence in text(as_owner.get(page))
-    generation.forget(video)
+    lifecycle.forget(video)
     assert sentence not in text(as_owner.get(f"/videos/{video.pk}/"))
 
 
@@ -388,7 +389,7 @@ def test_a_video_whose_poster_is_not_made_yet_plays_and_its_tile_asks_for_it(as_
     assert ("every 3s" in tile.content.decode(), tile["Retry-After"]) == (True, "3")
     assert poll(as_owner, video, tile, "?as=tile").status_code == 204
 
-    generation.show(video, default_storage.save("posters/y.webp", ContentFile(b"RIFF")))
+    lifecycle.show(video, default_storage.save("posters/y.webp", ContentFile(b"RIFF")))
     with_poster = poll(as_owner, video, tile, "?as=tile")
     assert with_poster.status_code == 200
     assert f"/videos/{video.pk}/poster/" in with_poster.content.decode()
@@ -397,13 +398,13 @@ def test_a_video_whose_poster_is_not_made_yet_plays_and_its_tile_asks_for_it(as_
 
 def test_a_poster_that_cannot_be_made_is_not_waited_for(as_owner, owner):
     video = without_poster(owner)
-    change(video, attempts=generation.MOST_POSTER_TRIES)
+    change(video, attempts=lifecycle.MOST_POSTER_TRIES)
     answer = as_owner.get(url(video, "?as=tile"))
     assert ("hx-get" in answer.content.decode(), "Retry-After" in answer.headers) == (False, False)
 
 
 def test_a_deleted_video_has_no_card(as_owner, owner):
     video = completed(owner)
-    generation.delete(video)
+    lifecycle.delete(video)
     assert as_owner.get(url(video)).status_code == 404
     assert as_owner.get(url(Video(pk=uuid.UUID(int=3)))).status_code == 404

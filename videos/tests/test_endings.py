@@ -18,8 +18,9 @@ from django.utils import timezone
 
 from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, until
-from videos import generation, limits, pace, pump, steps
-from videos.invariants import violations
+from videos import limits, pace, pump, steps
+from videos.generation import lifecycle
+from videos.generation.invariants import violations
 from videos.media import decoder, inspection, storage
 from videos.media.decoder import Decoder
 from videos.media.mp4 import measure
@@ -78,7 +79,7 @@ def make_due(video, **fields):
 
 def test_A37_a_success_after_the_deadlines_refund_is_delivered_free_and_once(simulator):
     video = running(simulator)
-    generation.fail(video, "timed_out")
+    lifecycle.fail(video, "timed_out")
     assert entries(video) == REFUNDED
     wait_for_the_provider(simulator, video)
     for _ in range(2):
@@ -94,7 +95,7 @@ def test_A37_a_success_after_the_deadlines_refund_is_delivered_free_and_once(sim
 
 def test_a_timed_out_job_that_fails_in_the_end_is_asked_about_no_more(simulator):
     video = running(simulator, "A kite [sim:fail]")
-    generation.fail(video, "timed_out")
+    lifecycle.fail(video, "timed_out")
 
     def is_settled():
         if again(video).next_at:
@@ -108,7 +109,7 @@ def test_a_timed_out_job_that_fails_in_the_end_is_asked_about_no_more(simulator)
 
 def test_a_timed_out_job_is_watched_for_some_hours_only(simulator):
     video = running(simulator, "A kite [sim:stuck]")
-    generation.fail(video, "timed_out")
+    lifecycle.fail(video, "timed_out")
     make_due(video, queued_at=timezone.now() - timedelta(days=1))
     asyncio.run(take_one_step())
     assert again(video).next_at is None
@@ -116,16 +117,16 @@ def test_a_timed_out_job_is_watched_for_some_hours_only(simulator):
 
 def test_a_timed_out_video_that_its_owner_deleted_does_not_come_back(simulator):
     video = running(simulator)
-    generation.fail(video, "timed_out")
+    lifecycle.fail(video, "timed_out")
     stale = again(video)
-    assert generation.delete(again(video)) is True
-    assert generation.finish(stale) is False
+    assert lifecycle.delete(again(video)) is True
+    assert lifecycle.finish(stale) is False
     assert (again(video).status, again(video).next_at) == (Status.FAILED, None)
 
 
 def test_a_video_that_failed_for_any_other_reason_is_not_watched(simulator):
     video = running(simulator)
-    generation.fail(video, "moderation_blocked")
+    lifecycle.fail(video, "moderation_blocked")
     assert again(video).next_at is None
     assert pump.claim(10) == []
 
@@ -209,7 +210,7 @@ def test_what_breaks_right_after_a_verdict_leaves_nothing_to_be_asked_about(simu
 
 def test_a_failed_video_without_a_job_that_is_due_all_the_same_is_put_to_rest():
     video = order(new_user())
-    generation.fail(video, "moderation_blocked")
+    lifecycle.fail(video, "moderation_blocked")
     make_due(video)
     asyncio.run(take_one_step())
     assert (again(video).status, again(video).next_at) == (Status.FAILED, None)
@@ -339,7 +340,7 @@ def test_what_a_debtor_has_in_the_queue_is_canceled_and_pays_the_debt(simulator)
     debtor, other = begun.user, new_user()
     waiting, theirs = [order(debtor), order(debtor)], order(other)
     credits.claw_back(debtor, 75, reference="payment:1")
-    generation.expire()
+    lifecycle.expire()
     assert [again(video).status for video in waiting] == [Status.CANCELED] * 2
     assert (again(begun).status, again(theirs).status) == (Status.IN_PROGRESS, Status.QUEUED)
     debtor.refresh_from_db()

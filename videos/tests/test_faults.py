@@ -20,7 +20,7 @@ from aivideo.tests.fixtures import (
 )
 from videos import limits, pace, pump, steps
 from videos.catalogue import availability
-from videos.invariants import violations
+from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Video
 from videos.providers import files

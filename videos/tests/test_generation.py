@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from accounts.credits import InsufficientCredits
 from aivideo.tests.fixtures import doorbells, entries, new_user, order
-from videos import generation, pace
+from videos import pace
 from videos.catalogue import availability
+from videos.generation import lifecycle
 from videos.models import COMES_FROM, LIVE, Channel, Status, Video
 from videos.providers.base import Busy, JobState, NotSent
 from videos.receipt import receipt
@@ -29,8 +30,8 @@ def job(ref="job-1", word="in_progress", progress=None):
 
 def accepted(user):
     video = order(user)
-    assert generation.intend(video)
-    assert generation.accept(video, job(ref=f"job-{video.pk}"))
+    assert lifecycle.intend(video)
+    assert lifecycle.accept(video, job(ref=f"job-{video.pk}"))
     return video
 
 
@@ -106,7 +107,7 @@ def test_a_crash_at_the_doorbell_leaves_nothing_behind(owner, monkeypatch):
     def break_down():
         raise RuntimeError("the machine dies here")
 
-    monkeypatch.setattr(generation, "bell_for", lambda video: break_down)
+    monkeypatch.setattr(lifecycle, "bell_for", lambda video: break_down)
     with pytest.raises(RuntimeError):
         order(owner)
     owner.refresh_from_db()
@@ -116,9 +117,9 @@ def test_a_crash_at_the_doorbell_leaves_nothing_behind(owner, monkeypatch):
 def test_failing_twice_refunds_once(owner):
     video = order(owner)
     twin = again(video)
-    assert generation.fail(video, "generation_failed") is True
-    assert generation.fail(twin, "generation_failed") is False
-    assert generation.fail(again(video), "generation_failed") is False
+    assert lifecycle.fail(video, "generation_failed") is True
+    assert lifecycle.fail(twin, "generation_failed") is False
+    assert lifecycle.fail(again(video), "generation_failed") is False
     owner.refresh_from_db()
     assert (owner.balance, entries(video)) == (100, [("charge", -10), ("refund", 10)])
 
@@ -126,75 +127,75 @@ def test_failing_twice_refunds_once(owner):
 def test_a_video_that_completed_cannot_fail_and_keeps_its_charge(owner):
     video = accepted(owner)
     late = again(video)
-    assert generation.finish(video)
-    assert generation.complete(video, RESULT)
-    assert generation.fail(late, "timed_out") is False
-    assert generation.fail(again(video), "timed_out") is False
+    assert lifecycle.finish(video)
+    assert lifecycle.complete(video, RESULT)
+    assert lifecycle.fail(late, "timed_out") is False
+    assert lifecycle.fail(again(video), "timed_out") is False
     assert (again(video).status, entries(video)) == (Status.COMPLETED, [("charge", -10)])
 
 
 def test_completing_twice_completes_once(owner):
     video = accepted(owner)
-    generation.finish(video)
+    lifecycle.finish(video)
     twin = again(video)
-    assert generation.complete(video, RESULT) is True
-    assert generation.complete(twin, {**RESULT, "file": "videos/y.mp4"}) is False
+    assert lifecycle.complete(video, RESULT) is True
+    assert lifecycle.complete(twin, {**RESULT, "file": "videos/y.mp4"}) is False
     assert again(video).file.name == "videos/x.mp4"
 
 
 def test_who_completed_without_knowing_it_is_not_told_to_throw_the_file_away(owner):
     video = accepted(owner)
-    generation.finish(video)
+    lifecycle.finish(video)
     unknowing = again(video)
-    generation.complete(video, RESULT)
-    assert generation.complete(unknowing, RESULT) is True
+    lifecycle.complete(video, RESULT)
+    assert lifecycle.complete(unknowing, RESULT) is True
     assert again(video).events.filter(went_to=Status.COMPLETED).count() == 1
 
 
 def test_who_showed_a_poster_without_knowing_it_is_not_told_to_throw_it_away(owner):
     video = accepted(owner)
-    generation.finish(video)
-    generation.complete(video, {**RESULT, "poster": ""})
+    lifecycle.finish(video)
+    lifecycle.complete(video, {**RESULT, "poster": ""})
     video = again(video)
-    assert generation.show(video, "posters/x.webp") is True
-    assert generation.show(video, "posters/x.webp") is True
-    assert generation.show(video, "posters/y.webp") is False
+    assert lifecycle.show(video, "posters/x.webp") is True
+    assert lifecycle.show(video, "posters/x.webp") is True
+    assert lifecycle.show(video, "posters/y.webp") is False
 
 
 def test_only_one_of_two_workers_submits(owner):
     video = order(owner)
     twin = again(video)
-    assert generation.intend(video) is True
-    assert generation.intend(twin) is False
+    assert lifecycle.intend(video) is True
+    assert lifecycle.intend(twin) is False
 
 
 def test_a_job_of_the_provider_belongs_to_one_video(owner):
     first, second = order(owner), order(owner)
     for video in (first, second):
-        generation.intend(video)
-    assert generation.accept(first, job("job-1")) is True
-    assert generation.accept(second, job("job-1")) is False
+        lifecycle.intend(video)
+    assert lifecycle.accept(first, job("job-1")) is True
+    assert lifecycle.accept(second, job("job-1")) is False
     assert (again(first).status, again(second).status) == (Status.IN_PROGRESS, Status.SUBMITTING)
 
 
 def test_a_lost_request_keeps_its_time_until_its_fate_is_known(owner):
     video = order(owner)
-    generation.intend(video)
+    lifecycle.intend(video)
     posted_at = video.posted_at
-    generation.lose_sight(video, "cut off")
-    generation.intend(video)
+    lifecycle.lose_sight(video, "cut off")
+    lifecycle.intend(video)
     assert video.posted_at == posted_at
-    generation.lose_sight(video, "cut off again")
-    generation.resend(video)
-    generation.intend(video)
+    lifecycle.lose_sight(video, "cut off again")
+    lifecycle.resend(video)
+    lifecycle.intend(video)
     assert video.posted_at > posted_at
 
 
 @pytest.mark.parametrize("error", [NotSent("refused"), Busy("429", after=3)])
 def test_a_busy_provider_leaves_the_video_waiting_for_its_turn(owner, error):
     video = order(owner)
-    generation.intend(video)
-    generation.postpone(video, Status.QUEUED, error)
+    lifecycle.intend(video)
+    lifecycle.postpone(video, Status.QUEUED, error)
     video = again(video)
     assert (video.status, video.attempts, entries(video)) == (Status.QUEUED, 1, [("charge", -10)])
     assert video.next_at > timezone.now()
@@ -224,16 +225,16 @@ def test_the_database_forbids_a_completed_video_without_its_file(owner):
 def test_progress_never_goes_back_and_is_not_100_before_the_end(owner):
     video = accepted(owner)
     for said, shown in ((40, 40), (10, 40), (None, 40), (100, 99)):
-        generation.keep_waiting([(video, job(progress=said))])
+        lifecycle.keep_waiting([(video, job(progress=said))])
         assert again(video).progress == shown
 
 
 def test_A36_a_deleted_video_loses_its_words_and_files_and_returns_no_credits(owner):
     video = accepted(owner)
-    generation.finish(video)
-    generation.complete(video, RESULT)
-    assert generation.delete(again(video)) is True
-    assert generation.delete(again(video)) is False
+    lifecycle.finish(video)
+    lifecycle.complete(video, RESULT)
+    assert lifecycle.delete(again(video)) is True
+    assert lifecycle.delete(again(video)) is False
     row = again(video)
     assert (row.prompt, row.file.name, row.poster.name) == ("", "", "")
     assert entries(video) == [("charge", -10)]
@@ -242,7 +243,7 @@ def test_A36_a_deleted_video_loses_its_words_and_files_and_returns_no_credits(ow
 
 def test_a_running_video_cannot_be_deleted(owner):
     video = accepted(owner)
-    assert generation.delete(video) is False
+    assert lifecycle.delete(video) is False
     assert owner.videos.kept().get() == video
 
 
@@ -250,18 +251,18 @@ def test_an_upload_goes_with_the_last_video_that_used_it(owner):
     upload = owner.uploads.create(file="uploads/x.jpg", sha256="1" * 64, width=1, height=1)
     first, second = (order(owner, upload=upload) for _ in range(2))
     for video in (first, second):
-        generation.fail(video, "generation_failed")
-    generation.delete(again(first))
+        lifecycle.fail(video, "generation_failed")
+    lifecycle.delete(again(first))
     assert owner.uploads.exists()
-    generation.delete(again(second))
+    lifecycle.delete(again(second))
     assert not owner.uploads.exists()
 
 
 def test_the_receipt_tells_what_happened_to_the_credits(owner):
     video = order(owner)
-    generation.intend(video)
-    generation.accept(video, job())
-    generation.fail(video, "moderation_blocked", "provider's words")
+    lifecycle.intend(video)
+    lifecycle.accept(video, job())
+    lifecycle.fail(video, "moderation_blocked", "provider's words")
     assert [(line.text, line.credits) for line in receipt(again(video))] == [
         ("Ordered, and 10 credits held.", -10),
         ("Submitted to the video service.", 0),
@@ -273,8 +274,8 @@ def test_the_receipt_tells_what_happened_to_the_credits(owner):
 def test_the_receipt_of_a_long_wait_stays_short(owner):
     video = order(owner)
     for _ in range(20):
-        generation.intend(video)
-        generation.postpone(video, Status.QUEUED, Busy("429"))
+        lifecycle.intend(video)
+        lifecycle.postpone(video, Status.QUEUED, Busy("429"))
     assert len(receipt(again(video))) == 3
 
 

@@ -6,30 +6,30 @@ import pytest
 
 from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order
-from videos import generation
-from videos.invariants import violations
+from videos.generation import lifecycle
+from videos.generation.invariants import violations
 from videos.models import Status, Video
 from videos.providers.base import Busy, JobState
 
 pytestmark = pytest.mark.django_db
 
 VERBS = {
-    "cancel": generation.cancel,
-    "intend": generation.intend,
-    "postpone": lambda video: generation.postpone(video, Status.QUEUED, Busy("busy")),
-    "lose_sight": lambda video: generation.lose_sight(video, "no answer"),
-    "resend": generation.resend,
-    "accept": lambda video: generation.accept(video, JobState(ref=f"job-{video.pk}", word="queued")),
-    "finish": generation.finish,
-    "complete": lambda video: generation.complete(
+    "cancel": lifecycle.cancel,
+    "intend": lifecycle.intend,
+    "postpone": lambda video: lifecycle.postpone(video, Status.QUEUED, Busy("busy")),
+    "lose_sight": lambda video: lifecycle.lose_sight(video, "no answer"),
+    "resend": lifecycle.resend,
+    "accept": lambda video: lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="queued")),
+    "finish": lifecycle.finish,
+    "complete": lambda video: lifecycle.complete(
         video, {"file": f"videos/{video.pk}.mp4", "sha256": "0" * 64}
     ),
-    "fail": lambda video: generation.fail(video, "generation_failed"),
-    "time out": lambda video: generation.fail(video, "timed_out"),
-    "withdraw": lambda video: generation.withdraw(video, "no frame"),
-    "forgive": generation.forgive,
-    "hurry": generation.hurry,
-    "delete": generation.delete,
+    "fail": lambda video: lifecycle.fail(video, "generation_failed"),
+    "time out": lambda video: lifecycle.fail(video, "timed_out"),
+    "withdraw": lambda video: lifecycle.withdraw(video, "no frame"),
+    "forgive": lifecycle.forgive,
+    "hurry": lifecycle.hurry,
+    "delete": lifecycle.delete,
 }
 # The ways of a life without accidents, so that interleavings also happen far along it.
 LIFE = ["intend", "accept", "finish", "complete"]
@@ -58,7 +58,7 @@ def interleave(pk, random):
         VERBS[verb](rows[process])
     video = Video.objects.get(pk=pk)
     if video.is_live:
-        generation.fail(video, "timed_out")
+        lifecycle.fail(video, "timed_out")
     moved = entries(video)
     gone = video.status in (Status.FAILED, Status.CANCELED)
     assert moved == [("charge", -10), ("refund", 10)][: 2 if gone or video.is_free else 1], (video, moved)

@@ -9,7 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from aivideo.tests.fixtures import new_user, order, pump_until_done
-from videos import generation, journal, pump
+from videos import journal, pump
+from videos.generation import lifecycle
 from videos.models import Video
 from videos.providers.base import JobState
 
@@ -62,7 +63,7 @@ def test_a_refusal_and_a_cancelation_come_with_their_reason(simulator, owner, to
         "failed (provider_refused): HTTP 403: Your organization must be verified"
     )
     canceled = order(owner)
-    generation.cancel(canceled)
+    lifecycle.cancel(canceled)
     assert told(canceled)[-1] == "canceled"
 
 
@@ -70,7 +71,7 @@ def test_what_is_taken_back_is_not_told(owner, told):
     video = order(owner)
     before = told(video)
     with transaction.atomic():
-        generation.fail(video, "generation_failed", "no")
+        lifecycle.fail(video, "generation_failed", "no")
         transaction.set_rollback(True)
     assert told(video) == before
 
@@ -78,7 +79,7 @@ def test_what_is_taken_back_is_not_told(owner, told):
 def test_no_words_of_others_make_a_second_line(owner, told):
     nasty = "one\r\ntwo\u2028three\x1b[31m\u202efour"
     video = order(owner, nasty)
-    generation.fail(video, "generation_failed", nasty)
+    lifecycle.fail(video, "generation_failed", nasty)
     shown = "one\\r\\ntwo\\u2028three\\x1b[31m\\u202efour"
     assert [line.rpartition(": ")[2] for line in told(video)] == [shown, shown]
 
@@ -93,7 +94,7 @@ def test_progress_is_told_at_each_tenth_and_asks_the_database_nothing_more(owner
         assert len(claimed) == 30
         assert "prompt" in claimed[0].get_deferred_fields()
         with CaptureQueriesContext(connection) as asked:
-            generation.keep_waiting([(video, JobState("x", "in_progress", percent)) for video in claimed])
+            lifecycle.keep_waiting([(video, JobState("x", "in_progress", percent)) for video in claimed])
         counts.append(len(asked))
     assert len(set(counts)) == 1
     assert {tuple(told(video)[1:]) for video in videos} == {("at 10 %", "at 50 %", "at 90 %")}

@@ -8,7 +8,7 @@ from django.core.files.storage import default_storage
 from django.test import Client
 
 from aivideo.tests.fixtures import order
-from videos import generation
+from videos.generation import lifecycle
 from videos.models import Video
 from videos.providers.base import JobState
 from videos.views import PAGE
@@ -21,10 +21,10 @@ MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
 def completed(user, prompt="A kite"):
     """A video whose files are in storage."""
     video = order(user, prompt)
-    generation.intend(video)
-    generation.accept(video, JobState(ref=f"job-{video.pk}", word="completed"))
-    generation.finish(video)
-    generation.complete(
+    lifecycle.intend(video)
+    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="completed"))
+    lifecycle.finish(video)
+    lifecycle.complete(
         video,
         {
             "file": default_storage.save("videos/x.mp4", ContentFile(MP4)),
@@ -205,7 +205,7 @@ def test_deleting_a_running_video_is_refused_with_a_sentence(as_owner, owner):
 
 
 def test_the_credits_page_lists_every_entry(as_owner, owner):
-    generation.fail(order(owner), "generation_failed")
+    lifecycle.fail(order(owner), "generation_failed")
     page = as_owner.get("/credits/").content.decode()
     for text in ("Granted", "Charged", "Returned"):
         assert text in page

@@ -8,7 +8,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done
-from videos import generation, limits, pump
+from videos import limits, pump
+from videos.generation import lifecycle
 from videos.models import Channel, Status, Video
 from videos.providers.base import Busy, JobState
 
@@ -91,9 +92,9 @@ def test_no_more_jobs_run_at_the_provider_than_the_channel_allows():
     assert admit() == ["1", "2", "3"]
     assert admit() == []
     running = Video.objects.get(prompt="2")
-    generation.accept(running, JobState("job-2", "in_progress"))
+    lifecycle.accept(running, JobState("job-2", "in_progress"))
     assert admit() == []
-    generation.fail(running, "generation_failed")
+    lifecycle.fail(running, "generation_failed")
     assert admit() == ["4"]
 
 
@@ -133,8 +134,8 @@ def test_the_daily_stop_counts_what_was_accepted_today():
     assert admit() == ["1", "2"]
     for number in "12":
         video = Video.objects.get(prompt=number)
-        generation.accept(video, JobState(number, "in_progress"))
-        generation.fail(video, "generation_failed")  # the provider may still want its money
+        lifecycle.accept(video, JobState(number, "in_progress"))
+        lifecycle.fail(video, "generation_failed")  # the provider may still want its money
     assert admit() == []
     Video.objects.filter(prompt="1").update(accepted_at=timezone.now() - timedelta(days=1))
     assert admit() == ["3"]
@@ -150,7 +151,7 @@ def test_three_lost_submits_in_a_row_open_the_breaker_and_one_probe_closes_it():
     channel(resumes_at=timezone.now())
     assert admit() == ["1"]
     assert admit() == []
-    generation.accept(Video.objects.get(prompt="1"), JobState("1", "in_progress"))
+    lifecycle.accept(Video.objects.get(prompt="1"), JobState("1", "in_progress"))
     limits.reached(channel())
     assert admit() == ["2"]
 
@@ -186,7 +187,7 @@ def test_waiting_videos_keep_their_place():
     a, b = orders(first, "a", "b")
     (c,) = orders(second, "c")
     assert places(a, b, c) == [1, 3, 2]
-    generation.cancel(Video.objects.get(pk=a.pk))
+    lifecycle.cancel(Video.objects.get(pk=a.pk))
     assert places(a, b, c) == [None, 1, 2]
 
 
@@ -195,7 +196,7 @@ def test_who_was_turned_away_does_not_stand_in_the_way_of_others():
     user = new_user()
     turned_away, _patient = orders(user, "turned away", "patient")
     assert admit() == ["turned away"]
-    generation.postpone(Video.objects.get(pk=turned_away.pk), Status.QUEUED, Busy("429", after=60))
+    lifecycle.postpone(Video.objects.get(pk=turned_away.pk), Status.QUEUED, Busy("429", after=60))
     channel(resumes_at=None)
     assert admit() == ["patient"]
 
@@ -223,8 +224,8 @@ def test_canceling_a_queued_video_twice_returns_its_credits_once():
     user = new_user()
     video = order(user)
     twin = Video.objects.get(pk=video.pk)
-    assert generation.cancel(video) is True
-    assert generation.cancel(twin) is False
+    assert lifecycle.cancel(video) is True
+    assert lifecycle.cancel(twin) is False
     assert entries(video) == [("charge", -10), ("refund", 10)]
     assert admit() == []
 
@@ -237,7 +238,7 @@ def test_A35_a_cancel_that_races_the_submit_is_either_or_never_both():
         results = []
 
         def cancel(pk=video.pk, results=results):
-            results.append(generation.cancel(Video.objects.get(pk=pk)))
+            results.append(lifecycle.cancel(Video.objects.get(pk=pk)))
             connection.close()
 
         def submit(results=results):
@@ -253,7 +254,7 @@ def test_A35_a_cancel_that_races_the_submit_is_either_or_never_both():
         assert sorted(results) == [False, True]
         seen.add(status)
         if status == Status.SUBMITTING:
-            generation.fail(Video.objects.get(pk=video.pk), "generation_failed")
+            lifecycle.fail(Video.objects.get(pk=video.pk), "generation_failed")
         user.refresh_from_db()
         assert user.balance == 100
     assert seen <= {Status.CANCELED, Status.SUBMITTING}
@@ -262,7 +263,7 @@ def test_A35_a_cancel_that_races_the_submit_is_either_or_never_both():
 def test_what_is_at_the_provider_cannot_be_canceled():
     video = order(new_user())
     admit()
-    assert generation.cancel(Video.objects.get(pk=video.pk)) is False
+    assert lifecycle.cancel(Video.objects.get(pk=video.pk)) is False
     assert entries(video) == [("charge", -10)]
 
 

@@ -19,8 +19,8 @@ from accounts.models import CreditEntry
 from aivideo import staff
 from aivideo.models import AuditEntry
 from aivideo.tests.fixtures import new_user, order, signed_in
-from videos import generation
 from videos.catalogue import availability
+from videos.generation import lifecycle
 from videos.media import uploads
 from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
 from videos.moderation import blocked_terms, gate
@@ -317,7 +317,7 @@ def test_a_remix_is_judged_by_its_new_prompt(program, owner, service):
 
 def order_cleared(user, **fields):
     [cleared] = gate.cleared(user, [asked_for(**fields)])
-    return generation.start(user, **cleared)
+    return lifecycle.start(user, **cleared)
 
 
 @pytest.mark.parametrize(
@@ -656,9 +656,9 @@ def test_A59_nothing_starts_that_did_not_come_through_the_gate(owner, stranger, 
         (stranger, cleared),
     ]:
         with pytest.raises(gate.NotCleared):
-            generation.start(user, **wrong)
+            lifecycle.start(user, **wrong)
     nothing_charged(owner, stranger)
-    assert generation.start(owner, **cleared)
+    assert lifecycle.start(owner, **cleared)
 
 
 def test_A59_nor_does_a_blocked_prompt_where_there_is_no_service(owner, nothing_charged):

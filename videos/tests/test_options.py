@@ -233,15 +233,15 @@ def test_a_last_frame_of_somebody_else_is_not_found(rich, as_owner, stranger):
 
 
 def test_a_picture_goes_with_the_last_video_that_begins_or_ends_with_it(rich, owner):
-    from videos import generation
+    from videos.generation import lifecycle
 
     mine = Upload.objects.create(user=owner, file="uploads/a.jpg", sha256="1", width=1, height=1)
     begins, ends = order(owner, upload=mine), order(owner, last_frame=mine)
     for video in (begins, ends):
-        generation.cancel(video)
-    assert generation.delete(begins)
+        lifecycle.cancel(video)
+    assert lifecycle.delete(begins)
     assert Upload.objects.exists()
-    assert generation.delete(Video.objects.get(pk=ends.pk))
+    assert lifecycle.delete(Video.objects.get(pk=ends.pk))
     assert not Upload.objects.exists()
 
 

@@ -13,7 +13,8 @@ from django.core.files.storage import default_storage
 from django.test import Client
 
 from aivideo.tests.fixtures import order
-from videos import generation, objects
+from videos import objects
+from videos.generation import lifecycle
 from videos.models import Video
 from videos.providers.base import JobState
 from videos.tests.program import error_of
@@ -37,10 +38,10 @@ FILE = b"an MP4"
 def completed(video):
     name = default_storage.save(f"videos/{video.pk}.mp4", ContentFile(FILE))
     result = {"file": name, "poster": "", "bytes": len(FILE), "sha256": "0" * 64, "width": 1, "height": 1}
-    generation.intend(video)
-    generation.accept(video, JobState(f"job-{video.pk}", "queued"))
-    generation.finish(video)
-    assert generation.complete(video, {**result, "duration": 5.0})
+    lifecycle.intend(video)
+    lifecycle.accept(video, JobState(f"job-{video.pk}", "queued"))
+    lifecycle.finish(video)
+    assert lifecycle.complete(video, {**result, "duration": 5.0})
     return video
 
 
@@ -261,7 +262,7 @@ def test_the_drill_services_success_and_its_status(program):
 def test_the_drill_services_failure(program):
     trainer = with_password(program)
     posted(trainer, "/api/video-generation/generate", DRILL)
-    generation.fail(Video.objects.get(), "provider_refused", "Error code: 403 - {'error': …}")
+    lifecycle.fail(Video.objects.get(), "provider_refused", "Error code: 403 - {'error': …}")
     said = trainer.get("/api/video-generation/status/999", headers={"Accept-Language": "ja,en;q=0.5"}).json()
     assert (said["status"], said["message"], said["video_url"]) == ("failed", "動画生成に失敗しました", None)
     assert said["error"]
@@ -308,8 +309,8 @@ AS_CURL_SENDS_IT = "application/x-www-form-urlencoded"
 
 def test_the_gateways_query_while_it_is_processing(program, owner):
     video = order(owner)
-    generation.intend(video)
-    generation.accept(video, JobState("job-1", "in_progress", 50))
+    lifecycle.intend(video)
+    lifecycle.accept(video, JobState("job-1", "in_progress", 50))
     name = objects.public_id(video.pk)
     answer = posted(program, "/v1/videos/query", f'{{"video_id": "{name}"}}', AS_CURL_SENDS_IT)
     assert answer.status_code == 200, answer.content

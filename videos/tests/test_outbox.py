@@ -11,7 +11,8 @@ from standardwebhooks.webhooks import Webhook
 from accounts import api_keys
 from accounts.models import IdempotentAnswer
 from aivideo.tests.fixtures import new_user, order, pump_until_done
-from videos import batches, generation, outbox
+from videos import outbox
+from videos.generation import batches, lifecycle
 from videos.models import Batch, Delivery, Video
 from videos.objects import public_id
 from videos.tests.program import Program
@@ -65,8 +66,8 @@ def test_the_end_of_a_video_is_told_and_signed(key, receiver, simulator):
 
 
 def test_a_failure_and_a_cancellation_are_told_as_failures(key, receiver):
-    generation.fail(ordered(key), "moderation_blocked")
-    generation.cancel(ordered(key))
+    lifecycle.fail(ordered(key), "moderation_blocked")
+    lifecycle.cancel(ordered(key))
     outbox.deliver(1)
     told = {(a.event["type"], a.event["data"]["error"]["code"]) for a in receiver.arrivals}
     assert told == {("video.failed", "moderation_blocked"), ("video.failed", "canceled")}
@@ -74,20 +75,20 @@ def test_a_failure_and_a_cancellation_are_told_as_failures(key, receiver):
 
 def test_what_did_not_happen_is_not_told(key, receiver):
     video = ordered(key)
-    assert generation.cancel(video)
-    assert not generation.cancel(video)
-    assert not generation.fail(video, "timed_out")
+    assert lifecycle.cancel(video)
+    assert not lifecycle.cancel(video)
+    assert not lifecycle.fail(video, "timed_out")
     assert Delivery.objects.count() == 1
 
 
 def test_who_asked_for_no_webhook_gets_none(receiver):
-    generation.cancel(order(new_user()))
+    lifecycle.cancel(order(new_user()))
     assert not Delivery.objects.exists()
 
 
 def test_a_receiver_that_fails_three_times_gets_the_event_the_fourth_time(key, receiver):
     receiver.refusals = [500, 302, 404]
-    generation.cancel(ordered(key))
+    lifecycle.cancel(ordered(key))
     deliver_again(6)
     assert len(receiver.arrivals) == 4
     assert len({arrival.id for arrival in receiver.arrivals}) == 1
@@ -99,7 +100,7 @@ def test_a_receiver_that_fails_three_times_gets_the_event_the_fourth_time(key, r
 
 def test_after_eight_tries_within_twelve_hours_it_is_given_up(key, receiver):
     receiver.refusals = [500] * 20
-    generation.cancel(ordered(key))
+    lifecycle.cancel(ordered(key))
     pauses = []
     for _ in range(outbox.MOST_TRIES):
         due_now()
@@ -114,7 +115,7 @@ def test_after_eight_tries_within_twelve_hours_it_is_given_up(key, receiver):
 
 def test_what_was_given_up_can_be_sent_again_with_the_same_id(key, receiver):
     receiver.refusals = [500] * outbox.MOST_TRIES
-    generation.cancel(ordered(key))
+    lifecycle.cancel(ordered(key))
     deliver_again(outbox.MOST_TRIES)
     assert outbox.replay(Delivery.objects.get())
     assert not outbox.replay(Delivery.objects.get())
@@ -147,7 +148,7 @@ def test_for_a_day_after_a_secret_was_changed_both_sign(key, receiver):
 
 
 def test_a_sender_that_dies_leaves_the_event_to_the_next_one(key, receiver):
-    generation.cancel(ordered(key))
+    lifecycle.cancel(ordered(key))
     assert len(outbox._claim(10)) == 1
     assert outbox._claim(10) == []
     due_now()  # the lease is over
@@ -167,9 +168,9 @@ def test_a_receiver_that_hangs_holds_no_other_up(key, receiver, monkeypatch):
     monkeypatch.setattr(handler, "do_POST", hang)
     slow = f"http://127.0.0.1:{receiver.server.server_port}/slow"
     for _ in range(5):
-        generation.cancel(order(key.user, api_key=key, webhook_url=slow))
+        lifecycle.cancel(order(key.user, api_key=key, webhook_url=slow))
     with Receiver() as other:
-        generation.cancel(order(key.user, api_key=key, webhook_url=other.url))
+        lifecycle.cancel(order(key.user, api_key=key, webhook_url=other.url))
         outbox.deliver(0.5)
         (quick,) = other.arrivals
     assert len(receiver.arrivals) == outbox.AT_ONCE_TO_ONE
@@ -190,7 +191,7 @@ def test_a_receiver_that_hangs_holds_no_other_up(key, receiver, monkeypatch):
 def test_A13_nobody_is_told_in_our_own_network(key, receiver, settings, url):
     settings.PRIVATE_NETWORKS_ALLOWED = []
     url = url.format(port=receiver.server.server_port)
-    generation.cancel(order(key.user, api_key=key, webhook_url=url))
+    lifecycle.cancel(order(key.user, api_key=key, webhook_url=url))
     outbox.deliver(0.5)
     delivery = Delivery.objects.get()
     assert (delivery.attempts, delivery.status, receiver.arrivals) == (1, None, [])
@@ -199,9 +200,9 @@ def test_A13_nobody_is_told_in_our_own_network(key, receiver, settings, url):
 
 def test_of_a_deleted_video_no_word_stays_in_what_was_told(key, receiver):
     video = ordered(key, "A secret kite", metadata={"client": "secret"}, extras={"negative_prompt": "secret"})
-    generation.cancel(video)
+    lifecycle.cancel(video)
     outbox.deliver(0.5)
-    assert generation.delete(Video.objects.get(pk=video.pk))
+    assert lifecycle.delete(Video.objects.get(pk=video.pk))
     for model in (Video, Delivery):
         assert "secret" not in str(list(model.objects.values()))
 
@@ -213,7 +214,7 @@ def test_of_a_deleted_video_of_a_batch_no_word_stays_in_what_may_be_told_again(r
     batch = Batch.objects.get()
     batches.cancel(batch)
     batches.tend()
-    assert generation.delete(batch.videos.get(position=0))
+    assert lifecycle.delete(batch.videos.get(position=0))
     for model in (Video, Delivery, IdempotentAnswer):
         assert "secret" not in str(list(model.objects.values()))
     outbox.deliver(0.5)
@@ -222,7 +223,7 @@ def test_of_a_deleted_video_of_a_batch_no_word_stays_in_what_may_be_told_again(r
 
 
 def test_settled_deliveries_are_forgotten_after_a_month(key, receiver):
-    generation.cancel(ordered(key))
+    lifecycle.cancel(ordered(key))
     outbox.deliver(0.5)
     Delivery.objects.update(created_at=timezone.now() - outbox.KEPT)
     outbox.forget_old()

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from aivideo.tests.fixtures import entries, order
-from videos import batches
+from videos.generation import batches
 from videos.models import Video, VideoModel
 from videos.tests.program import error_of
 

@@ -23,7 +23,8 @@ from aivideo.tests.fixtures import (
     pump_until_done,
     until,
 )
-from videos import generation, pump, tasks
+from videos import pump, tasks
+from videos.generation import lifecycle
 from videos.models import PumpSlot, Status, Video
 from videos.providers.base import JobState
 
@@ -32,8 +33,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def in_progress(user, **fields):
     video = order(user)
-    generation.intend(video)
-    generation.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress"))
+    lifecycle.intend(video)
+    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress"))
     Video.objects.filter(pk=video.pk).update(**{"next_at": timezone.now(), **fields})
     return Video.objects.get(pk=video.pk)
 
@@ -97,7 +98,7 @@ def test_a_slice_begins_with_what_a_jumped_clock_has_put_far_into_the_future():
 
 def test_a_claim_leaves_finished_videos_alone():
     video = in_progress(new_user())
-    generation.fail(video, "generation_failed")
+    lifecycle.fail(video, "generation_failed")
     assert pump.claim(10) == []
 
 

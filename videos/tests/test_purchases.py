@@ -14,7 +14,8 @@ import pytest
 from django.utils import timezone
 
 from aivideo.tests.fixtures import MANAGE, PATIENCE, entries, new_user, order, serve, until
-from videos import generation, pace, pump, steps
+from videos import pace, pump, steps
+from videos.generation import lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import Found, JobState
 from videos.tests.test_pump import database_env
@@ -138,12 +139,12 @@ def test_A79_a_request_does_not_leave_after_its_lease_and_costs_no_try_of_the_ch
 def test_a_lease_is_held_only_by_who_has_the_row_as_it_is():
     video = submitting(new_user())
     stale = again(video)
-    assert generation.hold(video)
-    generation.lose_sight(again(video), "another pump took it for dead")
-    assert not generation.hold(stale)
+    assert lifecycle.hold(video)
+    lifecycle.lose_sight(again(video), "another pump took it for dead")
+    assert not lifecycle.hold(stale)
     ended = submitting(new_user())
     Video.objects.filter(pk=ended.pk).update(next_at=timezone.now() - timedelta(seconds=1))
-    assert not generation.hold(ended)
+    assert not lifecycle.hold(ended)
 
 
 # --- Late answers ---------------------------------------------------------------------------------
@@ -151,38 +152,38 @@ def test_a_lease_is_held_only_by_who_has_the_row_as_it_is():
 
 def test_a_late_answer_is_written_down_although_the_request_was_taken_for_lost():
     asking = submitting(new_user())
-    generation.lose_sight(again(asking), "another pump saw its lease end")
-    assert generation.accept(asking, JobState(ref="job-1", word="queued"))
+    lifecycle.lose_sight(again(asking), "another pump saw its lease end")
+    assert lifecycle.accept(asking, JobState(ref="job-1", word="queued"))
     assert (again(asking).status, again(asking).ref) == (Status.IN_PROGRESS, "job-1")
-    assert generation.accept(asking, JobState(ref="job-1", word="queued"))
+    assert lifecycle.accept(asking, JobState(ref="job-1", word="queued"))
     assert entries(asking) == [("charge", -10)]
 
 
 def test_a_late_answer_comes_before_a_second_request():
     asking = submitting(new_user())
-    generation.lose_sight(again(asking), "another pump saw its lease end")
-    generation.resend(again(asking))
+    lifecycle.lose_sight(again(asking), "another pump saw its lease end")
+    lifecycle.resend(again(asking))
     sender = again(asking)
-    generation.intend(sender)
-    assert generation.accept(asking, JobState(ref="job-1", word="queued"))
+    lifecycle.intend(sender)
+    assert lifecycle.accept(asking, JobState(ref="job-1", word="queued"))
     # The second request has not left, and will not.
-    assert not generation.hold(sender)
+    assert not lifecycle.hold(sender)
     assert again(asking).ref == "job-1"
 
 
 def test_a_second_job_of_one_video_is_told_and_changes_nothing(caplog):
     asking = submitting(new_user())
     first = again(asking)
-    assert generation.accept(first, JobState(ref="job-1", word="queued"))
-    assert not generation.accept(asking, JobState(ref="job-2", word="queued"))
+    assert lifecycle.accept(first, JobState(ref="job-1", word="queued"))
+    assert not lifecycle.accept(asking, JobState(ref="job-2", word="queued"))
     assert again(asking).ref == "job-1"
     assert "job-2 was bought" in caplog.text
 
 
 def test_a_late_answer_does_not_bring_back_what_was_refunded(caplog):
     asking = submitting(new_user())
-    generation.fail(again(asking), "stopped")
-    assert not generation.accept(asking, JobState(ref="job-1", word="queued"))
+    lifecycle.fail(again(asking), "stopped")
+    assert not lifecycle.accept(asking, JobState(ref="job-1", word="queued"))
     assert (again(asking).status, entries(asking)) == ("failed", [("charge", -10), ("refund", 10)])
     assert "job-1 was bought" in caplog.text
 
@@ -190,15 +191,15 @@ def test_a_late_answer_does_not_bring_back_what_was_refunded(caplog):
 def test_the_list_is_no_answer_to_a_request_that_somebody_else_has_sent_again():
     """Only an answer to the video's own request counts whoever holds it; a likeness in a list does not."""
     reading = submitting(new_user())
-    generation.lose_sight(reading, "cut off")
-    generation.resend(again(reading))
-    assert generation.adopt(reading, Found([JobState(ref="job-1", word="queued")])) != generation.ADOPTED
+    lifecycle.lose_sight(reading, "cut off")
+    lifecycle.resend(again(reading))
+    assert lifecycle.adopt(reading, Found([JobState(ref="job-1", word="queued")])) != lifecycle.ADOPTED
     assert again(reading).status == Status.QUEUED
 
 
 def submitting(user):
     video = order(user)
-    generation.intend(video)
+    lifecycle.intend(video)
     return again(video)
 
 

@@ -20,9 +20,10 @@ from aivideo.tests.fixtures import (
     start_simulator,
     until,
 )
-from videos import generation, limits, pace
+from videos import limits, pace
 from videos.catalogue import availability, refusals, routing
-from videos.invariants import violations
+from videos.generation import lifecycle
+from videos.generation.invariants import violations
 from videos.models import Channel, Offer, Status, Video, VideoModel
 from videos.tests.test_bad_days import job, server
 
@@ -167,7 +168,7 @@ def test_while_all_rest_a_video_waits_before_the_first_and_can_be_canceled(model
     assert (video.channel.slug, video.status) == ("first", Status.QUEUED)
     with transaction.atomic():
         assert limits.admit(10) == []
-    assert generation.cancel(video)
+    assert lifecycle.cancel(video)
 
 
 def test_a_model_whose_last_channel_was_closed_meanwhile_is_refused_and_costs_nothing(model):
@@ -189,9 +190,9 @@ def test_the_queue_of_a_channel_that_rests_moves_on(model):
 
 def test_a_video_that_was_once_unconfirmed_stays_where_it_was(model):
     video = ordered(model)
-    generation.intend(video)
-    generation.lose_sight(video, "gone")
-    generation.resend(video)
+    lifecycle.intend(video)
+    lifecycle.lose_sight(video, "gone")
+    lifecycle.resend(video)
     Channel.objects.filter(slug="first").update(enabled=False)
     routing.tend()
     video.refresh_from_db()
@@ -200,7 +201,7 @@ def test_a_video_that_was_once_unconfirmed_stays_where_it_was(model):
 
 def test_a_video_that_is_on_its_way_stays_pinned(model):
     video = ordered(model)
-    generation.intend(video)
+    lifecycle.intend(video)
     Channel.objects.filter(slug="first").update(enabled=False)
     routing.tend()
     video.refresh_from_db()
@@ -226,7 +227,7 @@ def test_the_cost_is_that_of_the_channel_that_made_it(model):
     at = {"status": "in_progress", "ref": "job-1", "channel": Channel.objects.get(slug="second")}
     Video.objects.filter(pk=video.pk).update(**at)
     video.refresh_from_db()
-    assert generation.finish(video)
+    assert lifecycle.finish(video)
     assert video.cost == 2
 
 

@@ -39,7 +39,8 @@ from aivideo.tests.fixtures import (
     until,
 )
 from aivideo.tests.object_store import BUCKET, S3Server
-from videos import generation, pace, pump, steps
+from videos import pace, pump, steps
+from videos.generation import lifecycle
 from videos.media import inspection, storage
 from videos.media.object_store import LINK_SECONDS
 from videos.media.presets import SAMPLES, samples
@@ -74,10 +75,10 @@ def completed(tmp_path):
     def complete(user):
         part = shutil.copy(SAMPLES / samples()[0]["file"], tmp_path / "sample.part")
         video = order(user)
-        generation.intend(video)
-        generation.accept(video, JobState(ref=f"job-{video.pk}", word="completed"))
-        generation.finish(video)
-        generation.complete(video, storage.store(part, *inspection.look(part)))
+        lifecycle.intend(video)
+        lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="completed"))
+        lifecycle.finish(video)
+        lifecycle.complete(video, storage.store(part, *inspection.look(part)))
         return video
 
     return complete
@@ -214,9 +215,9 @@ def test_a_picture_that_cannot_be_kept_is_told_beside_its_field_and_costs_nothin
 def test_a_video_is_deleted_for_its_owner_while_the_store_is_away(away):
     user = new_user()
     video = order(user)
-    generation.fail(video, "generation_failed")
+    lifecycle.fail(video, "generation_failed")
     Video.objects.filter(pk=video.pk).update(file="videos/x.mp4")
-    assert generation.delete(Video.objects.get(pk=video.pk))
+    assert lifecycle.delete(Video.objects.get(pk=video.pk))
     assert signed_in(user).get(f"/videos/{video.pk}/file/").status_code == 404
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 
 from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order, signed_in
-from videos import generation, steps
+from videos import steps
 from videos.catalogue import availability
+from videos.generation import lifecycle
 from videos.media.presets import presets
 from videos.models import Status, Upload, Video
 
@@ -148,10 +149,10 @@ def test_A27_whatever_is_asked_for_the_price_is_the_tables(as_owner, owner, odd)
     model = availability.models().first()
     for seconds in (-4, 0, 61, 10**20, 4.5, float("nan")):
         with pytest.raises(ValidationError):
-            generation.start(owner, model=model, prompt="x", size=model.sizes[0], seconds=seconds)
+            lifecycle.start(owner, model=model, prompt="x", size=model.sizes[0], seconds=seconds)
     assert nothing_happened(owner)
     for seconds in (1, 4, 60):
-        video = generation.start(owner, model=model, prompt="x", size=model.sizes[0], seconds=seconds)
+        video = lifecycle.start(owner, model=model, prompt="x", size=model.sizes[0], seconds=seconds)
         assert entries(video) == [("charge", -model.price)]
 
 
@@ -289,13 +290,13 @@ def test_opening_the_studio_shows_the_running_video_on_every_device(owner):
 
 
 def test_a_finished_video_leaves_the_stage_to_the_samples(as_owner, owner):
-    generation.fail(order(owner), "generation_failed")
+    lifecycle.fail(order(owner), "generation_failed")
     assert "See what it can do" in as_owner.get("/").content.decode()
 
 
 def test_a_failure_says_why_and_that_the_credits_are_back(as_owner, owner):
     video = order(owner)
-    generation.fail(video, "moderation_blocked", "secret words of the provider")
+    lifecycle.fail(video, "moderation_blocked", "secret words of the provider")
     page = as_owner.get(f"/?video={video.pk}").content.decode()
     assert "safety rules do not allow" in page
     assert "10 credits are back" in page
@@ -307,7 +308,7 @@ def test_the_card_asks_again_only_while_the_video_is_running(as_owner, owner):
     url = f"/videos/{video.pk}/card/?at=studio"
     running = as_owner.get(url)
     assert (running["Retry-After"], "hx-trigger" in running.content.decode()) == ("1", True)
-    generation.fail(video, "generation_failed")
+    lifecycle.fail(video, "generation_failed")
     ended = as_owner.get(url)
     assert "Retry-After" not in ended.headers
     assert f"/videos/{video.pk}/card/" not in ended.content.decode()

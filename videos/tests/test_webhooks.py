@@ -31,8 +31,9 @@ from aivideo.tests.fixtures import (
     until,
 )
 from aivideo.tests.site import Site
-from videos import generation, pace, pump, steps, webhooks
-from videos.invariants import violations
+from videos import pace, pump, steps, webhooks
+from videos.generation import lifecycle
+from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Status, Video, VideoEvent, WebhookReceipt
 from videos.providers.base import JobState
@@ -59,8 +60,8 @@ def running():
 
 def make_running(ref):
     video = order(new_user())
-    generation.intend(video)
-    generation.accept(video, JobState(ref=ref, word="in_progress"))
+    lifecycle.intend(video)
+    lifecycle.accept(video, JobState(ref=ref, word="in_progress"))
     in_a_while = timezone.now() + timedelta(seconds=30)
     Video.objects.filter(pk=video.pk).update(next_at=in_a_while)
     return Video.objects.get(pk=video.pk)

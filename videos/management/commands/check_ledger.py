@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from videos.invariants import violations
+from videos.generation.invariants import violations
 
 
 class Command(BaseCommand):

@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import User
 from accounts.views import DEMO_USER
-from videos import generation
 from videos.catalogue import availability
+from videos.generation import lifecycle
 from videos.media import inspection, storage
 from videos.media.presets import SAMPLES, presets, samples
 from videos.models import Video
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         # Real orders: the worker, when it runs, takes them through the remaining states.
         for number, preset in enumerate(some[3:5]):
             order = _order(user, f"demo-running-{number}", preset.prompt, preset=preset.name)
-            generation.start(user, **order)
+            lifecycle.start(user, **order)
         self.stdout.write(f"{user.email} has {user.videos.count()} videos. Sign in as demo user to see them.")
 
 
@@ -78,12 +78,12 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
     part.parent.mkdir(parents=True, exist_ok=True)
     order = _order(user, key, sample["prompt"])
     with transaction.atomic():
-        video = generation.start(user, **order)
-        if generation.intend(video):
+        video = lifecycle.start(user, **order)
+        if lifecycle.intend(video):
             shutil.copy(SAMPLES / sample["file"], part)
-            generation.accept(video, JobState(ref=f"demo-{video.pk}", word="completed"))
-            generation.finish(video)
-            generation.complete(video, storage.store(part, *inspection.look(part)))
+            lifecycle.accept(video, JobState(ref=f"demo-{video.pk}", word="completed"))
+            lifecycle.finish(video)
+            lifecycle.complete(video, storage.store(part, *inspection.look(part)))
             part.unlink(missing_ok=True)  # unless storage took the file itself
             # As long as a real model takes, or the model's record would promise a video in a second.
             Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timedelta(seconds=66))
@@ -92,10 +92,10 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
 def _failed(user: User, key: str, prompt: str, code: str) -> None:
     order = _order(user, key, prompt)
     with transaction.atomic():
-        generation.fail(generation.start(user, **order), code)
+        lifecycle.fail(lifecycle.start(user, **order), code)
 
 
 def _canceled(user: User, key: str, prompt: str) -> None:
     order = _order(user, key, prompt)
     with transaction.atomic():
-        generation.cancel(generation.start(user, **order))
+        lifecycle.cancel(lifecycle.start(user, **order))

@@ -18,8 +18,9 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import ApiKey, User
-from videos import generation, outbox, pace
+from videos import outbox, pace
 from videos.catalogue import availability, shapes
+from videos.generation import lifecycle
 from videos.models import LIVE, Batch, Status, Video, VideoModel
 
 MOST_VIDEOS = 500
@@ -113,7 +114,7 @@ def start(
             )
             for number, order in enumerate(orders):
                 held: dict[str, Any] = {} if number < batch.at_once else {"queued_at": None}
-                generation.start(user, **order, batch=batch, position=number, **held)
+                lifecycle.start(user, **order, batch=batch, position=number, **held)
                 begun += price_of(order)
     except IntegrityError:
         if pk and (before := user.batches.filter(pk=pk).first()):  # it came twice in this very moment
@@ -143,7 +144,7 @@ def tend() -> None:
 def cancel(batch: Batch) -> int:
     """Cancel what is not at its provider yet; how many videos that were. Their credits return."""
     waiting = batch.videos.filter(status=Status.QUEUED)
-    return sum(generation.cancel(video) for video in waiting)
+    return sum(lifecycle.cancel(video) for video in waiting)
 
 
 def campaign(
