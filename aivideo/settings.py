@@ -215,7 +215,7 @@ if REDIS_URL:
 # (max_attempts=1), and a prefetched one must not come back while its task runs (retry > timeout).
 Q_CLUSTER = {
     "name": "aivideo",
-    # One more than there may be pumps (see videos.pump), so that webhooks and totals need not wait for a slice.
+    # One more than there may be pumps (see videos.worker.dispatcher), so that webhooks and totals need not wait for a slice.
     "workers": 3 if "postgres" in DATABASES["default"]["ENGINE"] else 2,
     # Each look of the guard is a write to the cache: half as often, half of what an idle worker costs.
     "guard_cycle": 1,

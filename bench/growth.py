@@ -113,10 +113,10 @@ def _serve(size: int) -> None:
     from django.utils import timezone
 
     from bench import rows
-    from videos import limits, pump
     from videos.catalogue import availability
     from videos.generation import lifecycle
     from videos.models import Channel, Status, Video
+    from videos.worker import admission, dispatcher
 
     owner, *others = rows.people(100)
     rows.finished(size, owner, others)
@@ -141,11 +141,11 @@ def _serve(size: int) -> None:
         spent.append(lifecycle.start(owner, model=model, prompt=rows.PROMPT, size="1280x720", seconds=4))
 
     def claim() -> None:
-        assert len(pump.claim(LIVE)) == half
+        assert len(dispatcher.claim(LIVE)) == half
 
     def admit() -> None:
         with transaction.atomic():
-            assert len(limits.admit(LIVE)) == half
+            assert len(admission.admit(LIVE)) == half
 
     def prepare() -> None:
         """Half of the live videos are due, the other half is queued, and nothing is cached."""

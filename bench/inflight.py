@@ -23,11 +23,11 @@ from django.db import connection
 from accounts.models import User
 from bench import measure, provider, rows, servers, usual
 from bench.report import line, say
-from videos import pump
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video
 from videos.simulator.jobs import Job
+from videos.worker import dispatcher
 
 PEOPLE = 100
 BURST_RENDER = 10  # seconds
@@ -58,7 +58,7 @@ def _burst(name: str, count: int, tiny: bool) -> Iterator[dict[str, Any]]:
         before = measure.family_cpu(worker.pid)
         began = time.time()
         rows.orders(users, count)
-        pump.ring()
+        dispatcher.ring()
         measure.wait_until(lambda: not Video.objects.live().exists())
         took = time.time() - began
         cpu = measure.family_cpu(worker.pid) - before

@@ -24,7 +24,7 @@ from videos.forms import OrderForm, SizedForm, StudioForm
 from videos.generation import batches
 from videos.models import Batch, Status
 from videos.moderation import gate
-from videos.standing import standing
+from videos.status.progress import standing
 
 MOST_CSV_BYTES = 1_000_000
 BLOCK = 256 * 1024

@@ -17,8 +17,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import api_keys
 from accounts.models import ApiKey
 from accounts.views import UserRequest
-from videos import outbound, outbox
+from videos import outbound
 from videos.catalogue import availability
+from videos.webhooks import outbox
 
 DELIVERIES = 50  # on a page
 

@@ -1,11 +1,12 @@
 """What the queue calls. Every message is a doorbell: the rows say what there is to do."""
 
 from accounts import credits, notices, welcome
-from videos import outbox, pump, webhooks
 from videos.api import idempotency
 from videos.generation import cancellation
 from videos.media import orphans
 from videos.moderation import gate
+from videos.webhooks import outbox
+from videos.worker import dispatcher, provider_webhooks
 
 
 def generate(video_id: str) -> None:
@@ -13,12 +14,12 @@ def generate(video_id: str) -> None:
 
     Starting it a thousand times is harmless, and so is losing it.
     """
-    pump.run()
+    dispatcher.run()
 
 
 def sweep() -> None:
     """The same, for nobody in particular: rung by a pump for its successor, each minute, and by the supervisor."""
-    pump.run()
+    dispatcher.run()
 
 
 def cancel(video_id: str) -> None:
@@ -39,7 +40,7 @@ def lapse() -> None:
 
 def tidy() -> None:
     """Once a day: forget old webhooks, answers, tallies and verdicts, and remove files that no row names."""
-    webhooks.forget_old()
+    provider_webhooks.forget_old()
     outbox.forget_old()
     idempotency.forget_old()
     welcome.forget_old()

@@ -1,6 +1,7 @@
 from django.urls import path
 
-from videos import batch_pages, programs, prompt_pages, studio, views, webhooks
+from videos import batch_pages, programs, prompt_pages, studio, views
+from videos.worker import provider_webhooks
 
 app_name = "videos"
 urlpatterns = [
@@ -24,5 +25,5 @@ urlpatterns = [
     path("account/keys/<int:pk>/secret/", programs.rotate, name="rotate_secret"),
     path("account/keys/<int:pk>/ping/", programs.ping, name="ping"),
     path("account/deliveries/<uuid:pk>/", programs.replay, name="replay"),
-    path("webhooks/openai/", webhooks.openai, name="openai_webhook"),
+    path("webhooks/openai/", provider_webhooks.openai, name="openai_webhook"),
 ]

@@ -20,8 +20,8 @@ from videos import choices
 from videos.generation import lifecycle
 from videos.media import playback
 from videos.models import Status, Video
-from videos.receipt import receipt
-from videos.standing import Standing, on_card, standing, time_left
+from videos.status.progress import Standing, on_card, standing, time_left
+from videos.status.timeline import receipt
 
 PAGE = 24
 

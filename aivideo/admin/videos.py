@@ -15,7 +15,6 @@ from accounts.models import CreditEntry
 from aivideo import staff
 from aivideo.admin import comparison
 from aivideo.admin.parts import Audited, Endless, HasDeeds, NoteForm, ReadOnly, deed, sees_money
-from videos import limits
 from videos.models import (
     Channel,
     Offer,
@@ -28,7 +27,8 @@ from videos.models import (
     WebhookReceipt,
     Worker,
 )
-from videos.receipt import receipt
+from videos.status.timeline import receipt
+from videos.worker import admission
 
 ON_OFF = {"on": "success", "off": "warning", "resting": "warning"}
 
@@ -94,7 +94,7 @@ class ChannelAdmin(Audited, CanPause, ModelAdmin):
     def state(self, channel: Channel) -> tuple[str, Any]:
         if not channel.enabled:
             return "off", _("paused")
-        if limits.rests(channel, timezone.now()):
+        if admission.rests(channel, timezone.now()):
             return "resting", _("resting until %(at)s") % {"at": f"{channel.resumes_at:%H:%M:%S}"}
         return "on", _("at work")
 

@@ -170,10 +170,10 @@ def allowed(seconds: float) -> float:
 
 def pump_until_done(seconds: float) -> None:
     """Be the pump, slice after slice, until nothing is unfinished. An idle machine needs `seconds` at the most."""
-    from videos import pump
     from videos.models import Video
+    from videos.worker import dispatcher
 
     end = time.monotonic() + seconds * SLOWEST
     while Video.objects.live().exists():
         assert time.monotonic() < end, list(Video.objects.live().values_list("prompt", "status", "attempts"))
-        pump.run()
+        dispatcher.run()

@@ -26,7 +26,6 @@ from accounts.payments import Truth
 from aivideo.migrations import __name__ as migrations
 from aivideo.models import AuditEntry, LedgerCheck
 from aivideo.tests.fixtures import new_user, order, signed_in
-from videos import outbox
 from videos.models import (
     Batch,
     BlockedTerm,
@@ -39,6 +38,7 @@ from videos.models import (
     WebhookReceipt,
     Worker,
 )
+from videos.webhooks import outbox
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery staple"

@@ -16,12 +16,12 @@ from django.utils import timezone
 from accounts.models import CreditEntry, User
 from aivideo.tests.fixtures import MANAGE, PATIENCE, new_user, order, signed_in, until
 from aivideo.tests.site import Site
-from videos import pump
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, Worker
 from videos.providers import ADDRESSES, KINDS, adapter
 from videos.tests.test_bad_days import server
+from videos.worker import dispatcher
 
 pytestmark = pytest.mark.django_db
 
@@ -183,9 +183,9 @@ def test_readyz_says_when_work_waits_and_nobody_pumps(owner):
         503,
         "videos wait and no pump has held a slot for 30 s",
     )
-    slot = pump.take_slot()
+    slot = dispatcher.take_slot()
     assert Client().get("/readyz").json()["pump"] == "ok"
-    pump.PumpSlot.objects.filter(pk=slot.pk).delete()
+    dispatcher.PumpSlot.objects.filter(pk=slot.pk).delete()
     assert Client().get("/healthz").content == b"ok"
 
 
@@ -265,9 +265,7 @@ def test_doctor_asks_providers_something_that_costs_nothing(capsys, settings, an
 
 
 def test_a_process_starts_without_the_sdk_that_only_few_of_them_need():
-    code = (
-        "import sys, django; django.setup(); import aivideo.urls, videos.pump; print('openai' in sys.modules)"
-    )
+    code = "import sys, django; django.setup(); import aivideo.urls, videos.worker.dispatcher; print('openai' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=product.BASE_DIR)
     assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
 

@@ -18,7 +18,7 @@ from aivideo.tests.fixtures import doorbells, entries, new_user, order, signed_i
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video, VideoModel
-from videos.receipt import receipt
+from videos.status.timeline import receipt
 
 pytestmark = pytest.mark.django_db
 

@@ -17,10 +17,10 @@ from django.db.models import Sum
 from PIL import Image
 
 from accounts.models import CreditEntry, User
-from videos import pump
 from videos.generation.invariants import violations
 from videos.media import inspection
 from videos.models import Status, Video
+from videos.worker import dispatcher
 
 MARK = re.compile(r"\[sim:mark-([^\]]+)\]")
 # A video that ended so may have left a job at the provider that nobody could tie to it in time.
@@ -55,7 +55,7 @@ class Verdict:
 def main(folder: Path, journals: dict[str, str], patience: float) -> None:
     """Wait for the end of all videos, then judge. Reads `clicks.json` in `folder`, writes `verdict.json`."""
     began = time.monotonic()
-    while pump.is_work_left() and time.monotonic() - began < patience:
+    while dispatcher.is_work_left() and time.monotonic() - began < patience:
         connection.close()
         time.sleep(0.5)
     drained = time.monotonic() - began

@@ -7,10 +7,10 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import CreditEntry, User
-from videos import steps
 from videos.generation import lifecycle
 from videos.media import inspection
 from videos.models import Status, Video
+from videos.worker import steps
 
 
 def read_test_save() -> None:

@@ -111,12 +111,12 @@ def wrap_all() -> None:
 
 def _functions() -> Iterator[tuple[str, Any, str, Callable[..., Any]]]:
     from accounts import credits
-    from videos import limits, pump, steps
     from videos.generation import lifecycle
     from videos.media import decoder, storage
     from videos.providers import openai
+    from videos.worker import admission, dispatcher, steps
 
-    for module in (lifecycle, steps, pump, limits, storage, decoder, openai, credits):
+    for module in (lifecycle, steps, dispatcher, admission, storage, decoder, openai, credits):
         short = module.__name__.rpartition(".")[2]
         owners: list[tuple[str, Any]] = [(short, module)]
         owners += [(f"{short}.{name}", owner) for name, owner in _classes(module) if _is_actor(owner)]

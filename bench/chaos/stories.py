@@ -20,9 +20,9 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import User
 from bench.chaos import points
-from videos import pump
 from videos.generation import lifecycle
 from videos.models import Channel, Video, VideoModel
+from videos.worker import dispatcher
 
 log = logging.getLogger(__name__)
 
@@ -136,9 +136,9 @@ def click(story: Story, mark: str, user: str = "rich") -> Video:
 
 def pump_until_done() -> None:
     """What a queue does: run the task, note that it failed, run it again; until nothing will ever be due."""
-    while _insist(lambda: pump.is_work_left() or Video.objects.exclude(next_at=None).exists()):
+    while _insist(lambda: dispatcher.is_work_left() or Video.objects.exclude(next_at=None).exists()):
         try:
-            if not pump.run():
+            if not dispatcher.run():
                 time.sleep(0.2)
         except (*points.RAISED, DatabaseError):
             log.exception("The task failed.")
@@ -194,5 +194,5 @@ def _let_the_deadline_pass(video: Video) -> None:
 
 def _dismiss_soon() -> None:
     time.sleep(1)
-    _insist(lambda: pump.dismiss(pump.worker_name()))
+    _insist(lambda: dispatcher.dismiss(dispatcher.worker_name()))
     connection.close()

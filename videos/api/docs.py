@@ -11,11 +11,11 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from videos import outbox
 from videos.api import examples, faces, pictures
 from videos.api.document import ERRORS, FILE
 from videos.api.examples import SITE
 from videos.api.tutorials import TUTORIALS
+from videos.webhooks import outbox
 
 
 @login_not_required

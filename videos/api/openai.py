@@ -23,7 +23,7 @@ from videos.catalogue import availability
 from videos.generation import batches, lifecycle
 from videos.media import playback, sprite_sheets
 from videos.models import Status, Video
-from videos.standing import standing
+from videos.status.progress import standing
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,10 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from videos import limits, pace
+from videos import pace
 from videos.catalogue import availability
 from videos.models import Channel, Offer, Status, Video, VideoEvent, VideoModel
+from videos.worker import admission
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def best(model: VideoModel) -> Offer:
     found = offers(model)
     now = timezone.now()
     for offer in found:
-        if not limits.rests(offer.channel, now):
+        if not admission.rests(offer.channel, now):
             return offer
     if not found:
         raise ValidationError({"model": _("This model is not offered (any more). Choose another one.")})
@@ -52,20 +53,20 @@ def next_after(video: Video) -> Offer | None:
     if video.attempts + 1 >= len(found):
         return None
     others = [offer for offer in found if offer.channel_id != video.channel_id]
-    return next((offer for offer in others if not limits.rests(offer.channel, now)), None)
+    return next((offer for offer in others if not admission.rests(offer.channel, now)), None)
 
 
 def tend() -> None:
     """Move what waits before channels that take nothing to others of its model that do."""
     now = timezone.now()
-    resting = [channel for channel in Channel.objects.all() if limits.rests(channel, now)]
+    resting = [channel for channel in Channel.objects.all() if admission.rests(channel, now)]
     if not resting:
         return
     stuck = Video.objects.filter(status=Status.QUEUED, ended_at=None, channel__in=resting).exclude(
         WAS_UNCONFIRMED
     )
     for model in VideoModel.objects.filter(pk__in=stuck.order_by().values("model")):
-        offer = next((offer for offer in offers(model) if not limits.rests(offer.channel, now)), None)
+        offer = next((offer for offer in offers(model) if not admission.rests(offer.channel, now)), None)
         if offer is None:
             continue
         # In one statement: who is admitted or canceled at this moment is in another state then, and stays.

@@ -18,10 +18,11 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import ApiKey, User
-from videos import outbox, pace
+from videos import pace
 from videos.catalogue import availability, shapes
 from videos.generation import lifecycle
 from videos.models import LIVE, Batch, Status, Video, VideoModel
+from videos.webhooks import outbox
 
 MOST_VIDEOS = 500
 

@@ -22,13 +22,14 @@ from django_q.tasks import async_task
 
 from accounts import credits, sql
 from accounts.models import User
-from videos import journal, outbox, pace
+from videos import journal, pace
 from videos.catalogue import availability, routing
 from videos.generation import cancellation
 from videos.media import sprite_sheets, storage
 from videos.models import LIVE, Offer, Status, Upload, Video, VideoEvent, VideoModel
 from videos.moderation import gate
 from videos.providers.base import Busy, Found, JobState, NotSent
+from videos.webhooks import outbox
 
 log = logging.getLogger(__name__)
 

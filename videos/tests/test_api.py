@@ -3,11 +3,11 @@
 import pytest
 
 from aivideo.tests.fixtures import order, pump_until_done
-from videos import steps
 from videos.api import orders
 from videos.models import Video, VideoModel
 from videos.objects import public_id
 from videos.tests.program import Program, error_of
+from videos.worker import steps
 
 pytestmark = pytest.mark.django_db
 

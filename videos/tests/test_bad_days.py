@@ -13,11 +13,12 @@ from django.utils import timezone
 
 from accounts.models import User
 from aivideo.tests.fixtures import allowed, entries, new_user, order, pump_until_done, serve
-from videos import pace, pump, steps
+from videos import pace
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
 from videos.providers.base import JobState
+from videos.worker import dispatcher, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,7 +111,7 @@ def test_a_batch_that_was_rolled_back_is_reported_so_to_everybody_in_it():
                 raise OperationalError("database or disk is full")
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    answers = pump._in_one_transaction([(lifecycle.intend, (video,)), (lose_the_transaction, ())])
+    answers = dispatcher._in_one_transaction([(lifecycle.intend, (video,)), (lose_the_transaction, ())])
     connection.close()
     assert [result for result, _error in answers] == [None, None]
     assert all(error for _result, error in answers)
@@ -119,7 +120,7 @@ def test_a_batch_that_was_rolled_back_is_reported_so_to_everybody_in_it():
 
 def test_a_hiccup_of_the_database_does_not_end_the_pump(simulator, monkeypatch):
     calls = []
-    renew = pump.renew
+    renew = dispatcher.renew
 
     def unlucky(*args):
         calls.append(args)
@@ -127,15 +128,15 @@ def test_a_hiccup_of_the_database_does_not_end_the_pump(simulator, monkeypatch):
             raise OperationalError("terminating connection due to administrator command")
         return renew(*args)
 
-    monkeypatch.setattr(pump, "renew", unlucky)
+    monkeypatch.setattr(dispatcher, "renew", unlucky)
     video = order(new_user())
-    pump.run()
+    dispatcher.run()
     assert len(calls) > 1
     assert again(video).status == Status.COMPLETED
 
 
 def test_an_accepted_job_is_remembered_when_the_commit_of_it_fails(simulator, monkeypatch):
-    run_batch, failed = pump._in_one_transaction, []
+    run_batch, failed = dispatcher._in_one_transaction, []
 
     def lose_the_first_accept(calls):
         if failed or lifecycle.accept not in [function for function, _args in calls]:
@@ -146,7 +147,7 @@ def test_an_accepted_job_is_remembered_when_the_commit_of_it_fails(simulator, mo
             transaction.set_rollback(True)
         return [(None, OperationalError("server closed the connection unexpectedly"))] * len(calls)
 
-    monkeypatch.setattr(pump, "_in_one_transaction", lose_the_first_accept)
+    monkeypatch.setattr(dispatcher, "_in_one_transaction", lose_the_first_accept)
     video = order(new_user())
     pump_until_done(30)
     states = [event.went_to for event in video.events.all()]
@@ -175,8 +176,8 @@ def test_a_double_click_with_the_last_credits_shows_the_video_to_both_halves(set
 
 
 def test_a_provider_that_takes_questions_and_never_answers_ends_at_the_deadline(settings, monkeypatch):
-    monkeypatch.setattr(pump, "SLICE", 1)
-    monkeypatch.setattr(pump, "HAND_BACK", 0.5)
+    monkeypatch.setattr(dispatcher, "SLICE", 1)
+    monkeypatch.setattr(dispatcher, "HAND_BACK", 0.5)
     settings.JOB_DEADLINE_SECONDS = 2
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
@@ -366,7 +367,7 @@ def test_nobody_gets_a_video_of_somebody_elses_picture(settings, monkeypatch):
         ada, ben = (unconfirmed(new_user(), preset=name) for name in ("coffee", "cat"))
         # Ben's is not looked at yet, so that Ada's meets it.
         Video.objects.filter(pk=ben.pk).update(next_at=timezone.now() + timedelta(seconds=30))
-        pump.run()
+        dispatcher.run()
     assert again(ada).ref is None
     assert (again(ada).error_code, entries(ada)) == ("unconfirmed", REFUNDED)
     Video.objects.filter(pk=ben.pk).update(

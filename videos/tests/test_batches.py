@@ -8,7 +8,6 @@ import pytest
 from accounts import api_keys, credits
 from accounts.credits import InsufficientCredits
 from aivideo.tests.fixtures import new_user, order, pump_until_done
-from videos import limits, outbox
 from videos.catalogue import availability
 from videos.generation import batches, lifecycle
 from videos.generation.invariants import violations
@@ -16,6 +15,8 @@ from videos.models import Batch, Channel, Delivery, Status, Video
 from videos.objects import public_id
 from videos.tests.program import Program, error_of
 from videos.tests.receiver import Receiver
+from videos.webhooks import outbox
+from videos.worker import admission
 
 pytestmark = pytest.mark.django_db
 
@@ -128,14 +129,14 @@ def test_a_strangers_batch_is_404(program, stranger):
 
 def test_only_so_many_are_in_the_queue_and_the_next_follow_when_one_ends(owner):
     batch = some(owner, 5, at_once=2)
-    assert (held(batch), len(limits.admit(10))) == (3, 2)
+    assert (held(batch), len(admission.admit(10))) == (3, 2)
     batches.tend()
     assert held(batch) == 3
     for video in batch.videos.filter(status=Status.SUBMITTING):
         lifecycle.fail(video, "generation_failed")
     batches.tend()
     batches.tend()
-    assert (held(batch), len(limits.admit(10))) == (1, 2)
+    assert (held(batch), len(admission.admit(10))) == (1, 2)
 
 
 def test_a_batch_has_never_more_at_once_than_one_person_may(owner, settings):
@@ -152,8 +153,8 @@ def test_what_is_held_back_does_not_time_out(owner, settings):
 
 def test_what_is_held_back_has_no_place_in_the_queue(owner):
     batch = some(owner, 3, at_once=1)
-    limits._places.clear()
-    places = [limits.place(video) for video in batch.videos.order_by("position")]
+    admission._places.clear()
+    places = [admission.place(video) for video in batch.videos.order_by("position")]
     assert places == [1, None, None]
 
 

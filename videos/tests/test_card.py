@@ -12,11 +12,12 @@ from django.utils import timezone
 
 from accounts import credits
 from aivideo.tests.fixtures import entries, order
-from videos import limits, standing
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video
 from videos.providers.base import JobState
+from videos.status import progress
 from videos.tests.test_library import completed
+from videos.worker import admission
 
 pytestmark = pytest.mark.django_db
 
@@ -25,9 +26,9 @@ HTMX = {"HX-Request": "true"}
 
 @pytest.fixture(autouse=True)
 def _fresh_places(monkeypatch):
-    monkeypatch.setattr(limits, "PLACES_FRESH", 0)
-    limits._places.clear()
-    standing._doors.clear()
+    monkeypatch.setattr(admission, "PLACES_FRESH", 0)
+    admission._places.clear()
+    progress._doors.clear()
 
 
 def url(video, what=""):
@@ -83,7 +84,7 @@ def test_nothing_new_costs_one_query_beside_the_sign_in(
     first = as_owner.get(url(video))
     with django_assert_num_queries(3):
         assert poll(as_owner, video, first).status_code == 204
-    monkeypatch.setattr(limits, "PLACES_FRESH", 60)
+    monkeypatch.setattr(admission, "PLACES_FRESH", 60)
     waiting = order(owner)
     first = as_owner.get(url(waiting))
     with django_assert_num_queries(3):
@@ -181,7 +182,7 @@ def test_far_behind_the_page_asks_less_often(as_owner, owner, stranger):
     credits.grant(stranger, 1000, reference="test")
     first = order(owner)
     change(first, queued_at=timezone.now() + timedelta(seconds=1))
-    for _ in range(standing.FAR_BEHIND + 1):
+    for _ in range(progress.FAR_BEHIND + 1):
         last = order(stranger)
     change(last, queued_at=timezone.now())
     assert "every 500ms" in as_owner.get(url(first)).content.decode()

@@ -18,14 +18,15 @@ from django.utils import timezone
 
 from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, until
-from videos import limits, pace, pump, steps
+from videos import pace
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.media import decoder, inspection, storage
 from videos.media.decoder import Decoder
 from videos.media.mp4 import measure
 from videos.models import Channel, Status, Video
-from videos.receipt import receipt
+from videos.status.timeline import receipt
+from videos.worker import admission, dispatcher, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,8 +52,8 @@ def running(simulator, prompt="A red kite over the sea"):
 
 async def take_one_step():
     """One turn of a pump, and what it began."""
-    engine = pump.Pump(pump.take_slot())
-    engine.db = pump.Batches()
+    engine = dispatcher.Pump(dispatcher.take_slot())
+    engine.db = dispatcher.Batches()
     engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     engine.began = engine.renewed = time.monotonic()
     await engine.turn()
@@ -61,7 +62,7 @@ async def take_one_step():
     for provider in engine.providers.values():
         await provider.close()
     await engine.db.close()
-    pump.dismiss(pump.worker_name())
+    dispatcher.dismiss(dispatcher.worker_name())
 
 
 def wait_for_the_provider(simulator, video):
@@ -128,7 +129,7 @@ def test_a_video_that_failed_for_any_other_reason_is_not_watched(simulator):
     video = running(simulator)
     lifecycle.fail(video, "moderation_blocked")
     assert again(video).next_at is None
-    assert pump.claim(10) == []
+    assert dispatcher.claim(10) == []
 
 
 def test_a_video_whose_turn_never_comes_fails_at_its_deadline(settings):
@@ -202,7 +203,7 @@ def test_what_breaks_right_after_a_verdict_leaves_nothing_to_be_asked_about(simu
     def lose_the_database(channel):
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(limits, "reached", lose_the_database)
+    monkeypatch.setattr(admission, "reached", lose_the_database)
     video = order(new_user(), "A red kite [sim:rejected]")
     asyncio.run(take_one_step())
     assert (again(video).status, again(video).next_at, entries(video)) == (Status.FAILED, None, REFUNDED)
@@ -230,7 +231,7 @@ def test_when_many_end_at_once_posters_come_later(simulator, monkeypatch):
     video = order(new_user())
     pump_until_done(30)
     for _ in range(3):
-        pump.run()
+        dispatcher.run()
     video = again(video)
     assert (video.status, bool(video.poster)) == (Status.COMPLETED, True)
     assert default_storage.size(video.poster.name) > 500
@@ -257,7 +258,7 @@ def test_a_delivered_file_that_does_not_play_is_taken_back(simulator, monkeypatc
     storage.Path(path).write_bytes(damaged)
     Video.objects.filter(pk=video.pk).update(poster="")
     for _ in range(3):
-        pump.run()
+        dispatcher.run()
     assert (again(video).status, again(video).error_code, entries(video)) == ("failed", "no_file", REFUNDED)
     assert violations()[1] == []
 
@@ -270,7 +271,7 @@ def test_a_full_disk_costs_no_video_its_poster(simulator, monkeypatch, caplog):
     for part in full:
         part.symlink_to("/dev/full")  # where every write finds no space left
     monkeypatch.setattr(steps, "_part", lambda video: full.pop() if full else new_part(video))
-    until(lambda: pump.run() and again(video).poster)
+    until(lambda: dispatcher.run() and again(video).poster)
     assert caplog.text.count("No space left on device") == 3
     assert again(video).attempts == 0
 
@@ -304,12 +305,12 @@ def test_where_the_decoder_dies_the_index_is_believed_and_the_poster_comes_later
     pump_until_done(30)
     assert (again(video).status, bool(again(video).poster), len(deaths) > 0) == ("completed", False, True)
     for _ in range(3):
-        pump.run()
+        dispatcher.run()
     assert (again(video).status, entries(video)) == (Status.COMPLETED, CHARGED)
 
     monkeypatch.setattr(Decoder, "look", look)
     make_due(video, attempts=0)
-    until(lambda: pump.run() and again(video).poster)
+    until(lambda: dispatcher.run() and again(video).poster)
     assert (again(video).status, entries(video), violations()[1]) == (Status.COMPLETED, CHARGED, [])
 
 

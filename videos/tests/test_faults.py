@@ -18,13 +18,14 @@ from aivideo.tests.fixtures import (
     start_simulator,
     until,
 )
-from videos import limits, pace, pump, steps
+from videos import pace
 from videos.catalogue import availability
 from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Video
 from videos.providers import files
 from videos.simulator.faults import FAULTS
+from videos.worker import admission, dispatcher, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -96,14 +97,14 @@ def expected(status, code):
 
 
 def test_every_fault_of_a_provider_has_its_one_outcome(simulator, hasty, monkeypatch):
-    monkeypatch.setattr(pump, "SLICE", 2)
+    monkeypatch.setattr(dispatcher, "SLICE", 2)
     assert set(OUTCOME) == set(FAULTS)
     videos = {
         fault: order(new_user(), f"A kite [sim:{fault.replace('*', '1')}]", size="720x1280")
         for fault in FAULTS
     }
     late = [videos[fault].pk for fault, end in OUTCOME.items() if end == TIMED_OUT]
-    until(lambda: pump.run() and not Video.objects.live().exclude(pk__in=late).exists())
+    until(lambda: dispatcher.run() and not Video.objects.live().exclude(pk__in=late).exists())
     assert Video.objects.live().count() == len(late)
     Video.objects.filter(pk__in=late).update(queued_at=timezone.now() - timedelta(days=1))
     pump_until_done(30)
@@ -170,7 +171,7 @@ def test_a_result_that_waited_for_us_beyond_the_deadline_is_still_delivered(simu
 
 async def one_step():
     """Submit every video whose turn it is."""
-    tools = steps.Tools(pump.Batches(), asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
-    for video in await tools.db(limits.admit, 10):
+    tools = steps.Tools(dispatcher.Batches(), asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
+    for video in await tools.db(admission.admit, 10):
         await steps.submit(video, availability.provider_for(video.channel), tools)
     await tools.db.close()

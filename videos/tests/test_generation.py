@@ -14,7 +14,7 @@ from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.models import COMES_FROM, LIVE, Channel, Status, Video
 from videos.providers.base import Busy, JobState, NotSent
-from videos.receipt import receipt
+from videos.status.timeline import receipt
 
 pytestmark = pytest.mark.django_db
 

@@ -8,17 +8,17 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done
-from videos import limits, pump
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video
 from videos.providers.base import Busy, JobState
+from videos.worker import admission, dispatcher
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
 def _places_are_counted_anew(monkeypatch):
-    monkeypatch.setattr(limits, "PLACES_FRESH", 0.0)
+    monkeypatch.setattr(admission, "PLACES_FRESH", 0.0)
 
 
 def channel(**fields):
@@ -28,7 +28,7 @@ def channel(**fields):
 
 def admit(room=100):
     with transaction.atomic():
-        return [video.prompt for video in limits.admit(room)]
+        return [video.prompt for video in admission.admit(room)]
 
 
 def orders(user, *prompts):
@@ -36,7 +36,7 @@ def orders(user, *prompts):
 
 
 def places(*videos):
-    return [limits.place(Video.objects.get(pk=video.pk)) for video in videos]
+    return [admission.place(Video.objects.get(pk=video.pk)) for video in videos]
 
 
 def test_an_admitted_video_is_submitting_and_its_intent_is_written():
@@ -144,15 +144,15 @@ def test_the_daily_stop_counts_what_was_accepted_today():
 def test_three_lost_submits_in_a_row_open_the_breaker_and_one_probe_closes_it():
     orders(new_user(), "1", "2")
     for _ in range(2):
-        limits.lost(channel())
+        admission.lost(channel())
     assert channel().resumes_at is None
-    limits.lost(channel())
+    admission.lost(channel())
     assert admit() == []
     channel(resumes_at=timezone.now())
     assert admit() == ["1"]
     assert admit() == []
     lifecycle.accept(Video.objects.get(prompt="1"), JobState("1", "in_progress"))
-    limits.reached(channel())
+    admission.reached(channel())
     assert admit() == ["2"]
 
 
@@ -160,10 +160,10 @@ def test_a_lost_probe_keeps_the_breaker_open_for_longer():
     breaks = []
     for failures in (3, 4, 5, 20):
         channel(failures=failures - 1, resumes_at=None)
-        limits.lost(channel())
+        admission.lost(channel())
         breaks.append(round((channel().resumes_at - timezone.now()).total_seconds(), -1))
     assert breaks == sorted(breaks)
-    assert breaks[-1] == limits.LONGEST_BREAK
+    assert breaks[-1] == admission.LONGEST_BREAK
 
 
 def test_a_paused_channel_keeps_its_queue():
@@ -269,4 +269,4 @@ def test_what_is_at_the_provider_cannot_be_canceled():
 
 def test_a_claim_leaves_the_queue_alone():
     order(new_user())
-    assert pump.claim(10) == []
+    assert dispatcher.claim(10) == []

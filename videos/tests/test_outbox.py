@@ -11,12 +11,12 @@ from standardwebhooks.webhooks import Webhook
 from accounts import api_keys
 from accounts.models import IdempotentAnswer
 from aivideo.tests.fixtures import new_user, order, pump_until_done
-from videos import outbox
 from videos.generation import batches, lifecycle
 from videos.models import Batch, Delivery, Video
 from videos.objects import public_id
 from videos.tests.program import Program
 from videos.tests.receiver import Receiver
+from videos.webhooks import outbox
 
 # Deliveries are written and sent in threads of their own.
 pytestmark = pytest.mark.django_db(transaction=True)

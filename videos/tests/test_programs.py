@@ -8,8 +8,8 @@ from django.utils import timezone
 from accounts import api_keys
 from accounts.models import ApiKey
 from aivideo.tests.fixtures import order
-from videos import outbox
 from videos.models import Delivery
+from videos.webhooks import outbox
 
 pytestmark = pytest.mark.django_db
 

@@ -23,10 +23,11 @@ from aivideo.tests.fixtures import (
     pump_until_done,
     until,
 )
-from videos import pump, tasks
+from videos import tasks
 from videos.generation import lifecycle
 from videos.models import PumpSlot, Status, Video
 from videos.providers.base import JobState
+from videos.worker import dispatcher
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,54 +53,54 @@ def test_a_video_goes_from_order_to_file(simulator):
 
 def test_a_pump_with_nothing_to_do_ends_at_once():
     began = time.monotonic()
-    assert pump.run() is True
+    assert dispatcher.run() is True
     assert time.monotonic() - began < allowed(2)
     assert not PumpSlot.objects.filter(until__gt=timezone.now()).exists()
 
 
 def test_a_task_that_finds_a_live_pump_leaves_everything_to_it():
-    held = [pump.take_slot() for _ in range(pump.SLOTS)]
+    held = [dispatcher.take_slot() for _ in range(dispatcher.SLOTS)]
     assert None not in held
-    assert pump.take_slot() is None
-    assert pump.run() is False
+    assert dispatcher.take_slot() is None
+    assert dispatcher.run() is False
 
 
 def test_the_slot_of_a_pump_that_died_is_free_after_its_lease():
-    for _ in range(pump.SLOTS):
-        slot = pump.take_slot()
+    for _ in range(dispatcher.SLOTS):
+        slot = dispatcher.take_slot()
     PumpSlot.objects.filter(pk=slot.pk).update(until=timezone.now() - timedelta(seconds=1))
-    successor = pump.take_slot()
+    successor = dispatcher.take_slot()
     assert successor.number == slot.number
-    assert pump.renew(slot, []) is False
-    assert pump.renew(successor, []) is True
+    assert dispatcher.renew(slot, []) is False
+    assert dispatcher.renew(successor, []) is True
 
 
 def test_a_lease_from_a_clock_that_was_set_back_is_no_lease():
-    for _ in range(pump.SLOTS):
-        pump.take_slot()
+    for _ in range(dispatcher.SLOTS):
+        dispatcher.take_slot()
     PumpSlot.objects.update(until=timezone.now() + timedelta(hours=1))
-    assert pump.take_slot() is not None
+    assert dispatcher.take_slot() is not None
 
 
 def test_a_claim_takes_what_is_due_and_leases_it():
     user = new_user()
     due, later = in_progress(user), in_progress(user, next_at=timezone.now() + timedelta(seconds=40))
-    assert [video.pk for video in pump.claim(10)] == [due.pk]
-    assert pump.claim(10) == []
+    assert [video.pk for video in dispatcher.claim(10)] == [due.pk]
+    assert dispatcher.claim(10) == []
     assert Video.objects.get(pk=later.pk).next_at == later.next_at
 
 
 def test_a_slice_begins_with_what_a_jumped_clock_has_put_far_into_the_future():
     video = in_progress(new_user(), next_at=timezone.now() + timedelta(hours=1))
-    assert pump.claim(10) == []
-    pump.rescue()
-    assert [found.pk for found in pump.claim(10)] == [video.pk]
+    assert dispatcher.claim(10) == []
+    dispatcher.rescue()
+    assert [found.pk for found in dispatcher.claim(10)] == [video.pk]
 
 
 def test_a_claim_leaves_finished_videos_alone():
     video = in_progress(new_user())
     lifecycle.fail(video, "generation_failed")
-    assert pump.claim(10) == []
+    assert dispatcher.claim(10) == []
 
 
 def test_two_pumps_never_claim_the_same_video():
@@ -108,7 +109,7 @@ def test_two_pumps_never_claim_the_same_video():
     claimed = []
 
     def claim():
-        while videos := pump.claim(2):
+        while videos := dispatcher.claim(2):
             claimed.extend(video.pk for video in videos)
         connection.close()
 
@@ -123,10 +124,10 @@ def test_two_pumps_never_claim_the_same_video():
 
 def test_a_pump_renews_what_it_has_in_hand():
     video = in_progress(new_user())
-    pump.claim(10)
+    dispatcher.claim(10)
     Video.objects.filter(pk=video.pk).update(next_at=timezone.now())
-    assert pump.renew(pump.take_slot(), [video.pk])
-    assert pump.claim(10) == []
+    assert dispatcher.renew(dispatcher.take_slot(), [video.pk])
+    assert dispatcher.claim(10) == []
 
 
 def test_one_broken_write_in_a_batch_does_not_take_the_others_with_it():
@@ -139,7 +140,7 @@ def test_one_broken_write_in_a_batch_does_not_take_the_others_with_it():
         return name
 
     async def run():
-        db = pump.Batches()
+        db = dispatcher.Batches()
         calls = zip(users, ["a", "broken", "c"], strict=True)
         answers = await asyncio.gather(
             *(db(rename, user, name) for user, name in calls), return_exceptions=True
@@ -155,10 +156,10 @@ def test_one_broken_write_in_a_batch_does_not_take_the_others_with_it():
 
 
 def test_a_video_whose_preset_is_gone_does_not_stop_the_others(simulator, monkeypatch):
-    monkeypatch.setattr(pump, "SLICE", 1)
+    monkeypatch.setattr(dispatcher, "SLICE", 1)
     user = new_user()
     lost, fine = order(user, preset="no-such-preset"), order(user)
-    until(lambda: pump.run() and Video.objects.filter(pk=fine.pk, status=Status.COMPLETED).exists())
+    until(lambda: dispatcher.run() and Video.objects.filter(pk=fine.pk, status=Status.COMPLETED).exists())
     Video.objects.filter(pk=lost.pk).update(queued_at=timezone.now() - timedelta(days=1))
     pump_until_done(40)
     assert Video.objects.get(pk=lost.pk).error_code == "timed_out"
@@ -167,10 +168,10 @@ def test_a_video_whose_preset_is_gone_does_not_stop_the_others(simulator, monkey
 
 
 def test_a_pump_rings_for_its_successor_while_anything_is_unfinished(simulator, monkeypatch):
-    monkeypatch.setattr(pump, "SLICE", 0)
+    monkeypatch.setattr(dispatcher, "SLICE", 0)
     order(new_user())
     before = doorbells()
-    pump.run()
+    dispatcher.run()
     assert doorbells() == before + 1
 
 
@@ -180,14 +181,14 @@ def test_a_dismissed_pump_hands_back_and_does_not_ring(simulator, monkeypatch):
 
     def dismiss():
         time.sleep(2)
-        pump.dismiss("this-worker")
+        dispatcher.dismiss("this-worker")
         connection.close()
 
     before = doorbells()
     thread = threading.Thread(target=dismiss)
     thread.start()
     began = time.monotonic()
-    pump.run()
+    dispatcher.run()
     thread.join()
     assert time.monotonic() - began < allowed(8)
     assert doorbells() == before

@@ -14,11 +14,12 @@ import pytest
 from django.utils import timezone
 
 from aivideo.tests.fixtures import MANAGE, PATIENCE, entries, new_user, order, serve, until
-from videos import pace, pump, steps
+from videos import pace
 from videos.generation import lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import Found, JobState
 from videos.tests.test_pump import database_env
+from videos.worker import dispatcher, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,7 +92,7 @@ def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatc
     """It is overtaken while two requests are out and three wait for their turn; then it wakes up."""
     monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
     monkeypatch.setattr(steps, "GRACE", 0)
-    monkeypatch.setattr(pump, "SLICE", 2)
+    monkeypatch.setattr(dispatcher, "SLICE", 2)
     Channel.objects.update(honours_idempotency_key=False)
     shop = Shop(held=2)
     with shop.open() as settings.SIMULATOR_URL:
@@ -107,7 +108,7 @@ def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatc
             long_ago = timezone.now() - timedelta(seconds=1)
             Video.objects.filter(status=Status.SUBMITTING).update(next_at=long_ago)
             PumpSlot.objects.update(until=long_ago)
-            until(lambda: pump.run() and Video.objects.filter(status=Status.IN_PROGRESS).count() == 5)
+            until(lambda: dispatcher.run() and Video.objects.filter(status=Status.IN_PROGRESS).count() == 5)
             assert shop.sold == Counter(prompts)
             shop.release.set()
             os.kill(stopped.pid, signal.SIGCONT)
@@ -123,13 +124,13 @@ def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatc
 def test_A79_a_request_does_not_leave_after_its_lease_and_costs_no_try_of_the_channel(settings, monkeypatch):
     """Nobody has overtaken it: it goes back into the queue, and is sent then."""
     monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
-    monkeypatch.setattr(pump, "SLICE", 2)
+    monkeypatch.setattr(dispatcher, "SLICE", 2)
     shop = Shop()
     steady, stands_still = pace.clock, [0.0, pace.LEASE]
     monkeypatch.setattr(pace, "clock", lambda: stands_still.pop(0) if stands_still else steady())
     with shop.open() as settings.SIMULATOR_URL:
         video = order(new_user())
-        until(lambda: pump.run() and again(video).status == Status.IN_PROGRESS)
+        until(lambda: dispatcher.run() and again(video).status == Status.IN_PROGRESS)
         assert len(shop.jobs) == 1
     moves = list(video.events.values_list("went_to", flat=True))
     assert moves == ["queued", "submitting", "queued", "submitting", "in_progress"]

@@ -20,12 +20,13 @@ from aivideo.tests.fixtures import (
     start_simulator,
     until,
 )
-from videos import limits, pace
+from videos import pace
 from videos.catalogue import availability, refusals, routing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Offer, Status, Video, VideoModel
 from videos.tests.test_bad_days import job, server
+from videos.worker import admission
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -126,7 +127,7 @@ def test_nobody_at_home_is_not_sent_and_goes_to_the_next_channel(model, provider
 
 @pytest.mark.parametrize("answer", [None, 500])
 def test_what_may_have_been_taken_is_asked_of_nobody_else(model, providers, answer, monkeypatch):
-    monkeypatch.setattr("videos.steps.GRACE", 1)
+    monkeypatch.setattr("videos.worker.steps.GRACE", 1)
     first, second = providers(REFUSED.get(answer), TAKEN)
     video = ordered(model)
     pump_until_done(30)
@@ -153,21 +154,21 @@ def test_when_nobody_lets_us_in_the_credits_return(model, providers):
 
 
 def test_new_videos_go_where_somebody_takes_them(model):
-    limits.rest(Channel.objects.get(slug="first"), 60)
+    admission.rest(Channel.objects.get(slug="first"), 60)
     assert ordered(model).channel.slug == "second"
-    limits.reached(Channel.objects.get(slug="first"))
+    admission.reached(Channel.objects.get(slug="first"))
     assert ordered(model).channel.slug == "first"
 
 
 def test_while_all_rest_a_video_waits_before_the_first_and_can_be_canceled(model):
     for slug in ("first", "second"):
-        limits.rest(Channel.objects.get(slug=slug), 60)
+        admission.rest(Channel.objects.get(slug=slug), 60)
     video = ordered(model)
     routing.tend()
     video.refresh_from_db()
     assert (video.channel.slug, video.status) == ("first", Status.QUEUED)
     with transaction.atomic():
-        assert limits.admit(10) == []
+        assert admission.admit(10) == []
     assert lifecycle.cancel(video)
 
 

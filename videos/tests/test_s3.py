@@ -39,13 +39,14 @@ from aivideo.tests.fixtures import (
     until,
 )
 from aivideo.tests.object_store import BUCKET, S3Server
-from videos import pace, pump, steps
+from videos import pace
 from videos.generation import lifecycle
 from videos.media import inspection, storage
 from videos.media.object_store import LINK_SECONDS
 from videos.media.presets import SAMPLES, samples
 from videos.models import Status, Video
 from videos.providers.base import JobState
+from videos.worker import dispatcher, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -187,7 +188,7 @@ def test_a_finished_video_waits_for_the_store_and_completes_when_it_is_back(away
     user = new_user()
     video = order(user)
     waiting = Video.objects.filter(pk=video.pk, status=Status.SAVING, attempts__gt=0)
-    pumping = threading.Thread(target=pump.run)
+    pumping = threading.Thread(target=dispatcher.run)
     pumping.start()
     until(waiting.exists)
     away.start()

@@ -14,11 +14,11 @@ from PIL import Image
 
 from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order, signed_in
-from videos import steps
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.media.presets import presets
 from videos.models import Status, Upload, Video
+from videos.worker import steps
 
 pytestmark = pytest.mark.django_db
 

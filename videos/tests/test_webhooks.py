@@ -31,13 +31,14 @@ from aivideo.tests.fixtures import (
     until,
 )
 from aivideo.tests.site import Site
-from videos import pace, pump, steps, webhooks
+from videos import pace
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Status, Video, VideoEvent, WebhookReceipt
 from videos.providers.base import JobState
 from videos.providers.events import Event
+from videos.worker import dispatcher, provider_webhooks, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -140,11 +141,11 @@ def test_a_webhook_makes_its_running_video_due_and_changes_nothing_else(running,
 
 def test_a_webhook_rings_for_a_pump_only_when_none_is_alive(running):
     make_running("job-2")
-    slots = [pump.take_slot() for _ in range(pump.SLOTS)]
+    slots = [dispatcher.take_slot() for _ in range(dispatcher.SLOTS)]
     before = doorbells()
     deliver()
     assert doorbells() == before
-    pump.dismiss(slots[0].owner.partition("/")[0])
+    dispatcher.dismiss(slots[0].owner.partition("/")[0])
     deliver(event("job-2"), webhook_id="wh_2")
     assert doorbells() == before + 1
 
@@ -196,7 +197,7 @@ def test_the_same_id_at_two_servers_makes_both_due(running):
 def test_a_webhook_costs_one_insert_and_one_update_and_a_refused_one_nothing(
     running, django_assert_num_queries
 ):
-    pump.take_slot()
+    dispatcher.take_slot()
     with django_assert_num_queries(0):
         assert deliver(key=OTHER_KEY) == 400
     with CaptureStatements() as taken:
@@ -211,7 +212,7 @@ def test_receipts_are_forgotten_after_a_day(running):
     for number, hours in enumerate((0, 23, 25)):
         received_at = timezone.now() - timedelta(hours=hours)
         WebhookReceipt.objects.create(id=f"wh_{number}", received_at=received_at)
-    webhooks.forget_old()
+    provider_webhooks.forget_old()
     assert set(WebhookReceipt.objects.values_list("id", flat=True)) == {"wh_0", "wh_1"}
 
 
@@ -233,15 +234,15 @@ class Hesitant:
 @asynccontextmanager
 async def pump_that_asks(provider, video):
     """A pump that waits for the provider's answer about a video when its webhook comes."""
-    db = pump.Batches()
-    engine = pump.Pump(await db(pump.take_slot))
+    db = dispatcher.Batches()
+    engine = dispatcher.Pump(await db(dispatcher.take_slot))
     engine.db = db
     engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     engine.began = engine.renewed = time.monotonic()
     engine.providers[video.channel_id] = provider
     await engine.turn()
     await provider.asked.wait()
-    await engine.db(webhooks.take_hint, "wh_1", Event("video.completed", "job-1"))
+    await engine.db(provider_webhooks.take_hint, "wh_1", Event("video.completed", "job-1"))
     yield engine
     await asyncio.gather(*(hold.task for hold in engine.under_way.values()))
     await engine.db.close()
@@ -318,7 +319,7 @@ def test_A38_what_our_provider_did_not_sign_just_now_changes_not_one_row(running
 
 def test_A38_a_huge_body_is_refused_before_it_is_looked_at(running):
     before = rows()
-    assert deliver({**event(), "padding": "x" * webhooks.MOST_BYTES}) == 413
+    assert deliver({**event(), "padding": "x" * provider_webhooks.MOST_BYTES}) == 413
     assert rows() == before
 
 
@@ -373,7 +374,7 @@ def test_one_right_signature_among_several_is_enough(running):
 def test_what_we_believe_the_official_sdk_believes_too():
     body, headers = delivery()
     openai.OpenAI(api_key="x").webhooks.verify_signature(body, headers, secret=SECRET)
-    assert webhooks.verified_id(headers, body) == "wh_1"
+    assert provider_webhooks.verified_id(headers, body) == "wh_1"
 
 
 # --- Again ------------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from videos import limits, pace
+from videos import pace
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, VideoModel
+from videos.worker import admission
 
 # What the fragment of an unfinished video is made of, and no more. Django would take three times as long to
 # put this statement together as all of the rest takes, and nothing is asked of the site more often.
@@ -79,7 +80,7 @@ def standing(video: Video, balance: int) -> Standing:
     age = now - video.created_at
     place, door = None, Door(answers=True, is_open=True)
     if video.status == Status.QUEUED:
-        place, door = limits.place(video), _door(video.channel_id, now)
+        place, door = admission.place(video), _door(video.channel_id, now)
     is_next = door.is_open and place in (1, None) and not video.attempts and age < STARTS_WITHIN
     is_waiting = video.status == Status.QUEUED and not is_next
     is_starting = video.status == Status.SUBMITTING or (video.status == Status.QUEUED and is_next)
@@ -133,10 +134,10 @@ def _door(channel_id: int, now: datetime) -> Door:
     until, door = _doors.get(channel_id, (0.0, None))
     if door is None or time.monotonic() >= until:
         channel = Channel.objects.get(pk=channel_id)
-        left = limits.credits_left_today(channel)
+        left = admission.credits_left_today(channel)
         door = Door(
-            answers=not limits.rests(channel, now),
-            is_open=limits.room_of(channel, now) != 0 and (left is None or left > 0),
+            answers=not admission.rests(channel, now),
+            is_open=admission.room_of(channel, now) != 0 and (left is None or left > 0),
         )
-        _doors[channel_id] = (time.monotonic() + limits.PLACES_FRESH, door)
+        _doors[channel_id] = (time.monotonic() + admission.PLACES_FRESH, door)
     return door

@@ -29,13 +29,14 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from videos import limits, pace, steps
+from videos import pace
 from videos.catalogue import availability, routing
 from videos.generation import batches, lifecycle
 from videos.media.decoder import Decoder
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.pace import LEASE, RENEW
 from videos.providers.base import Provider
+from videos.worker import admission, steps
 
 log = logging.getLogger(__name__)
 
@@ -262,7 +263,7 @@ class Pump:
         work = self.find_running(only_running=False)
         submitting = sum(hold.video.status == Status.SUBMITTING for hold in list(self.under_way.values()))
         if submitting < MOST_SUBMITS:
-            work.admitted = limits.admit(MOST_SUBMITS - submitting)
+            work.admitted = admission.admit(MOST_SUBMITS - submitting)
             self.channels |= {video.channel_id: video.channel for video in work.admitted}
         # Of several pumps only the first makes posters, one after the other.
         is_idle = self.posters is None or self.posters.done()
