@@ -33,7 +33,7 @@ def one(case: str, without: str, test: str, file: str, old: str, new: str) -> Sa
     return Sabotage(case, without, test, ((file, old, new),))
 
 
-VIEWS = "videos/views.py"
+VIEWS = "videos/pages/video.py"
 ANYBODYS = (
     VIEWS,
     'get_object_or_404(user.videos.kept().select_related("model"), pk=pk)',
@@ -52,15 +52,15 @@ SABOTAGES = [
     one("A05", "the word to caches", "videos/tests/test_playback.py::test_A05_every_answer_is_private_and_never_a_page_of_ours",
         "videos/media/playback.py", '"private, no-store"', '"public, max-age=86400"'),
     one("A06", "the owner of an uploaded picture", "videos/tests/test_studio.py::test_A06_somebody_elses_upload_is_not_there",
-        "videos/forms.py", "self.user.uploads.get(pk=", "self.user.uploads.model.objects.get(pk="),
+        "videos/pages/studio_form.py", "self.user.uploads.get(pk=", "self.user.uploads.model.objects.get(pk="),
     one("A07", "the owner of a library", "videos/tests/test_library.py::test_A07_no_parameter_shows_a_strangers_video",
         VIEWS, 'return user.videos.kept().select_related("model").order_by', 'return user.videos.model.objects.kept().select_related("model").order_by'),
     one("A01", "the owner in the way to a program's video", "videos/tests/test_api_reading.py::test_A01_A02_A07_a_stranger_finds_nothing",
         "videos/objects.py", "WHERE v.id = %s AND v.user_id = %s AND", "WHERE v.id = %s AND %s > 0 AND"),
     one("A01", "the owner of a key", "videos/tests/test_programs.py::test_A01_A02_a_strangers_key_and_deliveries_are_404",
-        "videos/programs.py", "mine = ApiKey.objects.filter(user=request.user)", "mine = ApiKey.objects.all()"),
+        "videos/pages/developer.py", "mine = ApiKey.objects.filter(user=request.user)", "mine = ApiKey.objects.all()"),
     one("A02", "the owner of a batch", "videos/tests/test_batch_pages.py::test_A01_A02_a_strangers_batch_is_404",
-        "videos/batch_pages.py", "    found = get_object_or_404(request.user.batches, pk=pk)\n    batches.cancel(found)", "    found = get_object_or_404(Batch, pk=pk)\n    batches.cancel(found)"),
+        "videos/pages/batches.py", "    found = get_object_or_404(request.user.batches, pk=pk)\n    batches.cancel(found)", "    found = get_object_or_404(Batch, pk=pk)\n    batches.cancel(found)"),
     one("A04", "the end of a program's link", "videos/tests/test_api_reading.py::test_A04_a_link_ends_after_five_minutes_and_with_its_video",
         "videos/objects.py", "if time.time() >= int(until):", "if time.time() >= 2 * int(until):"),
     one("A07", "the owner of a program's list", "videos/tests/test_api_reading.py::test_A01_A02_A07_a_stranger_finds_nothing",

@@ -1,29 +1,30 @@
 from django.urls import path
 
-from videos import batch_pages, programs, prompt_pages, studio, views
+from videos.pages import batches, developer, prompts, studio
+from videos.pages import video as video_pages
 from videos.worker import provider_webhooks
 
 app_name = "videos"
 urlpatterns = [
     path("", studio.studio, name="studio"),
-    path("prompt/improve/", prompt_pages.improve, name="improve"),
-    path("videos/", views.library, name="library"),
-    path("videos/batch/", batch_pages.order, name="order_batch"),
-    path("videos/batches/<uuid:pk>/", batch_pages.batch, name="batch"),
-    path("videos/batches/<uuid:pk>/cancel/", batch_pages.cancel, name="cancel_batch"),
-    path("videos/batches/<uuid:pk>/zip/", batch_pages.zipped, name="batch_zip"),
-    path("videos/<uuid:pk>/", views.video, name="video"),
-    path("videos/<uuid:pk>/card/", views.card, name="card"),
-    path("videos/<uuid:pk>/file/", views.file, name="file"),
-    path("videos/<uuid:pk>/poster/", views.poster, name="poster"),
-    path("videos/<uuid:pk>/cancel/", views.cancel, name="cancel"),
-    path("videos/<uuid:pk>/delete/", views.delete, name="delete"),
-    path("uploads/<uuid:pk>/", views.upload, name="upload"),
-    path("account/", programs.account, name="account"),
-    path("account/keys/<int:pk>/", programs.key, name="key"),
-    path("account/keys/<int:pk>/revoke/", programs.revoke, name="revoke_key"),
-    path("account/keys/<int:pk>/secret/", programs.rotate, name="rotate_secret"),
-    path("account/keys/<int:pk>/ping/", programs.ping, name="ping"),
-    path("account/deliveries/<uuid:pk>/", programs.replay, name="replay"),
+    path("prompt/improve/", prompts.improve, name="improve"),
+    path("videos/", video_pages.library, name="library"),
+    path("videos/batch/", batches.order, name="order_batch"),
+    path("videos/batches/<uuid:pk>/", batches.batch, name="batch"),
+    path("videos/batches/<uuid:pk>/cancel/", batches.cancel, name="cancel_batch"),
+    path("videos/batches/<uuid:pk>/zip/", batches.zipped, name="batch_zip"),
+    path("videos/<uuid:pk>/", video_pages.video, name="video"),
+    path("videos/<uuid:pk>/card/", video_pages.card, name="card"),
+    path("videos/<uuid:pk>/file/", video_pages.file, name="file"),
+    path("videos/<uuid:pk>/poster/", video_pages.poster, name="poster"),
+    path("videos/<uuid:pk>/cancel/", video_pages.cancel, name="cancel"),
+    path("videos/<uuid:pk>/delete/", video_pages.delete, name="delete"),
+    path("uploads/<uuid:pk>/", video_pages.upload, name="upload"),
+    path("account/", developer.account, name="account"),
+    path("account/keys/<int:pk>/", developer.key, name="key"),
+    path("account/keys/<int:pk>/revoke/", developer.revoke, name="revoke_key"),
+    path("account/keys/<int:pk>/secret/", developer.rotate, name="rotate_secret"),
+    path("account/keys/<int:pk>/ping/", developer.ping, name="ping"),
+    path("account/deliveries/<uuid:pk>/", developer.replay, name="replay"),
     path("webhooks/openai/", provider_webhooks.openai, name="openai_webhook"),
 ]

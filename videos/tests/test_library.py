@@ -10,8 +10,8 @@ from django.test import Client
 from aivideo.tests.fixtures import order
 from videos.generation import lifecycle
 from videos.models import Video
+from videos.pages.video import PAGE
 from videos.providers.base import JobState
-from videos.views import PAGE
 
 pytestmark = pytest.mark.django_db
 

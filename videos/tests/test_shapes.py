@@ -7,9 +7,9 @@ from html import unescape
 import pytest
 
 from aivideo.tests.fixtures import order
-from videos import choices
 from videos.catalogue import shapes
 from videos.models import Price, Video, VideoModel
+from videos.pages import form_options
 from videos.tests.test_studio import HTMX, form, nothing_happened
 
 pytestmark = pytest.mark.django_db
@@ -130,7 +130,7 @@ def test_use_again_takes_the_nearest_of_what_is_offered(as_owner, owner):
     ],
 )
 def test_few_lengths_are_all_chosen_from_and_of_many_the_usual_ones(lengths, usual, other):
-    offer = choices.offer(fast(lengths=lengths))
+    offer = form_options.offer(fast(lengths=lengths))
     assert (offer["lengths"], offer["other"]) == (usual, other)
 
 
@@ -206,7 +206,7 @@ def price_lines(model):
 def test_the_compact_table_says_of_every_choice_what_the_server_reckons():
     model = fast()
     price_lines(model)
-    table = choices.prices(model)
+    table = form_options.prices(model)
     for size in model.sizes:
         for seconds in model.lengths:
             for quality in model.qualities:

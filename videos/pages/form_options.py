@@ -5,8 +5,8 @@ from math import gcd, sqrt
 from typing import Any
 
 from videos.catalogue import availability, shapes
-from videos.forms import MOST_VARIATIONS
 from videos.models import LONGEST, VideoModel
+from videos.pages.studio_form import MOST_VARIATIONS
 from videos.providers.base import ASPECT_RATIOS
 
 MAX_CHIPS = 6

@@ -18,12 +18,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.credits import InsufficientCredits
 from accounts.views import UserRequest
-from videos import choices, objects
+from videos import objects
 from videos.catalogue import availability, shapes
-from videos.forms import OrderForm, SizedForm, StudioForm
 from videos.generation import batches
 from videos.models import Batch, Status
 from videos.moderation import gate
+from videos.pages import form_options
+from videos.pages.studio_form import OrderForm, SizedForm, StudioForm
 from videos.status.progress import standing
 
 MOST_CSV_BYTES = 1_000_000
@@ -155,8 +156,8 @@ def _page(
         "models": models,
         "ratios": shapes.ratios(made),
         "resolutions": shapes.resolutions(made),
-        "lengths": sorted({length for model in models for length in choices.usual_lengths(model)}),
-        "any_length": choices.other_lengths(models),
+        "lengths": sorted({length for model in models for length in form_options.usual_lengths(model)}),
+        "any_length": form_options.other_lengths(models),
         "platforms": [
             (name, about, values.get(f"style_{name}"), name in (values.get("platforms") or []))
             for name, about in batches.PLATFORMS.items()

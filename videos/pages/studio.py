@@ -13,14 +13,15 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.credits import InsufficientCredits
 from accounts.models import User
-from videos import choices, views
 from videos.catalogue import availability, shapes
-from videos.forms import MOST_VARIATIONS, StudioForm
 from videos.generation import lifecycle
 from videos.media import images
 from videos.media.presets import presets, samples
 from videos.models import MOST_PROMPT_CHARACTERS, Upload, Video
 from videos.moderation import gate
+from videos.pages import form_options
+from videos.pages import video as video_pages
+from videos.pages.studio_form import MOST_VARIATIONS, StudioForm
 from videos.prompts import assistant
 from videos.prompts import templates as prompt_templates
 
@@ -81,7 +82,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
 
     user.refresh_from_db(fields=["balance"])
     url = f"{reverse('videos:studio')}?video={video.pk}"
-    if not views.is_htmx(request):
+    if not video_pages.is_htmx(request):
         return redirect(url)
     response = page(request, form, video, fresh_nonce=True)
     response["HX-Push-Url"] = url
@@ -99,7 +100,7 @@ def keep_draft(request: HttpRequest, **pictures: Upload | None) -> None:
 
 def lead_to(request: HttpRequest, url: str) -> HttpResponse:
     """Off to another page, for browsers and for htmx, which would follow a redirect by itself and stay here."""
-    return HttpResponse(headers={"HX-Redirect": url}) if views.is_htmx(request) else redirect(url)
+    return HttpResponse(headers={"HX-Redirect": url}) if video_pages.is_htmx(request) else redirect(url)
 
 
 def page(
@@ -126,7 +127,7 @@ def page(
     models = list(availability.models(user))
     chosen = next((model for model in models if model.slug == values["model"]), models[0] if models else None)
     wants_more = _wants_more(form, values)
-    offers = [choices.offer(model) for model in models]
+    offers = [form_options.offer(model) for model in models]
     offer = next((offer for offer in offers if offer["model"] == chosen), None)
     values["size"] = ""
     if chosen:
@@ -141,12 +142,12 @@ def page(
         "offers": offers,
         "chosen_offer": offer,
         "model": chosen,
-        **choices.sizes(models),
+        **form_options.sizes(models),
         "pixels": values["size"].replace("x", "×"),
-        **choices.lengths(offers, offer, values["seconds"]),
-        "qualities": choices.ordered(model.qualities for model in models),
+        **form_options.lengths(offers, offer, values["seconds"]),
+        "qualities": form_options.ordered(model.qualities for model in models),
         "frame_rates": sorted({rate for model in models for rate in model.frame_rates}),
-        "takes": choices.ordered(model.takes for model in models),
+        "takes": form_options.ordered(model.takes for model in models),
         "counts": range(1, MOST_VARIATIONS + 1),
         "wants_more": wants_more,
         "presets": presets().values(),
@@ -155,15 +156,15 @@ def page(
         "most_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
         "most_prompt_characters": chosen.longest_prompt if chosen else MOST_PROMPT_CHARACTERS,
         "record": chosen and availability.track_record(chosen),
-        **choices.price(request.user, chosen, values),
-        "recent": views.tiles(views.library_of(request.user)[:4], request.user)
+        **form_options.price(request.user, chosen, values),
+        "recent": video_pages.tiles(video_pages.library_of(request.user)[:4], request.user)
         if request.user.is_authenticated
         else [],
         "prompt_templates": prompt_templates.TEMPLATES,
         "prompt_help": assistant.is_on() and request.user.is_authenticated,
         **(help or {}),
         "at_studio": True,
-        **views.stage_context(video, request.user),
+        **video_pages.stage_context(video, request.user),
     }
     return render(request, "videos/studio.html", context, status=status)
 
@@ -174,14 +175,14 @@ def _on_stage(request: HttpRequest) -> Video | None:
         return None
     if wanted := request.GET.get("video"):
         try:
-            return views.own(request.user, UUID(wanted))
+            return video_pages.own(request.user, UUID(wanted))
         except ValueError:
             raise Http404 from None
     return _running(request.user)
 
 
 def _running(user: User) -> Video | None:
-    return views.library_of(user).live().first()
+    return video_pages.library_of(user).live().first()
 
 
 def _draft(request: HttpRequest) -> StudioForm:
@@ -196,7 +197,7 @@ def _draft(request: HttpRequest) -> StudioForm:
         return StudioForm(user=None, initial=StudioForm.defaults(None))
     if wanted := request.GET.get("again") or request.GET.get("video"):
         try:
-            again = views.own(request.user, UUID(wanted))
+            again = video_pages.own(request.user, UUID(wanted))
             return StudioForm(user=request.user, initial=StudioForm.defaults(request.user, again))
         except ValueError:
             raise Http404 from None
@@ -218,5 +219,7 @@ def _uploads(user: User, *chosen: str | None) -> list[Upload]:
 def _wants_more(form: StudioForm, values: dict[str, Any]) -> bool:
     """Whether the options that few people need are to be open: something stands in them, or is wrong there."""
     names = ("seed", "negative_prompt", "last")
-    is_set = any(values[name] not in (None, "") for name in names) or choices.number(values["variations"]) > 1
+    is_set = (
+        any(values[name] not in (None, "") for name in names) or form_options.number(values["variations"]) > 1
+    )
     return is_set or values["audio"] == "off" or any(form[name].errors for name in MORE)

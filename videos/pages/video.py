@@ -16,10 +16,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import User
 from accounts.views import UserRequest
-from videos import choices
 from videos.generation import lifecycle
 from videos.media import playback
 from videos.models import Status, Video
+from videos.pages import form_options
 from videos.status.progress import Standing, on_card, standing, time_left
 from videos.status.timeline import receipt
 
@@ -58,7 +58,7 @@ def _card(
     }
     if at_studio and not video.is_live:
         asked = {"size": video.size, "seconds": video.seconds, **video.extras}
-        context |= {"model": video.model, **choices.price(request.user, video.model, asked)}
+        context |= {"model": video.model, **form_options.price(request.user, video.model, asked)}
     template = "videos/_tile.html" if request.GET.get("as") == "tile" else "videos/_card.html"
     # Without the request: what a whole page takes from it is of no use here, and costs time.
     return _asking_again(HttpResponse(render_to_string(template, context), status=status), current)

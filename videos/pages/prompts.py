@@ -7,8 +7,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import User
-from videos import studio, views
-from videos.forms import StudioForm
+from videos.pages import studio
+from videos.pages import video as video_pages
+from videos.pages.studio_form import StudioForm
 from videos.prompts import assistant
 
 STATUS = {
@@ -47,7 +48,7 @@ def improve(request: HttpRequest) -> HttpResponse:
         except assistant.NoHelp as problem:
             help, status, after = {"no_help": str(problem)}, STATUS[type(problem)], problem.after
 
-    if views.is_htmx(request):
+    if video_pages.is_htmx(request):
         response = render(request, "videos/_improved.html", help, status=status)
     else:
         # No video on the stage: while one is running there, a page without scripts reloads every 2 s.
