@@ -13,7 +13,7 @@ from aivideo import errors, health
 urlpatterns = [
     path("", include("videos.urls")),
     path("", include("accounts.urls")),
-    path("", include("videos.api.site")),
+    path("", include("videos.api.app")),
     # Of allauth's pages only those that a sign-in by Google needs; each other one would be a door.
     path("accounts/login/", sign_in, name="account_login"),
     path("accounts/logout/", account.logout, name="account_logout"),

@@ -8,7 +8,7 @@ from ninja.security import HttpBearer
 
 from accounts import api_keys
 from accounts.models import ApiKey, User
-from videos.api import throttle
+from videos.api import throttling
 from videos.api.errors import ApiError
 
 WITHOUT_A_KEY = 60  # requests a minute of one address
@@ -44,7 +44,7 @@ def key_of(request: HttpRequest, text: str) -> ApiKey:
         key = api_keys.find(text)
     except api_keys.KeyRefused as refusal:
         raise _refused(request, str(refusal)) from refusal
-    throttle.take(request, f"key:{key.pk}", settings.API_REQUESTS_A_MINUTE)
+    throttling.take(request, f"key:{key.pk}", settings.API_REQUESTS_A_MINUTE)
     request.user = key.user
     return key
 
@@ -54,5 +54,5 @@ def _refused(request: HttpRequest, why: str) -> ApiError:
         address = get_adapter().get_client_ip(request)
     except PermissionDenied:
         address = "unknown"
-    throttle.take(request, f"address:{address}", WITHOUT_A_KEY)
+    throttling.take(request, f"address:{address}", WITHOUT_A_KEY)
     return ApiError(401, why, code="invalid_api_key")

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from accounts import credits
 from accounts.models import ApiKey
 from videos import objects
-from videos.api import idempotency, limits, moderated, orders
+from videos.api import idempotency, moderation, requests, spending
 from videos.api.auth import ByKey, KeyedRequest
-from videos.api.document import takes
 from videos.api.errors import ApiError, bad_value, not_found, of_order
+from videos.api.openapi.document import takes
 from videos.api.pictures import Pictures
 from videos.generation import batches
 from videos.models import Batch
@@ -22,10 +22,10 @@ from videos.models import Batch
 router = Router(auth=ByKey(), tags=["Batches"])
 
 
-class Item(orders.VideoOrder):
+class Item(requests.VideoOrder):
     """As for one video, but the prompt may stand in `defaults`."""
 
-    prompt: orders.Text | None = None  # type: ignore[assignment]
+    prompt: requests.Text | None = None  # type: ignore[assignment]
 
 
 class BatchOrder(BaseModel):
@@ -35,44 +35,44 @@ class BatchOrder(BaseModel):
     max_concurrency: int | None = Field(
         default=None, ge=1, le=10_000, description="So many at a time, and never more than one person may."
     )
-    webhook_url: orders.Text | None = Field(
+    webhook_url: requests.Text | None = Field(
         default=None, max_length=500, description="Told once, when all have ended."
     )
 
 
 class CampaignOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    prompt: orders.Text = Field(description="The idea.")
-    platforms: list[orders.Text] = Field(
+    prompt: requests.Text = Field(description="The idea.")
+    platforms: list[requests.Text] = Field(
         min_length=1, max_length=4, description=f"Of {', '.join(batches.PLATFORMS)}."
     )
-    styles: dict[str, orders.Text] = Field(
+    styles: dict[str, requests.Text] = Field(
         default_factory=dict, description="For each platform, a sentence in place of ours."
     )
-    model: orders.Text | None = None
-    webhook_url: orders.Text | None = Field(default=None, max_length=500)
+    model: requests.Text | None = None
+    webhook_url: requests.Text | None = Field(default=None, max_length=500)
 
 
 @router.post("/v1/batches/videos", response=objects.BatchObject)
 @takes(BatchOrder)
 def create_batch(request: KeyedRequest) -> HttpResponse:
     """Order up to 500 videos. If one of them cannot be made, or credits do not do for all, none is ordered."""
-    body = orders.read(request)
+    body = requests.read(request)
 
     def prepare() -> idempotency.Deed:
         key = request.auth
-        asked = orders.checked(BatchOrder, body.fields)
+        asked = requests.checked(BatchOrder, body.fields)
         webhook_url = asked.webhook_url or key.webhook_url
-        orders.check_webhook(webhook_url)
+        requests.check_webhook(webhook_url)
         items = [_merged(number, item, asked.defaults) for number, item in enumerate(asked.items)]
         # All that is quick, of all items, before the first picture is fetched.
         found = [_order(key, number, item) for number, item in enumerate(items)]
-        limits.afford(key, batches.price(found))
+        spending.afford(key, batches.price(found))
         pictures = Pictures(key.user)
         for number, (item, order) in enumerate(zip(items, found, strict=True)):
             with _of_item(number):
-                order |= orders.pictures_of(item, pictures)
-        cleared = moderated.items(key, found)
+                order |= requests.pictures_of(item, pictures)
+        cleared = moderation.items(key, found)
         options = {"at_once": asked.max_concurrency, "webhook_url": webhook_url}
         return lambda: (200, _start(key, cleared, **options))
 
@@ -83,26 +83,26 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
 @takes(CampaignOrder)
 def create_campaign(request: KeyedRequest) -> HttpResponse:
     """One idea as a video for each platform, in its shape, its length and its style."""
-    body = orders.read(request)
+    body = requests.read(request)
 
     def prepare() -> idempotency.Deed:
         key = request.auth
-        asked = orders.checked(CampaignOrder, body.fields)
+        asked = requests.checked(CampaignOrder, body.fields)
         platforms = [_platform(name) for name in asked.platforms]
         if len(set(platforms)) < len(platforms):
             raise bad_value("platforms", "Name each platform once.")
         styles = {_platform(name): style for name, style in asked.styles.items()}
         webhook_url = asked.webhook_url or key.webhook_url
-        orders.check_webhook(webhook_url)
-        model = orders.model_of(key, asked.model)
+        requests.check_webhook(webhook_url)
+        model = requests.model_of(key, asked.model)
         found = [
             order | {"api_key": key, "metadata": {"platform": name}}
             for name, order in zip(
                 asked.platforms, batches.campaign(model, asked.prompt, platforms, styles), strict=True
             )
         ]
-        limits.afford(key, batches.price(found))
-        cleared = moderated.items(key, found)
+        spending.afford(key, batches.price(found))
+        cleared = moderation.items(key, found)
         options = {"kind": Batch.Kind.CAMPAIGN, "webhook_url": webhook_url}
         return lambda: (200, _start(key, cleared, **options))
 
@@ -119,22 +119,22 @@ def retrieve_batch(request: KeyedRequest, batch_id: str) -> HttpResponse:
     return JsonResponse(objects.batch_object(batch))
 
 
-def _merged(number: int, item: Item, defaults: Item) -> orders.VideoOrder:
+def _merged(number: int, item: Item, defaults: Item) -> requests.VideoOrder:
     """An item with what `defaults` say besides. Raises ApiError that names it: items.3.prompt."""
     fields = defaults.model_dump(exclude_unset=True) | item.model_dump(exclude_unset=True)
     with _of_item(number):
         if fields.get("n", 1) != 1:
             raise bad_value("n", "An item of a batch is one video.")
-        return orders.checked(orders.VideoOrder, fields)
+        return requests.checked(requests.VideoOrder, fields)
 
 
-def _order(key: ApiKey, number: int, item: orders.VideoOrder) -> dict[str, Any]:
+def _order(key: ApiKey, number: int, item: requests.VideoOrder) -> dict[str, Any]:
     """What one item asks for, but for its pictures.
 
     Only an item that names a webhook itself has one: a key's is told of the batch, once.
     """
     with _of_item(number):
-        return orders.without_pictures(key, item) | {"webhook_url": item.webhook_url or ""}
+        return requests.without_pictures(key, item) | {"webhook_url": item.webhook_url or ""}
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def _platform(name: str) -> str:
 
 
 def _start(key: ApiKey, found: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
-    limits.check(key, batches.price(found))
+    spending.check(key, batches.price(found))
     try:
         batch = batches.start(key.user, found, api_key=key, **options)
     except batches.ItemRefused as refusal:
@@ -166,5 +166,5 @@ def _start(key: ApiKey, found: list[dict[str, Any]], **options: Any) -> dict[str
         error.param = f"items.{refusal.number}.{error.param}"
         raise error from refusal
     except credits.InsufficientCredits as lack:
-        raise limits.insufficient(key, lack.needed, lack.available) from lack
+        raise spending.insufficient(key, lack.needed, lack.available) from lack
     return objects.batch_object(batch)

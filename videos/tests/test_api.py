@@ -3,7 +3,7 @@
 import pytest
 
 from aivideo.tests.fixtures import order, pump_until_done
-from videos.api import orders
+from videos.api import requests
 from videos.models import Video, VideoModel
 from videos.objects import public_id
 from videos.tests.program import Program, error_of
@@ -93,7 +93,7 @@ def test_a_body_that_cannot_be_read_is_400(program, owner, body, kind):
 
 
 def test_a_body_that_is_too_large_is_413(program):
-    answer = program.post("/v1/videos", b" " * (orders.MOST_BYTES + 1), content_type="application/json")
+    answer = program.post("/v1/videos", b" " * (requests.MOST_BYTES + 1), content_type="application/json")
     assert error_of(answer) == (413, None, "body_too_large")
     answer = program.post(
         "/v1/videos", b"", content_type="application/json", headers={"Content-Length": "99999999"}

@@ -8,7 +8,7 @@ from django.test import Client
 from openai.types import Video
 
 from aivideo.tests.fixtures import order, pump_until_done
-from videos.api import document, examples
+from videos.api.openapi import document, examples
 from videos.objects import public_id
 from videos.tests.program import Program
 

@@ -10,7 +10,7 @@ from django.test import Client
 
 from accounts import api_keys
 from aivideo.tests.fixtures import allowed, new_user, order, pump_until_done
-from videos.api import faces
+from videos.api.compat import drills
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.objects import public_id
@@ -208,7 +208,7 @@ def test_the_key_may_be_a_password(owner):
     [("wait=5", 5), ("respond-async, wait=10", 10), ("wait=999", 180), ("waits=5", 0), ("", 0)],
 )
 def test_how_long_a_caller_wants_to_wait(rf, wish, seconds):
-    assert faces._wish(rf.post("/", headers={"Prefer": wish})) == seconds
+    assert drills._wish(rf.post("/", headers={"Prefer": wish})) == seconds
 
 
 @pytest.mark.django_db(transaction=True)
@@ -232,7 +232,7 @@ def test_who_wants_to_wait_gets_the_end(simulator):
 
 
 def test_when_as_many_wait_as_may_the_next_is_answered_at_once(program, monkeypatch):
-    monkeypatch.setattr(faces, "_waiting", threading.Semaphore(0))
+    monkeypatch.setattr(drills, "_waiting", threading.Semaphore(0))
     began = time.monotonic()
     answer = program.send(DRILL, {"run_id": "r", "drill_text": "A"}, headers={"Prefer": "wait=180"})
     assert (answer.status_code, time.monotonic() - began < allowed(5)) == (202, True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from aivideo.tests.site import Site
-from videos.api.document import FILE
+from videos.api.openapi.document import FILE
 
 CASES = int(os.environ.get("API_CASES", "400"))
 CALLS = [

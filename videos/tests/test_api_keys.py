@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts import api_keys
 from accounts.models import ApiKey
 from videos import objects
-from videos.api import throttle
+from videos.api import throttling
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.tests.program import Program, error_of
@@ -136,7 +136,7 @@ def test_who_sends_too_much_is_told_when_to_come_again(program, owner, settings,
     assert (refused["Retry-After"], refused["RateLimit-Limit"]) == ("20", "3")
     assert Program(owner).get("/v1/credits").status_code == 200, "another key has its own bucket"
     now = time.time()
-    monkeypatch.setattr(throttle.time, "time", lambda: now + 21)
+    monkeypatch.setattr(throttling.time, "time", lambda: now + 21)
     assert program.get("/v1/credits").status_code == 200
     assert program.get("/v1/credits").status_code == 429
 

@@ -16,7 +16,8 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import CreditEntry, IdempotentAnswer
 from aivideo.tests.fixtures import entries, new_user, serve
-from videos.api import idempotency, orders
+from videos.api import idempotency
+from videos.api import requests as order_requests
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.objects import public_id
@@ -165,16 +166,16 @@ def test_a_repeat_with_another_key_or_after_ten_minutes_is_an_order_of_its_own(p
 
 def test_a_repeat_that_comes_while_the_first_is_worked_on_is_told_to_wait(program, owner, monkeypatch):
     """A slow judge or picture keeps the first one longer than its client has patience."""
-    from videos.api import moderated
+    from videos.api import moderation
 
-    judge, answers = moderated.one, []
+    judge, answers = moderation.one, []
 
     def slow(key, order):
-        monkeypatch.setattr(moderated, "one", judge)
+        monkeypatch.setattr(moderation, "one", judge)
         answers.append(program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(1)))
         return judge(key, order)
 
-    monkeypatch.setattr(moderated, "one", slow)
+    monkeypatch.setattr(moderation, "one", slow)
     first = program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(0))
     assert error_of(answers[0]) == (409, None, "request_in_progress")
     assert answers[0]["Retry-After"] == "2"
@@ -185,7 +186,7 @@ def test_a_repeat_that_comes_while_the_first_is_worked_on_is_told_to_wait(progra
 
 def test_a_first_request_that_died_with_its_process_does_not_stand_in_the_way_for_long(program, owner):
     note = IdempotentAnswer.objects.create(user=owner, api_key=program.key, status=0, body="")
-    digest = orders.read(request_of({"prompt": "A kite"})).digest
+    digest = order_requests.read(request_of({"prompt": "A kite"})).digest
     IdempotentAnswer.objects.filter(pk=note.pk).update(
         request_digest=digest, created_at=timezone.now() - idempotency.WORKED_ON_AT_MOST
     )

@@ -19,7 +19,7 @@ from PIL import Image
 
 from aivideo.tests.fixtures import PATIENCE, until
 from aivideo.tests.site import Site, processes_of
-from videos.api import document, examples
+from videos.api.openapi import document, examples
 from videos.tests.receiver import Receiver
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

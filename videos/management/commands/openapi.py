@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from videos.api import document
+from videos.api.openapi import document
 
 
 class Command(BaseCommand):

@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 
 from accounts.models import ApiKey
 from videos import outbound
-from videos.api import limits
+from videos.api import spending
 from videos.api.errors import ApiError, bad_value, of_order, of_schema
 from videos.api.pictures import Pictures
 from videos.catalogue import availability
@@ -158,7 +158,7 @@ def aliases_in(fields: dict[str, Any]) -> dict[str, str]:
 def order_of(key: ApiKey, asked: VideoOrder, file: Any = None) -> dict[str, Any]:
     """The arguments of `generation.start`. Fetches and keeps the pictures, once all that is quick was looked at."""
     order = without_pictures(key, asked, file)
-    limits.afford(key, order["model"].price_of(order["size"], order["seconds"], order["extras"]) * asked.n)
+    spending.afford(key, order["model"].price_of(order["size"], order["seconds"], order["extras"]) * asked.n)
     return order | pictures_of(asked, Pictures(key.user), file)
 
 

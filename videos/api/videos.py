@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict
 from accounts import credits
 from accounts.models import ApiKey
 from videos import objects
-from videos.api import idempotency, limits, moderated, orders
+from videos.api import idempotency, moderation, requests, spending
 from videos.api.auth import ByKey, KeyedRequest
-from videos.api.document import takes
 from videos.api.errors import ApiError, bad_value, not_found, of_order, renamed
+from videos.api.openapi.document import takes
 from videos.catalogue import availability
 from videos.generation import batches, lifecycle
 from videos.media import playback, sprite_sheets
@@ -34,20 +34,20 @@ PAGE, MOST_ON_A_PAGE = 20, 100
 
 class Remix(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    prompt: orders.Text
+    prompt: requests.Text
 
 
 @router.post("/v1/videos", response=objects.VideoObject, tags=["Videos"])
-@takes(orders.VideoOrder, file="input_reference")
+@takes(requests.VideoOrder, file="input_reference")
 def create_video(request: KeyedRequest) -> HttpResponse:
     """Order a video. Its credits are charged at once, and return by themselves if it fails."""
-    body = orders.read(request, files=("input_reference",))
+    body = requests.read(request, files=("input_reference",))
 
     def prepare() -> idempotency.Deed:
-        with renamed(**orders.aliases_in(body.fields)):
-            asked = orders.checked(orders.VideoOrder, body.fields)
-            order = orders.order_of(request.auth, asked, body.file)
-            order = moderated.one(request.auth, order)
+        with renamed(**requests.aliases_in(body.fields)):
+            asked = requests.checked(requests.VideoOrder, body.fields)
+            order = requests.order_of(request.auth, asked, body.file)
+            order = moderation.one(request.auth, order)
             return lambda: (200, start(request.auth, order, asked.n))
 
     return idempotency.once(request, body.digest, prepare)
@@ -125,23 +125,23 @@ def video_content(request: KeyedRequest, video_id: str, variant: str = "video") 
 @takes(Remix)
 def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """A new video by another prompt, with the model, the size, the length and the pictures of a completed one."""
-    body = orders.read(request)
+    body = requests.read(request)
 
     def prepare() -> idempotency.Deed:
-        asked = orders.checked(Remix, body.fields)
+        asked = requests.checked(Remix, body.fields)
         source = own(request, video_id)
         if source.status != Status.COMPLETED:
             raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
         order = availability.once_more(source, request.user)
-        orders.model_of(request.auth, order["model"].slug)  # which this key may not be allowed to use
+        requests.model_of(request.auth, order["model"].slug)  # which this key may not be allowed to use
         order |= {
             "prompt": asked.prompt,
             "remixed_from": source,
             "api_key": request.auth,
             "webhook_url": request.auth.webhook_url,
         }
-        limits.afford(request.auth, batches.price_of(order))
-        cleared = moderated.one(request.auth, order)
+        spending.afford(request.auth, batches.price_of(order))
+        cleared = moderation.one(request.auth, order)
         return lambda: (200, start(request.auth, cleared))
 
     return idempotency.once(request, body.digest, prepare)
@@ -171,7 +171,7 @@ def retrieve_model(request: KeyedRequest, model_id: str) -> HttpResponse:
 def retrieve_credits(request: KeyedRequest) -> HttpResponse:
     """What the account has."""
     return JsonResponse(
-        {"object": "credits", "balance": request.user.balance, "reserved": limits.reserved(request.user)}
+        {"object": "credits", "balance": request.user.balance, "reserved": spending.reserved(request.user)}
     )
 
 
@@ -195,13 +195,13 @@ def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
 
 def start(key: ApiKey, order: dict[str, Any], count: int = 1) -> dict[str, Any]:
     """Start `count` videos of an order, all or none; the first one, which names the others. Call it in a transaction."""
-    limits.check(key, batches.price([order] * count))
+    spending.check(key, batches.price([order] * count))
     try:
         videos = lifecycle.start_all(key.user, count, **order)
     except ValidationError as error:
         raise of_order(error) from error
     except credits.InsufficientCredits as error:
-        raise limits.insufficient(key, error.needed, error.available) from error
+        raise spending.insufficient(key, error.needed, error.available) from error
     first = videos[0]
     if siblings := ",".join(objects.public_id(video.pk) for video in videos[1:]):
         first.metadata = first.metadata | {"siblings": siblings}

@@ -7,8 +7,11 @@ from ninja import NinjaAPI
 from ninja.errors import ValidationError
 from ninja.operation import Operation
 
-from videos.api import batches, docs, faces, openai
+from videos.api import batches
+from videos.api import videos as video_endpoints
+from videos.api.compat import drills
 from videos.api.errors import ApiError
+from videos.api.openapi import pages
 
 
 class Api(NinjaAPI):
@@ -26,9 +29,9 @@ api = Api(
     urls_namespace="api",
 )
 # The query first: its path looks like one with an id.
-api.add_router("", faces.router)
+api.add_router("", drills.router)
 api.add_router("", batches.router)
-api.add_router("", openai.router)
+api.add_router("", video_endpoints.router)
 
 
 @api.exception_handler(ApiError)
@@ -59,8 +62,8 @@ def _patterns() -> list[URLPattern]:
         pattern for pattern in api.urls[0] if isinstance(pattern, URLPattern) and str(pattern.pattern)
     ]
     patterns += [
-        path("api/docs", docs.page, name="docs"),
-        path("api/openapi.json", docs.openapi, name="openapi"),
+        path("api/docs", pages.page, name="docs"),
+        path("api/openapi.json", pages.openapi, name="openapi"),
     ]
     patterns.append(re_path(r"^(?:v1|api/v1|api/video-generation)(?:/.*)?$", _unknown))
     for pattern in patterns:

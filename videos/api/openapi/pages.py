@@ -11,10 +11,12 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from videos.api import examples, faces, pictures
-from videos.api.document import ERRORS, FILE
-from videos.api.examples import SITE
-from videos.api.tutorials import TUTORIALS
+from videos.api import pictures
+from videos.api.compat import drills
+from videos.api.openapi import examples
+from videos.api.openapi.document import ERRORS, FILE
+from videos.api.openapi.examples import SITE
+from videos.api.openapi.tutorials import TUTORIALS
 from videos.webhooks import outbox
 
 
@@ -32,9 +34,9 @@ def page(request: HttpRequest) -> HttpResponse:
         ],
         "errors": [(status, about) for status, (about, _kind) in ERRORS.items()],
         "requests_a_minute": settings.API_REQUESTS_A_MINUTE,
-        "longest_wait": faces.LONGEST_WAIT,
+        "longest_wait": drills.LONGEST_WAIT,
         "picture_seconds": pictures.SECONDS,
-        "most_waiting": faces.MOST_WAITING,
+        "most_waiting": drills.MOST_WAITING,
         "most_tries": outbox.MOST_TRIES,
     }
     return render(request, "videos/api_docs.html", context)

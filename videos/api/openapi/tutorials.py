@@ -5,7 +5,7 @@ A test sends each of them word for word: videos/tests/test_original_requests.py.
 
 from typing import NamedTuple
 
-from videos.api.examples import KEY, SITE, VIDEO
+from videos.api.openapi.examples import KEY, SITE, VIDEO
 
 
 class Tutorial(NamedTuple):

@@ -17,10 +17,11 @@ from pydantic_core import PydanticCustomError
 
 from accounts.models import ApiKey
 from videos import objects
-from videos.api import idempotency, moderated, openai, orders
+from videos.api import idempotency, moderation, requests
+from videos.api import videos as video_endpoints
 from videos.api.auth import ByKey, KeyedRequest, key_of
-from videos.api.document import takes
 from videos.api.errors import not_found, renamed
+from videos.api.openapi.document import takes
 from videos.catalogue import availability
 from videos.models import Video
 from videos.providers.base import storable
@@ -33,11 +34,11 @@ router = Router()
 
 class SiteOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    prompt: orders.Text
-    model: orders.Text | None = None
+    prompt: requests.Text
+    model: requests.Text | None = None
     image_url: str | None = Field(default=None, description="The first frame: an https or data URL.")
-    duration: orders.Seconds | None = Field(default=None, description="Seconds.")
-    resolution: orders.Text | None = Field(default=None, description="Such as 720p or 1280x720.")
+    duration: requests.Seconds | None = Field(default=None, description="Seconds.")
+    resolution: requests.Text | None = Field(default=None, description="Such as 720p or 1280x720.")
 
 
 class SiteVideo(Schema):
@@ -56,22 +57,22 @@ SITE_WORDS = {"queued": "pending", "in_progress": "processing", "completed": "co
 @takes(SiteOrder)
 def site_generate(request: KeyedRequest) -> HttpResponse:
     """Order a video."""
-    body = orders.read(request)
+    body = requests.read(request)
 
     def prepare() -> idempotency.Deed:
-        asked = orders.checked(SiteOrder, body.fields)
+        asked = requests.checked(SiteOrder, body.fields)
         is_size = asked.resolution is not None and "x" in asked.resolution
-        asked_for = orders.VideoOrder(
+        asked_for = requests.VideoOrder(
             prompt=asked.prompt,
             model=asked.model,
             seconds=asked.duration,
             size=asked.resolution if is_size else None,
             resolution=None if is_size else asked.resolution,
-            input_reference=orders.Picture(image_url=asked.image_url) if asked.image_url else None,
+            input_reference=requests.Picture(image_url=asked.image_url) if asked.image_url else None,
         )
         with renamed(seconds="duration", size="resolution", input_reference="image_url"):
-            order = moderated.one(request.auth, orders.order_of(request.auth, asked_for))
-        return lambda: (201, _site_video(openai.start(request.auth, order)))
+            order = moderation.one(request.auth, requests.order_of(request.auth, asked_for))
+        return lambda: (201, _site_video(video_endpoints.start(request.auth, order)))
 
     return idempotency.once(request, body.digest, prepare)
 
@@ -79,7 +80,7 @@ def site_generate(request: KeyedRequest) -> HttpResponse:
 @router.get("/api/v1/videos/{video_id}", response=SiteVideo, auth=ByKey(), tags=["Site API"])
 def site_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """How a video stands."""
-    return JsonResponse(_site_video(objects.video_object(openai.own(request, video_id))))
+    return JsonResponse(_site_video(objects.video_object(video_endpoints.own(request, video_id))))
 
 
 def _site_video(video: dict[str, Any]) -> dict[str, Any]:
@@ -98,8 +99,8 @@ def _site_video(video: dict[str, Any]) -> dict[str, Any]:
 
 class Query(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    video_id: orders.Text | None = None
-    task_id: orders.Text | None = Field(default=None, description="Another name of video_id.")
+    video_id: requests.Text | None = None
+    task_id: requests.Text | None = Field(default=None, description="Another name of video_id.")
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -138,7 +139,7 @@ QUERY_WORDS = {
 @takes(Query)
 def query(request: KeyedRequest) -> HttpResponse:
     """How a video stands."""
-    asked = orders.checked(Query, orders.read(request).fields)
+    asked = requests.checked(Query, requests.read(request).fields)
     return _query_answer(request, asked.task_id if asked.video_id is None else asked.video_id)
 
 
@@ -149,7 +150,7 @@ def query_by_path(request: KeyedRequest, video_id: str) -> HttpResponse:
 
 
 def _query_answer(request: KeyedRequest, video_id: str) -> HttpResponse:
-    video = objects.video_object(openai.own(request, video_id))
+    video = objects.video_object(video_endpoints.own(request, video_id))
     url = video["url"] or ""
     return JsonResponse(
         {
@@ -231,9 +232,9 @@ RunId = Annotated[str | int, PlainValidator(_run_id), WithJsonSchema({"type": ["
 class Drill(BaseModel):
     model_config = ConfigDict(extra="forbid")
     run_id: RunId = Field(description="Your own name for it: the same run_id is the same video.")
-    drill_text: orders.Text
-    size: orders.Text | None = None
-    seconds: orders.Seconds | None = None
+    drill_text: requests.Text
+    size: requests.Text | None = None
+    seconds: requests.Seconds | None = None
 
 
 class DrillAnswer(Schema):
@@ -276,16 +277,16 @@ def drill_service(request: HttpRequest) -> HttpResponse:
 def drill_generate(request: KeyedRequest) -> HttpResponse:
     """Order a video, or find the one of this run_id; with `Prefer: wait=N`, its end is waited for up to N seconds (180)."""
     until = time.monotonic() + _wish(request)
-    asked = orders.checked(Drill, orders.read(request).fields)
+    asked = requests.checked(Drill, requests.read(request).fields)
     key = f"run:{asked.run_id}"
     if not request.user.videos.filter(client_key=key).exists():
-        asked_for = orders.VideoOrder(prompt=asked.drill_text, size=asked.size, seconds=asked.seconds)
+        asked_for = requests.VideoOrder(prompt=asked.drill_text, size=asked.size, seconds=asked.seconds)
         with renamed(prompt="drill_text"):
-            order = orders.order_of(request.auth, asked_for)
+            order = requests.order_of(request.auth, asked_for)
             order |= {"client_key": key, "metadata": {"run_id": asked.run_id}}
-            order = moderated.one(request.auth, order)
+            order = moderation.one(request.auth, order)
             with transaction.atomic():
-                openai.start(request.auth, order)
+                video_endpoints.start(request.auth, order)
     video = _run(request, str(asked.run_id))
     if video.is_live and time.monotonic() < until and _waiting.acquire(blocking=False):
         try:

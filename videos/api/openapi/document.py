@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from videos.api import examples
+from videos.api.openapi import examples
 
 FILE = Path(__file__).parent / "openapi.json"
 REF = "#/components/schemas/{model}"
@@ -57,7 +57,7 @@ def takes(schema: type[BaseModel], *, file: str = "") -> Callable[[Any], Any]:
 
 def build() -> dict[str, Any]:
     """The whole document."""
-    from videos.api.site import api  # which imports the operations, which import this module
+    from videos.api.app import api  # which imports the operations, which import this module
 
     document = json.loads(json.dumps(api.get_openapi_schema(path_prefix="/")))
     schemas = document["components"]["schemas"]
