@@ -23,7 +23,7 @@ from bench import load, measure, rows, servers
 from bench.report import line, say
 from bench.site import free_port
 from videos.models import Status
-from videos.objects import public_id
+from videos.serializers import public_id
 
 VIDEOS = 100
 RATE = 300  # requests a second in the open loop

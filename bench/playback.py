@@ -21,7 +21,7 @@ from django.utils import timezone
 from bench import measure, rows, servers
 from bench.report import line, say
 from bench.site import free_port
-from videos import processes
+from videos import child_processes
 from videos.models import Status, Video
 
 MIB = 2**20
@@ -106,12 +106,12 @@ def _nginx() -> Iterator[int]:
         f"daemon off; pid {folder}/pid; error_log {folder}/log; user root; worker_processes 1; events {{}}\n"
         f"http {{ access_log off; sendfile on; server {{ listen 127.0.0.1:{port}; root {settings.MEDIA_ROOT}; }} }}\n"
     )
-    process = processes.start(["nginx", "-p", str(folder), "-c", str(configuration)])
+    process = child_processes.start(["nginx", "-p", str(folder), "-c", str(configuration)])
     try:
         _wait_for(port, process)
         yield port
     finally:
-        processes.stop([process], seconds=5)
+        child_processes.stop([process], seconds=5)
 
 
 def _wait_for(port: int, process: Popen[bytes]) -> None:

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from aivideo.management.commands import serve
 from bench.site import free_port
-from videos import processes
+from videos import child_processes
 
 PATIENCE = 60  # seconds
 
@@ -68,11 +68,11 @@ def _simulator(command: list[str], render: int, port: int, env: dict[str, str]) 
 @contextmanager
 def running(command: list[str], env: dict[str, str]) -> Iterator[Popen[bytes]]:
     """A process that is stopped in the end."""
-    process = processes.start(command, env=env)
+    process = child_processes.start(command, env=env)
     try:
         yield process
     finally:
-        processes.stop([process], seconds=10)
+        child_processes.stop([process], seconds=10)
 
 
 def wait_for(url: str, process: Popen[bytes]) -> None:

@@ -4,7 +4,7 @@ from importlib import import_module
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
-from videos import processes
+from videos import child_processes
 
 
 class VideosConfig(AppConfig):
@@ -16,7 +16,7 @@ class VideosConfig(AppConfig):
 
         post_spawn.connect(_warm_up)
         if "AIVIDEO_WORKER" in os.environ:
-            processes.let_no_fork_outlive_its_parent()
+            child_processes.let_no_fork_outlive_its_parent()
 
 
 def _warm_up(**kwargs: object) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from accounts import credits
 from accounts.models import ApiKey
-from videos import objects
+from videos import serializers
 from videos.api import idempotency, moderation, requests, spending
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, of_order
@@ -53,7 +53,7 @@ class CampaignOrder(BaseModel):
     webhook_url: requests.Text | None = Field(default=None, max_length=500)
 
 
-@router.post("/v1/batches/videos", response=objects.BatchObject)
+@router.post("/v1/batches/videos", response=serializers.BatchObject)
 @takes(BatchOrder)
 def create_batch(request: KeyedRequest) -> HttpResponse:
     """Order up to 500 videos. If one of them cannot be made, or credits do not do for all, none is ordered."""
@@ -79,7 +79,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
     return idempotency.once(request, body.digest, prepare)
 
 
-@router.post("/v1/campaigns", response=objects.BatchObject)
+@router.post("/v1/campaigns", response=serializers.BatchObject)
 @takes(CampaignOrder)
 def create_campaign(request: KeyedRequest) -> HttpResponse:
     """One idea as a video for each platform, in its shape, its length and its style."""
@@ -109,14 +109,14 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
     return idempotency.once(request, body.digest, prepare)
 
 
-@router.get("/v1/batches/videos/{batch_id}", response=objects.BatchObject)
+@router.get("/v1/batches/videos/{batch_id}", response=serializers.BatchObject)
 def retrieve_batch(request: KeyedRequest, batch_id: str) -> HttpResponse:
     """How a batch, or a campaign, stands."""
-    pk = objects.uuid_of(batch_id, "batch")
+    pk = serializers.uuid_of(batch_id, "batch")
     batch = request.user.batches.filter(pk=pk).first() if pk else None
     if batch is None:
         raise not_found("batch", batch_id)
-    return JsonResponse(objects.batch_object(batch))
+    return JsonResponse(serializers.batch_object(batch))
 
 
 def _merged(number: int, item: Item, defaults: Item) -> requests.VideoOrder:
@@ -167,4 +167,4 @@ def _start(key: ApiKey, found: list[dict[str, Any]], **options: Any) -> dict[str
         raise error from refusal
     except credits.InsufficientCredits as lack:
         raise spending.insufficient(key, lack.needed, lack.available) from lack
-    return objects.batch_object(batch)
+    return serializers.batch_object(batch)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from accounts.models import User
-from videos import outbound
+from videos import safe_http
 from videos.api.errors import ApiError, bad_value
 from videos.media import images, uploads
 from videos.models import Upload
@@ -52,7 +52,7 @@ class Pictures:
                 raise bad_value(param, f"One request has at most {MOST_PICTURES} pictures.")
             try:
                 self.kept[url] = self.uploaded(io.BytesIO(self._bytes_at(url)), param)
-            except outbound.AddressRefused as refusal:
+            except safe_http.AddressRefused as refusal:
                 raise bad_value(param, str(refusal)) from refusal
             except binascii.Error:
                 raise bad_value(param, "This data URL is not base64.") from None
@@ -61,12 +61,12 @@ class Pictures:
     def _bytes_at(self, url: str) -> bytes:
         if match := DATA_URL.match(url):
             return base64.b64decode(url[match.end() :], validate=True)
-        outbound.check_url(url)
+        safe_http.check_url(url)
         if self.until is None:
             self.until = time.monotonic() + SECONDS
         with _turn_of(self.user):
             left = self.until - time.monotonic()
-            return outbound.fetch(url, images.LIMITS["megabytes"] * 1_000_000, left)
+            return safe_http.fetch(url, images.LIMITS["megabytes"] * 1_000_000, left)
 
 
 @contextmanager

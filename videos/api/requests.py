@@ -24,7 +24,7 @@ from pydantic import ValidationError as SchemaError
 from pydantic_core import PydanticCustomError
 
 from accounts.models import ApiKey
-from videos import outbound
+from videos import safe_http
 from videos.api import spending
 from videos.api.errors import ApiError, bad_value, of_order, of_schema
 from videos.api.pictures import Pictures
@@ -250,8 +250,8 @@ def check_webhook(url: str | None) -> None:
     """Raise ApiError 400 for an address that we would never go to."""
     try:
         if url:
-            outbound.check_url(url)
-    except outbound.AddressRefused as refusal:
+            safe_http.check_url(url)
+    except safe_http.AddressRefused as refusal:
         raise bad_value("webhook_url", str(refusal)) from refusal
 
 

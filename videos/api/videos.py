@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from accounts import credits
 from accounts.models import ApiKey
-from videos import objects
+from videos import serializers
 from videos.api import idempotency, moderation, requests, spending
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, of_order, renamed
@@ -37,7 +37,7 @@ class Remix(BaseModel):
     prompt: requests.Text
 
 
-@router.post("/v1/videos", response=objects.VideoObject, tags=["Videos"])
+@router.post("/v1/videos", response=serializers.VideoObject, tags=["Videos"])
 @takes(requests.VideoOrder, file="input_reference")
 def create_video(request: KeyedRequest) -> HttpResponse:
     """Order a video. Its credits are charged at once, and return by themselves if it fails."""
@@ -53,7 +53,7 @@ def create_video(request: KeyedRequest) -> HttpResponse:
     return idempotency.once(request, body.digest, prepare)
 
 
-@router.get("/v1/videos", response=objects.VideoList, tags=["Videos"])
+@router.get("/v1/videos", response=serializers.VideoList, tags=["Videos"])
 def list_videos(
     request: KeyedRequest, after: str = "", limit: int = PAGE, order: str = "desc"
 ) -> HttpResponse:
@@ -66,7 +66,7 @@ def list_videos(
     videos = request.user.videos.kept().select_related("model")
     if after:
         # One that was deleted meanwhile still marks its place.
-        pk = objects.uuid_of(after)
+        pk = serializers.uuid_of(after)
         last = request.user.videos.filter(pk=pk).first() if pk else None
         if last is None:
             raise not_found("video", after, "after")
@@ -76,7 +76,7 @@ def list_videos(
             else videos.since(last.created_at, last.pk)
         )
     by = ("-created_at", "-id") if order == "desc" else ("created_at", "id")
-    page = [objects.video_object(video) for video in videos.order_by(*by)[: limit + 1]]
+    page = [serializers.video_object(video) for video in videos.order_by(*by)[: limit + 1]]
     data = page[:limit]
     return JsonResponse(
         {
@@ -89,11 +89,11 @@ def list_videos(
     )
 
 
-@router.get("/v1/videos/{video_id}", response=objects.VideoObject, tags=["Videos"])
+@router.get("/v1/videos/{video_id}", response=serializers.VideoObject, tags=["Videos"])
 def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """How a video stands. `openai-poll-after-ms` says when to ask again; with `If-None-Match`, 304 if nothing changed."""
     video = own(request, video_id)
-    response = JsonResponse(objects.video_object(video))
+    response = JsonResponse(serializers.video_object(video))
     response["ETag"] = f'"{hashlib.blake2b(response.content, digest_size=12).hexdigest()}"'
     if video.is_live:
         response["openai-poll-after-ms"] = str(standing(video, 0).poll_ms)
@@ -103,7 +103,7 @@ def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     return response
 
 
-@router.delete("/v1/videos/{video_id}", response=objects.Deleted, tags=["Videos"])
+@router.delete("/v1/videos/{video_id}", response=serializers.Deleted, tags=["Videos"])
 def delete_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """Remove a video that has ended, with its file, for good. No credits return. 409 while it is being made."""
     video = own(request, video_id)
@@ -121,7 +121,7 @@ def video_content(request: KeyedRequest, video_id: str, variant: str = "video") 
     return content(request, own(request, video_id), variant)
 
 
-@router.post("/v1/videos/{video_id}/remix", response=objects.VideoObject, tags=["Videos"])
+@router.post("/v1/videos/{video_id}/remix", response=serializers.VideoObject, tags=["Videos"])
 @takes(Remix)
 def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """A new video by another prompt, with the model, the size, the length and the pictures of a completed one."""
@@ -147,27 +147,27 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     return idempotency.once(request, body.digest, prepare)
 
 
-@router.get("/v1/models", response=objects.ModelList, tags=["Account"])
+@router.get("/v1/models", response=serializers.ModelList, tags=["Account"])
 def list_models(request: KeyedRequest) -> HttpResponse:
     """What can be ordered, and for how many credits."""
     return JsonResponse(
         {
             "object": "list",
-            "data": [objects.model_object(model) for model in availability.models(request.user)],
+            "data": [serializers.model_object(model) for model in availability.models(request.user)],
         }
     )
 
 
-@router.get("/v1/models/{model_id}", response=objects.ModelObject, tags=["Account"])
+@router.get("/v1/models/{model_id}", response=serializers.ModelObject, tags=["Account"])
 def retrieve_model(request: KeyedRequest, model_id: str) -> HttpResponse:
     """One line of the catalogue."""
     model = availability.models(request.user).filter(slug=model_id).first()
     if model is None:
         raise not_found("model", model_id)
-    return JsonResponse(objects.model_object(model))
+    return JsonResponse(serializers.model_object(model))
 
 
-@router.get("/v1/credits", response=objects.Credits, tags=["Account"])
+@router.get("/v1/credits", response=serializers.Credits, tags=["Account"])
 def retrieve_credits(request: KeyedRequest) -> HttpResponse:
     """What the account has."""
     return JsonResponse(
@@ -179,7 +179,7 @@ def retrieve_credits(request: KeyedRequest) -> HttpResponse:
 def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
     """The file behind the `url` of a video: no key is needed, and after five minutes it is over (403)."""
     try:
-        pk = objects.linked(token)
+        pk = serializers.linked(token)
     except TimeoutError:
         raise ApiError(
             403, "This link is over. Ask for the video again to get a new one.", code="link_expired"
@@ -203,16 +203,16 @@ def start(key: ApiKey, order: dict[str, Any], count: int = 1) -> dict[str, Any]:
     except credits.InsufficientCredits as error:
         raise spending.insufficient(key, error.needed, error.available) from error
     first = videos[0]
-    if siblings := ",".join(objects.public_id(video.pk) for video in videos[1:]):
+    if siblings := ",".join(serializers.public_id(video.pk) for video in videos[1:]):
         first.metadata = first.metadata | {"siblings": siblings}
         Video.objects.filter(pk=first.pk).update(metadata=first.metadata)
-    return objects.video_object(first)
+    return serializers.video_object(first)
 
 
 def own(request: KeyedRequest, video_id: str) -> Video:
     """The account's video of this id. Raises ApiError 404 for any other."""
-    pk = objects.uuid_of(video_id)
-    video = objects.shown(pk, request.user) if pk else None
+    pk = serializers.uuid_of(video_id)
+    video = serializers.shown(pk, request.user) if pk else None
     if video is None:
         raise not_found("video", video_id)
     return video

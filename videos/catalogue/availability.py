@@ -18,7 +18,6 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from videos import keys
 from videos.models import (
     CAN_TAKE,
     MOST_PROMPT_CHARACTERS,
@@ -30,7 +29,7 @@ from videos.models import (
     Video,
     VideoModel,
 )
-from videos.providers import ADDRESSES, adapter
+from videos.providers import ADDRESSES, adapter, keys
 from videos.providers.base import Provider
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from videos import pace
+from videos import timing
 from videos.catalogue import availability
 from videos.models import Channel, Offer, Status, Video, VideoEvent, VideoModel
 from videos.worker import admission
@@ -74,6 +74,6 @@ def tend() -> None:
             channel=offer.channel,
             provider_model=offer.provider_model,
             attempts=0,
-            next_at=pace.database_now(),
+            next_at=timing.database_now(),
         )
         log.info("%d videos of %s go on to %s", moved, model, offer.channel)

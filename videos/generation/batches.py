@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import ApiKey, User
-from videos import pace
+from videos import timing
 from videos.catalogue import availability, shapes
 from videos.generation import lifecycle
 from videos.models import LIVE, Batch, Status, Video, VideoModel
@@ -189,7 +189,7 @@ def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None
 
 
 def _let_in(ids: list[Any]) -> None:
-    now = pace.database_now()
+    now = timing.database_now()
     Video.objects.filter(pk__in=ids, status=Status.QUEUED, queued_at=None).update(
         queued_at=timezone.now(), next_at=now
     )

@@ -22,7 +22,7 @@ from django_q.tasks import async_task
 
 from accounts import credits, sql
 from accounts.models import User
-from videos import journal, pace
+from videos import event_log, timing
 from videos.catalogue import availability, routing
 from videos.generation import cancellation
 from videos.media import sprite_sheets, storage
@@ -81,7 +81,7 @@ def start(
     insert_video = sql.insertion(video)
     insert_event = sql.insertion(VideoEvent(video_id=video.pk, went_to=Status.QUEUED))
     ring = bell_for(video)
-    tell = journal.queued(video, model.slug)
+    tell = event_log.queued(video, model.slug)
     try:
         with transaction.atomic():
             credits.charge(user, video.credits, reference=video.reference)
@@ -136,14 +136,14 @@ def intend(video: Video) -> bool:
     `posted_at` is the time of the earliest request whose fate is open.
     """
     posted_at = video.posted_at if video.status == Status.UNCONFIRMED else timezone.now()
-    return video.move_to(Status.SUBMITTING, posted_at=posted_at, next_at=_in(pace.LEASE))
+    return video.move_to(Status.SUBMITTING, posted_at=posted_at, next_at=_in(timing.LEASE))
 
 
 def hold(video: Video) -> bool:
     """Prolong the lease of a video that is submitting. False if it has ended, or somebody else moved the video on."""
-    now = pace.database_now()
+    now = timing.database_now()
     held = Video.objects.filter(pk=video.pk, moves=video.moves, status=Status.SUBMITTING, next_at__gt=now)
-    return bool(held.update(next_at=now + timedelta(seconds=pace.LEASE)))
+    return bool(held.update(next_at=now + timedelta(seconds=timing.LEASE)))
 
 
 def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
@@ -153,7 +153,7 @@ def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
     """
     if video.is_late:
         return fail(video, "timed_out", str(error))
-    delay = pace.backoff(video, error.after if isinstance(error, Busy) else None)
+    delay = timing.backoff(video, error.after if isinstance(error, Busy) else None)
     return video.move_to(back_to, str(error), attempts=video.attempts + 1, next_at=_in(delay))
 
 
@@ -175,7 +175,7 @@ def divert(video: Video, offer: Offer, why: str) -> bool:
         next_at=_in(0),
     )
     if went_on:
-        journal.went_on(video, offer.channel, why)
+        event_log.went_on(video, offer.channel, why)
     return went_on
 
 
@@ -190,7 +190,7 @@ def refuse(video: Video, code: str, why: str) -> bool:
 def lose_sight(video: Video, why: str) -> bool:
     """submitting → unconfirmed: the request may have arrived, or not."""
     return video.move_to(
-        Status.UNCONFIRMED, why, attempts=video.attempts + 1, next_at=_in(pace.backoff(video))
+        Status.UNCONFIRMED, why, attempts=video.attempts + 1, next_at=_in(timing.backoff(video))
     )
 
 
@@ -233,7 +233,7 @@ def _own(video: Video, job: JobState) -> bool:
         attempts=0,
         accepted_at=timezone.now(),
         progress=job.progress or 0,
-        next_at=_in(pace.FIRST_POLL),
+        next_at=_in(timing.FIRST_POLL),
     )
 
 
@@ -267,7 +267,7 @@ def keep_waiting(news: list[tuple[Video, JobState]]) -> None:
 
     For many at a time, because this is what a pump does most.
     """
-    now, database_now = timezone.now(), pace.database_now()
+    now, database_now = timezone.now(), timing.database_now()
     adapt = connection.ops.adapt_datetimefield_value
     rows, tenths = [], []
     for video, job in news:
@@ -279,7 +279,7 @@ def keep_waiting(news: list[tuple[Video, JobState]]) -> None:
             before, video.progress = video.progress, max(video.progress, min(job.progress or 0, 99))
             if video.progress // 10 > before // 10:
                 tenths.append((video, video.progress // 10 * 10))
-            next_at = database_now + timedelta(seconds=pace.next_poll(video, now))
+            next_at = database_now + timedelta(seconds=timing.next_poll(video, now))
             rows.append((video.progress, adapt(database_now), adapt(next_at), _key(video), video.moves))
     with connection.cursor() as cursor:
         # Who is due although a pump has it, had a webhook meanwhile: this answer may be older than that.
@@ -288,7 +288,7 @@ def keep_waiting(news: list[tuple[Video, JobState]]) -> None:
             " next_at = CASE WHEN next_at > %s THEN %s ELSE next_at END WHERE id = %s AND moves = %s",
             rows,
         )
-    journal.progressed(tenths)
+    event_log.progressed(tenths)
 
 
 keep_waiting.for_many = True  # type: ignore[attr-defined]
@@ -304,7 +304,7 @@ def wait(video: Video, why: str) -> None:
         return
     log.info("%s (%s) waits: %s", video.public_id, video.status, why)
     changes: dict[str, Any] = {"attempts": video.attempts + 1}
-    changes["next_at"] = _in(pace.backoff(video)) if video.status in LIVE else None
+    changes["next_at"] = _in(timing.backoff(video)) if video.status in LIVE else None
     now = timezone.now()
     if video.posted_at and video.posted_at > now:
         # Under a clock that has been set back since: what is counted from it would take as much longer.
@@ -323,7 +323,7 @@ def finish(video: Video, cost: Decimal | None = None) -> bool:
         "finished after the deadline" if is_free else "",
         progress=99,
         attempts=0,
-        next_at=_in(pace.LEASE),
+        next_at=_in(timing.LEASE),
         is_free=is_free,
         ended_at=None,
         error_code="",
@@ -396,7 +396,7 @@ def _fail(video: Video, code: str, detail: str, note: str = "") -> bool:
             error_code=code,
             error_detail=detail[:2000],
             ended_at=timezone.now(),
-            next_at=_in(pace.LONGEST_WAIT) if watched else None,
+            next_at=_in(timing.LONGEST_WAIT) if watched else None,
             is_free=False,
         ):
             return False
@@ -415,7 +415,7 @@ def _watch(video: Video) -> None:
     is_watched = video.error_code == "timed_out" and video.ref is not None
     over = timezone.now() > video.deadline + LATE_WATCH or video.deleted_at is not None
     Video.objects.filter(pk=video.pk, moves=video.moves).update(
-        next_at=_in(pace.LONGEST_WAIT) if is_watched and not over else None
+        next_at=_in(timing.LONGEST_WAIT) if is_watched and not over else None
     )
     if is_watched and over:
         cancellation.ring(video)
@@ -502,4 +502,4 @@ def _key(video: Video) -> Any:
 
 def _in(seconds: float) -> datetime:
     """That many seconds from now by the database's clock, the one that all pumps share."""
-    return pace.database_now() + timedelta(seconds=seconds)
+    return timing.database_now() + timedelta(seconds=seconds)

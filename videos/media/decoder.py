@@ -14,7 +14,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from videos import processes
+from videos import child_processes
 from videos.media import inspection
 from videos.media.mp4 import NotAVideo, Probe
 
@@ -70,7 +70,7 @@ class Decoder:
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     limit=MOST_BYTES,
-                    preexec_fn=partial(processes.die_with_parent, os.getpid()),
+                    preexec_fn=partial(child_processes.die_with_parent, os.getpid()),
                 )
             assert self.child.stdin is not None
             assert self.child.stdout is not None

@@ -3,7 +3,7 @@
 import django.core.validators
 import django.db.models.deletion
 import videos.models.catalogue
-import videos.models.lists
+import videos.models.validators
 from django.db import migrations, models
 
 
@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='videomodel',
             name='frame_rates',
-            field=models.JSONField(blank=True, default=list, help_text='Frames a second to choose from, such as [24, 30]; the first is the default. Empty: no choice.', validators=[videos.models.lists.are_frame_rates], verbose_name='frame rates'),
+            field=models.JSONField(blank=True, default=list, help_text='Frames a second to choose from, such as [24, 30]; the first is the default. Empty: no choice.', validators=[videos.models.validators.are_frame_rates], verbose_name='frame rates'),
         ),
         migrations.AddField(
             model_name='videomodel',
@@ -55,22 +55,22 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='videomodel',
             name='qualities',
-            field=models.JSONField(blank=True, default=list, help_text='In the provider\'s words, such as ["standard", "high"]; the first is the default. Empty: no choice.', validators=[videos.models.lists.are_words], verbose_name='qualities'),
+            field=models.JSONField(blank=True, default=list, help_text='In the provider\'s words, such as ["standard", "high"]; the first is the default. Empty: no choice.', validators=[videos.models.validators.are_words], verbose_name='qualities'),
         ),
         migrations.AlterField(
             model_name='videomodel',
             name='lengths',
-            field=models.JSONField(help_text='Seconds, such as [4, 8, 12]; the first is the default.', validators=[videos.models.lists.are_lengths], verbose_name='lengths'),
+            field=models.JSONField(help_text='Seconds, such as [4, 8, 12]; the first is the default.', validators=[videos.models.validators.are_lengths], verbose_name='lengths'),
         ),
         migrations.AlterField(
             model_name='videomodel',
             name='sizes',
-            field=models.JSONField(help_text='Such as ["1280x720", "720x1280"]; the first is the default.', validators=[videos.models.lists.are_sizes], verbose_name='sizes'),
+            field=models.JSONField(help_text='Such as ["1280x720", "720x1280"]; the first is the default.', validators=[videos.models.validators.are_sizes], verbose_name='sizes'),
         ),
         migrations.AlterField(
             model_name='videomodel',
             name='takes',
-            field=models.JSONField(blank=True, default=videos.models.catalogue.all_extras, help_text='What may be asked for besides, of ["image", "last_frame", "seed", "negative_prompt", "audio"].', validators=[videos.models.lists.can_be_taken], verbose_name='takes'),
+            field=models.JSONField(blank=True, default=videos.models.catalogue.all_extras, help_text='What may be asked for besides, of ["image", "last_frame", "seed", "negative_prompt", "audio"].', validators=[videos.models.validators.can_be_taken], verbose_name='takes'),
         ),
         migrations.AddConstraint(
             model_name='price',

@@ -1,8 +1,9 @@
 """What you came for: the videos, where they are made, and the states of a job."""
 
 from videos.models.catalogue import Audience, Channel, Offer, Price, VideoModel, all_extras
-from videos.models.lists import CAN_TAKE, EXTRAS, LONGEST, MOST_PROMPT_CHARACTERS
 from videos.models.moderation import BlockedTerm, Verdict
+from videos.models.operations import Delivery, PumpSlot, WebhookReceipt, Worker
+from videos.models.validators import CAN_TAKE, EXTRAS, LONGEST, MOST_PROMPT_CHARACTERS
 from videos.models.video import (
     COMES_FROM,
     LIVE,
@@ -14,7 +15,6 @@ from videos.models.video import (
     VideoEvent,
     VideoQuerySet,
 )
-from videos.models.work import Delivery, PumpSlot, WebhookReceipt, Worker
 
 __all__ = [
     "CAN_TAKE",

@@ -9,7 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from videos.models.lists import (
+from videos.models.validators import (
     MOST_PROMPT_CHARACTERS,
     are_frame_rates,
     are_lengths,
@@ -17,7 +17,7 @@ from videos.models.lists import (
     are_words,
     can_be_taken,
 )
-from videos.providers import kinds, profiles
+from videos.providers import dialects, kinds
 
 
 class Channel(models.Model):
@@ -29,7 +29,7 @@ class Channel(models.Model):
         _("server"),
         max_length=20,
         blank=True,
-        choices=profiles.choices,
+        choices=dialects.choices,
         help_text=_(
             "Which server of the OpenAI protocol it is. Empty: any that keeps to it, or another protocol."
         ),
@@ -103,7 +103,8 @@ class Channel(models.Model):
 
     def clean(self) -> None:
         """What staff may save: where its key and its requests go is checked here."""
-        from videos import keys, outbound  # only staff wait for this client to load
+        from videos import safe_http  # only staff wait for this client to load
+        from videos.providers import keys
 
         problems: dict[str, Any] = {}
         if self.profile and self.kind != "openai":
@@ -112,8 +113,8 @@ class Channel(models.Model):
             problems["key_variable"] = refusal
         try:
             if self.base_url:
-                outbound.check_server(self.base_url)
-        except outbound.AddressRefused as error:
+                safe_http.check_server(self.base_url)
+        except safe_http.AddressRefused as error:
             problems["base_url"] = str(error)
         if problems:
             raise ValidationError(problems)

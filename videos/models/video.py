@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import sql
 from accounts.models import ApiKey, User
-from videos import journal
+from videos import event_log
 from videos.models.catalogue import Channel, VideoModel
 
 
@@ -355,7 +355,7 @@ class Video(models.Model):
     @property
     def public_id(self) -> str:
         """The id by which customers, programs and the log know it."""
-        return journal.public_id(self.pk)
+        return event_log.public_id(self.pk)
 
     @property
     def reference(self) -> str:
@@ -395,7 +395,7 @@ class Video(models.Model):
             if not sql.update(Video, changes, {"id": self.pk, "moves": self.moves}):
                 return False
             sql.insert(event)
-            journal.moved(self, status, why, fields)
+            event_log.moved(self, status, why, fields)
         for name, value in changes.items():
             setattr(self, name, value)
         return True

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.credits import InsufficientCredits
 from accounts.views import UserRequest
-from videos import objects
+from videos import serializers
 from videos.catalogue import availability, shapes
 from videos.generation import batches
 from videos.models import Batch, Status
@@ -186,7 +186,7 @@ def batch(request: UserRequest, pk: UUID) -> HttpResponse:
         return HttpResponse(status=204)
     context = {
         "batch": found,
-        "progress": objects.batch_progress(found, videos),
+        "progress": serializers.batch_progress(found, videos),
         "tiles": tiles,
         "tag": tag,
         "waiting": sum(video.status == Status.QUEUED for video in videos),

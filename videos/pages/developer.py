@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import api_keys
 from accounts.models import ApiKey
 from accounts.views import UserRequest
-from videos import outbound
+from videos import safe_http
 from videos.catalogue import availability
 from videos.webhooks import outbox
 
@@ -63,8 +63,8 @@ class WebhookForm(forms.Form):
         url = self.cleaned_data["url"]
         try:
             if url:
-                outbound.check_url(url)
-        except outbound.AddressRefused as refusal:
+                safe_http.check_url(url)
+        except safe_http.AddressRefused as refusal:
             raise ValidationError(str(refusal)) from refusal
         return url
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import aiohttp
 
-from videos.providers import ADDRESSES, files, words
+from videos.providers import ADDRESSES, downloads, normalise
 from videos.providers.base import JobState, MaybeSent, NoFile, NotSent, Order, Unavailable, data_url
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=30)
@@ -48,10 +48,10 @@ class Adapter:
             raise MaybeSent(repr(error)) from error
         if status >= 400:
             code, message = _detail(said)
-            raise words.refusal(status, code, message, headers.get("retry-after"))
+            raise normalise.refusal(status, code, message, headers.get("retry-after"))
         try:
             # A job is asked about at its app, whose name is the first two parts of the model's.
-            return words.state(
+            return normalise.state(
                 {"status": "queued", "id": "/".join([*app.split("/")[:2], "requests", said["request_id"]])}
             )
         except (KeyError, TypeError, Unavailable) as error:
@@ -59,24 +59,24 @@ class Adapter:
 
     async def check(self, ref: str) -> JobState:
         said = await self._get(f"{ref}/status")
-        if words.word(said.get("status")) != "completed":
-            return words.state(said, ref)
+        if normalise.word(said.get("status")) != "completed":
+            return normalise.state(said, ref)
         # A job that failed is called completed as well: its result says what became of it.
         status, result = await self._result(ref)
         if status < 400:
-            return words.state({"status": "completed"}, ref)
+            return normalise.state({"status": "completed"}, ref)
         code, message = _detail(result)
-        return words.state({"status": "failed", "error": {"code": code, "message": message}}, ref)
+        return normalise.state({"status": "failed", "error": {"code": code, "message": message}}, ref)
 
     async def find(self, order: Order, since: datetime) -> NoReturn:
         raise Unavailable("fal has no list of requests")
 
     async def download(self, ref: str) -> AsyncIterator[bytes]:
         _status, result = await self._result(ref)
-        url = words.url(result)
+        url = normalise.url(result)
         if not url:
             raise NoFile(f"no url in the result: {str(result)[:200]}")
-        async for piece in files.stream(url):
+        async for piece in downloads.stream(url):
             yield piece
 
     async def capabilities(self) -> NoReturn:

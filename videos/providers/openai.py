@@ -23,7 +23,7 @@ import openai
 from openai.types import Video as Job
 from yarl import URL
 
-from videos.providers import ADDRESSES, files, words
+from videos.providers import ADDRESSES, downloads, normalise
 from videos.providers.base import (
     Capability,
     Found,
@@ -36,7 +36,7 @@ from videos.providers.base import (
     Unavailable,
     data_url,
 )
-from videos.providers.profiles import PROFILES, Profile
+from videos.providers.dialects import PROFILES, Profile
 
 # The protocol outlived its inventor's service; the SDK says so at each call, once is enough.
 warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=DeprecationWarning)
@@ -65,8 +65,8 @@ class Adapter:
             base_url=base_url,
             api_key=key or "none",
             max_retries=0,
-            timeout=files.TIMEOUT,
-            http_client=openai.DefaultAioHttpClient(verify=files.tls()),
+            timeout=downloads.TIMEOUT,
+            http_client=openai.DefaultAioHttpClient(verify=downloads.tls()),
         )
         self.polls: aiohttp.ClientSession | None = None
 
@@ -75,8 +75,8 @@ class Adapter:
             said = await self.create(order, {"Idempotency-Key": key, **self.profile.create_headers})
         except openai.APIStatusError as error:
             retry_after = error.response.headers.get("retry-after")
-            code, message = words.complaint(error.body)
-            raise words.refusal(error.status_code, code, message or error.message, retry_after) from error
+            code, message = normalise.complaint(error.body)
+            raise normalise.refusal(error.status_code, code, message or error.message, retry_after) from error
         except openai.APIConnectionError as error:
             reason = _reason(error)
             if isinstance(reason, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
@@ -122,7 +122,7 @@ class Adapter:
 
     def read(self, said: dict[str, Any], ref: str = "") -> JobState:
         """A job in our words. Raises Unavailable for what is none."""
-        return words.state(said, ref)
+        return normalise.state(said, ref)
 
     async def check(self, ref: str) -> JobState:
         return self.read(await self._retrieve(ref), ref)
@@ -194,8 +194,8 @@ class Adapter:
         try:
             if self.has_content:
                 async with self.client.videos.with_streaming_response.download_content(ref) as response:
-                    files.expect_a_file(response.headers)
-                    async for piece in response.iter_bytes(files.PIECE):
+                    downloads.expect_a_file(response.headers)
+                    async for piece in response.iter_bytes(downloads.PIECE):
                         yield piece
                 return
         except openai.APIStatusError as error:
@@ -205,10 +205,10 @@ class Adapter:
             raise Unavailable(f"content: {error!r}") from error
 
         # Servers with cloud storage have no content to give, but name a place where it lies.
-        url = words.url(await self._retrieve(ref))
+        url = normalise.url(await self._retrieve(ref))
         if not url:
             raise NoFile("no content, and no url in the video object")
-        async for piece in files.stream(url):
+        async for piece in downloads.stream(url):
             yield piece
 
     async def capabilities(self) -> list[Capability]:
@@ -238,7 +238,7 @@ class Adapter:
         if not isinstance(said, dict):
             raise Unavailable(f"HTTP {status}: no video object: {body[:80]!r}")
         # vLLM-Omni answers a failed job with an HTTP error whose body is the video object.
-        is_failed_job = said.get("id") == ref and words.word(said.get("status")) == "failed"
+        is_failed_job = said.get("id") == ref and normalise.word(said.get("status")) == "failed"
         if status >= 400 and not is_failed_job:
             raise Unavailable(f"HTTP {status}: {body[:200]!r}")
         return said

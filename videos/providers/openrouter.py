@@ -10,7 +10,7 @@ from typing import Any
 
 from videos.providers import ADDRESSES, openai
 from videos.providers.base import ASPECT_RATIOS, Capability, JobState, Order, Unavailable, data_url, size_of
-from videos.providers.profiles import Profile
+from videos.providers.dialects import Profile
 
 
 class Adapter(openai.Adapter):

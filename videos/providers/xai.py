@@ -8,7 +8,7 @@ from typing import Any
 
 from videos.providers import ADDRESSES, openai
 from videos.providers.base import JobState, Order, Rejected, data_url
-from videos.providers.profiles import Profile
+from videos.providers.dialects import Profile
 
 TICKS = 10**10  # of which a US dollar has so many
 

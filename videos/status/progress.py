@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from videos import pace
+from videos import timing
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, VideoModel
 from videos.worker import admission
@@ -110,7 +110,7 @@ def standing(video: Video, balance: int) -> Standing:
 
 def time_left(video: Video) -> str:
     """How long it will probably still take, in words; empty where nothing is known."""
-    seconds = pace.seconds_left(video, timezone.now()) if video.status == Status.IN_PROGRESS else None
+    seconds = timing.seconds_left(video, timezone.now()) if video.status == Status.IN_PROGRESS else None
     if seconds is None:
         return ""
     if seconds < 5:

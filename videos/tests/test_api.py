@@ -5,7 +5,7 @@ import pytest
 from aivideo.tests.fixtures import order, pump_until_done
 from videos.api import requests
 from videos.models import Video, VideoModel
-from videos.objects import public_id
+from videos.serializers import public_id
 from videos.tests.program import Program, error_of
 from videos.worker import steps
 

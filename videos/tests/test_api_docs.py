@@ -9,7 +9,7 @@ from openai.types import Video
 
 from aivideo.tests.fixtures import order, pump_until_done
 from videos.api.openapi import document, examples
-from videos.objects import public_id
+from videos.serializers import public_id
 from videos.tests.program import Program
 
 pytestmark = pytest.mark.django_db

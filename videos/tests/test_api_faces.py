@@ -13,7 +13,7 @@ from aivideo.tests.fixtures import allowed, new_user, order, pump_until_done
 from videos.api.compat import drills
 from videos.generation import lifecycle
 from videos.models import Video
-from videos.objects import public_id
+from videos.serializers import public_id
 from videos.tests.program import Program, error_of
 
 pytestmark = pytest.mark.django_db

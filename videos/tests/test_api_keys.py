@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts import api_keys
 from accounts.models import ApiKey
-from videos import objects
+from videos import serializers
 from videos.api import throttling
 from videos.catalogue import availability
 from videos.generation import lifecycle
@@ -114,7 +114,9 @@ def test_a_key_may_be_bound_to_credits_a_day(owner):
     answer = program.send("/v1/videos", {"prompt": "A", "n": 2})
     assert error_of(answer) == (429, None, "daily_limit_reached")
     assert 0 < int(answer["Retry-After"]) <= 24 * 3600
-    lifecycle.cancel(owner.videos.get(pk=objects.uuid_of(first["id"])))  # what came back may be spent again
+    lifecycle.cancel(
+        owner.videos.get(pk=serializers.uuid_of(first["id"]))
+    )  # what came back may be spent again
     assert program.send("/v1/videos", {"prompt": "A", "n": 2}).status_code == 200
 
 

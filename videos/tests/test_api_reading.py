@@ -7,11 +7,11 @@ import pytest
 from django.test import Client
 
 from aivideo.tests.fixtures import order, pump_until_done, signed_in
-from videos import objects
+from videos import serializers
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.models import Video
-from videos.objects import public_id
+from videos.serializers import public_id
 from videos.tests.program import Program, error_of
 
 pytestmark = pytest.mark.django_db
@@ -94,7 +94,7 @@ def test_A04_a_link_ends_after_five_minutes_and_with_its_video(program, owner, s
     assert anybody.get(link).status_code == 200
     assert error_of(anybody.get(link[:-1] + ("a" if link[-1] != "a" else "b")))[0] == 404
     now = time.time()
-    monkeypatch.setattr(objects.time, "time", lambda: now + 301)
+    monkeypatch.setattr(serializers.time, "time", lambda: now + 301)
     assert error_of(anybody.get(link))[0] == 403
     monkeypatch.undo()
     lifecycle.delete(Video.objects.get())

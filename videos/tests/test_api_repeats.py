@@ -20,7 +20,7 @@ from videos.api import idempotency
 from videos.api import requests as order_requests
 from videos.generation import lifecycle
 from videos.models import Video
-from videos.objects import public_id
+from videos.serializers import public_id
 from videos.tests.program import Program, error_of
 
 pytestmark = pytest.mark.django_db

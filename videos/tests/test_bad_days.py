@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from aivideo.tests.fixtures import allowed, entries, new_user, order, pump_until_done, serve
-from videos import pace
+from videos import timing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
@@ -27,7 +27,7 @@ REFUNDED = [("charge", -10), ("refund", 10)]
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
-    monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
 
 
 @contextmanager

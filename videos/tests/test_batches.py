@@ -12,7 +12,7 @@ from videos.catalogue import availability
 from videos.generation import batches, lifecycle
 from videos.generation.invariants import violations
 from videos.models import Batch, Channel, Delivery, Status, Video
-from videos.objects import public_id
+from videos.serializers import public_id
 from videos.tests.program import Program, error_of
 from videos.tests.receiver import Receiver
 from videos.webhooks import outbox

@@ -8,7 +8,7 @@ import requests
 from django.utils import timezone
 
 from aivideo.tests.fixtures import doorbells, entries, new_user, order
-from videos import pace, tasks
+from videos import tasks, timing
 from videos.generation import cancellation, lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
@@ -21,7 +21,7 @@ REFUNDED = [("charge", -10), ("refund", 10)]
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
-    monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
 
 
 def is_at_the_provider(simulator, video):

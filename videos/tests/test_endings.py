@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accounts import credits
 from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, until
-from videos import pace
+from videos import timing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.media import decoder, inspection, storage
@@ -35,7 +35,7 @@ CHARGED, REFUNDED = [("charge", -10)], [("charge", -10), ("refund", 10)]
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
-    monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
 
 
 def again(video):

@@ -18,12 +18,12 @@ from aivideo.tests.fixtures import (
     start_simulator,
     until,
 )
-from videos import pace
+from videos import timing
 from videos.catalogue import availability
 from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Video
-from videos.providers import files
+from videos.providers import downloads
 from videos.simulator.faults import FAULTS
 from videos.worker import admission, dispatcher, steps
 
@@ -81,8 +81,8 @@ OUTCOME = {
 @pytest.fixture
 def hasty(monkeypatch):
     """The same waits, shorter: nothing here depends on their length."""
-    monkeypatch.setattr(files, "TIMEOUT", files.httpx2.Timeout(3))
-    monkeypatch.setattr(pace, "LONGEST_WAIT", 2.0)
+    monkeypatch.setattr(downloads, "TIMEOUT", downloads.httpx2.Timeout(3))
+    monkeypatch.setattr(timing, "LONGEST_WAIT", 2.0)
 
 
 def outcome(video):

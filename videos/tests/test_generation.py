@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.credits import InsufficientCredits
 from aivideo.tests.fixtures import doorbells, entries, new_user, order
-from videos import pace
+from videos import timing
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.models import COMES_FROM, LIVE, Channel, Status, Video
@@ -283,7 +283,9 @@ def asked_in(age, progress, **channel):
     """Seconds until the next question about a job of that age (seconds) and progress (per cent)."""
     now = timezone.now()
     accepted_at = now - timezone.timedelta(seconds=age)
-    return pace.next_poll(Video(accepted_at=accepted_at, progress=progress, channel=Channel(**channel)), now)
+    return timing.next_poll(
+        Video(accepted_at=accepted_at, progress=progress, channel=Channel(**channel)), now
+    )
 
 
 def test_a_running_job_is_asked_about_more_seldom_the_older_it_is():

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from aivideo.tests.fixtures import new_user, order, pump_until_done
-from videos import journal
+from videos import event_log
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.providers.base import JobState
@@ -24,14 +24,14 @@ def told():
     heard = []
     handler = logging.Handler()
     handler.emit = lambda record: heard.append(record.getMessage())
-    journal.log.addHandler(handler)
+    event_log.log.addHandler(handler)
 
     def lines(video):
         begins = f"{video.public_id} "
         return [text.removeprefix(begins) for text in heard if text.startswith(begins)]
 
     yield lines
-    journal.log.removeHandler(handler)
+    event_log.log.removeHandler(handler)
 
 
 def test_a_video_is_told_from_its_order_to_its_file(simulator, owner, told):
@@ -106,10 +106,10 @@ def test_a_row_in_a_pumps_hands_is_told_of_without_a_further_read(owner, told):
     Video.objects.update(status="saving", accepted_at=timezone.now(), next_at=timezone.now())
     (video,) = dispatcher.claim(1)
     with CaptureQueriesContext(connection) as asked:
-        journal.moved(video, "failed", "", {"error_code": "no_file", "error_detail": "x"})
-        journal.moved(video, "completed", "", {"file": "x", "bytes": 1, "duration": 4.0})
-        journal.moved(video, "in_progress", "", {"ref": "job-1"})
-        journal.progressed([(video, 10)])
+        event_log.moved(video, "failed", "", {"error_code": "no_file", "error_detail": "x"})
+        event_log.moved(video, "completed", "", {"file": "x", "bytes": 1, "duration": 4.0})
+        event_log.moved(video, "in_progress", "", {"ref": "job-1"})
+        event_log.progressed([(video, 10)])
     assert len(asked) == 0
     lines = told(video)
     assert re.fullmatch(r"completed after \d\.\d s", lines.pop(-3))

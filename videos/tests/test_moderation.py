@@ -25,7 +25,7 @@ from videos.media import uploads
 from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
 from videos.moderation import blocked_terms, gate
 from videos.moderation import service as moderation_service
-from videos.objects import public_id
+from videos.serializers import public_id
 from videos.tests.moderation_server import KEY, MODEL, ModerationServer
 from videos.tests.program import Program, error_of
 from videos.tests.test_studio import HTMX, form, picture

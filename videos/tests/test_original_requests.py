@@ -13,7 +13,7 @@ from django.core.files.storage import default_storage
 from django.test import Client
 
 from aivideo.tests.fixtures import order
-from videos import objects
+from videos import serializers
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.providers.base import JobState
@@ -29,7 +29,7 @@ def posted(program, path, body, content_type="application/json"):
 def made(answer):
     """The video that an answer of /v1/videos names."""
     assert answer.status_code == 200, answer.content
-    return Video.objects.get(pk=objects.uuid_of(answer.json()["id"]))
+    return Video.objects.get(pk=serializers.uuid_of(answer.json()["id"]))
 
 
 FILE = b"an MP4"
@@ -311,7 +311,7 @@ def test_the_gateways_query_while_it_is_processing(program, owner):
     video = order(owner)
     lifecycle.intend(video)
     lifecycle.accept(video, JobState("job-1", "in_progress", 50))
-    name = objects.public_id(video.pk)
+    name = serializers.public_id(video.pk)
     answer = posted(program, "/v1/videos/query", f'{{"video_id": "{name}"}}', AS_CURL_SENDS_IT)
     assert answer.status_code == 200, answer.content
     said = answer.json()
@@ -328,7 +328,7 @@ def test_the_gateways_query_while_it_is_processing(program, owner):
 
 def test_the_gateways_query_when_it_is_done(program, owner):
     video = completed(order(owner))
-    name = objects.public_id(video.pk)
+    name = serializers.public_id(video.pk)
     said = posted(program, "/v1/videos/query", f'{{"video_id": "{name}"}}', AS_CURL_SENDS_IT).json()
     assert (said["task_id"], said["video_id"], said["task_status"]) == (name, name, "success")
     assert said["message"] == f"Video completed and uploaded to {said['video_result']}"
@@ -338,7 +338,7 @@ def test_the_gateways_query_when_it_is_done(program, owner):
 
 @pytest.mark.parametrize("kind", [AS_CURL_SENDS_IT, "text/plain", "application/json", ""])
 def test_an_object_is_read_as_json_whatever_its_content_type_says(program, owner, kind):
-    name = objects.public_id(order(owner).pk)
+    name = serializers.public_id(order(owner).pk)
     assert posted(program, "/v1/videos/query", f' \n{{"task_id": "{name}"}}', kind).status_code == 200
 
 
@@ -354,13 +354,13 @@ def test_a_broken_object_is_told_so_and_is_no_form(program):
 
 def test_the_gateways_query_by_path_and_of_nobodys(program, owner):
     video = order(owner)
-    assert program.get(f"/v1/videos/query/{objects.public_id(video.pk)}").status_code == 200
+    assert program.get(f"/v1/videos/query/{serializers.public_id(video.pk)}").status_code == 200
     assert program.get("/v1/videos/query/video_123").status_code == 404
     assert posted(program, "/v1/videos/query", '{"video_id": "video_processing"}').status_code == 404
 
 
 def test_the_gateways_two_names_of_one_id(program, owner):
-    name = objects.public_id(order(owner).pk)
+    name = serializers.public_id(order(owner).pk)
     both = {"video_id": name, "task_id": name}
     assert program.send("/v1/videos/query", both).status_code == 200
     assert error_of(program.send("/v1/videos/query", both | {"task_id": "video_1"}))[:2] == (400, "task_id")
@@ -369,7 +369,7 @@ def test_the_gateways_two_names_of_one_id(program, owner):
 
 
 def test_content_is_not_there_before_it_is_finished(program, owner):
-    assert program.get(f"/v1/videos/{objects.public_id(order(owner).pk)}/content").status_code == 404
+    assert program.get(f"/v1/videos/{serializers.public_id(order(owner).pk)}/content").status_code == 404
 
 
 def test_the_documentation_shows_each_of_them(client):

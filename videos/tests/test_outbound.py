@@ -10,8 +10,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from aivideo.tests.fixtures import serve
-from videos import outbound
-from videos.outbound import AddressRefused
+from videos import safe_http
+from videos.safe_http import AddressRefused
 
 # Written down from the registries of IANA, not from the code: what is nobody's place on the internet.
 PRIVATE = """
@@ -46,14 +46,14 @@ def test_A13_a_hundred_thousand_addresses_against_an_independent_table():
         address = some_address(chance)
         plain = getattr(address, "ipv4_mapped", None) or address
         if any(plain in block for block in PRIVATE if block.version == plain.version):
-            assert not outbound.is_public(address), address
+            assert not safe_http.is_public(address), address
 
 
 @pytest.mark.parametrize(
     "address", ["1.1.1.1", "8.8.8.8", "93.184.215.14", "2606:4700:4700::1111", "2a00:1450:4001::1"]
 )
 def test_the_internet_is_open(address):
-    assert outbound.is_public(ip_address(address))
+    assert safe_http.is_public(ip_address(address))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_internet_is_open(address):
 )
 def test_A15_such_an_address_is_refused_at_sight(url):
     with pytest.raises(AddressRefused):
-        outbound.check_url(url)
+        safe_http.check_url(url)
 
 
 @pytest.fixture
@@ -135,15 +135,15 @@ def test_A14_a_name_that_leads_home_is_connected_to_nowhere(server, monkeypatch,
         return real("127.0.0.1" if "nip" in str(name) else name, *rest, **also)
 
     monkeypatch.setattr(socket, "getaddrinfo", lie)
-    monkeypatch.setattr(outbound, "PORT", server.port)
+    monkeypatch.setattr(safe_http, "PORT", server.port)
     with pytest.raises(AddressRefused):
-        outbound.fetch(f"https://{host}:{server.port}/", 100)
+        safe_http.fetch(f"https://{host}:{server.port}/", 100)
     assert server.handler.requests == []
 
 
 def test_a_picture_is_fetched_where_the_operator_allows_it(server, opened):
     server.handler.answers["/kite.png"] = (200, {}, b"picture")
-    assert outbound.fetch(f"http://127.0.0.1:{server.port}/kite.png", 100) == b"picture"
+    assert safe_http.fetch(f"http://127.0.0.1:{server.port}/kite.png", 100) == b"picture"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -151,7 +151,7 @@ def test_A15_redirects_are_not_followed(server, opened, status):
     server.handler.answers["/"] = (status, {"Location": "/secret"}, b"")
     server.handler.answers["/secret"] = (200, {}, b"secret")
     with pytest.raises(AddressRefused):
-        outbound.fetch(f"http://127.0.0.1:{server.port}/", 100)
+        safe_http.fetch(f"http://127.0.0.1:{server.port}/", 100)
     assert [path for path, _headers in server.handler.requests] == ["/"]
 
 
@@ -163,7 +163,7 @@ def test_A16_no_proxy_no_cookie_and_no_password_goes_along(server, opened, monke
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     server.handler.answers["/"] = (200, {"Set-Cookie": "a=b"}, b"x")
     for _ in range(2):
-        assert outbound.fetch(f"http://127.0.0.1:{server.port}/", 100) == b"x"
+        assert safe_http.fetch(f"http://127.0.0.1:{server.port}/", 100) == b"x"
     for _path, headers in server.handler.requests:
         assert not {"Cookie", "Authorization", "Referer"} & set(headers)
 
@@ -183,12 +183,12 @@ def test_A17_A18_whatever_is_wrong_the_sentence_is_the_same(server, opened, answ
     sentences = set()
     for url in (f"http://127.0.0.1:{server.port}/", "http://127.0.0.1:9/"):
         with pytest.raises(AddressRefused) as refusal:
-            outbound.fetch(url, 100)
+            safe_http.fetch(url, 100)
         sentences.add(str(refusal.value))
     assert len(sentences) == 1
 
 
 def test_A17_a_server_that_drips_is_left_in_time(opened, monkeypatch):
-    monkeypatch.setattr(outbound, "SECONDS", 0.5)
+    monkeypatch.setattr(safe_http, "SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(AddressRefused):
-        outbound.fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/", 100)
+        safe_http.fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/", 100)

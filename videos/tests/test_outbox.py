@@ -13,7 +13,7 @@ from accounts.models import IdempotentAnswer
 from aivideo.tests.fixtures import new_user, order, pump_until_done
 from videos.generation import batches, lifecycle
 from videos.models import Batch, Delivery, Video
-from videos.objects import public_id
+from videos.serializers import public_id
 from videos.tests.program import Program
 from videos.tests.receiver import Receiver
 from videos.webhooks import outbox

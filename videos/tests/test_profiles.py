@@ -19,7 +19,7 @@ from aivideo.tests.fixtures import order as start
 from videos.catalogue import availability
 from videos.media import mp4, storage
 from videos.models import Channel, Video
-from videos.providers import adapter, profiles
+from videos.providers import adapter, dialects
 from videos.providers.base import Busy, JobState, MaybeSent, NoFile, Rejected, Unavailable
 from videos.simulator.errors import ApiError
 from videos.simulator.profiles import PROFILES
@@ -32,7 +32,7 @@ NAMES = sorted(filter(None, PROFILES))
 
 
 def test_the_simulator_takes_after_each_server_that_the_adapter_knows():
-    assert set(PROFILES) == set(profiles.PROFILES)
+    assert set(PROFILES) == set(dialects.PROFILES)
 
 
 # --- The contract of every adapter, in the words of each server -----------------------------------
@@ -281,7 +281,7 @@ def test_a_lost_job_is_found_where_there_is_a_list(server):
         ref = (await provider.submit(lost, "submit-9")).ref
         return ref, (await provider.find(lost, since)).jobs
 
-    if not profiles.PROFILES[server[0]].has_list:
+    if not dialects.PROFILES[server[0]].has_list:
         with pytest.raises(Unavailable, match="no list"):
             at(server, do)
         return
@@ -428,7 +428,7 @@ def test_a_channel_says_which_server_it_is_and_only_where_there_are_several(sett
     settings.PRIVATE_NETWORKS_ALLOWED = [ip_network("127.0.0.1")]
     channel = Channel(slug="own", base_url="http://127.0.0.1:9/v1", profile="sglang")
     channel.full_clean()
-    assert availability.provider_for(channel).profile is profiles.PROFILES["sglang"]
+    assert availability.provider_for(channel).profile is dialects.PROFILES["sglang"]
     channel.kind = "fal"
     with pytest.raises(ValidationError, match="OpenAI protocol"):
         channel.full_clean()

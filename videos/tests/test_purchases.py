@@ -14,7 +14,7 @@ import pytest
 from django.utils import timezone
 
 from aivideo.tests.fixtures import MANAGE, PATIENCE, entries, new_user, order, serve, until
-from videos import pace
+from videos import timing
 from videos.generation import lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import Found, JobState
@@ -90,7 +90,7 @@ STOPPABLE_PUMP = "from videos import pump; pump.MOST_PICTURES = 2; pump.run()"
 
 def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatch):
     """It is overtaken while two requests are out and three wait for their turn; then it wakes up."""
-    monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
     monkeypatch.setattr(steps, "GRACE", 0)
     monkeypatch.setattr(dispatcher, "SLICE", 2)
     Channel.objects.update(honours_idempotency_key=False)
@@ -123,11 +123,11 @@ def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatc
 
 def test_A79_a_request_does_not_leave_after_its_lease_and_costs_no_try_of_the_channel(settings, monkeypatch):
     """Nobody has overtaken it: it goes back into the queue, and is sent then."""
-    monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
     monkeypatch.setattr(dispatcher, "SLICE", 2)
     shop = Shop()
-    steady, stands_still = pace.clock, [0.0, pace.LEASE]
-    monkeypatch.setattr(pace, "clock", lambda: stands_still.pop(0) if stands_still else steady())
+    steady, stands_still = timing.clock, [0.0, timing.LEASE]
+    monkeypatch.setattr(timing, "clock", lambda: stands_still.pop(0) if stands_still else steady())
     with shop.open() as settings.SIMULATOR_URL:
         video = order(new_user())
         until(lambda: dispatcher.run() and again(video).status == Status.IN_PROGRESS)

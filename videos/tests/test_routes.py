@@ -20,7 +20,7 @@ from aivideo.tests.fixtures import (
     start_simulator,
     until,
 )
-from videos import pace
+from videos import timing
 from videos.catalogue import availability, refusals, routing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _hasty(settings, monkeypatch):
     settings.USE_MOCK_SORA = False
-    monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ from aivideo.tests.fixtures import (
     until,
 )
 from aivideo.tests.object_store import BUCKET, S3Server
-from videos import pace
+from videos import timing
 from videos.generation import lifecycle
 from videos.media import inspection, storage
 from videos.media.object_store import LINK_SECONDS
@@ -184,7 +184,7 @@ def away(settings):
 
 
 def test_a_finished_video_waits_for_the_store_and_completes_when_it_is_back(away, simulator, monkeypatch):
-    monkeypatch.setattr(pace, "LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
     user = new_user()
     video = order(user)
     waiting = Video.objects.filter(pk=video.pk, status=Status.SAVING, attempts__gt=0)

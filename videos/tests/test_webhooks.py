@@ -31,13 +31,13 @@ from aivideo.tests.fixtures import (
     until,
 )
 from aivideo.tests.site import Site
-from videos import pace
+from videos import timing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Status, Video, VideoEvent, WebhookReceipt
 from videos.providers.base import JobState
-from videos.providers.events import Event
+from videos.providers.webhook_events import Event
 from videos.worker import dispatcher, provider_webhooks, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -438,8 +438,8 @@ def wait_for_receipts(videos):
 
 
 def test_webhooks_bring_the_end_of_videos_that_nobody_asks_about(telling_simulator, monkeypatch, caplog):
-    monkeypatch.setattr(pace, "FIRST_POLL", 100)
-    monkeypatch.setattr(pace, "next_poll", lambda *_: 100)
+    monkeypatch.setattr(timing, "FIRST_POLL", 100)
+    monkeypatch.setattr(timing, "next_poll", lambda *_: 100)
     expected = {
         "mark-1": READY,
         "fail": [*LIFE, "failed"],

@@ -25,7 +25,7 @@ from django_q.tasks import async_task
 from yarl import URL
 
 from accounts.models import ApiKey, IdempotentAnswer
-from videos import objects, outbound, pace
+from videos import safe_http, serializers, timing
 from videos.models import Batch, Delivery, Status, Video
 
 log = logging.getLogger(__name__)
@@ -47,13 +47,13 @@ def announce(video: Video) -> None:
     if video.api_key_id and video.webhook_url:
         whole = Video.objects.select_related("model").get(pk=video.pk)  # a pump has only what it needs
         kind = ENDED[Status(whole.status)]
-        _write(video.api_key_id, video.webhook_url, kind, objects.video_object(whole), whole)
+        _write(video.api_key_id, video.webhook_url, kind, serializers.video_object(whole), whole)
 
 
 def announce_batch(batch: Batch) -> None:
     """Tell whoever ordered these videos, once, that all of them have ended. Call it in the transaction of that."""
     if batch.api_key_id and batch.webhook_url:
-        _write(batch.api_key_id, batch.webhook_url, "video_batch.completed", objects.batch_object(batch))
+        _write(batch.api_key_id, batch.webhook_url, "video_batch.completed", serializers.batch_object(batch))
 
 
 def ping(key: ApiKey) -> Delivery:
@@ -103,7 +103,7 @@ def forget_old() -> None:
 def forget(video: Video) -> None:
     """Take a video whose owner deletes it out of all that programs were told and may be told again."""
     Delivery.objects.filter(video=video).delete()
-    name = objects.public_id(video.pk)
+    name = serializers.public_id(video.pk)
     of_batches = Delivery.objects.filter(api_key__user=video.user_id, video=None)
     answers = IdempotentAnswer.objects.filter(user=video.user_id)
     kept: list[Delivery | IdempotentAnswer] = [
@@ -111,7 +111,7 @@ def forget(video: Video) -> None:
         *answers.filter(body__contains=name),
     ]
     for row in kept:
-        row.body = objects.without_words(row.body, name)
+        row.body = serializers.without_words(row.body, name)
         row.save(update_fields=["body"])
 
 
@@ -157,7 +157,7 @@ def _write(key_id: int, url: str, kind: str, data: dict[str, Any], video: Video 
 
 async def _deliver(end: float) -> None:
     under_way: dict[asyncio.Task[None], URL] = {}
-    async with outbound.session() as client:
+    async with safe_http.session() as client:
         while time.monotonic() < end:
             busy = []
             for delivery in await sync_to_async(_claim)(AT_ONCE - len(under_way)):
@@ -204,18 +204,18 @@ async def _try(client: aiohttp.ClientSession, delivery: Delivery) -> None:
 async def _post(client: aiohttp.ClientSession, delivery: Delivery) -> tuple[int | None, str]:
     """The receiver's status, or why there is none."""
     try:
-        outbound.check_url(delivery.url)
+        safe_http.check_url(delivery.url)
         headers = headers_of(delivery, int(time.time()))
         async with client.post(
             delivery.url, data=delivery.body.encode(), headers=headers, allow_redirects=False
         ) as answer:
             return answer.status, ""
     except TimeoutError:
-        return None, f"no answer within {outbound.SECONDS} seconds"
+        return None, f"no answer within {safe_http.SECONDS} seconds"
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # What exactly stood in the way stays here: it would show what our network looks like.
         log.info("webhook %s to %s: %r", delivery.webhook_id, URL(delivery.url).host, error)
-        return None, str(error) if isinstance(error, outbound.AddressRefused) else "no connection"
+        return None, str(error) if isinstance(error, safe_http.AddressRefused) else "no connection"
 
 
 def _note(delivery: Delivery, status: int | None, why: str) -> None:
@@ -224,5 +224,5 @@ def _note(delivery: Delivery, status: int | None, why: str) -> None:
     if status is not None and 200 <= status < 300:
         changes["delivered_at"] = timezone.now()
     elif tries < MOST_TRIES:
-        changes["next_at"] = pace.database_now() + timedelta(seconds=PAUSES[tries - 1])
+        changes["next_at"] = timing.database_now() + timedelta(seconds=PAUSES[tries - 1])
     Delivery.objects.filter(pk=delivery.pk).update(**changes)

@@ -16,7 +16,7 @@ from django.db.models import F, Q, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from videos import pace
+from videos import timing
 from videos.models import Channel, Status, Video, VideoEvent
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ def _choose(channel: Channel, room: int) -> list[UUID]:
             f"SELECT id, credits FROM ({QUEUE} {READY}) AS queue WHERE turn <= %s {IN_ORDER} LIMIT %s",
             [
                 channel.pk,
-                adapt(pace.database_now()),
+                adapt(timing.database_now()),
                 adapt(now - timedelta(seconds=settings.JOB_DEADLINE_SECONDS)),
                 settings.USER_RUNNING_VIDEOS,
                 room,
@@ -188,7 +188,7 @@ def _take(ids: list[UUID]) -> list[Video]:
         status=Status.SUBMITTING,
         moves=F("moves") + 1,
         posted_at=now,
-        next_at=Now() + timedelta(seconds=pace.LEASE),
+        next_at=Now() + timedelta(seconds=timing.LEASE),
     )
     taken = Video.objects.filter(pk__in=ids, status=Status.SUBMITTING, posted_at=now)
     videos = list(taken.select_related("model", "channel", "upload", "last_frame"))

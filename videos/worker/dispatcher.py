@@ -29,13 +29,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from videos import pace
+from videos import timing
 from videos.catalogue import availability, routing
 from videos.generation import batches, lifecycle
 from videos.media.decoder import Decoder
 from videos.models import Channel, PumpSlot, Status, Video
-from videos.pace import LEASE, RENEW
 from videos.providers.base import Provider
+from videos.timing import LEASE, RENEW
 from videos.worker import admission, steps
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ def claim(limit: int, only_running: bool = False) -> list[Video]:
     """
     skip_locked = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
     running = "AND status = 'in_progress'" if only_running else ""
-    now = pace.database_now()
+    now = timing.database_now()
     adapt = connection.ops.adapt_datetimefield_value
     claim = Video.objects.raw(
         "UPDATE videos_video SET next_at = %s WHERE id IN (SELECT id FROM videos_video"
@@ -153,7 +153,7 @@ CLAIMED = (
 
 def rescue() -> None:
     """Make due what is due further in the future than any step waits: a clock was set back since."""
-    far = Now() + timedelta(seconds=2 * pace.LONGEST_WAIT + 30)
+    far = Now() + timedelta(seconds=2 * timing.LONGEST_WAIT + 30)
     Video.objects.live().filter(next_at__gt=far).update(next_at=Now())
 
 
@@ -315,7 +315,7 @@ class Pump:
     async def make_posters(self, videos: list[Video]) -> None:
         for video in videos:
             if not await steps.picture(video, self.tools):
-                self.posters_at = time.monotonic() + pace.backoff(video)
+                self.posters_at = time.monotonic() + timing.backoff(video)
                 return
 
     async def hand_back(self) -> None:

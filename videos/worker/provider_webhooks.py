@@ -23,7 +23,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from videos.models import Channel, PumpSlot, Status, Video, WebhookReceipt
 from videos.providers.base import Unavailable
-from videos.providers.events import Event, parse_webhook
+from videos.providers.webhook_events import Event, parse_webhook
 from videos.worker import dispatcher
 
 log = logging.getLogger(__name__)

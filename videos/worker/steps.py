@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from videos import journal, pace
+from videos import event_log, timing
 from videos.generation import lifecycle
 from videos.media import images, mp4, presets, storage
 from videos.media.decoder import Decoder, Died
@@ -80,7 +80,7 @@ async def step(video: Video, provider: Provider, tools: Tools) -> None:
 async def submit(video: Video, provider: Provider, tools: Tools, came_from: Status = Status.QUEUED) -> None:
     """Send the order of a video whose intent is committed (it is submitting), once."""
     db, channel = tools.db, video.channel  # it may go on to another one
-    journal.submitting(video)
+    event_log.submitting(video)
     try:
         async with tools.submits:
             order = await _order_surely(video)
@@ -94,7 +94,7 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
         await db(admission.lost, channel)
     except Busy as error:
         await db(lifecycle.pass_on, video, came_from, error)
-        await db(admission.rest, channel, pace.backoff(video, error.after))
+        await db(admission.rest, channel, timing.backoff(video, error.after))
     except Rejected as error:
         if came_from == Status.UNCONFIRMED and error.code == "provider_refused":
             # Whoever refused this request says nothing of the earlier one.
@@ -271,8 +271,8 @@ async def _make_sure_of(video: Video, db: Database) -> None:
     The database is asked because the clock of a paused machine is paused as well; our own clock, since we may
     stand still again while it answers.
     """
-    asked_at = pace.clock()
-    if not await db(lifecycle.hold, video) or pace.clock() - asked_at >= pace.LEASE:
+    asked_at = timing.clock()
+    if not await db(lifecycle.hold, video) or timing.clock() - asked_at >= timing.LEASE:
         raise NoOrder("its lease ended before the request left")
 
 

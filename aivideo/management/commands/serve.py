@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from videos import processes
+from videos import child_processes
 
 STOP = 9  # seconds from Ctrl-C until every child has ended
 PATIENCE = 60  # seconds until the first page must have been answered
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             )
 
         commands = command_lines()
-        children = {name: processes.start(command) for name, command in commands.items()}
+        children = {name: child_processes.start(command) for name, command in commands.items()}
         url = f"http://{settings.HOST}:{settings.PORT}"
         try:
             for _ in range(PATIENCE * 10):
@@ -53,10 +53,10 @@ class Command(BaseCommand):
                 for name, child in children.items():
                     if child.poll() is not None:
                         self.stderr.write(f"{name} ended with status {child.returncode}; starting it again.")
-                        processes.kill_group(child)
-                        children[name] = processes.start(commands[name])
+                        child_processes.kill_group(child)
+                        children[name] = child_processes.start(commands[name])
         finally:
-            processes.stop(list(children.values()), STOP)
+            child_processes.stop(list(children.values()), STOP)
 
 
 def command_lines() -> dict[str, list[str]]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from pydantic_core import PydanticCustomError
 
 from accounts.models import ApiKey
-from videos import objects
+from videos import serializers
 from videos.api import idempotency, moderation, requests
 from videos.api import videos as video_endpoints
 from videos.api.auth import ByKey, KeyedRequest, key_of
@@ -80,7 +80,7 @@ def site_generate(request: KeyedRequest) -> HttpResponse:
 @router.get("/api/v1/videos/{video_id}", response=SiteVideo, auth=ByKey(), tags=["Site API"])
 def site_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """How a video stands."""
-    return JsonResponse(_site_video(objects.video_object(video_endpoints.own(request, video_id))))
+    return JsonResponse(_site_video(serializers.video_object(video_endpoints.own(request, video_id))))
 
 
 def _site_video(video: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def query_by_path(request: KeyedRequest, video_id: str) -> HttpResponse:
 
 
 def _query_answer(request: KeyedRequest, video_id: str) -> HttpResponse:
-    video = objects.video_object(video_endpoints.own(request, video_id))
+    video = serializers.video_object(video_endpoints.own(request, video_id))
     url = video["url"] or ""
     return JsonResponse(
         {
@@ -326,7 +326,7 @@ def _run(request: KeyedRequest, run_id: str) -> Video:
 
 
 def _drill_answer(request: HttpRequest, video: Video, run_id: str | int) -> HttpResponse:
-    shown = objects.video_object(video)
+    shown = serializers.video_object(video)
     word = QUERY_WORDS[shown["status"]]
     wished = [
         name[:2] for name, _weight in parse_accept_lang_header(request.headers.get("Accept-Language", ""))

@@ -16,7 +16,7 @@ from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 from django_q.models import OrmQ, Schedule
 
-from videos import processes
+from videos import child_processes
 from videos.catalogue import availability
 from videos.models import PumpSlot, Video, Worker
 from videos.webhooks import outbox
@@ -81,7 +81,7 @@ class Supervisor:
 
     def start(self) -> None:
         # Asked to stop, a cluster whose guard was killed waits for that guard for ever.
-        self.cluster: subprocess.Popen[bytes] = processes.manage(
+        self.cluster: subprocess.Popen[bytes] = child_processes.manage(
             "qcluster", env={"AIVIDEO_WORKER": self.name}, when_orphaned=signal.SIGKILL
         )
         self.started = time.monotonic()
@@ -131,7 +131,7 @@ class Supervisor:
             dispatcher.ring()
 
     def restart(self) -> None:
-        processes.kill_group(self.cluster)
+        child_processes.kill_group(self.cluster)
         if not settings.REDIS_URL:
             # Doorbells that a dead cluster had taken would only come back when it is of no use.
             OrmQ.objects.all().delete()
@@ -143,7 +143,7 @@ class Supervisor:
             dispatcher.dismiss(self.name)
             Worker.objects.filter(name=self.name).delete()
         finally:
-            processes.stop([self.cluster], STOP)
+            child_processes.stop([self.cluster], STOP)
 
 
 def _remove_old_parts() -> None:

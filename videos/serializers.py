@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from ninja import Schema
 
 from accounts.models import User
-from videos.journal import public_id
+from videos.event_log import public_id
 from videos.models import Batch, Status, Video, VideoModel
 from videos.providers.base import aspect_ratio, resolution
 
