@@ -23,10 +23,10 @@ from django.db import connection
 from accounts.models import User
 from bench import measure, provider, rows, servers, usual
 from bench.report import line, say
+from simulator.jobs import Job
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video
-from videos.simulator.jobs import Job
 from videos.worker import dispatcher
 
 PEOPLE = 100

@@ -8,9 +8,9 @@ from pathlib import Path
 from django.conf import settings
 
 from bench import rows
-from videos.simulator.jobs import Job
-from videos.simulator.journal import Journal
-from videos.simulator.pictures import Picture
+from simulator.jobs import Job
+from simulator.journal import Journal
+from simulator.pictures import Picture
 
 SIZE, SECONDS = "1280x720", "4"
 

@@ -18,13 +18,13 @@ from aivideo.tests.fixtures import (
     start_simulator,
     until,
 )
+from simulator.faults import FAULTS
 from videos import timing
 from videos.catalogue import availability
 from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Video
 from videos.providers import downloads
-from videos.simulator.faults import FAULTS
 from videos.worker import admission, dispatcher, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)

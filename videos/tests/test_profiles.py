@@ -16,15 +16,15 @@ from django.core.exceptions import ValidationError
 
 from aivideo.tests.fixtures import MANAGE, entries, new_user, pump_until_done, start_simulator
 from aivideo.tests.fixtures import order as start
+from simulator.errors import ApiError
+from simulator.profiles import PROFILES
+from simulator.store import Options, Studio
+from simulator.submission import Submission
 from videos.catalogue import availability
 from videos.media import mp4, storage
 from videos.models import Channel, Video
 from videos.providers import adapter, dialects
 from videos.providers.base import Busy, JobState, MaybeSent, NoFile, Rejected, Unavailable
-from videos.simulator.errors import ApiError
-from videos.simulator.profiles import PROFILES
-from videos.simulator.studio import Options, Studio
-from videos.simulator.submission import Submission
 from videos.tests import test_openai_adapter
 from videos.tests.contract import FILE, as_json, order, picture
 

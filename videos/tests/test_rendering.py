@@ -11,16 +11,16 @@ import av
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
+from simulator import course
+from simulator.course import BRIDGE, Course
+from simulator.extras import Extras
+from simulator.jobs import Job
+from simulator.journal import Journal
+from simulator.pictures import Picture
+from simulator.render import Stills, render
+from simulator.submission import Submission
 from videos.providers import adapter
 from videos.providers.base import Order
-from videos.simulator import course
-from videos.simulator.course import BRIDGE, Course
-from videos.simulator.extras import Extras
-from videos.simulator.jobs import Job
-from videos.simulator.journal import Journal
-from videos.simulator.pictures import Picture
-from videos.simulator.render import Stills, render
-from videos.simulator.submission import Submission
 from videos.tests.test_simulator import Simulator, image_of, running
 
 SMALL = (480, 480)

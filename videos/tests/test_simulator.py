@@ -26,10 +26,10 @@ from openai.types import Video
 from PIL import Image
 
 from aivideo.tests.fixtures import PATIENCE, allowed, until
-from videos.simulator import jobs
-from videos.simulator.caption import caption_layers
-from videos.simulator.faults import FAULTS, without_tags
-from videos.simulator.pictures import Picture
+from simulator import jobs
+from simulator.caption import caption_layers
+from simulator.faults import FAULTS, without_tags
+from simulator.pictures import Picture
 from videos.tests.receiver import Arrival, Receiver
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -434,7 +434,7 @@ def test_a_video_costs_at_most_a_few_seconds_of_cpu(tmp_path, seconds, size, ref
 
     before = cpu()
     painter = subprocess.Popen(
-        [sys.executable, "-m", "videos.simulator.painter", str(tmp_path), str(tmp_path / "references")],
+        [sys.executable, "-m", "simulator.painter", str(tmp_path), str(tmp_path / "references")],
         cwd=PROJECT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -16,7 +16,7 @@ from . import content, faults
 from .errors import ApiError, internal_error, not_found
 from .jobs import Job, State, describe
 from .profiles import Profile
-from .studio import Options, Studio
+from .store import Options, Studio
 from .submission import Submission, read_create, read_remix_prompt
 
 PROFILE = web.AppKey("PROFILE", Profile)

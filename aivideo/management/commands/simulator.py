@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from videos.simulator.faults import FAULTS
+from simulator.faults import FAULTS
 
 
 class Command(BaseCommand):
@@ -54,10 +54,10 @@ class Command(BaseCommand):
         **_: Any,
     ) -> None:
         # aiohttp is slow to import, and --faults needs none of it.
-        from videos.simulator.profiles import PROFILES
-        from videos.simulator.server import serve
-        from videos.simulator.studio import Options
-        from videos.simulator.webhooks import key_of
+        from simulator.profiles import PROFILES
+        from simulator.server import serve
+        from simulator.store import Options
+        from simulator.webhooks import key_of
 
         if profile not in PROFILES:
             raise CommandError(

@@ -29,7 +29,7 @@ VARIANTS = {
     "thumbnail": (".webp", "image/webp"),
     "spritesheet": (".jpg", "image/jpeg"),
 }
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Pictures:
 
     async def _start_painter(self) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "videos.simulator.painter", str(self.folder), str(self.references)),
+            *(sys.executable, "-m", "simulator.painter", str(self.folder), str(self.references)),
             cwd=PROJECT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
