@@ -15,7 +15,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts import sql
+from accounts import fast_sql
 from accounts.models import CreditEntry, Draw, Lot, User
 
 Kind = CreditEntry.Kind
@@ -65,7 +65,7 @@ def charge(user: User, amount: int, *, reference: str) -> None:
     entry = CreditEntry(user_id=user.pk, amount=-amount, kind=Kind.CHARGE, reference=reference)
     with transaction.atomic(savepoint=False):
         if _take(user, amount):
-            sql.insert(entry)
+            fast_sql.insert(entry)
             return
         account = _locked(user)
         _lapse(account)

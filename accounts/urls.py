@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts import stripe_webhooks, views
+from accounts import stripe_webhook, views
 
 app_name = "accounts"
 urlpatterns = [
@@ -12,5 +12,5 @@ urlpatterns = [
     path("credits/buy/", views.buy, name="buy"),
     path("credits/paid/<uuid:pk>/", views.paid, name="paid"),
     path("credits/test-checkout/<uuid:pk>/", views.test_checkout, name="test_checkout"),
-    path("webhooks/stripe/", stripe_webhooks.stripe, name="stripe_webhook"),
+    path("webhooks/stripe/", stripe_webhook.stripe, name="stripe_webhook"),
 ]

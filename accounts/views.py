@@ -23,10 +23,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import codes, payments, statement, stripe_checkout, welcome
-from accounts.adapter import why_not_free
-from accounts.codes import CodeRefused
+from accounts import payments, redeem_codes, signup_credits, statement, stripe_gateway
 from accounts.models import CreditEntry, CreditPack, Payment, User
+from accounts.redeem_codes import CodeRefused
+from accounts.sign_in import why_not_free
 from aivideo import errors
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def redeem(request: UserRequest) -> HttpResponse:
     if not code.strip():
         return _credits(request, code, _("Type the code that you were given."), status=422)
     try:
-        amount = codes.redeem(request.user, code)
+        amount = redeem_codes.redeem(request.user, code)
     except CodeRefused as refusal:
         status = 429 if refusal.reason == CodeRefused.TOO_MANY else 422
         return _credits(request, code, _why(refusal), status=status)
@@ -113,8 +113,8 @@ def redeem(request: UserRequest) -> HttpResponse:
 @require_POST
 def claim(request: UserRequest) -> HttpResponse:
     """`/credits/welcome/`: the free credits of somebody who came when there were none left."""
-    outcome = welcome.give(request.user, request)
-    if outcome == welcome.Outcome.GIVEN:
+    outcome = signup_credits.give(request.user, request)
+    if outcome == signup_credits.Outcome.GIVEN:
         messages.success(request, _yours(settings.SIGNUP_CREDITS))
     else:
         messages.info(request, why_not_free(outcome))
@@ -137,8 +137,8 @@ def buy(request: UserRequest) -> HttpResponse:
         return redirect("accounts:test_checkout", payment.pk)
     payment = payments.order(request.user, pack, Payment.Processor.STRIPE)
     try:
-        return redirect(stripe_checkout.checkout_url(payment))
-    except stripe_checkout.Unreachable:
+        return redirect(stripe_gateway.checkout_url(payment))
+    except stripe_gateway.Unreachable:
         log.exception("payment %s: no checkout page", payment.pk)
         problem = _("The payment page cannot be reached. Nothing was charged. Please try again in a minute.")
         return _credits(request, problem=problem, status=503)
@@ -149,8 +149,8 @@ def paid(request: UserRequest, pk: UUID) -> HttpResponse:
     """`/credits/paid/<uuid>/`: where people come back to from the payment page, whether they paid or not."""
     payment = get_object_or_404(request.user.payments, pk=pk, processor=Payment.Processor.STRIPE)
     try:
-        payment = payments.settle(payment, stripe_checkout.truth_of)
-    except stripe_checkout.Unreachable:
+        payment = payments.settle(payment, stripe_gateway.truth_of)
+    except stripe_gateway.Unreachable:
         log.exception("payment %s could not be settled", payment.pk)
     if payment.status == Payment.Status.PAID:
         messages.success(request, _yours(payment.credits))
@@ -190,7 +190,7 @@ def _credits(
         "page": page,
         "kind": kind,
         "kinds": CreditEntry.Kind.choices,
-        "free_credits": 0 if welcome.is_welcomed(request.user) else settings.SIGNUP_CREDITS,
+        "free_credits": 0 if signup_credits.is_welcomed(request.user) else settings.SIGNUP_CREDITS,
         "held": running.aggregate(credits=Sum("credits"))["credits"] or 0,
         "video_credits": settings.VIDEO_CREDITS,
         "lots": request.user.lots.filter(left__gt=0).order_by("lapses_at"),

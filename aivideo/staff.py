@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from accounts import api_keys, credits, payments, stripe_checkout
+from accounts import api_keys, credits, payments, stripe_gateway
 from accounts.models import ApiKey, Payment, User
 from aivideo.models import AuditEntry
 from videos.catalogue import sync
@@ -127,8 +127,8 @@ def settle(order: Order, payment: Payment) -> bool:
     # Written down first: nobody else should wait in the database for Stripe's answer.
     _do(order, Action.SETTLE, payment.reference, lambda: True, f"it was {payment.status}")
     try:
-        payments.settle(payment, stripe_checkout.truth_of)
-    except (stripe_checkout.Unreachable, stripe_checkout.NotOurs) as error:
+        payments.settle(payment, stripe_gateway.truth_of)
+    except (stripe_gateway.Unreachable, stripe_gateway.NotOurs) as error:
         raise Failed(_("Stripe gave no answer that we can use: %(error)s") % {"error": error}) from error
     return True
 

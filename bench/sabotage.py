@@ -40,7 +40,7 @@ ANYBODYS = (
     'get_object_or_404(user.videos.model.objects.kept().select_related("model"), pk=pk)',
 )
 PAYMENTS = "accounts/payments.py"
-CHECKOUT = "accounts/stripe_checkout.py"
+CHECKOUT = "accounts/stripe_gateway.py"
 
 SABOTAGES = [
     one("A01", "the owner in the way to a video", "videos/tests/test_library.py::test_A01_a_strangers_video_is_not_found", *ANYBODYS),
@@ -127,16 +127,16 @@ SABOTAGES = [
     one("A38", "the question to the provider after a webhook", "videos/tests/test_webhooks.py::test_A38_webhooks_that_are_early_late_or_lost_change_no_outcome",
         "videos/worker/provider_webhooks.py", "running.update(next_at=Now())", 'running.update(next_at=None, status="completed")'),
     one("A39", "the memory of who had them", "accounts/tests/test_welcome.py::test_A39_who_deletes_the_account_and_comes_back_ten_times_had_them",
-        "accounts/welcome.py", "            Welcome.objects.bulk_create([Welcome(identity=identity) for identity in sorted(identities)])\n", ""),
+        "accounts/signup_credits.py", "            Welcome.objects.bulk_create([Welcome(identity=identity) for identity in sorted(identities)])\n", ""),
     one("A39", "that aliases are one mailbox", "accounts/tests/test_welcome.py::test_A39_an_alias_of_a_mailbox_is_the_same_person",
-        "accounts/welcome.py", "f\"mail:{_mailbox(user.email)}\"", "f\"mail:{user.email}\""),
+        "accounts/signup_credits.py", "f\"mail:{_mailbox(user.email)}\"", "f\"mail:{user.email}\""),
     one("A39", "the budget of the day", "accounts/tests/test_welcome.py::test_A39_a_day_costs_no_more_than_its_budget_and_the_next_day_begins_anew",
-        "accounts/welcome.py", "room = FreeCreditTally.objects.filter(**today, given__lte=most - amount)", "room = FreeCreditTally.objects.filter(**today)"),
+        "accounts/signup_credits.py", "room = FreeCreditTally.objects.filter(**today, given__lte=most - amount)", "room = FreeCreditTally.objects.filter(**today)"),
     one("A39", "the limit of a network", "accounts/tests/test_welcome.py::test_A39_a_network_gets_only_some_a_day",
-        "accounts/welcome.py", "if block and not _count(", "if False and not _count("),
+        "accounts/signup_credits.py", "if block and not _count(", "if False and not _count("),
     Sabotage("A40", "that a code is used once", "accounts/tests/test_codes.py::test_A40_somebody_who_redeems_between_look_and_update_wins", (
-        ("accounts/codes.py", "RedeemCode.objects.filter(pk=code.pk, redeemed_at=None)", "RedeemCode.objects.filter(pk=code.pk)"),
-        ("accounts/codes.py", 'reference=f"code:{code.pk}"', 'reference=f"code:{code.pk}:{user.pk}"'),
+        ("accounts/redeem_codes.py", "RedeemCode.objects.filter(pk=code.pk, redeemed_at=None)", "RedeemCode.objects.filter(pk=code.pk)"),
+        ("accounts/redeem_codes.py", 'reference=f"code:{code.pk}"', 'reference=f"code:{code.pk}:{user.pk}"'),
     )),
     one("A65", "the look at the credits before a picture is fetched", "videos/tests/test_api_pictures.py::test_A65_without_credits_nothing_is_fetched",
         "videos/api/spending.py", "    if price > key.user.balance:\n", "    if False:\n"),
@@ -171,7 +171,7 @@ SABOTAGES = [
     one("A66", "the way from the admin to the site's sign-in", "aivideo/tests/test_admin.py::test_A66_a_password_posted_to_the_admin_signs_nobody_in",
         "aivideo/staff_site.py", '        return redirect_to_login(_target(request), reverse("account_login"))\n', "        return super().login(request, extra_context)\n"),
     one("A66", "the second factor before a session", "aivideo/tests/test_admin.py::test_A66_no_session_exists_before_the_second_factor",
-        "accounts/adapter.py", "    def is_open_for_signup(self, request: HttpRequest) -> bool:\n        \"\"\"Nobody",
+        "accounts/sign_in.py", "    def is_open_for_signup(self, request: HttpRequest) -> bool:\n        \"\"\"Nobody",
         "    def get_login_stages(self):\n        return []\n\n    def is_open_for_signup(self, request: HttpRequest) -> bool:\n        \"\"\"Nobody"),
     one("A67", "that other packages' models are only read", "aivideo/tests/test_staff_rights.py::test_A67_no_schedule_of_anybodys_function_can_be_made",
         "aivideo/staff_site.py", "(NobodyChanges, admin_class, UnfoldModelAdmin)", "(admin_class, UnfoldModelAdmin)"),

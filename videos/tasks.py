@@ -1,6 +1,6 @@
 """What the queue calls. Every message is a doorbell: the rows say what there is to do."""
 
-from accounts import credits, notices, welcome
+from accounts import credits, expiry_mail, signup_credits
 from videos.api import idempotency
 from videos.generation import cancellation
 from videos.media import orphans
@@ -35,7 +35,7 @@ def deliver() -> None:
 def lapse() -> None:
     """Once an hour: take away the credits whose time is over, and tell people before it comes."""
     credits.lapse_all()
-    notices.tell_what_lapses_soon()
+    expiry_mail.tell_what_lapses_soon()
 
 
 def tidy() -> None:
@@ -43,6 +43,6 @@ def tidy() -> None:
     provider_webhooks.forget_old()
     outbox.forget_old()
     idempotency.forget_old()
-    welcome.forget_old()
+    signup_credits.forget_old()
     gate.forget_old()
     orphans.sweep()

@@ -1,6 +1,6 @@
 """Who you are and what you own."""
 
-from accounts.models.gifts import CodeBatch, FreeCredits, FreeCreditTally, RedeemCode, Welcome
+from accounts.models.api_keys import ApiKey, IdempotentAnswer
 from accounts.models.ledger import CreditEntry, Draw, Lot
 from accounts.models.payments import (
     DECIMALS,
@@ -12,8 +12,8 @@ from accounts.models.payments import (
     currency_code,
     money,
 )
-from accounts.models.people import User
-from accounts.models.programs import ApiKey, IdempotentAnswer
+from accounts.models.promotions import CodeBatch, FreeCredits, FreeCreditTally, RedeemCode, Welcome
+from accounts.models.user import User
 
 __all__ = [
     "DECIMALS",

@@ -6,9 +6,9 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from accounts import codes, credits
-from accounts.codes import CodeRefused
+from accounts import credits, redeem_codes
 from accounts.models import CodeBatch, RedeemCode
+from accounts.redeem_codes import CodeRefused
 from aivideo.tests.fixtures import new_user, signed_in
 from videos.generation.invariants import violations
 
@@ -22,7 +22,7 @@ def _nobody_typed_a_wrong_code_yet():
 
 def new_codes(count=1, **fields):
     batch = CodeBatch.objects.create(**{"name": "Welcome back", "credits": 50, **fields})
-    return codes.create(batch, count)
+    return redeem_codes.create(batch, count)
 
 
 def new_code(**fields):
@@ -37,13 +37,13 @@ def balance(user):
 
 def refusal(user, text):
     with pytest.raises(CodeRefused) as refused:
-        codes.redeem(user, text)
+        redeem_codes.redeem(user, text)
     return refused.value.reason
 
 
 def test_a_code_gives_its_credits_once(owner):
     code, other = new_code(), new_user()
-    assert codes.redeem(owner, code) == 50
+    assert redeem_codes.redeem(owner, code) == 50
     assert [refusal(user, code) for user in (owner, other)] == ["used", "used"]
     assert (balance(owner), balance(other)) == (150, 100)
     entry = owner.credit_entries.first()
@@ -54,14 +54,14 @@ def test_a_code_gives_its_credits_once(owner):
     "spoil", [str.lower, lambda code: f"  {code.replace('-', ' ')}\n", lambda c: c.replace("-", "–")]
 )
 def test_it_does_not_matter_how_a_code_is_typed(owner, spoil):
-    assert codes.redeem(owner, spoil(new_code())) == 50
+    assert redeem_codes.redeem(owner, spoil(new_code())) == 50
 
 
 @pytest.mark.parametrize(("digit", "typed"), [("1", "lIlI-iiii-LLLL-1111"), ("0", "OoOo-0000-oooo-OOOO")])
 def test_letters_that_look_like_digits_are_read_as_digits(owner, monkeypatch, digit, typed):
-    monkeypatch.setattr(codes, "ALPHABET", digit)
+    monkeypatch.setattr(redeem_codes, "ALPHABET", digit)
     new_code()
-    assert codes.redeem(owner, typed) == 50
+    assert redeem_codes.redeem(owner, typed) == 50
 
 
 @pytest.mark.parametrize("text", ["", "   ", "AAAA-BBBB-CCCC-DDDD", "x" * 5000, "\x00", "\ud800", "💸"])
@@ -73,36 +73,38 @@ def test_what_is_no_code_gives_nothing(owner, text):
 
 def test_a_code_can_be_redeemed_until_its_day(owner):
     now = timezone.now()
-    assert codes.redeem(owner, new_code(redeem_until=now + timedelta(hours=1))) == 50
+    assert redeem_codes.redeem(owner, new_code(redeem_until=now + timedelta(hours=1))) == 50
     assert refusal(owner, new_code(redeem_until=now)) == "over"
     assert balance(owner) == 150
 
 
 def test_the_credits_of_a_code_may_lapse(owner):
-    codes.redeem(owner, new_code(lasts_days=30))
+    redeem_codes.redeem(owner, new_code(lasts_days=30))
     lot = owner.lots.get()
     assert (lot.left, round((lot.lapses_at - timezone.now()) / timedelta(days=1))) == (50, 30)
 
 
 def test_after_too_many_wrong_codes_even_a_right_one_has_to_wait(owner):
     other = new_user()
-    assert [refusal(owner, f"{n}") for n in range(codes.MOST_WRONG)] == ["unknown"] * codes.MOST_WRONG
+    assert [refusal(owner, f"{n}") for n in range(redeem_codes.MOST_WRONG)] == [
+        "unknown"
+    ] * redeem_codes.MOST_WRONG
     code = new_code()
     assert refusal(owner, code) == "too_many"
     assert balance(owner) == 100
-    assert codes.redeem(other, code) == 50
+    assert redeem_codes.redeem(other, code) == 50
 
 
 def test_A40_somebody_who_redeems_between_look_and_update_wins(owner, monkeypatch):
     code, other = new_code(), new_user()
-    atomic = codes.transaction.atomic
+    atomic = redeem_codes.transaction.atomic
 
     def overtaken():
         monkeypatch.undo()
-        assert codes.redeem(other, code) == 50
+        assert redeem_codes.redeem(other, code) == 50
         return atomic()
 
-    monkeypatch.setattr(codes.transaction, "atomic", overtaken)
+    monkeypatch.setattr(redeem_codes.transaction, "atomic", overtaken)
     assert refusal(owner, code) == "used"
     assert (balance(owner), balance(other)) == (100, 150)
 
@@ -118,7 +120,7 @@ def test_staff_print_codes_with_a_command(owner, capsys):
     call_command("create_redeem_codes", "3", "--credits", "70", "--days", "10", "--lasting", "5")
     printed = capsys.readouterr().out.split()
     assert len(printed) == 3
-    assert [codes.redeem(owner, code) for code in islice(printed, 2)] == [70, 70]
+    assert [redeem_codes.redeem(owner, code) for code in islice(printed, 2)] == [70, 70]
     assert balance(owner) == 240
     assert owner.lots.count() == 2
 

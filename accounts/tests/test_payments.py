@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from stripe import Dispute
 
-from accounts import credits, payments, stripe_checkout
+from accounts import credits, payments, stripe_gateway
 from accounts.models import CreditPack, Payment, StripeEvent
 from accounts.tests.fake_stripe import KEY, SECRET, FakeStripe, sign
 from aivideo.management.commands import doctor
@@ -27,10 +27,10 @@ def server():
 def stripe(server, settings):
     settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = KEY, SECRET
     settings.STRIPE_API_BASE, settings.TOP_UPS, settings.TEST_CHECKOUT = server.url, True, False
-    stripe_checkout._client.cache_clear()
+    stripe_gateway._client.cache_clear()
     server.is_down = server.livemode = False
     yield server
-    stripe_checkout._client.cache_clear()
+    stripe_gateway._client.cache_clear()
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_payment_is_asked_for_what_the_pack_costs_and_told_apart_by_its_own_ke
     assert (session["amount_total"], session["currency"]) == (2500, "usd")
     assert session["customer_email"] == session["_receipt_email"] == payment.user.email
     assert session["success_url"].endswith(f"/credits/paid/{payment.pk}/")
-    assert stripe_checkout.checkout_url(payment) == session["url"]
+    assert stripe_gateway.checkout_url(payment) == session["url"]
     assert (payment.session, settled(payment)) == (session["id"], NOTHING)
 
 
@@ -266,8 +266,8 @@ def test_A76_each_word_of_stripe_about_a_dispute_is_known():
     """A new release of the SDK that knows another word fails here: say what the money does then."""
     words, _any_other = get_args(Dispute.__annotations__["status"])
     assert set(get_args(words)) == set(TAKES_MONEY)
-    assert set(stripe_checkout.TAKEN) == {word for word, takes in TAKES_MONEY.items() if takes}
-    assert set(stripe_checkout.NOT_TAKEN) == {word for word, takes in TAKES_MONEY.items() if not takes}
+    assert set(stripe_gateway.TAKEN) == {word for word, takes in TAKES_MONEY.items() if takes}
+    assert set(stripe_gateway.NOT_TAKEN) == {word for word, takes in TAKES_MONEY.items() if not takes}
 
 
 def test_A76_a_lost_dispute_that_is_appealed_gives_nothing_back_until_it_is_won(stripe, payment, client):
@@ -425,11 +425,11 @@ def test_a_settling_that_was_overtaken_asks_again(stripe, payment):
     calls = []
 
     def fetch(current):
-        truth = stripe_checkout.truth_of(current)
+        truth = stripe_gateway.truth_of(current)
         calls.append(truth)
         if len(calls) == 1:
             stripe.refund(payment)
-            payments.settle(payment, stripe_checkout.truth_of)
+            payments.settle(payment, stripe_gateway.truth_of)
         return truth
 
     payments.settle(payment, fetch)
@@ -466,7 +466,7 @@ def test_a_webhook_is_posted_and_small(stripe, client):
 def test_the_doctor_tries_the_key_and_counts_what_needs_a_decision(stripe, payment, client, settings):
     assert doctor.payments() is None
     settings.STRIPE_SECRET_KEY = "sk_test_wrong"
-    stripe_checkout._client.cache_clear()
+    stripe_gateway._client.cache_clear()
     assert "Invalid API Key" in doctor.payments()
     Payment.objects.update(status="held")
     assert doctor.payments() == "payments that need a decision: 1"

@@ -5,9 +5,9 @@ from allauth.socialaccount.models import SocialAccount
 from django.test import RequestFactory
 from django.utils import timezone
 
-from accounts import welcome
+from accounts import signup_credits
 from accounts.models import FreeCredits, FreeCreditTally, User, Welcome
-from accounts.welcome import Outcome
+from accounts.signup_credits import Outcome
 from aivideo.tests.fixtures import new_user, signed_in
 from videos.generation.invariants import violations
 
@@ -30,9 +30,9 @@ def newcomer(sub, email=None):
 
 
 def knock(user, address="127.0.0.1"):
-    outcome = welcome.give(user, RequestFactory().get("/", REMOTE_ADDR=address))
+    outcome = signup_credits.give(user, RequestFactory().get("/", REMOTE_ADDR=address))
     user.refresh_from_db()
-    assert user.balance == (100 if welcome.is_welcomed(user) else 0)
+    assert user.balance == (100 if signup_credits.is_welcomed(user) else 0)
     assert violations()[1] == []
     return outcome
 
@@ -102,7 +102,7 @@ def test_what_is_kept_of_a_person_names_nobody():
 def test_old_tallies_are_forgotten_and_people_are_not():
     knock(newcomer("1"))
     FreeCreditTally.objects.update(day=timezone.now().date() - timedelta(days=8))
-    welcome.forget_old()
+    signup_credits.forget_old()
     assert (FreeCreditTally.objects.count(), Welcome.objects.count()) == (0, 2)
 
 

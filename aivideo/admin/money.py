@@ -7,7 +7,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
-from accounts import stripe_checkout
+from accounts import stripe_gateway
 from accounts.models import (
     CodeBatch,
     CreditEntry,
@@ -102,7 +102,7 @@ class PaymentAdmin(HasDeeds, ReadOnly, ModelAdmin):
 
     def has_settle_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         of_stripe = Payment.objects.filter(processor=Payment.Processor.STRIPE)
-        return stripe_checkout.is_configured() and self.offers(
+        return stripe_gateway.is_configured() and self.offers(
             request, "accounts.decide_payment", of_stripe, object_id
         )
 

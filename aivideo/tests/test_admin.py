@@ -20,7 +20,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import api_keys, codes, payments
+from accounts import api_keys, payments, redeem_codes
 from accounts.models import CodeBatch, CreditPack, FreeCredits, Payment, StripeEvent
 from accounts.payments import Truth
 from aivideo.migrations import __name__ as migrations
@@ -108,7 +108,7 @@ def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
     PumpSlot.objects.get_or_create(number=1)
     WebhookReceipt.objects.create(id="wh_1", event="video.completed", ref="job-1")
     StripeEvent.objects.create(id="evt_1", kind="charge.refunded", payment=held)
-    codes.create(CodeBatch.objects.create(name="Fair", credits=5), 2)
+    redeem_codes.create(CodeBatch.objects.create(name="Fair", credits=5), 2)
     FreeCredits.objects.create()
     outbox.ping(api_keys.create(owner, "tests", webhook_url="https://example.com/")[0])
     Batch.objects.create(user=owner, total=1, credits=10, at_once=1)

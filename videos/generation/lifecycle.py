@@ -20,7 +20,7 @@ from django_q.brokers import Broker
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from accounts import credits, sql
+from accounts import credits, fast_sql
 from accounts.models import User
 from videos import event_log, timing
 from videos.catalogue import availability, routing
@@ -78,8 +78,8 @@ def start(
         **said,
     )
     # All that needs no lock comes before it, because other clicks wait for it.
-    insert_video = sql.insertion(video)
-    insert_event = sql.insertion(VideoEvent(video_id=video.pk, went_to=Status.QUEUED))
+    insert_video = fast_sql.insertion(video)
+    insert_event = fast_sql.insertion(VideoEvent(video_id=video.pk, went_to=Status.QUEUED))
     ring = bell_for(video)
     tell = event_log.queued(video, model.slug)
     try:
@@ -120,7 +120,7 @@ def bell_for(video: Video) -> Callable[[], None]:
         return lambda: transaction.on_commit(task, robust=True)
     package = Package()
     task(broker=package)
-    return sql.insertion(OrmQ(key=package.list_key, payload=package.task, lock=timezone.now()))
+    return fast_sql.insertion(OrmQ(key=package.list_key, payload=package.task, lock=timezone.now()))
 
 
 class Package(Broker):

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext_lazy as _
 
-from accounts import sql
+from accounts import fast_sql
 from accounts.models import ApiKey, User
 from videos import event_log
 from videos.models.catalogue import Channel, VideoModel
@@ -392,9 +392,9 @@ class Video(models.Model):
         changes = {"status": status, "moves": self.moves + 1, **fields}
         event = VideoEvent(video_id=self.pk, came_from=self.status, went_to=status, why=why[:200])
         with transaction.atomic(savepoint=False):
-            if not sql.update(Video, changes, {"id": self.pk, "moves": self.moves}):
+            if not fast_sql.update(Video, changes, {"id": self.pk, "moves": self.moves}):
                 return False
-            sql.insert(event)
+            fast_sql.insert(event)
             event_log.moved(self, status, why, fields)
         for name, value in changes.items():
             setattr(self, name, value)

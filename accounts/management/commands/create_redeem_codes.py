@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import codes
+from accounts import redeem_codes
 from accounts.models import CodeBatch
 
 
@@ -33,5 +33,5 @@ class Command(BaseCommand):
                 redeem_until=timezone.now() + timedelta(days=days) if days else None,
                 lasts_days=options["lasting"],
             )
-            made = codes.create(batch, options["count"])
+            made = redeem_codes.create(batch, options["count"])
         self.stdout.write("\n".join(made))

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from accounts import stripe_checkout
+from accounts import stripe_gateway
 from accounts.models import Payment
 from aivideo import health
 from videos.catalogue import availability, provider_check, refusals
@@ -150,10 +150,10 @@ def payments() -> str | None:
     held = Payment.objects.filter(status=Payment.Status.HELD).count()
     if held:
         return f"payments that need a decision: {held}"
-    if stripe_checkout.is_configured():
+    if stripe_gateway.is_configured():
         try:
-            stripe_checkout.try_key()
-        except stripe_checkout.Unreachable as error:
+            stripe_gateway.try_key()
+        except stripe_gateway.Unreachable as error:
             return f"Stripe refuses or does not answer: {error}"
     return None
 

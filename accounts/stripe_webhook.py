@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from accounts import payments, stripe_checkout
+from accounts import payments, stripe_gateway
 from accounts.models import StripeEvent
 
 log = logging.getLogger(__name__)
@@ -32,20 +32,20 @@ def stripe(request: HttpRequest) -> HttpResponse:
     if len(body) > MOST_BYTES:
         return _say(413, "This is too large for a webhook.")
     try:
-        event = stripe_checkout.read_webhook(body, request.headers.get("Stripe-Signature", ""))
+        event = stripe_gateway.read_webhook(body, request.headers.get("Stripe-Signature", ""))
         note, is_new = StripeEvent.objects.get_or_create(
             pk=event.id[:255], defaults={"kind": event.type[:100]}
         )
         if not is_new:
             StripeEvent.objects.filter(pk=note.pk).update(times=F("times") + 1)
-        if payment := stripe_checkout.payment_in(event):
+        if payment := stripe_gateway.payment_in(event):
             StripeEvent.objects.filter(pk=note.pk).update(payment=payment)
-            payments.settle(payment, stripe_checkout.truth_of)
+            payments.settle(payment, stripe_gateway.truth_of)
         StripeEvent.objects.filter(pk=note.pk).update(settled_at=timezone.now())
-    except stripe_checkout.NotOurs as refusal:
+    except stripe_gateway.NotOurs as refusal:
         log.warning("A webhook from Stripe was refused: %s.", refusal)
         return _say(400, "This webhook was not accepted.")
-    except stripe_checkout.Unreachable as error:
+    except stripe_gateway.Unreachable as error:
         # Stripe delivers it again, for three days.
         log.error("A payment could not be settled: %s", error)
         return _say(503, "Please deliver it again.")

@@ -5,7 +5,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models.people import User
+from accounts.models.user import User
 
 
 class CodeBatch(models.Model):

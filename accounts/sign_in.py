@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from accounts import welcome
+from accounts import signup_credits
 from accounts.models import User
 
 
@@ -47,18 +47,18 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         """Create the user and give the first credits together, so that neither exists without the other."""
         with transaction.atomic():
             user: User = super().save_user(request, sociallogin, form)
-            outcome = welcome.give(user, request)
-        if outcome != welcome.Outcome.GIVEN and settings.SIGNUP_CREDITS:
+            outcome = signup_credits.give(user, request)
+        if outcome != signup_credits.Outcome.GIVEN and settings.SIGNUP_CREDITS:
             messages.info(request, why_not_free(outcome))
         return user
 
 
-def why_not_free(outcome: welcome.Outcome) -> str:
+def why_not_free(outcome: signup_credits.Outcome) -> str:
     """What to tell somebody who got no free credits."""
-    if outcome == welcome.Outcome.HAD:
+    if outcome == signup_credits.Outcome.HAD:
         return _("You had your free credits before. Buy some, or redeem a code.")
-    again = date_format(timezone.localtime(welcome.next_day()), "DATETIME_FORMAT")
-    if outcome == welcome.Outcome.NOT_HERE:
+    again = date_format(timezone.localtime(signup_credits.next_day()), "DATETIME_FORMAT")
+    if outcome == signup_credits.Outcome.NOT_HERE:
         text = _(
             "Others in your network had free credits today. Come back after %(again)s for yours, or buy some, or redeem a code."
         )
