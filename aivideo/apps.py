@@ -13,4 +13,4 @@ class AdminConfig(admin.AdminConfig):
     """Django's admin with our site in it."""
 
     default = False
-    default_site = "aivideo.staff_site.StaffSite"
+    default_site = "aivideo.staff.site.StaffSite"

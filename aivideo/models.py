@@ -9,7 +9,7 @@ from videos.models import Status, VideoModel
 
 
 class AuditEntry(models.Model):
-    """What a member of staff did, to whom or what, and why. Only `aivideo/staff.py` writes here, once."""
+    """What a member of staff did, to whom or what, and why. Only `aivideo/staff/actions.py` writes here, once."""
 
     class Action(models.TextChoices):
         GRANT = "grant", _("Granted credits")
@@ -49,7 +49,7 @@ class AuditEntry(models.Model):
 
 
 class LedgerDay(models.Model):
-    """What the credits of one kind came to on a day (UTC) that is over. Only `aivideo/days.py` writes here."""
+    """What the credits of one kind came to on a day (UTC) that is over. Only `aivideo/staff/daily_totals.py` writes here."""
 
     day = models.DateField()
     kind = models.CharField(max_length=10, choices=CreditEntry.Kind)

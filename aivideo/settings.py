@@ -8,7 +8,7 @@ from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
-from aivideo import environment as env
+from aivideo import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
@@ -171,7 +171,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "aivideo.context.site",
+                "aivideo.context_processors.site",
             ],
         },
     },
@@ -296,8 +296,8 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/favicon.svg")}
     ],
     "STYLES": [lambda request: static("css/staff.css")],
-    "DASHBOARD_CALLBACK": "aivideo.dashboard.callback",
-    "SIDEBAR": {"show_search": True, "navigation": "aivideo.staff_site.navigation"},
+    "DASHBOARD_CALLBACK": "aivideo.staff.dashboard.callback",
+    "SIDEBAR": {"show_search": True, "navigation": "aivideo.staff.site.navigation"},
 }
 
 # --- Files ---------------------------------------------------------------------------------------

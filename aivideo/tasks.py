@@ -2,8 +2,8 @@
 
 import logging
 
-from aivideo import days
 from aivideo.models import LedgerCheck
+from aivideo.staff import daily_totals
 from videos.generation.invariants import violations
 
 log = logging.getLogger(__name__)
@@ -13,7 +13,7 @@ KEPT = 60  # checks
 
 def close_days() -> None:
     """Once an hour: count the days that are over."""
-    days.close()
+    daily_totals.close()
 
 
 def check_ledger() -> None:

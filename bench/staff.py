@@ -12,7 +12,7 @@ from django.db.models import F, Sum
 from django.test import Client
 
 from accounts.models import CreditEntry, User
-from aivideo import days
+from aivideo.staff import daily_totals
 from bench import measure, rows
 from bench.report import line, say
 from videos.generation import invariants
@@ -35,7 +35,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
     entries = CreditEntry.objects.count()
     say(f"{count:,} videos and {entries:,} entries were made in {time.monotonic() - began:.0f} s")
 
-    seconds = _time(days.close)
+    seconds = _time(daily_totals.close)
     yield line("close_days", seconds, "s", n=entries, against="every entry there is, once", videos=count)
 
     settings.STAFF_SECOND_FACTOR = False  # nobody is here to show one

@@ -11,8 +11,9 @@ from django.utils import timezone
 from accounts import credits, payments
 from accounts.models import CreditEntry, CreditPack, Payment, StripeEvent, User
 from accounts.payments import Truth
-from aivideo import console, dashboard, days, tasks
+from aivideo import tasks
 from aivideo.models import LedgerCheck, LedgerDay, VideoDay
+from aivideo.staff import daily_totals, dashboard, money_console
 from aivideo.tests.fixtures import new_user, order
 from videos.models import Offer, Video, Worker
 
@@ -77,8 +78,8 @@ def card(context, title):
 
 
 def credits_of_all_days():
-    since = days.today() - timedelta(days=29)
-    found = days.credits_by_day(since)
+    since = daily_totals.today() - timedelta(days=29)
+    found = daily_totals.credits_by_day(since)
     return {(day, kind): n for day, kinds in found.items() for kind, n in kinds.items() if n}
 
 
@@ -87,7 +88,7 @@ def expected_credits():
     totals = {}
     for e in CreditEntry.objects.all():
         day = e.created_at.date()
-        if day > days.today() - timedelta(days=30):
+        if day > daily_totals.today() - timedelta(days=30):
             totals[day, e.kind] = totals.get((day, e.kind), 0) + e.amount
     return totals
 
@@ -98,10 +99,10 @@ def test_credits_of_a_month_are_the_same_before_and_after_the_days_are_closed(cl
         entry(person, -10, "charge", age, hours=11)
     before = credits_of_all_days()
     assert before == expected_credits()
-    days.close()
+    daily_totals.close()
     assert LedgerDay.objects.count() > 10
     assert credits_of_all_days() == before
-    days.close()
+    daily_totals.close()
     assert credits_of_all_days() == before
     entry(person, -10, "charge", 0)
     assert credits_of_all_days() == expected_credits()
@@ -111,43 +112,43 @@ def test_an_entry_with_a_clock_ahead_of_its_id_is_counted_once(clock, person):
     entry(person, 5, "purchase", 0)
     entry(person, 100, "purchase", 3)
     before = credits_of_all_days()
-    days.close()
+    daily_totals.close()
     assert LedgerDay.objects.count() == 2
     assert credits_of_all_days() == before == expected_credits()
 
 
 def test_an_entry_that_came_late_to_its_day_is_counted_once(clock, person):
     entry(person, 100, "purchase", 2)
-    days.close()
+    daily_totals.close()
     entry(person, 7, "purchase", 2)
     assert credits_of_all_days() == expected_credits()
-    days.close()
+    daily_totals.close()
     assert credits_of_all_days() == expected_credits()
-    assert LedgerDay.objects.get(day=days.today() - timedelta(days=2), kind="purchase").credits == 107
+    assert LedgerDay.objects.get(day=daily_totals.today() - timedelta(days=2), kind="purchase").credits == 107
 
 
 def test_yesterday_is_closed_only_when_its_last_transactions_are_over(clock, person):
     entry(person, 100, "purchase", 1)
     clock(NOON.replace(hour=0, minute=30))
-    days.close()
+    daily_totals.close()
     assert not LedgerDay.objects.filter(kind="purchase").exists()
     clock(NOON.replace(hour=1, minute=1))
-    days.close()
-    assert LedgerDay.objects.get(kind="purchase").day == days.today() - timedelta(days=1)
+    daily_totals.close()
+    assert LedgerDay.objects.get(kind="purchase").day == daily_totals.today() - timedelta(days=1)
 
 
 def test_two_who_close_the_same_days_count_them_once(clock, person, monkeypatch):
     entry(person, 100, "purchase", 1)
-    first = days.last_counted
+    first = daily_totals.last_counted
 
     def meanwhile():
         """Somebody else closes the days between our look and our write."""
-        monkeypatch.setattr(days, "last_counted", first)
-        days.close()
+        monkeypatch.setattr(daily_totals, "last_counted", first)
+        daily_totals.close()
         return 0
 
-    monkeypatch.setattr(days, "last_counted", meanwhile)
-    days.close()
+    monkeypatch.setattr(daily_totals, "last_counted", meanwhile)
+    daily_totals.close()
     assert credits_of_all_days() == expected_credits()
 
 
@@ -157,27 +158,27 @@ def test_videos_of_a_month_are_the_same_before_and_after_the_days_are_closed(clo
     for age in (35, 29, 8, 7, 6, 1, 1, 0):
         ended(user, "completed", age, cost="0.4000")
         ended(user, "failed", age)
-    since = days.today() - timedelta(days=29)
+    since = daily_totals.today() - timedelta(days=29)
 
     def count():
-        return sorted(days.videos_by_day(since))
+        return sorted(daily_totals.videos_by_day(since))
 
     before = count()
     assert sum(row[3] for row in before) == 14
-    days.close()
+    daily_totals.close()
     assert VideoDay.objects.exists()
     assert count() == before
-    days.close()
+    daily_totals.close()
     assert count() == before
 
 
 def test_a_late_success_of_yesterday_moves_to_the_day_it_ended_on(clock, owner):
     video = ended(owner, "failed", 1)
-    days.close()
+    daily_totals.close()
     Video.objects.filter(pk=video.pk).update(status="completed", ended_at=NOON)
-    days.close()
-    found = list(days.videos_by_day(days.today() - timedelta(days=29)))
-    assert [(row[0], row[2], row[3]) for row in found] == [(days.today(), "completed", 1)]
+    daily_totals.close()
+    found = list(daily_totals.videos_by_day(daily_totals.today() - timedelta(days=29)))
+    assert [(row[0], row[2], row[3]) for row in found] == [(daily_totals.today(), "completed", 1)]
 
 
 def test_the_cards_say_what_the_rows_say(clock, owner, settings):
@@ -241,12 +242,14 @@ def test_the_drift_is_the_difference_between_accounts_and_ledger(clock, owner):
     credits.claw_back(owner, 250, reference="payment:x")
     entry_of_yesterday = entry(owner, 10, "grant", 1)
     User.objects.filter(pk=owner.pk).update(debt=140)
-    assert console.drift() == 0
-    days.close()
-    assert LedgerDay.objects.filter(last_entry__gte=entry_of_yesterday.pk).exists() or console.drift() == 0
-    assert console.drift() == 0
+    assert money_console.drift() == 0
+    daily_totals.close()
+    assert (
+        LedgerDay.objects.filter(last_entry__gte=entry_of_yesterday.pk).exists() or money_console.drift() == 0
+    )
+    assert money_console.drift() == 0
     User.objects.filter(pk=owner.pk).update(balance=5, debt=0)
-    assert console.drift() == 145
+    assert money_console.drift() == 145
 
 
 def test_the_console_shows_everything_that_waits(as_staff, owner):

@@ -12,8 +12,8 @@ from django.utils import timezone
 from accounts import payments
 from accounts.models import CreditEntry, CreditPack, Payment
 from accounts.payments import Truth
-from aivideo import staff
 from aivideo.models import AuditEntry
+from aivideo.staff import actions
 from aivideo.tests.fixtures import doorbells, entries, new_user, order, signed_in
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
@@ -31,7 +31,7 @@ def boss(db):
 @pytest.fixture
 def wish(boss):
     """A new form, filled in."""
-    return lambda reason="they asked nicely": staff.Order(boss, reason, uuid4())
+    return lambda reason="they asked nicely": actions.Order(boss, reason, uuid4())
 
 
 def ready(video):
@@ -55,7 +55,7 @@ def log():
 
 def test_granted_credits_are_there_once_however_often_the_form_is_sent(wish, owner):
     form = wish("a kind soul")
-    assert [staff.grant(form, owner, 70) for _ in range(3)] == [True, True, True]
+    assert [actions.grant(form, owner, 70) for _ in range(3)] == [True, True, True]
     owner.refresh_from_db()
     assert owner.balance == 170
     assert log() == [("grant", f"user:{owner.pk}", "a kind soul")]
@@ -67,7 +67,7 @@ def told(boss):
     """A form whose reason is for the log and whose text is for the customer, sent three times."""
 
     def send(deed, *args, note="Sorry for the wait."):
-        form = staff.Order(boss, "he shouted at us", uuid4(), note)
+        form = actions.Order(boss, "he shouted at us", uuid4(), note)
         return [deed(form, *args) for _ in range(3)]
 
     return send
@@ -86,7 +86,7 @@ def seen_by(user, video=None, program=None):
 
 
 def test_REASON_only_the_text_for_the_customer_stands_in_their_statement(told, owner):
-    assert told(staff.grant, owner, 70) == [True] * 3
+    assert told(actions.grant, owner, 70) == [True] * 3
     page, file = seen_by(owner)
     assert page.count("Sorry for the wait.") == 1
     assert [line[2] for line in csv.reader(StringIO(file))][1] == "Sorry for the wait."
@@ -96,7 +96,7 @@ def test_REASON_only_the_text_for_the_customer_stands_in_their_statement(told, o
 
 def test_REASON_only_the_text_for_the_customer_stands_beside_a_refund(told, owner, program):
     video = ready(order(owner))
-    assert told(staff.refund, video) == [True] * 3
+    assert told(actions.refund, video) == [True] * 3
     seen = seen_by(owner, video, program)
     assert [text.count("Sorry for the wait.") for text in seen] == [1, 1, 1, 0]
     assert "he shouted" not in "".join(seen)
@@ -105,7 +105,7 @@ def test_REASON_only_the_text_for_the_customer_stands_beside_a_refund(told, owne
 
 def test_REASON_only_the_text_for_the_customer_stands_beside_a_stop(told, owner, program):
     video = order(owner)
-    assert told(staff.fail, video) == [True] * 3
+    assert told(actions.fail, video) == [True] * 3
     seen = seen_by(owner, video, program)
     assert [text.count("Sorry for the wait.") for text in seen] == [1, 1, 1, 0]
     assert "he shouted" not in "".join(seen)
@@ -114,20 +114,20 @@ def test_REASON_only_the_text_for_the_customer_stands_beside_a_stop(told, owner,
 
 def test_without_a_text_for_the_customer_their_statement_says_what_it_said(told, owner, program):
     video = order(owner)
-    told(staff.fail, video, note="")
-    told(staff.grant, owner, 70, note="")
+    told(actions.fail, video, note="")
+    told(actions.grant, owner, 70, note="")
     assert [entry.note for entry in owner.credit_entries.all()] == ["", "", "", ""]
 
 
 def test_two_forms_grant_twice(wish, owner):
-    staff.grant(wish(), owner, 70), staff.grant(wish(), owner, 70)
+    actions.grant(wish(), owner, 70), actions.grant(wish(), owner, 70)
     owner.refresh_from_db()
     assert (owner.balance, len(log())) == (240, 2)
 
 
 def test_refunding_a_ready_video_gives_its_credits_back_once_and_leaves_it_there(wish, owner):
     video = ready(order(owner))
-    assert [staff.refund(wish(), video), staff.refund(wish(), video)] == [True, False]
+    assert [actions.refund(wish(), video), actions.refund(wish(), video)] == [True, False]
     video.refresh_from_db()
     assert (video.status, video.is_free) == ("completed", True)
     assert entries(video) == [("charge", -10), ("refund", 10)]
@@ -142,7 +142,7 @@ def test_refunding_a_ready_video_gives_its_credits_back_once_and_leaves_it_there
 
 def test_a_refunded_video_that_turns_out_not_to_play_is_not_refunded_again(wish, owner):
     video = ready(order(owner))
-    staff.refund(wish(), video)
+    actions.refund(wish(), video)
     video.refresh_from_db()
     assert lifecycle.withdraw(video, "no frame")
     assert entries(video) == [("charge", -10), ("refund", 10)]
@@ -152,21 +152,21 @@ def test_a_refunded_video_that_turns_out_not_to_play_is_not_refunded_again(wish,
 @pytest.mark.parametrize("status", ["queued", "in_progress", "failed", "canceled"])
 def test_only_a_ready_video_can_be_refunded(wish, owner, status):
     video = at(order(owner), status)
-    assert not staff.refund(wish(), video)
+    assert not actions.refund(wish(), video)
     assert (entries(video), log()) == ([("charge", -10)], [])
 
 
 def test_a_refund_survives_that_its_owner_deleted_the_video(wish, owner):
     video = ready(order(owner))
     lifecycle.delete(video)
-    assert staff.refund(wish(), video)
+    assert actions.refund(wish(), video)
     assert violations()[1] == []
 
 
 @pytest.mark.parametrize("status", ["queued", "unconfirmed", "in_progress", "saving"])
 def test_stopping_a_video_returns_its_credits_and_tells_its_owner_who_did(wish, owner, status):
     video = at(order(owner), status, ref="job-1", posted_at=timezone.now())
-    assert [staff.fail(wish("it hangs"), video), staff.fail(wish(), video)] == [True, False]
+    assert [actions.fail(wish("it hangs"), video), actions.fail(wish(), video)] == [True, False]
     assert (video.status, video.error_code, video.next_at) == ("failed", "stopped", None)
     assert entries(video) == [("charge", -10), ("refund", 10)]
     assert log() == [("fail", video.reference, "it hangs")]
@@ -178,7 +178,7 @@ def test_stopping_a_video_returns_its_credits_and_tells_its_owner_who_did(wish, 
 def test_stopping_a_video_that_moves_on_meanwhile_does_nothing(wish, owner):
     video = order(owner)
     lifecycle.cancel(Video.objects.get(pk=video.pk))
-    assert not staff.fail(wish(), video)
+    assert not actions.fail(wish(), video)
     assert (entries(video), log()) == ([("charge", -10), ("refund", 10)], [])
 
 
@@ -190,7 +190,7 @@ def later():
 def test_a_waiting_video_can_be_made_due_now(wish, owner, status):
     video = at(order(owner), status, next_at=later(), attempts=5)
     rung = doorbells()
-    assert staff.hurry(wish(), video)
+    assert actions.hurry(wish(), video)
     video.refresh_from_db()
     assert (video.next_at <= timezone.now(), video.attempts, video.status) == (True, 0, status)
     assert connection.in_atomic_block or doorbells() == rung + 1
@@ -199,7 +199,7 @@ def test_a_waiting_video_can_be_made_due_now(wish, owner, status):
 def test_a_video_whose_request_is_under_way_is_not_disturbed(wish, owner):
     due = later()
     video = at(order(owner), "submitting", next_at=due)
-    assert not staff.hurry(wish(), video)
+    assert not actions.hurry(wish(), video)
     video.refresh_from_db()
     assert video.next_at == due
 
@@ -209,40 +209,40 @@ def test_the_provider_of_a_job_that_timed_out_is_asked_once_more(wish, owner):
     at(video, "in_progress", ref="job-1")
     lifecycle.fail(video, "timed_out")
     at(video, "failed", next_at=None)
-    assert staff.hurry(wish(), video)
+    assert actions.hurry(wish(), video)
     video.refresh_from_db()
     assert video.next_at is not None
-    assert not staff.hurry(wish(), at(video, "failed", error_code="generation_failed"))
+    assert not actions.hurry(wish(), at(video, "failed", error_code="generation_failed"))
 
 
 def test_a_suspended_person_is_out_and_gets_back_what_waited(wish, owner):
     client, waiting, running = signed_in(owner), order(owner), order(owner)
     at(running, "in_progress", ref="job-1")
     assert client.get("/videos/").status_code == 200
-    assert [staff.suspend(wish(), owner), staff.suspend(wish(), owner)] == [True, False]
+    assert [actions.suspend(wish(), owner), actions.suspend(wish(), owner)] == [True, False]
     assert client.get("/videos/").status_code == 302
     waiting.refresh_from_db(), running.refresh_from_db()
     assert (waiting.status, running.status) == ("canceled", "in_progress")
     assert violations()[1] == []
-    assert [staff.readmit(wish(), owner), staff.readmit(wish(), owner)] == [True, False]
+    assert [actions.readmit(wish(), owner), actions.readmit(wish(), owner)] == [True, False]
     assert signed_in(owner).get("/videos/").status_code == 200
     assert [action for action, *_ in log()] == ["suspend", "readmit"]
 
 
 def test_a_paused_channel_takes_nothing_and_a_resumed_one_forgets_its_rest(wish, owner):
     channel = Channel.objects.get(slug="simulator")
-    assert [staff.pause(wish(), channel), staff.pause(wish(), channel)] == [True, False]
+    assert [actions.pause(wish(), channel), actions.pause(wish(), channel)] == [True, False]
     Channel.objects.filter(pk=channel.pk).update(failures=4, resumes_at=later())
-    assert [staff.resume(wish(), channel), staff.resume(wish(), channel)] == [True, False]
+    assert [actions.resume(wish(), channel), actions.resume(wish(), channel)] == [True, False]
     channel.refresh_from_db()
     assert (channel.enabled, channel.failures, channel.resumes_at) == (True, 0, None)
 
 
 def test_a_paused_model_is_not_on_sale(wish, as_owner):
     model = VideoModel.objects.get(slug="sora-2")
-    assert staff.pause(wish(), model)
+    assert actions.pause(wish(), model)
     assert 'value="sora-2"' not in as_owner.get("/").content.decode()
-    assert [staff.resume(wish(), model), staff.resume(wish(), model)] == [True, False]
+    assert [actions.resume(wish(), model), actions.resume(wish(), model)] == [True, False]
     assert 'value="sora-2"' in as_owner.get("/").content.decode()
 
 
@@ -255,19 +255,19 @@ def held(owner):
 
 def test_a_held_payment_is_accepted_once(wish, owner, held):
     assert held.status == "held"
-    assert [staff.accept(wish("close enough"), held), staff.accept(wish(), held)] == [True, False]
+    assert [actions.accept(wish("close enough"), held), actions.accept(wish(), held)] == [True, False]
     owner.refresh_from_db()
     assert owner.balance == 1100
     assert log() == [("accept", held.reference, "close enough")]
 
 
 DEEDS = {
-    "grant": lambda wish, video, held: staff.grant(wish, video.user, 70),
-    "refund": lambda wish, video, held: staff.refund(wish, video),
-    "fail": lambda wish, video, held: staff.fail(wish, order_of(video.user)),
-    "hurry": lambda wish, video, held: staff.hurry(wish, order_of(video.user)),
-    "suspend": lambda wish, video, held: staff.suspend(wish, video.user),
-    "accept": lambda wish, video, held: staff.accept(wish, held),
+    "grant": lambda wish, video, held: actions.grant(wish, video.user, 70),
+    "refund": lambda wish, video, held: actions.refund(wish, video),
+    "fail": lambda wish, video, held: actions.fail(wish, order_of(video.user)),
+    "hurry": lambda wish, video, held: actions.hurry(wish, order_of(video.user)),
+    "suspend": lambda wish, video, held: actions.suspend(wish, video.user),
+    "accept": lambda wish, video, held: actions.accept(wish, held),
 }
 
 

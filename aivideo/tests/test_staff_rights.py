@@ -14,8 +14,8 @@ from django_q.models import Failure, OrmQ, Schedule, Success, Task
 from django_q.signing import SignedPackage
 
 from accounts.models import User
-from aivideo.admin.people import RoleAdmin
 from aivideo.models import AuditEntry
+from aivideo.staff.admin.people import RoleAdmin
 from aivideo.tests.fixtures import new_user, signed_in
 
 pytestmark = pytest.mark.django_db

@@ -16,8 +16,8 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.models import CreditEntry
-from aivideo import staff
 from aivideo.models import AuditEntry
+from aivideo.staff import actions
 from aivideo.tests.fixtures import new_user, order, signed_in
 from videos.catalogue import availability
 from videos.generation import lifecycle
@@ -739,9 +739,9 @@ def test_what_staff_overrule_passes_from_then_on_for_that_person_alone(
     owner, stranger, boss, service, prompt
 ):
     verdict = refused(owner, prompt)
-    form = staff.Order(boss, "a film about medicine", uuid.uuid4())
-    assert [staff.overrule(form, verdict) for _ in range(2)] == [True, True]
-    assert not staff.overrule(staff.Order(boss, "again", uuid.uuid4()), verdict)
+    form = actions.Order(boss, "a film about medicine", uuid.uuid4())
+    assert [actions.overrule(form, verdict) for _ in range(2)] == [True, True]
+    assert not actions.overrule(actions.Order(boss, "again", uuid.uuid4()), verdict)
     line = AuditEntry.objects.get()
     assert (line.action, line.target, line.reason) == (
         "overrule",
@@ -761,8 +761,8 @@ def test_what_staff_overrule_passes_from_then_on_for_that_person_alone(
 
 def test_what_was_allowed_cannot_be_overruled(owner, boss, service):
     gate.cleared(owner, [asked_for()])
-    form = staff.Order(boss, "why not", uuid.uuid4())
-    assert not staff.overrule(form, owner.verdicts.get())
+    form = actions.Order(boss, "why not", uuid.uuid4())
+    assert not actions.overrule(form, owner.verdicts.get())
     assert not AuditEntry.objects.exists()
 
 

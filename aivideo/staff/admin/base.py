@@ -23,7 +23,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from aivideo import staff
+from aivideo.staff import actions as staff_actions
 
 
 class ReadOnly:
@@ -52,7 +52,7 @@ class NobodyChanges(ReadOnly):
 class Audited:
     """A page whose changes are written into the audit log, in the same transaction."""
 
-    audited_as: staff.Action
+    audited_as: staff_actions.Action
 
     def target_of(self, row: Any) -> str:
         """Who or what a row is in the log, such as user:7."""
@@ -81,7 +81,7 @@ class Audited:
         super().delete_queryset(request, queryset)  # type: ignore[misc]
 
     def _note(self, request: HttpRequest, row: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
-        staff.note(request.user, self.audited_as, self.target_of(row), before, after)  # type: ignore[arg-type]
+        staff_actions.note(request.user, self.audited_as, self.target_of(row), before, after)  # type: ignore[arg-type]
 
 
 class Endless:
@@ -109,9 +109,9 @@ class ReasonForm(BaseDialogForm):
         super().__init__(*args, **kwargs)
         self.fields["form"].initial = uuid.uuid4()
 
-    def order(self) -> staff.Order:
+    def order(self) -> staff_actions.Order:
         said = self.cleaned_data
-        return staff.Order(self.request.user, said["reason"], said["form"], said.get("note", ""))
+        return staff_actions.Order(self.request.user, said["reason"], said["form"], said.get("note", ""))
 
 
 class NoteForm(ReasonForm):
@@ -158,7 +158,7 @@ def deed(
             raise Http404
         try:
             is_done = verb(form.order(), row, **{name: form.cleaned_data[name] for name in form.details})
-        except staff.Failed as failure:
+        except staff_actions.Failed as failure:
             messages.error(request, str(failure))
         else:
             late = _("Nothing was done: it is not in that state any more. Look at it again.")

@@ -15,15 +15,15 @@ from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.models import User
-from aivideo import staff
-from aivideo.admin.parts import Audited, GrantForm, HasDeeds, ReadOnly, deed
+from aivideo.staff import actions
+from aivideo.staff.admin.base import Audited, GrantForm, HasDeeds, ReadOnly, deed
 
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 
 @admin.register(User)
 class PersonAdmin(Audited, HasDeeds, UserAdmin, ModelAdmin):
-    audited_as = staff.Action.RIGHTS
+    audited_as = actions.Action.RIGHTS
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -111,7 +111,7 @@ class PersonAdmin(Audited, HasDeeds, UserAdmin, ModelAdmin):
         return self.offers(request, "accounts.suspend_user", people, object_id)
 
     grant = deed(
-        staff.grant,
+        actions.grant,
         _("Grant credits"),
         _("They are theirs for good."),
         _("The credits were granted."),
@@ -120,7 +120,7 @@ class PersonAdmin(Audited, HasDeeds, UserAdmin, ModelAdmin):
         form=GrantForm,
     )
     suspend = deed(
-        staff.suspend,
+        actions.suspend,
         _("Suspend"),
         _("They are signed out and cannot come back; what of theirs waits is canceled and refunded."),
         _("They are suspended."),
@@ -128,7 +128,7 @@ class PersonAdmin(Audited, HasDeeds, UserAdmin, ModelAdmin):
         variant=ActionVariant.DANGER,
     )
     readmit = deed(
-        staff.readmit,
+        actions.readmit,
         _("Let in again"),
         _("They may sign in as before."),
         _("They may sign in again."),
@@ -141,7 +141,7 @@ class PersonAdmin(Audited, HasDeeds, UserAdmin, ModelAdmin):
 class RoleAdmin(Audited, GroupAdmin, ModelAdmin):
     """What is in a group is a right of everybody in it, so only superusers write here."""
 
-    audited_as = staff.Action.RIGHTS
+    audited_as = actions.Action.RIGHTS
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return _is_superuser(request)
@@ -161,7 +161,7 @@ class RoleAdmin(Audited, GroupAdmin, ModelAdmin):
 class SecondFactorAdmin(Audited, ReadOnly, ModelAdmin):
     """Deleting one lets somebody who lost a device set up another. The secrets themselves are never shown."""
 
-    audited_as = staff.Action.RIGHTS
+    audited_as = actions.Action.RIGHTS
     list_display = ["user", "type", "created_at", "last_used_at"]
     list_select_related = ["user"]
     list_filter = ["type"]

@@ -59,9 +59,11 @@ class StaffSite(UnfoldAdminSite):
         return csp_update(POLICY)(super().admin_view(view, cacheable))
 
     def extra_urls(self) -> list[URLPattern]:
-        from aivideo import console  # it needs the models, which are not ready when this site is made
+        from aivideo.staff import (
+            money_console,  # it needs the models, which are not ready when this site is made
+        )
 
-        return [path("money/", self.admin_view(console.money), name="money")]
+        return [path("money/", self.admin_view(money_console.money), name="money")]
 
     def register(
         self,
@@ -73,7 +75,7 @@ class StaffSite(UnfoldAdminSite):
 
         What other packages register is only to be read: a schedule of the queue, for one, runs any function.
         """
-        from aivideo.admin.parts import NobodyChanges  # it needs the models, too
+        from aivideo.staff.admin.base import NobodyChanges  # it needs the models, too
 
         models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
         for model in models:

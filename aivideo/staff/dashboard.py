@@ -22,8 +22,9 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from accounts.models import Payment, User, money
-from aivideo import charts, days, health
-from aivideo.days import Ended
+from aivideo import health
+from aivideo.staff import charts, daily_totals
+from aivideo.staff.daily_totals import Ended
 from videos.catalogue import availability, refusals
 from videos.models import Status, Video, VideoModel, Worker
 
@@ -47,8 +48,8 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     may = request.user.has_perm  # type: ignore[union-attr]
     asked = request.GET.get("days", "")
     length = int(asked) if asked in map(str, PERIODS) else 7
-    since = days.today() - timedelta(days=length - 1)
-    month = [days.today() - timedelta(days=n) for n in reversed(range(days.SHOWN))]
+    since = daily_totals.today() - timedelta(days=length - 1)
+    month = [daily_totals.today() - timedelta(days=n) for n in reversed(range(daily_totals.SHOWN))]
 
     cards: list[tuple[str, list[Card]]] = []
     shown: list[charts.Chart] = []
@@ -58,19 +59,19 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may("videos.view_video"):
         worker = [_worker()] if may("videos.view_worker") else []
         cards.append((_("Now"), [*_queue(), *worker, *_retirements()]))
-        ended = list(days.videos_by_day(month[0]))
+        ended = list(daily_totals.videos_by_day(month[0]))
         models = _by_model([one for one in ended if one.day >= since], since)
         for one in ended:
             cost[one.day] += one.cost
         use += _videos_of(ended, since)
         shown.append(charts.videos(ended, month))
     if may("accounts.view_user"):
-        joined = User.objects.filter(date_joined__gte=days.start_of(since)).count()
+        joined = User.objects.filter(date_joined__gte=daily_totals.start_of(since)).count()
         use.append(Card(_("New people"), f"{joined:,}"))
     if use:
         cards.append((_("Use"), use))
     if may("accounts.view_creditentry"):
-        moved = days.credits_by_day(month[0])
+        moved = daily_totals.credits_by_day(month[0])
         cards.append((_("Credits"), _credits_of(moved, since)))
         shown.append(charts.credits(moved, month))
         if may("accounts.view_payment"):
@@ -198,7 +199,7 @@ def _by_model(ended: Iterable[Ended], since: date) -> list[dict[str, Any]]:
 def _median_time(model: VideoModel, since: date) -> str:
     """From click to ready."""
     ready = Video.objects.filter(
-        model=model, status=Status.COMPLETED, ended_at__gte=days.start_of(since)
+        model=model, status=Status.COMPLETED, ended_at__gte=daily_totals.start_of(since)
     ).order_by("-ended_at")
     times = [
         (end - start).total_seconds()
@@ -208,7 +209,7 @@ def _median_time(model: VideoModel, since: date) -> str:
     return f"{median(times):.0f} s" if times else "–"
 
 
-def _credits_of(moved: days.Totals, since: date) -> list[Card]:
+def _credits_of(moved: daily_totals.Totals, since: date) -> list[Card]:
     total = _sum_since(moved, since)
     return [
         Card(_("Sold"), f"{total['purchase']:,}"),
@@ -220,7 +221,7 @@ def _credits_of(moved: days.Totals, since: date) -> list[Card]:
     ]
 
 
-def _money_of(moved: days.Totals, cost: dict[date, Decimal], since: date) -> list[Card]:
+def _money_of(moved: daily_totals.Totals, cost: dict[date, Decimal], since: date) -> list[Card]:
     taken, given_back = _payments(since)
     total = _sum_since(moved, since)
     earned = -total["charge"] - total["refund"]
@@ -256,7 +257,7 @@ def _payments(since: date) -> tuple[dict[str, int], dict[str, int]]:
     return {row[0]: row[1] for row in found}, {row[0]: row[2] for row in found}
 
 
-def _sum_since(moved: days.Totals, since: date) -> dict[str, int]:
+def _sum_since(moved: daily_totals.Totals, since: date) -> dict[str, int]:
     total: dict[str, int] = defaultdict(int)
     for day, kinds in moved.items():
         if day >= since:

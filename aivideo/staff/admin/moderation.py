@@ -9,8 +9,8 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
-from aivideo import staff
-from aivideo.admin.parts import Endless, HasDeeds, ReadOnly, deed
+from aivideo.staff import actions
+from aivideo.staff.admin.base import Endless, HasDeeds, ReadOnly, deed
 from videos.models import BlockedTerm, Verdict
 
 
@@ -71,7 +71,7 @@ class VerdictAdmin(HasDeeds, Endless, ReadOnly, ModelAdmin):
         return self.offers(request, "videos.overrule_verdict", refused, object_id)
 
     overrule = deed(
-        staff.overrule,
+        actions.overrule,
         _("Overrule"),
         _("The same words and picture of the same person pass from now on."),
         _("It may be made now. Tell who asked."),

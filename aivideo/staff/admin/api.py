@@ -11,8 +11,8 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 
 from accounts.models import ApiKey
-from aivideo import staff
-from aivideo.admin.parts import Endless, HasDeeds, ReadOnly, deed
+from aivideo.staff import actions
+from aivideo.staff.admin.base import Endless, HasDeeds, ReadOnly, deed
 from videos.models import Batch, Delivery
 
 
@@ -42,7 +42,7 @@ class ApiKeyAdmin(HasDeeds, ReadOnly, ModelAdmin):
         return self.offers(request, "accounts.revoke_apikey", keys, object_id)
 
     revoke = deed(
-        staff.revoke,
+        actions.revoke,
         _("Revoke"),
         _("Programs that use it stop working at once."),
         _("The key is revoked."),

@@ -14,8 +14,8 @@ from django.db.models.functions import TruncDate
 from django.utils.translation import gettext as _
 
 from accounts.models import Payment, money
-from aivideo import days
-from aivideo.days import Ended
+from aivideo.staff import daily_totals
+from aivideo.staff.daily_totals import Ended
 from videos.models import Status
 
 ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELED)
@@ -54,7 +54,7 @@ def videos(ended: Iterable[Ended], month: list[date]) -> Chart:
     return _chart(_("Videos a day"), month, series)
 
 
-def credits(moved: days.Totals, month: list[date]) -> Chart:
+def credits(moved: daily_totals.Totals, month: list[date]) -> Chart:
     kinds = (
         (_("Sold"), "#30a46c", "purchase", 1),
         (_("Spent"), "var(--color-primary-500)", "charge", -1),
@@ -88,7 +88,7 @@ def money_and_cost(cost: dict[date, Decimal], month: list[date]) -> Chart:
 def paid(since: date) -> QuerySet[Payment]:
     """Payments since then that took money; in demo mode those of the test checkout, which took none."""
     processor = Payment.Processor.TEST if settings.TEST_CHECKOUT else Payment.Processor.STRIPE
-    return Payment.objects.filter(processor=processor, paid_at__gte=days.start_of(since)).order_by()
+    return Payment.objects.filter(processor=processor, paid_at__gte=daily_totals.start_of(since)).order_by()
 
 
 def _chart(

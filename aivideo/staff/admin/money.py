@@ -19,8 +19,8 @@ from accounts.models import (
     RedeemCode,
     StripeEvent,
 )
-from aivideo import staff
-from aivideo.admin.parts import Endless, HasDeeds, ReadOnly, deed
+from aivideo.staff import actions
+from aivideo.staff.admin.base import Endless, HasDeeds, ReadOnly, deed
 
 
 @admin.register(CreditEntry)
@@ -107,7 +107,7 @@ class PaymentAdmin(HasDeeds, ReadOnly, ModelAdmin):
         )
 
     accept = deed(
-        staff.accept,
+        actions.accept,
         _("Accept"),
         _("What was paid is enough: the credits that were ordered are given."),
         _("Its credits were given."),
@@ -115,7 +115,7 @@ class PaymentAdmin(HasDeeds, ReadOnly, ModelAdmin):
         variant=ActionVariant.SUCCESS,
     )
     settle = deed(
-        staff.settle,
+        actions.settle,
         _("Ask Stripe again"),
         _("The payment becomes what Stripe says of it now."),
         _("Stripe answered: this is what it says."),

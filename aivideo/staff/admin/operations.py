@@ -5,8 +5,8 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from aivideo.admin.parts import ReadOnly
 from aivideo.models import AuditEntry, LedgerCheck
+from aivideo.staff.admin.base import ReadOnly
 
 
 @admin.register(AuditEntry)

@@ -12,9 +12,9 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.models import CreditEntry
-from aivideo import staff
-from aivideo.admin import comparison
-from aivideo.admin.parts import Audited, Endless, HasDeeds, NoteForm, ReadOnly, deed, sees_money
+from aivideo.staff import actions
+from aivideo.staff.admin import catalogue_sync
+from aivideo.staff.admin.base import Audited, Endless, HasDeeds, NoteForm, ReadOnly, deed, sees_money
 from videos.models import (
     Channel,
     Offer,
@@ -44,11 +44,11 @@ class CanPause(HasDeeds):
         return self.offers(request, self.right, self.model.objects.filter(enabled=True), object_id)
 
     def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        stopped = self.model.objects.exclude(**staff.AT_WORK[self.model])
+        stopped = self.model.objects.exclude(**actions.AT_WORK[self.model])
         return self.offers(request, self.right, stopped, object_id)
 
     pause = deed(
-        staff.pause,
+        actions.pause,
         _("Pause"),
         _("It takes nothing new; what runs goes on."),
         _("It is paused."),
@@ -56,7 +56,7 @@ class CanPause(HasDeeds):
         variant=ActionVariant.WARNING,
     )
     resume = deed(
-        staff.resume,
+        actions.resume,
         _("Resume"),
         _("It takes new work again, from now on."),
         _("It is at work."),
@@ -67,7 +67,7 @@ class CanPause(HasDeeds):
 
 @admin.register(Channel)
 class ChannelAdmin(Audited, CanPause, ModelAdmin):
-    audited_as = staff.Action.CHANNEL
+    audited_as = actions.Action.CHANNEL
     right = "videos.pause_channel"
     list_display = ["slug", "kind", "profile", "base_url", "key_variable", "honours_idempotency_key", "state"]
     list_filter = ["enabled", "kind"]
@@ -88,7 +88,7 @@ class ChannelAdmin(Audited, CanPause, ModelAdmin):
         permissions=["compare"],
     )
     def compare(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return comparison.page(request, get_object_or_404(Channel, pk=object_id))
+        return catalogue_sync.page(request, get_object_or_404(Channel, pk=object_id))
 
     @display(description=_("state"), label=ON_OFF)
     def state(self, channel: Channel) -> tuple[str, Any]:
@@ -221,7 +221,7 @@ class VideoAdmin(HasDeeds, ReadOnly, Endless, ModelAdmin):
         return self.offers(request, "videos.steer_video", Video.objects.waiting(), object_id)
 
     refund = deed(
-        staff.refund,
+        actions.refund,
         _("Return its credits"),
         _("The video stays its owner's, and the credits that it cost go back."),
         _("Its credits were returned."),
@@ -230,14 +230,14 @@ class VideoAdmin(HasDeeds, ReadOnly, Endless, ModelAdmin):
         form=NoteForm,
     )
     hurry = deed(
-        staff.hurry,
+        actions.hurry,
         _("Look again now"),
         _("Whatever it waits for is tried now: its provider is asked again, or its file fetched again."),
         _("It is due now."),
         icon="refresh",
     )
     fail = deed(
-        staff.fail,
+        actions.fail,
         _("Stop"),
         _("It fails, and its credits go back. What its provider already works on may cost us all the same."),
         _("It was stopped, and its credits returned."),

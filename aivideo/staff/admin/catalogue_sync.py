@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from aivideo import staff
-from aivideo.admin.parts import ReasonForm, sees_money
+from aivideo.staff import actions
+from aivideo.staff.admin.base import ReasonForm, sees_money
 from videos.catalogue import sync
 from videos.catalogue.sync import Difference
 from videos.models import CAN_TAKE, Channel
@@ -40,7 +40,7 @@ def page(request: HttpRequest, channel: Channel) -> HttpResponse:
     form.fields["models"].choices = [(one.provider_model, one.name) for one in found]  # type: ignore[attr-defined]
     if form.is_valid():
         chosen = [one for one in found if one.provider_model in form.cleaned_data["models"]]
-        staff.take_over(form.order(), channel, chosen)
+        actions.take_over(form.order(), channel, chosen)
         messages.success(
             request, _("Taken over. What is new is paused: give it a price, then put it on sale.")
         )
