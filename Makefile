@@ -46,9 +46,9 @@ check: $(VENV)/installed-dev
 bench: $(VENV)/installed $(PEERS)/litellm/installed
 	@$(BIN)/python -m bench $(ONLY) $(if $(SEED),--seed $(SEED))
 
-# RUNS=n and SEED=n, and what bench/chaos/__main__.py says; on SQLite, and on PostgreSQL and Redis of its own.
+# RUNS=n and SEED=n, and what chaos/__main__.py says; on SQLite, and on PostgreSQL and Redis of its own.
 chaos: $(VENV)/installed-dev
-	@$(BIN)/python -m bench.chaos
+	@$(BIN)/python -m chaos
 
 # Takes each defence away in turn, in a copy, and expects its test to fail; CASES="A25 A40" for some of them.
 sabotage: $(VENV)/installed-dev chromium

@@ -68,7 +68,7 @@ def _run(bench: str, facts: dict[str, Any], tiny: bool) -> int:
     with Site() as site, site.log.open("w") as log:
         reading, writing = os.pipe()
         child = subprocess.Popen(
-            [sys.executable, "-m", "bench.one", bench, str(facts["seed"]), str(writing), *["tiny"] * tiny],
+            [sys.executable, "-m", "bench.child", bench, str(facts["seed"]), str(writing), *["tiny"] * tiny],
             cwd=BASE_DIR,
             env=site.env,
             stdout=log,

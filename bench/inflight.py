@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import connection
 
 from accounts.models import User
-from bench import measure, provider, rows, servers, usual
+from bench import baseline, measure, provider, rows, servers
 from bench.report import line, say
 from simulator.jobs import Job
 from videos.catalogue import availability
@@ -47,10 +47,10 @@ def _burst(name: str, count: int, tiny: bool) -> Iterator[dict[str, Any]]:
     render, rounds = (1, 1) if tiny else (BURST_RENDER, 3)
     users = rows.people(PEOPLE)
     with _usual(render) as made:
-        usual.take(made, usual.WORKERS)  # warm-up
+        baseline.take(made, baseline.WORKERS)  # warm-up
         began = time.time()
-        usual.take(made, rounds * usual.WORKERS)
-        usual_rate = 60 * rounds * usual.WORKERS / (time.time() - began)
+        baseline.take(made, rounds * baseline.WORKERS)
+        usual_rate = 60 * rounds * baseline.WORKERS / (time.time() - began)
     say(f"the usual design makes {usual_rate:.1f} videos a minute")
 
     with servers.simulator(render), servers.managed("videoworker") as worker:
@@ -72,8 +72,8 @@ def _burst(name: str, count: int, tiny: bool) -> Iterator[dict[str, Any]]:
         rate,
         "videos/min",
         ratio=rate / usual_rate,
-        against=f"a worker process held for each video: {usual.WORKERS} workers, their steady rate over"
-        f" {rounds * usual.WORKERS} videos",
+        against=f"a worker process held for each video: {baseline.WORKERS} workers, their steady rate over"
+        f" {rounds * baseline.WORKERS} videos",
         n=count,
         target="ratio >= 100" if count == 1_000 else "",
         met=rate / usual_rate >= 100,
@@ -131,7 +131,7 @@ def _steady(name: str, costs: str, in_flight: int, render: int, *, tiny: bool) -
         pump_cpu = _without_decoder(worker.pid) - pump_cpu
         completions = Video.objects.filter(ended_at__range=(_at(start), _at(end))).count()
         memory = max(map(measure.peak_memory, measure.family(worker.pid)))
-        usually = [made.get() for _ in range(usual.WORKERS)]
+        usually = [made.get() for _ in range(baseline.WORKERS)]
         done = {ref: at for ref, at in provider.done_times(provider.folder()).items() if start <= at < end}
         videos = Video.objects.filter(ref__in=list(done))
         measure.wait_until(lambda: not videos.live().exists())
@@ -146,7 +146,7 @@ def _steady(name: str, costs: str, in_flight: int, render: int, *, tiny: bool) -
         p95,
         "s (p95)",
         ratio=p95 / measure.percentile(lags_usually, 95),
-        against=f"a worker held for each video that asks once a second: {usual.WORKERS} videos at the same time",
+        against=f"a worker held for each video that asks once a second: {baseline.WORKERS} videos at the same time",
         n=len(lags),
         p50=measure.percentile(lags, 50),
         p99=measure.percentile(lags, 99),
@@ -206,7 +206,7 @@ def _under_way(jobs: list[Job], now: float, number: int) -> dict[str, Any]:
 def _usual(render: int) -> Iterator[Any]:
     """The usual design at work, with a provider of its own."""
     folder = settings.DATA_DIR / "usual"
-    with servers.another_simulator(render, folder) as url, usual.workers(url, folder) as made:
+    with servers.another_simulator(render, folder) as url, baseline.workers(url, folder) as made:
         yield made
 
 

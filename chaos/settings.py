@@ -9,11 +9,11 @@ from pathlib import Path
 
 from aivideo.settings import *  # noqa: F403
 from aivideo.settings import INSTALLED_APPS
-from bench.chaos import clock
+from chaos import clock
 
 CHAOS_CONTROL = Path(os.environ["CHAOS_CONTROL"])
 # Before any model takes `timezone.now` for a default.
 clock.bend(CHAOS_CONTROL / "clock")
 
 # After the product's own, so that everything to be wrapped is there.
-INSTALLED_APPS = [*INSTALLED_APPS, "bench.chaos.app.Chaos"]
+INSTALLED_APPS = [*INSTALLED_APPS, "chaos.app.Chaos"]

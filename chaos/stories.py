@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import User
-from bench.chaos import points
+from chaos import points
 from videos.generation import lifecycle
 from videos.models import Channel, Video, VideoModel
 from videos.worker import dispatcher

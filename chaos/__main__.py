@@ -15,10 +15,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bench.chaos import report, runs
-from bench.chaos.servers import ROOT, Postgres, clean_env, create_database, drop_database
+from chaos import report, runs
+from chaos.servers import ROOT, Postgres, clean_env, create_database, drop_database
 
-log = logging.getLogger("bench.chaos")
+log = logging.getLogger("chaos")
 
 # So many that a plan kills more than 500 times on each database.
 RUNS, SECONDS = 6, 95
@@ -84,7 +84,7 @@ def _matrix(database: str, seed: int) -> bool:
     env = {
         **clean_env(),
         **{name: os.environ[name] for name in ("ONLY_CELL", "SAMPLE") if name in os.environ},
-        "DJANGO_SETTINGS_MODULE": "bench.chaos.settings",
+        "DJANGO_SETTINGS_MODULE": "chaos.settings",
         "CHAOS_CONTROL": str(folder / "control"),
         "DATA_DIR": str(folder),
         "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",  # any: each channel has a URL of its own
@@ -98,7 +98,7 @@ def _matrix(database: str, seed: int) -> bool:
             server.await_start()
         if database != "sqlite":
             env["DATABASE_URL"] = create_database(server.url if server else database, name)
-        return subprocess.run([sys.executable, "-m", "bench.chaos.matrix"], env=env, cwd=ROOT).returncode == 0
+        return subprocess.run([sys.executable, "-m", "chaos.matrix"], env=env, cwd=ROOT).returncode == 0
     finally:
         if server:
             server.stop()

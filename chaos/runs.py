@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.chaos import faults
-from bench.chaos.installation import Installation
-from bench.chaos.servers import until
-from bench.chaos.visitors import Visitor
+from chaos import faults
+from chaos.installation import Installation
+from chaos.servers import until
+from chaos.visitors import Visitor
 
 log = logging.getLogger(__name__)
 
@@ -90,5 +90,5 @@ def judge(site: Installation, visitors: list[Visitor]) -> dict[str, Any]:
     (site.folder / "clicks.json").write_text(json.dumps(clicks))
     journals = {name: str(simulator.journal) for name, simulator in site.simulators.items()}
     arguments = f"Path({str(site.folder)!r}), {journals!r}, {DRAIN}"
-    site.shell(f"from pathlib import Path\nfrom bench.chaos import invariants\ninvariants.main({arguments})")
+    site.shell(f"from pathlib import Path\nfrom chaos import invariants\ninvariants.main({arguments})")
     return json.loads((site.folder / "verdict.json").read_text())

@@ -4,7 +4,7 @@ A cell is one story in which one fault strikes at one point. It has its own data
 whatever is wrong afterwards has this fault for its cause; only the providers are shared. One process has loaded Django
 once and forks a child for each cell: a child that is killed is followed by another that tells the story again.
 
-Run as `python -m bench.chaos.matrix` in an environment that `__main__` has prepared.
+Run as `python -m chaos.matrix` in an environment that `__main__` has prepared.
 """
 
 import importlib
@@ -29,8 +29,8 @@ import psycopg
 from django.conf import settings
 from django.db import connections
 
-from bench.chaos import report
-from bench.chaos.servers import Simulator, start_all
+from chaos import report
+from chaos.servers import Simulator, start_all
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Cell:
 
 def main() -> int:
     django.setup()
-    from bench.chaos import haste
+    from chaos import haste
 
     seed = int(os.environ["SEED"])
     vendor = connections.settings["default"]["ENGINE"].rpartition(".")[2]
@@ -135,7 +135,7 @@ def main() -> int:
 
 
 def _plain_cells() -> list[Cell]:
-    from bench.chaos.stories import STORIES
+    from chaos.stories import STORIES
 
     return [Cell(number, story.name) for number, story in enumerate(STORIES)]
 
@@ -156,7 +156,7 @@ def _stories_by_point(plain: list[Cell]) -> dict[str, list[str]]:
 
 
 def _unmet(stories: dict[str, list[str]]) -> list[str]:
-    from bench.chaos import points
+    from chaos import points
 
     met = {point.partition(":")[0].partition("-")[0] for point in stories}
     return [f"no story meets {name}" for name in sorted(points.names - met - points.UNMET.keys())]
@@ -164,7 +164,7 @@ def _unmet(stories: dict[str, list[str]]) -> list[str]:
 
 def _cells(stories: dict[str, list[str]], chance: random.Random, first: int) -> list[Cell]:
     """Every point with every fault, in one of the stories that meet the point."""
-    from bench.chaos.points import FAULTS
+    from chaos.points import FAULTS
 
     pairs = [(point, fault) for point in sorted(stories) for fault in FAULTS]
     cells = [
@@ -217,7 +217,7 @@ class Run:
                 self.end(cell)
 
     def begin(self, cell: Cell) -> None:
-        from bench.chaos import points
+        from chaos import points
 
         shutil.rmtree(cell.folder, ignore_errors=True)
         cell.folder.mkdir()
@@ -256,8 +256,8 @@ class Run:
         self.template.drop(cell)
 
     def tell(self, cell: Cell) -> None:
-        from bench.chaos import haste, invariants, naive, points
-        from bench.chaos.stories import DEADLINE, STORIES, tell
+        from chaos import haste, invariants, naive, points
+        from chaos.stories import DEADLINE, STORIES, tell
 
         if cell.naive:
             naive.VARIANTS[cell.naive]()
@@ -277,21 +277,21 @@ class Run:
         draft.rename(cell.folder / "verdict")
 
     def pump_beside(self, cell: Cell) -> None:
-        from bench.chaos.stories import pump_until_done
+        from chaos.stories import pump_until_done
 
         while True:
             pump_until_done()
             time.sleep(0.2)
 
     def journals(self, cell: Cell) -> list[Any]:
-        from bench.chaos.invariants import Journal
+        from chaos.invariants import Journal
 
         mark = f"[sim:mark-{cell.mark}"
         return [Journal(simulator.journal, mark=mark) for simulator in self.simulators.values()]
 
     def is_spared(self, cell: Cell) -> bool:
         """Whether all is well because the fault never struck."""
-        from bench.chaos import points
+        from chaos import points
 
         return cell.verdict == [] and not points.struck(cell.folder)
 
@@ -306,7 +306,7 @@ class Run:
 
     def problems_of(self, cell: Cell) -> list[str]:
         """What is wrong with a cell that has ended, each in a sentence that says how to see it again."""
-        from bench.chaos import points
+        from chaos import points
 
         found = cell.verdict
         problems = [f"it never ended (see {cell.folder}/log)"] if found is None else list(found)
@@ -336,7 +336,7 @@ def _fork(cell: Cell, act: Callable[[Cell], None]) -> int:
 
 
 def _enter(cell: Cell) -> None:
-    from bench.chaos import clock, points
+    from chaos import clock, points
 
     random.seed()
     settings.DATA_DIR = cell.folder
@@ -389,7 +389,7 @@ class Template:
 
 
 def _prepare(urls: dict[str, str]) -> None:
-    from bench.chaos.stories import prepare
+    from chaos.stories import prepare
 
     status = 1
     try:

@@ -4,12 +4,12 @@ from django.apps import AppConfig
 
 
 class Chaos(AppConfig):
-    name = "bench.chaos"
+    name = "chaos"
     label = "chaos"
 
     def ready(self) -> None:
-        from bench.chaos import haste, points
-        from bench.chaos.settings import CHAOS_CONTROL
+        from chaos import haste, points
+        from chaos.settings import CHAOS_CONTROL
 
         points.control = CHAOS_CONTROL
         points.wrap_all()

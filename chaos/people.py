@@ -8,7 +8,7 @@ from django.test import Client
 
 from accounts import credits
 from accounts.models import User
-from bench.chaos.stories import make_channel
+from chaos.stories import make_channel
 from videos.models import Channel, VideoModel
 
 CREDITS = 50_000

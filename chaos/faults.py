@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from bench.chaos import points, processes
-from bench.chaos.installation import Installation
-from bench.chaos.servers import Server
+from chaos import points, processes
+from chaos.installation import Installation
+from chaos.servers import Server
 
 log = logging.getLogger(__name__)
 

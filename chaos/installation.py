@@ -11,8 +11,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from bench.chaos import processes
-from bench.chaos.servers import (
+from chaos import processes
+from chaos.servers import (
     PYTHON,
     ROOT,
     Postgres,
@@ -105,7 +105,7 @@ class Installation:
         urls = {name: simulator.url for name, simulator in self.simulators.items()}
         sessions = self.folder / "sessions.json"
         arguments = f"{USERS!r}, {urls!r}, Path({str(sessions)!r})"
-        self.shell(f"from pathlib import Path\nfrom bench.chaos import people\npeople.prepare({arguments})")
+        self.shell(f"from pathlib import Path\nfrom chaos import people\npeople.prepare({arguments})")
         self.sessions: dict[str, str] = json.loads(sessions.read_text())
         self.site.start()
         until(
@@ -159,7 +159,7 @@ class Installation:
     def _env(self) -> dict[str, str]:
         return {
             **clean_env(),
-            "DJANGO_SETTINGS_MODULE": "bench.chaos.settings",
+            "DJANGO_SETTINGS_MODULE": "chaos.settings",
             "CHAOS_CONTROL": str(self.control),
             "DATA_DIR": str(self.data),
             "USE_MOCK_SORA": "false",

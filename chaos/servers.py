@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 
 PYTHON = sys.executable
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 SECRET_KEY = secrets.token_urlsafe(50)
 PATIENCE = 300  # seconds for anything to start, however busy the machine is
 PR_SET_PDEATHSIG = 1
