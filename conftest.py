@@ -65,7 +65,7 @@ if os.environ.get("REDIS_URL"):
     Conf = import_module("django_q.conf").Conf
     Conf.CLUSTER_NAME = f"aivideo-tests-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
-pytest_plugins = ["aivideo.tests.fixtures", "aivideo.tests.browser"]
+pytest_plugins = ["tests.support.fixtures", "tests.support.browser"]
 
 
 @pytest.hookimpl(trylast=True)

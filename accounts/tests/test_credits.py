@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import CreditEntry, Draw, Lot, User
-from aivideo.tests.fixtures import new_user
+from tests.support.fixtures import new_user
 from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db

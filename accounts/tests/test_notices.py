@@ -5,7 +5,7 @@ from django.core import mail
 from django.utils import timezone
 
 from accounts import credits, expiry_mail
-from aivideo.tests.fixtures import new_user
+from tests.support.fixtures import new_user
 
 pytestmark = pytest.mark.django_db
 

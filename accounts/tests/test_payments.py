@@ -9,9 +9,9 @@ from stripe import Dispute
 
 from accounts import credits, payments, stripe_gateway
 from accounts.models import CreditPack, Payment, StripeEvent
-from accounts.tests.fake_stripe import KEY, SECRET, FakeStripe, sign
 from aivideo.management.commands import doctor
-from aivideo.tests.fixtures import new_user, signed_in
+from tests.support.fixtures import new_user, signed_in
+from tests.support.stripe_server import KEY, SECRET, FakeStripe, sign
 from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db

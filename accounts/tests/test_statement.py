@@ -7,7 +7,7 @@ import pytest
 from accounts import credits, payments
 from accounts.models import CreditPack, Payment
 from accounts.statement import entries
-from aivideo.tests.fixtures import new_user, order, signed_in
+from tests.support.fixtures import new_user, order, signed_in
 
 pytestmark = pytest.mark.django_db
 

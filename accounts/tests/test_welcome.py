@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts import signup_credits
 from accounts.models import FreeCredits, FreeCreditTally, User, Welcome
 from accounts.signup_credits import Outcome
-from aivideo.tests.fixtures import new_user, signed_in
+from tests.support.fixtures import new_user, signed_in
 from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db

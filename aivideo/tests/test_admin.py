@@ -25,7 +25,7 @@ from accounts.models import CodeBatch, CreditPack, FreeCredits, Payment, StripeE
 from accounts.payments import Truth
 from aivideo.migrations import __name__ as migrations
 from aivideo.models import AuditEntry, LedgerCheck
-from aivideo.tests.fixtures import new_user, order, signed_in
+from tests.support.fixtures import new_user, order, signed_in
 from videos.models import (
     Batch,
     BlockedTerm,

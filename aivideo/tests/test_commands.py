@@ -14,8 +14,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import CreditEntry, User
-from aivideo.tests.fixtures import MANAGE, PATIENCE, new_user, order, signed_in, until
-from aivideo.tests.site import Site
+from tests.support.fixtures import MANAGE, PATIENCE, new_user, order, signed_in, until
+from tests.support.installation import Site
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, Worker

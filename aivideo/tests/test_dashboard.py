@@ -14,7 +14,7 @@ from accounts.payments import Truth
 from aivideo import tasks
 from aivideo.models import LedgerCheck, LedgerDay, VideoDay
 from aivideo.staff import daily_totals, dashboard, money_console
-from aivideo.tests.fixtures import new_user, order
+from tests.support.fixtures import new_user, order
 from videos.models import Offer, Video, Worker
 
 pytestmark = pytest.mark.django_db

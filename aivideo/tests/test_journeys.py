@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from aivideo.tests.browser import balance, rich, sign_in, staff_sign_in
-from aivideo.tests.fixtures import PATIENCE, until
-from aivideo.tests.site import Site, free_port, listens
+from tests.support.browser import balance, rich, sign_in, staff_sign_in
+from tests.support.fixtures import PATIENCE, until
+from tests.support.installation import Site, free_port, listens
 
 
 @pytest.fixture(scope="module")

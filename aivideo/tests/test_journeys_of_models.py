@@ -5,9 +5,9 @@ from datetime import date
 import pytest
 from playwright.sync_api import expect
 
-from aivideo.tests.browser import balance, sign_in, staff_sign_in
-from aivideo.tests.fixtures import PATIENCE, start_simulator
-from aivideo.tests.site import Site, free_port
+from tests.support.browser import balance, sign_in, staff_sign_in
+from tests.support.fixtures import PATIENCE, start_simulator
+from tests.support.installation import Site, free_port
 
 
 @pytest.fixture(scope="module")

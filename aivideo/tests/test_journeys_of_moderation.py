@@ -3,9 +3,9 @@
 import pytest
 from playwright.sync_api import expect
 
-from aivideo.tests.browser import balance, sign_in
-from aivideo.tests.site import Site
-from videos.tests.moderation_server import KEY, ModerationServer
+from tests.support.browser import balance, sign_in
+from tests.support.installation import Site
+from tests.support.moderation_server import KEY, ModerationServer
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from aivideo.tests.browser import balance, rich, sign_in
-from aivideo.tests.site import Site
+from tests.support.browser import balance, rich, sign_in
+from tests.support.installation import Site
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from aivideo.tests.browser import balance, sign_in
-from aivideo.tests.site import Site
+from tests.support.browser import balance, sign_in
+from tests.support.chat_server import completion, fake_chat
+from tests.support.installation import Site
 from videos.prompts.templates import BY_NAME
-from videos.tests.fake_chat import completion, fake_chat
 
 TURNTABLE = BY_NAME["turntable"].prompt
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}

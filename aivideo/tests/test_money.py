@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from accounts.tests.fake_stripe import KEY, SECRET, FakeStripe, sign
-from aivideo.tests.site import Site
+from tests.support.installation import Site
+from tests.support.stripe_server import KEY, SECRET, FakeStripe, sign
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 50

@@ -14,8 +14,8 @@ import requests
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from aivideo.tests.fixtures import PATIENCE, new_user, order, signed_in
-from aivideo.tests.site import free_port, listens
+from tests.support.fixtures import PATIENCE, new_user, order, signed_in
+from tests.support.installation import free_port, listens
 from videos.models import Status, Video
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin")

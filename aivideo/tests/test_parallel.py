@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from aivideo.tests.fixtures import allowed, until
-from aivideo.tests.site import Site, processes_of
+from tests.support.fixtures import allowed, until
+from tests.support.installation import Site, processes_of
 
 ORDER = {"image": "", "model": "sora-2", "seconds": "4", "aspect_ratio": "16:9", "resolution": "720p"}
 

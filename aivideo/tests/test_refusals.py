@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from aivideo.management.commands import doctor
-from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, signed_in
+from tests.support.fixtures import entries, new_user, order, pump_until_done, signed_in
 from videos.catalogue import refusals
 from videos.generation import lifecycle
 from videos.models import Channel, Video, VideoEvent

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.checks import run_checks
 
-from aivideo.tests.fixtures import MANAGE
+from tests.support.fixtures import MANAGE
 
 PRODUCTION = {
     "DEBUG": "false",

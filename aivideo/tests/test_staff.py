@@ -14,7 +14,7 @@ from accounts.models import CreditEntry, CreditPack, Payment
 from accounts.payments import Truth
 from aivideo.models import AuditEntry
 from aivideo.staff import actions
-from aivideo.tests.fixtures import doorbells, entries, new_user, order, signed_in
+from tests.support.fixtures import doorbells, entries, new_user, order, signed_in
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video, VideoModel

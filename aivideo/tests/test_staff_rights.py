@@ -16,7 +16,7 @@ from django_q.signing import SignedPackage
 from accounts.models import User
 from aivideo.models import AuditEntry
 from aivideo.staff.admin.people import RoleAdmin
-from aivideo.tests.fixtures import new_user, signed_in
+from tests.support.fixtures import new_user, signed_in
 
 pytestmark = pytest.mark.django_db
 

@@ -7,8 +7,8 @@ import pytest
 from django.core.files.base import ContentFile
 from django.test import Client
 
-from aivideo.tests.fixtures import order, signed_in
 from aivideo.wsgi import application
+from tests.support.fixtures import order, signed_in
 from videos.generation import lifecycle
 from videos.media import images, uploads
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from aivideo.tests.fixtures import PATIENCE, start_simulator
-from aivideo.tests.object_store import S3Server
-from aivideo.tests.site import Site
+from tests.support.fixtures import PATIENCE, start_simulator
+from tests.support.installation import Site
+from tests.support.s3 import S3Server
 
 HERE = Path(__file__).parents[2]
 

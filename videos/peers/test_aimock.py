@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.provider_contract import FILE, Peer, order, picture, serving
 from videos.peers import FOLDER, HOW
 from videos.providers import adapter
 from videos.providers.base import Busy, MaybeSent, Rejected, Unavailable
-from videos.tests.contract import FILE, Peer, order, picture, serving
 
 SCRIPT = Path(__file__).with_name("aimock.mjs")
 PATHS = {"openrouter": "/api/v1", "xai": "/v1"}  # of base URLs

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from aivideo.tests.fixtures import start_simulator
 from bench import api
+from tests.support.fixtures import start_simulator
+from tests.support.provider_contract import order, picture
 from videos.media import mp4, storage
 from videos.peers import HOW
 from videos.providers import adapter
 from videos.providers.base import Busy, MaybeSent, Rejected, Unavailable
-from videos.tests.contract import order, picture
 
 
 @pytest.fixture(scope="module")

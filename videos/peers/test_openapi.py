@@ -15,11 +15,11 @@ import jsonschema_rs
 import pytest
 import requests
 
-from aivideo.tests.fixtures import start_simulator
-from aivideo.tests.site import Site
+from tests.support.fixtures import start_simulator
+from tests.support.installation import Site
+from tests.support.provider_contract import Peer, as_json, picture, serving
+from tests.support.provider_contract import order as asked
 from videos.providers import adapter
-from videos.tests.contract import Peer, as_json, picture, serving
-from videos.tests.contract import order as asked
 
 WHERE = os.environ.get("OPENAI_OPENAPI", "")
 NO_DOCUMENT = (

@@ -2,11 +2,11 @@
 
 import pytest
 
-from aivideo.tests.fixtures import order, pump_until_done
+from tests.support.api_client import Program, error_of
+from tests.support.fixtures import order, pump_until_done
 from videos.api import requests
 from videos.models import Video, VideoModel
 from videos.serializers import public_id
-from videos.tests.program import Program, error_of
 from videos.worker import steps
 
 pytestmark = pytest.mark.django_db

@@ -7,10 +7,10 @@ import pytest
 from django.test import Client
 from openai.types import Video
 
-from aivideo.tests.fixtures import order, pump_until_done
+from tests.support.api_client import Program
+from tests.support.fixtures import order, pump_until_done
 from videos.api.openapi import document, examples
 from videos.serializers import public_id
-from videos.tests.program import Program
 
 pytestmark = pytest.mark.django_db
 

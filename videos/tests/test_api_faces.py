@@ -9,12 +9,12 @@ from django.db import connections
 from django.test import Client
 
 from accounts import api_keys
-from aivideo.tests.fixtures import allowed, new_user, order, pump_until_done
+from tests.support.api_client import Program, error_of
+from tests.support.fixtures import allowed, new_user, order, pump_until_done
 from videos.api.compat import drills
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.serializers import public_id
-from videos.tests.program import Program, error_of
 
 pytestmark = pytest.mark.django_db
 

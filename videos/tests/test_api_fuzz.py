@@ -9,7 +9,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from aivideo.tests.site import Site
+from tests.support.installation import Site
 from videos.api.openapi.document import FILE
 
 CASES = int(os.environ.get("API_CASES", "400"))

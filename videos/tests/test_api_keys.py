@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from accounts import api_keys
 from accounts.models import ApiKey
+from tests.support.api_client import Program, error_of
 from videos import serializers
 from videos.api import throttling
 from videos.catalogue import availability
 from videos.generation import lifecycle
-from videos.tests.program import Program, error_of
 
 pytestmark = pytest.mark.django_db
 

@@ -11,10 +11,10 @@ from django.db import connections
 
 from accounts import credits
 from accounts.models import User
-from aivideo.tests.fixtures import PATIENCE, new_user, until
+from tests.support.api_client import Program, error_of
+from tests.support.fixtures import PATIENCE, new_user, until
 from videos.api import pictures
 from videos.models import Video
-from videos.tests.program import Program, error_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -6,13 +6,13 @@ import uuid
 import pytest
 from django.test import Client
 
-from aivideo.tests.fixtures import order, pump_until_done, signed_in
+from tests.support.api_client import Program, error_of
+from tests.support.fixtures import order, pump_until_done, signed_in
 from videos import serializers
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.serializers import public_id
-from videos.tests.program import Program, error_of
 
 pytestmark = pytest.mark.django_db
 

@@ -15,13 +15,13 @@ from django.utils import timezone
 
 from accounts import credits
 from accounts.models import CreditEntry, IdempotentAnswer
-from aivideo.tests.fixtures import entries, new_user, serve
+from tests.support.api_client import Program, error_of
+from tests.support.fixtures import entries, new_user, serve
 from videos.api import idempotency
 from videos.api import requests as order_requests
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.serializers import public_id
-from videos.tests.program import Program, error_of
 
 pytestmark = pytest.mark.django_db
 

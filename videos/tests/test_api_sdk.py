@@ -17,10 +17,10 @@ import pytest
 from openai.types import Video
 from PIL import Image
 
-from aivideo.tests.fixtures import PATIENCE, until
-from aivideo.tests.site import Site, processes_of
+from tests.support.fixtures import PATIENCE, until
+from tests.support.installation import Site, processes_of
+from tests.support.webhook_receiver import Receiver
 from videos.api.openapi import document, examples
-from videos.tests.receiver import Receiver
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

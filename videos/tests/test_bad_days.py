@@ -12,7 +12,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from aivideo.tests.fixtures import allowed, entries, new_user, order, pump_until_done, serve
+from tests.support.fixtures import allowed, entries, new_user, order, pump_until_done, serve
 from videos import timing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from aivideo.tests.fixtures import new_user, pump_until_done, signed_in
+from tests.support.fixtures import new_user, pump_until_done, signed_in
 from videos.generation import batches, lifecycle
 from videos.models import Batch, Status
 from videos.tests.test_batches import some

@@ -7,14 +7,14 @@ import pytest
 
 from accounts import api_keys, credits
 from accounts.credits import InsufficientCredits
-from aivideo.tests.fixtures import new_user, order, pump_until_done
+from tests.support.api_client import Program, error_of
+from tests.support.fixtures import new_user, order, pump_until_done
+from tests.support.webhook_receiver import Receiver
 from videos.catalogue import availability
 from videos.generation import batches, lifecycle
 from videos.generation.invariants import violations
 from videos.models import Batch, Channel, Delivery, Status, Video
 from videos.serializers import public_id
-from videos.tests.program import Program, error_of
-from videos.tests.receiver import Receiver
 from videos.webhooks import outbox
 from videos.worker import admission
 

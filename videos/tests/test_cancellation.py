@@ -7,7 +7,7 @@ import pytest
 import requests
 from django.utils import timezone
 
-from aivideo.tests.fixtures import doorbells, entries, new_user, order
+from tests.support.fixtures import doorbells, entries, new_user, order
 from videos import tasks, timing
 from videos.generation import cancellation, lifecycle
 from videos.generation.invariants import violations

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from tests.support.provider_contract import Peer, as_json, serving
 from videos.providers import adapter
 from videos.providers.base import size_of
-from videos.tests.contract import Peer, as_json, serving
 
 
 def capability(**said):

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import credits
-from aivideo.tests.fixtures import entries, order
+from tests.support.fixtures import entries, order
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video
 from videos.providers.base import JobState

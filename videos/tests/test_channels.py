@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 
 from aivideo.models import AuditEntry
-from aivideo.tests.fixtures import new_user, signed_in
+from tests.support.fixtures import new_user, signed_in
 from videos.catalogue import availability
 from videos.models import Channel
 

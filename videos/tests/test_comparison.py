@@ -6,10 +6,10 @@ from decimal import Decimal
 import pytest
 
 from aivideo.models import AuditEntry
-from aivideo.tests.fixtures import new_user, signed_in
+from tests.support.fixtures import new_user, signed_in
+from tests.support.provider_contract import Peer, as_json, serving
 from videos.catalogue import sync
 from videos.models import Channel, VideoModel
-from videos.tests.contract import Peer, as_json, serving
 
 pytestmark = pytest.mark.django_db
 

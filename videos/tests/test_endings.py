@@ -17,7 +17,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from accounts import credits
-from aivideo.tests.fixtures import entries, new_user, order, pump_until_done, until
+from tests.support.fixtures import entries, new_user, order, pump_until_done, until
 from videos import timing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations

@@ -1,7 +1,7 @@
 """The adapter for fal."""
 
+from tests.support.provider_contract import FILE, Contract, as_json, from_data_url
 from videos.providers.base import data_url
-from videos.tests.contract import FILE, Contract, as_json, from_data_url
 
 WORDS = {"pending": "IN_QUEUE", "running": "IN_PROGRESS", "rendering": "RENDERING"}
 

@@ -9,16 +9,8 @@ import requests
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from aivideo.tests.fixtures import (
-    PATIENCE,
-    entries,
-    new_user,
-    order,
-    pump_until_done,
-    start_simulator,
-    until,
-)
 from simulator.faults import FAULTS
+from tests.support.fixtures import PATIENCE, entries, new_user, order, pump_until_done, start_simulator, until
 from videos import timing
 from videos.catalogue import availability
 from videos.generation.invariants import violations

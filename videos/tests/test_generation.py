@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.credits import InsufficientCredits
-from aivideo.tests.fixtures import doorbells, entries, new_user, order
+from tests.support.fixtures import doorbells, entries, new_user, order
 from videos import timing
 from videos.catalogue import availability
 from videos.generation import lifecycle

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from accounts import credits
-from aivideo.tests.fixtures import entries, new_user, order
+from tests.support.fixtures import entries, new_user, order
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Status, Video

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from aivideo.tests.fixtures import new_user, order, pump_until_done
+from tests.support.fixtures import new_user, order, pump_until_done
 from videos import event_log
 from videos.generation import lifecycle
 from videos.models import Video

@@ -7,7 +7,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
 
-from aivideo.tests.fixtures import order
+from tests.support.fixtures import order
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.pages.video import PAGE

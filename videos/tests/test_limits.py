@@ -7,7 +7,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from aivideo.tests.fixtures import entries, new_user, order, pump_until_done
+from tests.support.fixtures import entries, new_user, order, pump_until_done
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video
 from videos.providers.base import Busy, JobState

@@ -18,7 +18,9 @@ from PIL import Image
 from accounts.models import CreditEntry
 from aivideo.models import AuditEntry
 from aivideo.staff import actions
-from aivideo.tests.fixtures import new_user, order, signed_in
+from tests.support.api_client import Program, error_of
+from tests.support.fixtures import new_user, order, signed_in
+from tests.support.moderation_server import KEY, MODEL, ModerationServer
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.media import uploads
@@ -26,8 +28,6 @@ from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
 from videos.moderation import blocked_terms, gate
 from videos.moderation import service as moderation_service
 from videos.serializers import public_id
-from videos.tests.moderation_server import KEY, MODEL, ModerationServer
-from videos.tests.program import Program, error_of
 from videos.tests.test_studio import HTMX, form, picture
 
 pytestmark = pytest.mark.django_db

@@ -2,7 +2,7 @@
 
 from email import message_from_bytes
 
-from videos.tests.contract import FILE, Asked, Contract, as_json
+from tests.support.provider_contract import FILE, Asked, Contract, as_json
 
 WORDS = {"pending": "queued", "running": "in_progress", "done": "completed", "canceled": "cancelled"}
 

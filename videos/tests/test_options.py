@@ -7,12 +7,12 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from aivideo.tests.fixtures import entries, new_user, order, signed_in
+from tests.support.api_client import error_of
+from tests.support.fixtures import entries, new_user, order, signed_in
+from tests.support.provider_contract import picture
 from videos.catalogue import availability
 from videos.models import Price, Upload, Video, VideoModel
 from videos.providers.base import data_url
-from videos.tests.contract import picture
-from videos.tests.program import error_of
 from videos.worker import steps
 
 pytestmark = pytest.mark.django_db

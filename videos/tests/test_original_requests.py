@@ -12,12 +12,12 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.test import Client
 
-from aivideo.tests.fixtures import order
+from tests.support.api_client import error_of
+from tests.support.fixtures import order
 from videos import serializers
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.providers.base import JobState
-from videos.tests.program import error_of
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from aivideo.tests.fixtures import serve
+from tests.support.fixtures import serve
 from videos import safe_http
 from videos.safe_http import AddressRefused
 

@@ -10,12 +10,12 @@ from standardwebhooks.webhooks import Webhook
 
 from accounts import api_keys
 from accounts.models import IdempotentAnswer
-from aivideo.tests.fixtures import new_user, order, pump_until_done
+from tests.support.api_client import Program
+from tests.support.fixtures import new_user, order, pump_until_done
+from tests.support.webhook_receiver import Receiver
 from videos.generation import batches, lifecycle
 from videos.models import Batch, Delivery, Video
 from videos.serializers import public_id
-from videos.tests.program import Program
-from videos.tests.receiver import Receiver
 from videos.webhooks import outbox
 
 # Deliveries are written and sent in threads of their own.

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from aivideo.tests.fixtures import entries, order
+from tests.support.api_client import error_of
+from tests.support.fixtures import entries, order
 from videos.generation import batches
 from videos.models import Video, VideoModel
-from videos.tests.program import error_of
 
 pytestmark = pytest.mark.django_db
 

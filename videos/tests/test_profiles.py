@@ -14,19 +14,19 @@ import pytest
 import requests
 from django.core.exceptions import ValidationError
 
-from aivideo.tests.fixtures import MANAGE, entries, new_user, pump_until_done, start_simulator
-from aivideo.tests.fixtures import order as start
 from simulator.errors import ApiError
 from simulator.profiles import PROFILES
 from simulator.store import Options, Studio
 from simulator.submission import Submission
+from tests.support.fixtures import MANAGE, entries, new_user, pump_until_done, start_simulator
+from tests.support.fixtures import order as start
+from tests.support.provider_contract import FILE, as_json, order, picture
 from videos.catalogue import availability
 from videos.media import mp4, storage
 from videos.models import Channel, Video
 from videos.providers import adapter, dialects
 from videos.providers.base import Busy, JobState, MaybeSent, NoFile, Rejected, Unavailable
 from videos.tests import test_openai_adapter
-from videos.tests.contract import FILE, as_json, order, picture
 
 NAMES = sorted(filter(None, PROFILES))
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts import api_keys
 from accounts.models import ApiKey
-from aivideo.tests.fixtures import order
+from tests.support.fixtures import order
 from videos.models import Delivery
 from videos.webhooks import outbox
 

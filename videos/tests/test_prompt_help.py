@@ -8,12 +8,12 @@ import pytest
 from django.core.cache import cache
 from django.test import Client
 
-from aivideo.tests.fixtures import entries, order, signed_in
-from aivideo.tests.site import free_port
+from tests.support.chat_server import completion, fake_chat
+from tests.support.fixtures import entries, order, signed_in
+from tests.support.installation import free_port
 from videos.catalogue.availability import MOST_PROMPT_CHARACTERS
 from videos.prompts import assistant
 from videos.prompts.templates import BY_NAME, TEMPLATES
-from videos.tests.fake_chat import completion, fake_chat
 from videos.tests.test_studio import HTMX, form, nothing_happened, picture
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from aivideo.tests.fixtures import (
+from tests.support.fixtures import (
     MANAGE,
     PATIENCE,
     allowed,

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from django.utils import timezone
 
-from aivideo.tests.fixtures import MANAGE, PATIENCE, entries, new_user, order, serve, until
+from tests.support.fixtures import MANAGE, PATIENCE, entries, new_user, order, serve, until
 from videos import timing
 from videos.generation import lifecycle
 from videos.models import Channel, PumpSlot, Status, Video

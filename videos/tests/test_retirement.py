@@ -7,10 +7,10 @@ from django.core.management import call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from aivideo.tests.fixtures import order, signed_in
+from tests.support.api_client import error_of
+from tests.support.fixtures import order, signed_in
 from videos.catalogue import availability
 from videos.models import Video, VideoModel
-from videos.tests.program import error_of
 
 pytestmark = pytest.mark.django_db
 

@@ -11,15 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from aivideo.tests.fixtures import (
-    PATIENCE,
-    entries,
-    new_user,
-    order,
-    pump_until_done,
-    start_simulator,
-    until,
-)
+from tests.support.fixtures import PATIENCE, entries, new_user, order, pump_until_done, start_simulator, until
 from videos import timing
 from videos.catalogue import availability, refusals, routing
 from videos.generation import lifecycle

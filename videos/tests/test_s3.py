@@ -27,8 +27,8 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from aivideo import health
-from aivideo.tests.browser import CHROMIUM, FLAGS
-from aivideo.tests.fixtures import (
+from tests.support.browser import CHROMIUM, FLAGS
+from tests.support.fixtures import (
     PATIENCE,
     entries,
     new_user,
@@ -38,7 +38,7 @@ from aivideo.tests.fixtures import (
     signed_in,
     until,
 )
-from aivideo.tests.object_store import BUCKET, S3Server
+from tests.support.s3 import BUCKET, S3Server
 from videos import timing
 from videos.generation import lifecycle
 from videos.media import inspection, storage

@@ -6,7 +6,7 @@ from html import unescape
 
 import pytest
 
-from aivideo.tests.fixtures import order
+from tests.support.fixtures import order
 from videos.catalogue import shapes
 from videos.models import Price, Video, VideoModel
 from videos.pages import form_options

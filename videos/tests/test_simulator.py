@@ -25,12 +25,12 @@ import pytest
 from openai.types import Video
 from PIL import Image
 
-from aivideo.tests.fixtures import PATIENCE, allowed, until
 from simulator import jobs
 from simulator.caption import caption_layers
 from simulator.faults import FAULTS, without_tags
 from simulator.pictures import Picture
-from videos.tests.receiver import Arrival, Receiver
+from tests.support.fixtures import PATIENCE, allowed, until
+from tests.support.webhook_receiver import Arrival, Receiver
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROMPT = "A heron takes off"  # most tests share this one picture

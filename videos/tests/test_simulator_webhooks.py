@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from aivideo.tests.fixtures import allowed, until
-from aivideo.tests.site import free_port
-from videos.tests.receiver import SECRET, Receiver
+from tests.support.fixtures import allowed, until
+from tests.support.installation import free_port
+from tests.support.webhook_receiver import SECRET, Receiver
 from videos.tests.test_simulator import PROJECT, PROMPT, running
 
 

@@ -10,8 +10,8 @@ from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from aivideo.tests.fixtures import order
-from aivideo.tests.object_store import S3Server
+from tests.support.fixtures import order
+from tests.support.s3 import S3Server
 from videos.media import orphans
 from videos.models import Status, Video
 

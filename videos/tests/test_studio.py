@@ -13,7 +13,7 @@ from django.test import Client
 from PIL import Image
 
 from accounts import credits
-from aivideo.tests.fixtures import entries, new_user, order, signed_in
+from tests.support.fixtures import entries, new_user, order, signed_in
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.media.presets import presets

@@ -21,7 +21,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from aivideo.tests.fixtures import (
+from tests.support.fixtures import (
     PATIENCE,
     doorbells,
     new_user,
@@ -30,7 +30,7 @@ from aivideo.tests.fixtures import (
     start_simulator,
     until,
 )
-from aivideo.tests.site import Site
+from tests.support.installation import Site
 from videos import timing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations

@@ -1,6 +1,6 @@
 """The adapter for xAI."""
 
-from videos.tests.contract import FILE, Contract, as_json, from_data_url
+from tests.support.provider_contract import FILE, Contract, as_json, from_data_url
 
 WORDS = {"running": "processing", "canceled": "failed"}
 

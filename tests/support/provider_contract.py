@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from aivideo.tests.fixtures import serve
+from tests.support.fixtures import serve
 from videos.providers import adapter
 from videos.providers.base import Busy, MaybeSent, NoFile, NotSent, Order, Rejected, Unavailable
 

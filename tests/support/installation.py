@@ -21,7 +21,7 @@ from pathlib import Path
 import psycopg
 import requests
 
-from aivideo.tests.fixtures import MANAGE, PATIENCE
+from tests.support.fixtures import MANAGE, PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,7 +99,7 @@ class Site:
         """Run a management command of this installation; its output. Raises when it fails."""
         if self.hands is None:
             self.hands = subprocess.Popen(
-                [sys.executable, "-m", "aivideo.tests.hands"],
+                [sys.executable, "-m", "tests.support.command_server"],
                 env={**self.env, "DJANGO_SETTINGS_MODULE": "aivideo.settings"},
                 cwd=ROOT,
                 stdin=subprocess.PIPE,

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from aivideo.tests.fixtures import serve
+from tests.support.fixtures import serve
 
 KEY, SECRET = "sk_test_of_the_tests", "whsec_of_the_tests"
 VERSION = "2026-10-28.endive"

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 import openai
 
-from aivideo.tests.fixtures import serve
+from tests.support.fixtures import serve
 
 SECRET = "whsec_dGhlIHNlY3JldCBvZiB0aGUgdGVzdHMsIG9mIDMyIGJ5dGVz"
 

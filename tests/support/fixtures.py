@@ -71,7 +71,7 @@ def as_staff(db: None) -> Client:
 
 @pytest.fixture
 def program(owner: Any) -> Client:
-    from videos.tests.program import Program
+    from tests.support.api_client import Program
 
     return Program(owner)
 

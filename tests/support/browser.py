@@ -6,8 +6,8 @@ import shutil
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from aivideo.tests.fixtures import PATIENCE
-from aivideo.tests.site import Site
+from tests.support.fixtures import PATIENCE
+from tests.support.installation import Site
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]

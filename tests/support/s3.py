@@ -8,8 +8,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from aivideo.tests.fixtures import PATIENCE
-from aivideo.tests.site import free_port, listens
+from tests.support.fixtures import PATIENCE
+from tests.support.installation import free_port, listens
 
 BUCKET = "videos-of-a-test"
 KEY = "test-key"
