@@ -26,7 +26,7 @@ test: $(VENV)/installed-dev $(VENV)/other-clients chromium
 # Our adapters, simulator and API against what others wrote; OPENAI_OPENAPI is the path of OpenAI's document, as JSON.
 test-peers: export PEERS := $(abspath $(PEERS))
 test-peers: $(VENV)/installed-dev $(PEERS)/litellm/installed $(PEERS)/aimock/installed
-	$(BIN)/python -m pytest -rs videos/peers $(ARGS)
+	$(BIN)/python -m pytest -rs tests/peers $(ARGS)
 
 # Settings of its own, so that it says the same with and without a .env.
 check: export DEBUG = true
@@ -52,7 +52,7 @@ chaos: $(VENV)/installed-dev
 
 # Takes each defence away in turn, in a copy, and expects its test to fail; CASES="A25 A40" for some of them.
 sabotage: $(VENV)/installed-dev chromium
-	@$(BIN)/python -m bench.sabotage $(CASES)
+	@$(BIN)/python -m tests.sabotage $(CASES)
 
 # A stamp newer than the list of packages means that they are installed.
 $(VENV)/installed: requirements.txt | $(BIN)/python

@@ -54,16 +54,16 @@ LOOKS = {
 }
 # Points that no story meets, and why. Any other that is not met is a gap in the stories.
 UNMET = {
-    "generation.divert": "each story's model has one channel; videos/tests/test_routes.py has those with two",
+    "generation.divert": "each story's model has one channel; videos/tests/catalogue/test_routing.py has those with two",
     "openai.Adapter.post": "only dialects of the protocol use it",
-    "openai.Adapter.cancel": "nobody waits for its outcome; videos/tests/test_cancellation.py",
+    "openai.Adapter.cancel": "nobody waits for its outcome; videos/tests/generation/test_cancellation.py",
     "openai.Adapter.capabilities": "only staff ask so, when they compare catalogues",
-    "generation.start_all": "it is `start` some times in one transaction; videos/tests/test_options.py",
+    "generation.start_all": "it is `start` some times in one transaction; videos/tests/catalogue/test_capabilities.py",
     "openai.Adapter.probe": "only `doctor --providers` asks so",
     "generation.withdraw": "its file would have to have a whole index, and frames that cannot be decoded",
     **dict.fromkeys(
         ("generation.forgive", "generation.hurry"),
-        "only staff call them; aivideo/tests/test_staff.py ends each at every statement",
+        "only staff call them; aivideo/staff/tests/test_actions.py ends each at every statement",
     ),
     **dict.fromkeys(
         ("credits.purchase", "credits.claw_back", "credits.lapse", "credits.lapse_all"),

@@ -20,7 +20,7 @@ from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, Worker
 from videos.providers import ADDRESSES, KINDS, adapter
-from videos.tests.test_bad_days import server
+from videos.tests.worker.test_outages import server
 from videos.worker import dispatcher
 
 pytestmark = pytest.mark.django_db

@@ -1,6 +1,6 @@
 """What programs that follow an older tutorial or service send, for the documentation: each request works as it stands.
 
-A test sends each of them word for word: videos/tests/test_original_requests.py.
+A test sends each of them word for word: videos/tests/api/test_original_requests.py.
 """
 
 from typing import NamedTuple

@@ -10,7 +10,7 @@ from tests.support.fixtures import order
 from videos.catalogue import shapes
 from videos.models import Price, Video, VideoModel
 from videos.pages import form_options
-from videos.tests.test_studio import HTMX, form, nothing_happened
+from videos.tests.pages.test_studio import HTMX, form, nothing_happened
 
 pytestmark = pytest.mark.django_db
 

@@ -19,9 +19,9 @@ from simulator.journal import Journal
 from simulator.pictures import Picture
 from simulator.render import Stills, render
 from simulator.submission import Submission
+from simulator.tests.test_protocol import Simulator, image_of, running
 from videos.providers import adapter
 from videos.providers.base import Order
-from videos.tests.test_simulator import Simulator, image_of, running
 
 SMALL = (480, 480)
 

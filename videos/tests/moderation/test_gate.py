@@ -28,7 +28,7 @@ from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
 from videos.moderation import blocked_terms, gate
 from videos.moderation import service as moderation_service
 from videos.serializers import public_id
-from videos.tests.test_studio import HTMX, form, picture
+from videos.tests.pages.test_studio import HTMX, form, picture
 
 pytestmark = pytest.mark.django_db
 

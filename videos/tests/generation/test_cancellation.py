@@ -12,7 +12,7 @@ from videos import tasks, timing
 from videos.generation import cancellation, lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
-from videos.tests.test_endings import again, make_due, running, take_one_step
+from videos.tests.worker.test_endings import again, make_due, running, take_one_step
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

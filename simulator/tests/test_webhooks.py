@@ -9,10 +9,10 @@ from contextlib import closing
 
 import pytest
 
+from simulator.tests.test_protocol import PROJECT, PROMPT, running
 from tests.support.fixtures import allowed, until
 from tests.support.installation import free_port
 from tests.support.webhook_receiver import SECRET, Receiver
-from videos.tests.test_simulator import PROJECT, PROMPT, running
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from videos.catalogue import availability, refusals, routing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Offer, Status, Video, VideoModel
-from videos.tests.test_bad_days import job, server
+from videos.tests.worker.test_outages import job, server
 from videos.worker import admission
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -26,7 +26,7 @@ from videos.media import mp4, storage
 from videos.models import Channel, Video
 from videos.providers import adapter, dialects
 from videos.providers.base import Busy, JobState, MaybeSent, NoFile, Rejected, Unavailable
-from videos.tests import test_openai_adapter
+from videos.tests.providers import test_openai
 
 NAMES = sorted(filter(None, PROFILES))
 
@@ -38,7 +38,7 @@ def test_the_simulator_takes_after_each_server_that_the_adapter_knows():
 # --- The contract of every adapter, in the words of each server -----------------------------------
 
 
-class InItsWords(test_openai_adapter.TestOpenAI):
+class InItsWords(test_openai.TestOpenAI):
     """What the server of that name says, where the test of the plain protocol says it in OpenAI's words."""
 
     cancels = False

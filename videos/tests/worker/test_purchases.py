@@ -18,7 +18,7 @@ from videos import timing
 from videos.generation import lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import Found, JobState
-from videos.tests.test_pump import database_env
+from videos.tests.worker.test_dispatcher import database_env
 from videos.worker import dispatcher, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,10 +7,10 @@ import pytest
 import requests
 
 from bench import api
+from tests.peers import HOW
 from tests.support.fixtures import start_simulator
 from tests.support.provider_contract import order, picture
 from videos.media import mp4, storage
-from videos.peers import HOW
 from videos.providers import adapter
 from videos.providers.base import Busy, MaybeSent, Rejected, Unavailable
 

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from tests.support.fixtures import new_user, pump_until_done, signed_in
 from videos.generation import batches, lifecycle
 from videos.models import Batch, Status
-from videos.tests.test_batches import some
+from videos.tests.generation.test_batches import some
 
 pytestmark = pytest.mark.django_db
 

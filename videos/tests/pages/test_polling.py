@@ -16,7 +16,7 @@ from videos.generation import lifecycle
 from videos.models import Channel, Status, Video
 from videos.providers.base import JobState
 from videos.status import progress
-from videos.tests.test_library import completed
+from videos.tests.pages.test_library import completed
 from videos.worker import admission
 
 pytestmark = pytest.mark.django_db

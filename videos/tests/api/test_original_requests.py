@@ -292,7 +292,7 @@ def test_the_drill_services_card(program):
 
 
 def test_the_sites_order_and_poll(program):
-    picture = base64.b64encode((Path(__file__).parents[2] / "static/presets/cat.jpg").read_bytes()).decode()
+    picture = base64.b64encode((Path(__file__).parents[3] / "static/presets/cat.jpg").read_bytes()).decode()
     body = {"prompt": "A cat", "model": "sora-2", "image_url": f"data:image/jpeg;base64,{picture}"}
     answer = program.send("/api/v1/videos/generate", body)
     assert (answer.status_code, answer.json()["status"]) == (201, "pending")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.peers import FOLDER, HOW
 from tests.support.provider_contract import FILE, Peer, order, picture, serving
-from videos.peers import FOLDER, HOW
 from videos.providers import adapter
 from videos.providers.base import Busy, MaybeSent, Rejected, Unavailable
 

@@ -14,7 +14,7 @@ from tests.support.installation import free_port
 from videos.catalogue.availability import MOST_PROMPT_CHARACTERS
 from videos.prompts import assistant
 from videos.prompts.templates import BY_NAME, TEMPLATES
-from videos.tests.test_studio import HTMX, form, nothing_happened, picture
+from videos.tests.pages.test_studio import HTMX, form, nothing_happened, picture
 
 pytestmark = pytest.mark.django_db
 
