@@ -167,7 +167,7 @@ def _page(
         "missing": max(0, price - request.user.balance),
         "recent": request.user.batches.all()[:5],
     }
-    return render(request, "videos/batch_order.html", context, status=status)
+    return render(request, "videos/batches/new.html", context, status=status)
 
 
 @require_safe
@@ -192,7 +192,7 @@ def batch(request: UserRequest, pk: UUID) -> HttpResponse:
         "waiting": sum(video.status == Status.QUEUED for video in videos),
         "poll_seconds": POLL_SECONDS,
     }
-    response = render(request, "videos/batch.html", context)
+    response = render(request, "videos/batches/batch.html", context)
     if not found.ended_at:
         response["Retry-After"] = str(POLL_SECONDS)
     return response

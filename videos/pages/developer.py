@@ -94,7 +94,7 @@ def account(request: UserRequest) -> HttpResponse:
         "lifetimes": LIFETIMES,
         "api_url": request.build_absolute_uri("/v1"),
     }
-    return render(request, "videos/account.html", context, status=status)
+    return render(request, "videos/developer/account.html", context, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -113,7 +113,7 @@ def key(request: UserRequest, pk: int) -> HttpResponse:
         "works": api_keys.working(request.user).filter(pk=row.pk).exists(),
         "deliveries": row.deliveries.all()[:DELIVERIES],
     }
-    return render(request, "videos/key.html", context, status=422 if form.is_bound else 200)
+    return render(request, "videos/developer/key.html", context, status=422 if form.is_bound else 200)
 
 
 @require_POST

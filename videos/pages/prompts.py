@@ -49,7 +49,7 @@ def improve(request: HttpRequest) -> HttpResponse:
             help, status, after = {"no_help": str(problem)}, STATUS[type(problem)], problem.after
 
     if video_pages.is_htmx(request):
-        response = render(request, "videos/_improved.html", help, status=status)
+        response = render(request, "videos/studio/_improved.html", help, status=status)
     else:
         # No video on the stage: while one is running there, a page without scripts reloads every 2 s.
         response = studio.page(request, _as_sent(request, request.user, sent), None, status=status, help=help)

@@ -166,7 +166,7 @@ def page(
         "at_studio": True,
         **video_pages.stage_context(video, request.user),
     }
-    return render(request, "videos/studio.html", context, status=status)
+    return render(request, "videos/studio/studio.html", context, status=status)
 
 
 def _on_stage(request: HttpRequest) -> Video | None:

@@ -59,7 +59,7 @@ def _card(
     if at_studio and not video.is_live:
         asked = {"size": video.size, "seconds": video.seconds, **video.extras}
         context |= {"model": video.model, **form_options.price(request.user, video.model, asked)}
-    template = "videos/_tile.html" if request.GET.get("as") == "tile" else "videos/_card.html"
+    template = "videos/library/_tile.html" if request.GET.get("as") == "tile" else "videos/video/_stage.html"
     # Without the request: what a whole page takes from it is of no use here, and costs time.
     return _asking_again(HttpResponse(render_to_string(template, context), status=status), current)
 
@@ -91,7 +91,7 @@ def library(request: UserRequest) -> HttpResponse:
         "next": f"{more.created_at.isoformat()}_{more.pk}" if more else None,
     }
     return render(
-        request, "videos/_library_page.html" if is_htmx(request) else "videos/library.html", context
+        request, "videos/library/_page.html" if is_htmx(request) else "videos/library/library.html", context
     )
 
 
@@ -100,7 +100,7 @@ def video(request: UserRequest, pk: UUID) -> HttpResponse:
     """`/videos/<id>/`: the player, what to do with it, and its receipt."""
     video = own(request.user, pk)
     context = {"receipt": receipt(video), **stage_context(video, request.user)}
-    return render(request, "videos/video.html", context)
+    return render(request, "videos/video/video.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -122,7 +122,7 @@ def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
         return _card(request, video, standing(video, request.user.balance), refusal=refusal, status=status)
     if video.status == Status.CANCELED:
         return redirect(video)
-    return render(request, "videos/cancel.html", {"video": video, "refusal": refusal}, status=status)
+    return render(request, "videos/video/cancel.html", {"video": video, "refusal": refusal}, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -130,10 +130,10 @@ def delete(request: UserRequest, pk: UUID) -> HttpResponse:
     """Asks first, then deletes. A running video cannot be deleted: 409."""
     video = own(request.user, pk)
     if request.method != "POST":
-        return render(request, "videos/delete.html", {"video": video})
+        return render(request, "videos/video/delete.html", {"video": video})
     if not lifecycle.delete(video):
         context = {"video": video, "error": _("This video is still being made. Delete it when it has ended.")}
-        return render(request, "videos/delete.html", context, status=409)
+        return render(request, "videos/video/delete.html", context, status=409)
     return redirect("videos:library")
 
 

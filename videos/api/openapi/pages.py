@@ -39,7 +39,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "most_waiting": drills.MOST_WAITING,
         "most_tries": outbox.MOST_TRIES,
     }
-    return render(request, "videos/api_docs.html", context)
+    return render(request, "videos/developer/api_docs.html", context)
 
 
 @login_not_required
