@@ -9,7 +9,7 @@ def post_worker_init(worker: Any) -> None:
         return
     from django.db import connection
 
-    from videos.catalogue import availability
+    from videos.catalogue import connections
 
-    availability.announce_service()
+    connections.announce_service()
     connection.close()

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import connection
 from django.utils import timezone
 
-from videos.catalogue import availability
+from videos.catalogue import track_record
 from videos.models import Status, Video
 
 FIRST_POLL, LAST_POLL, SOON = 2.0, 15.0, 6.0
@@ -35,7 +35,7 @@ def next_poll(video: Video, now: datetime) -> float:
 
 def seconds_left(video: Video, now: datetime) -> int | None:
     """How long a running video will probably still take; None where nothing is known."""
-    record = availability.track_record(video.model)
+    record = track_record.track_record(video.model)
     if video.status == Status.IN_PROGRESS and video.progress >= 10 and video.accepted_at:
         age = (now - video.accepted_at).total_seconds()
         return max(1, round(age * (100 - video.progress) / video.progress))

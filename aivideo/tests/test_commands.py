@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.models import CreditEntry, User
 from tests.support.fixtures import MANAGE, PATIENCE, new_user, order, signed_in, until
 from tests.support.installation import Site
-from videos.catalogue import availability
+from videos.catalogue import availability, connections
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, Worker
 from videos.providers import ADDRESSES, KINDS, adapter
@@ -275,7 +275,7 @@ MOCK = "USING MOCK SORA SERVICE FOR TESTING"
 
 def test_the_start_says_that_the_service_is_a_mock(settings):
     assert settings.USE_MOCK_SORA
-    assert availability.service_line() == MOCK
+    assert connections.service_line() == MOCK
 
 
 def test_the_start_says_which_services_are_used_and_shows_no_key(settings, monkeypatch):
@@ -287,9 +287,9 @@ def test_the_start_says_which_services_are_used_and_shows_no_key(settings, monke
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FAL_KEY", "secret")
     line = "USING REAL VIDEO SERVICE: fal (https://queue.fal.run), openai (https://video.example.com:8443/v1)"
-    assert availability.service_line() == line
+    assert connections.service_line() == line
     Channel.objects.update(enabled=False)
-    assert availability.service_line() == "USING REAL VIDEO SERVICE: no channel is open, see manage.py doctor"
+    assert connections.service_line() == "USING REAL VIDEO SERVICE: no channel is open, see manage.py doctor"
 
 
 def test_the_address_of_a_protocol_is_that_of_its_adapter():

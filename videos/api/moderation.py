@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from accounts.models import ApiKey
 from videos.api.errors import ApiError, bad_value, of_order
-from videos.catalogue import availability
+from videos.catalogue import capabilities
 from videos.moderation import gate
 
 
@@ -24,7 +24,7 @@ def items(key: ApiKey, orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]]
 def _cleared(key: ApiKey, orders: Sequence[dict[str, Any]], prefix: str = "") -> list[dict[str, Any]]:
     for number, order in enumerate(orders):
         try:  # nobody need judge what cannot be made anyway
-            availability.check_order(**order)
+            capabilities.check_order(**order)
         except ValidationError as error:
             wrong = of_order(error)
             wrong.param = f"{prefix.format(number)}{wrong.param}"

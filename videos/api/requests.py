@@ -28,7 +28,7 @@ from videos import safe_http
 from videos.api import spending
 from videos.api.errors import ApiError, bad_value, of_order, of_schema
 from videos.api.pictures import Pictures
-from videos.catalogue import availability
+from videos.catalogue import availability, capabilities
 from videos.models import EXTRAS, MOST_PROMPT_CHARACTERS, Upload, VideoModel
 from videos.providers.base import storable
 
@@ -178,7 +178,7 @@ def without_pictures(key: ApiKey, asked: VideoOrder, file: Any = None) -> dict[s
     }
     wanted: dict[str, Any] = {"upload": file or asked.input_reference, "last_frame": asked.last_frame}
     try:
-        availability.check_order(**order, **wanted)
+        capabilities.check_order(**order, **wanted)
     except ValidationError as error:
         raise of_order(error) from error
     return order
@@ -241,7 +241,7 @@ def _seconds(model: VideoModel, seconds: str | None) -> int:
     if seconds is None:
         return model.lengths[0]
     if not re.fullmatch(r"[0-9]{1,4}", seconds):
-        lengths = availability.in_words(model.lengths)
+        lengths = capabilities.in_words(model.lengths)
         raise bad_value("seconds", f"Invalid 'seconds': {model.name} makes {lengths}.")
     return int(seconds)
 

@@ -19,7 +19,7 @@ from videos.api import idempotency, moderation, requests, spending
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, of_order, renamed
 from videos.api.openapi.document import takes
-from videos.catalogue import availability
+from videos.catalogue import availability, capabilities
 from videos.generation import batches, lifecycle
 from videos.media import playback, sprite_sheets
 from videos.models import Status, Video
@@ -132,7 +132,7 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
         source = own(request, video_id)
         if source.status != Status.COMPLETED:
             raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
-        order = availability.once_more(source, request.user)
+        order = capabilities.once_more(source, request.user)
         requests.model_of(request.auth, order["model"].slug)  # which this key may not be allowed to use
         order |= {
             "prompt": asked.prompt,

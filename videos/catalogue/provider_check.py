@@ -2,7 +2,7 @@
 
 import asyncio
 
-from videos.catalogue import availability
+from videos.catalogue import connections
 from videos.models import Channel
 from videos.providers.base import Unavailable
 
@@ -15,7 +15,7 @@ VERIFY = (
 
 def ask(channel: Channel) -> tuple[bool, str]:
     """Whether videos can be made there as far as a free question shows, and what it showed, in a sentence."""
-    address = availability.base_url(channel)
+    address = connections.base_url(channel)
     try:
         status, said = asyncio.run(_ask(channel))
     except Unavailable as error:
@@ -42,7 +42,7 @@ def ask(channel: Channel) -> tuple[bool, str]:
 
 
 async def _ask(channel: Channel) -> tuple[int, str]:
-    provider = availability.provider_for(channel)
+    provider = connections.provider_for(channel)
     try:
         return await provider.probe()
     finally:

@@ -13,7 +13,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from videos.catalogue import availability
+from videos.catalogue import connections
 from videos.generation.lifecycle import REFUSED_BY
 from videos.models import Channel, Status, Video, VideoEvent
 
@@ -52,7 +52,7 @@ class Refusal:
 def standing() -> list[Refusal]:
     """Of each open channel that refused orders lately and has taken none since, by the channel's name."""
     found: dict[int, list[tuple[datetime, str]]] = defaultdict(list)
-    channels = {channel.slug: channel for channel in Channel.objects.all() if availability.is_open(channel)}
+    channels = {channel.slug: channel for channel in Channel.objects.all() if connections.is_open(channel)}
     for at, slug, words in _lately():
         if slug in channels:
             found[channels[slug].pk].append((at, words))
@@ -92,7 +92,7 @@ def _accepted_at(channel: Channel) -> datetime | None:
 def _steps(channel: Channel, words: str) -> list[str]:
     facts = {
         "key": channel.key_variable or _("(it has no key variable)"),
-        "url": availability.base_url(channel),
+        "url": connections.base_url(channel),
         "organisation": ORGANISATION,
     }
     if UNVERIFIED in words:

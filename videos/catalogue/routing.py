@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from videos import timing
-from videos.catalogue import availability
+from videos.catalogue import connections
 from videos.models import Channel, Offer, Status, Video, VideoEvent, VideoModel
 from videos.worker import admission
 
@@ -24,7 +24,7 @@ WAS_UNCONFIRMED = Exists(VideoEvent.objects.filter(video=OuterRef("pk"), went_to
 def offers(model: VideoModel) -> list[Offer]:
     """Where this model can be made here, in the order in which staff want it tried."""
     found = Offer.objects.filter(model=model).select_related("channel").order_by("priority", "pk")
-    return [offer for offer in found if availability.is_open(offer.channel)]
+    return [offer for offer in found if connections.is_open(offer.channel)]
 
 
 def best(model: VideoModel) -> Offer:

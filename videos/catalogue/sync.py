@@ -12,7 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.utils.text import slugify
 
-from videos.catalogue import availability
+from videos.catalogue import connections
 from videos.models import LONGEST, Channel, Offer, VideoModel
 from videos.providers.base import Capability
 
@@ -52,7 +52,7 @@ def take_over(channel: Channel, chosen: Sequence[Difference]) -> bool:
 
 
 async def _ask(channel: Channel) -> list[Capability]:
-    provider = availability.provider_for(channel)
+    provider = connections.provider_for(channel)
     try:
         return await provider.capabilities()
     finally:

@@ -19,7 +19,7 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import ApiKey, User
 from videos import timing
-from videos.catalogue import availability, shapes
+from videos.catalogue import capabilities, shapes
 from videos.generation import lifecycle
 from videos.models import LIVE, Batch, Status, Video, VideoModel
 from videos.webhooks import outbox
@@ -95,7 +95,7 @@ def start(
         return before
     for number, order in enumerate(orders):
         try:
-            availability.check_order(**order)
+            capabilities.check_order(**order)
         except ValidationError as error:
             raise ItemRefused(number, error) from error
     total = price(orders)
@@ -182,7 +182,7 @@ def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None
     return {
         "model": model,
         "prompt": f"{style} {idea}".strip(),
-        "size": availability.nearest_size(model.sizes, round(across * scale), round(down * scale)),
+        "size": capabilities.nearest_size(model.sizes, round(across * scale), round(down * scale)),
         "seconds": min(model.lengths, key=lambda seconds: abs(seconds - about["seconds"])),
         "metadata": {"platform": platform},
     }

@@ -15,7 +15,7 @@ from functools import partial
 from django.db import transaction
 from django_q.tasks import async_task
 
-from videos.catalogue import availability
+from videos.catalogue import connections
 from videos.models import Status, Video
 from videos.providers.base import Unavailable
 
@@ -46,7 +46,7 @@ def ask(video_id: str) -> None:
 
 
 async def _cancel(video: Video) -> bool:
-    provider = availability.provider_for(video.channel)
+    provider = connections.provider_for(video.channel)
     try:
         return await provider.cancel(str(video.ref))
     finally:

@@ -23,7 +23,7 @@ from django_q.tasks import async_task
 from accounts import credits, fast_sql
 from accounts.models import User
 from videos import event_log, timing
-from videos.catalogue import availability, routing
+from videos.catalogue import capabilities, routing
 from videos.generation import cancellation
 from videos.media import sprite_sheets, storage
 from videos.models import LIVE, Offer, Status, Upload, Video, VideoEvent, VideoModel
@@ -65,7 +65,7 @@ def start(
     """
     order: dict[str, Any] = {"model": model, "prompt": prompt, "size": size, "seconds": seconds}
     order |= {"preset": preset, "upload": upload, "last_frame": last_frame, "extras": extras or {}}
-    availability.check_order(**order)
+    capabilities.check_order(**order)
     gate.insist(user, order, clearance)
     offer = routing.best(model)
     video = Video(

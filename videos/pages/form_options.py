@@ -4,7 +4,7 @@ import json
 from math import gcd, sqrt
 from typing import Any
 
-from videos.catalogue import availability, shapes
+from videos.catalogue import shapes, track_record
 from videos.models import LONGEST, VideoModel
 from videos.pages.studio_form import MOST_VARIATIONS
 from videos.providers.base import ASPECT_RATIOS
@@ -20,7 +20,7 @@ def offer(model: VideoModel) -> dict[str, Any]:
     lengths = usual_lengths(model)
     return {
         "model": model,
-        "record": availability.track_record(model),
+        "record": track_record.track_record(model),
         "lines": max([min(side) for side in sides if side[0] != side[1]] or map(min, sides)),
         "shortest": min(model.lengths),
         "longest": max(model.lengths),

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.credits import InsufficientCredits
 from accounts.models import User
-from videos.catalogue import availability, shapes
+from videos.catalogue import availability, shapes, track_record
 from videos.generation import lifecycle
 from videos.media import images
 from videos.media.presets import presets, samples
@@ -155,7 +155,7 @@ def page(
         "samples": samples(),
         "most_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
         "most_prompt_characters": chosen.longest_prompt if chosen else MOST_PROMPT_CHARACTERS,
-        "record": chosen and availability.track_record(chosen),
+        "record": chosen and track_record.track_record(chosen),
         **form_options.price(request.user, chosen, values),
         "recent": video_pages.tiles(video_pages.library_of(request.user)[:4], request.user)
         if request.user.is_authenticated

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from videos.catalogue import availability, shapes
+from videos.catalogue import availability, capabilities, shapes
 from videos.media import images, uploads
 from videos.media.presets import presets
 from videos.models import EXTRAS, Upload, Video, VideoModel
@@ -71,7 +71,7 @@ class SizedForm(OrderForm):
     def shape(cls, model: VideoModel, size: str) -> dict[str, str]:
         """What these fields hold for this size or, where it is not offered here, the one that comes nearest."""
         offered = list(shapes.table(model.sizes).values())
-        nearest = availability.nearest_size(offered, *shapes.pixels(size))
+        nearest = capabilities.nearest_size(offered, *shapes.pixels(size))
         return dict(zip(("aspect_ratio", "resolution"), shapes.shape_of(nearest), strict=True))
 
     def clean(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class StudioForm(SizedForm):
     def defaults(cls, user: User | None, again: Video | None = None) -> dict[str, Any]:
         """What an untouched form holds: the first model's defaults, or what made the video `again`."""
         if user and again:
-            order = availability.once_more(again, user)
+            order = capabilities.once_more(again, user)
             model = order["model"]
             values = cls.shape(model, order["size"]) | {"seconds": order["seconds"]} | order["extras"]
             if "audio" in values:
@@ -191,7 +191,7 @@ class StudioForm(SizedForm):
             return data
         if all(field in data for field in ("model", "size", "seconds")):
             try:
-                availability.check_order(**self._asked())
+                capabilities.check_order(**self._asked())
             except ValidationError as problems:
                 # A last frame has two fields here; what is wrong with it stands beside both.
                 by_field = {

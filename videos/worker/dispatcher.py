@@ -30,7 +30,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from videos import timing
-from videos.catalogue import availability, routing
+from videos.catalogue import connections, routing
 from videos.generation import batches, lifecycle
 from videos.media.decoder import Decoder
 from videos.models import Channel, PumpSlot, Status, Video
@@ -309,7 +309,7 @@ class Pump:
 
     def provider(self, video: Video) -> Provider:
         if video.channel_id not in self.providers:
-            self.providers[video.channel_id] = availability.provider_for(video.channel)
+            self.providers[video.channel_id] = connections.provider_for(video.channel)
         return self.providers[video.channel_id]
 
     async def make_posters(self, videos: list[Video]) -> None:

@@ -14,7 +14,7 @@ from django.db.migrations.executor import MigrationExecutor
 from accounts import stripe_gateway
 from accounts.models import Payment
 from aivideo import health
-from videos.catalogue import availability, provider_check, refusals
+from videos.catalogue import availability, connections, provider_check, refusals
 from videos.models import Channel
 from videos.moderation import service
 
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         """A line for each channel: what is missing, or what its provider answers and how to mend that."""
         wrong = 0
         for channel in Channel.objects.all():
-            if why := availability.closed_because(channel):
+            if why := connections.closed_because(channel):
                 self.stdout.write(f"{channel}: not asked: {why}")
                 continue
             is_well, found = provider_check.ask(channel)
@@ -101,12 +101,12 @@ def providers() -> str | None:
     """Each channel that may be asked for videos: something answers at its address."""
     problems = []
     used = Channel.objects.filter(enabled=True, video_models__enabled=True).distinct()
-    open_ = [channel for channel in used if availability.is_open(channel)]
+    open_ = [channel for channel in used if connections.is_open(channel)]
     if not open_:
-        reasons = [f"{channel}: {availability.closed_because(channel)}" for channel in used]
+        reasons = [f"{channel}: {connections.closed_because(channel)}" for channel in used]
         return f"no channel can be used ({'; '.join(reasons)})"
     for channel in open_:
-        base_url = availability.base_url(channel)
+        base_url = connections.base_url(channel)
         try:
             urllib.request.urlopen(base_url, timeout=5).close()
         except urllib.error.HTTPError:

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from django_q.models import OrmQ, Schedule
 
 from videos import child_processes
-from videos.catalogue import availability
+from videos.catalogue import connections
 from videos.models import PumpSlot, Video, Worker
 from videos.webhooks import outbox
 from videos.worker import dispatcher
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         stopping = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
         signal.signal(signal.SIGINT, lambda *_: stopping.set())
-        availability.announce_service()
+        connections.announce_service()
         # What a killed download left behind; a living one of another worker is younger.
         _remove_old_parts()
         supervisor = Supervisor(f"{socket.gethostname()}:{os.getpid()}")

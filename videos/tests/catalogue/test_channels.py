@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from aivideo.models import AuditEntry
 from tests.support.fixtures import new_user, signed_in
-from videos.catalogue import availability
+from videos.catalogue import connections
 from videos.models import Channel
 
 pytestmark = pytest.mark.django_db
@@ -116,9 +116,9 @@ def test_A68_nothing_else_is_read_for_a_channel_that_is_there_already(name, sett
     monkeypatch.setenv(name, "what is in it")
     channel = Channel.objects.create(slug="x", key_variable=name, base_url="https://public.example/v1")
     is_good = not NAMES[name]
-    assert (availability.closed_because(channel) == "") is is_good
-    assert NAMES[name] in availability.closed_because(channel)
-    assert (availability.provider_for(channel).client.api_key == "what is in it") is is_good
+    assert (connections.closed_because(channel) == "") is is_good
+    assert NAMES[name] in connections.closed_because(channel)
+    assert (connections.provider_for(channel).client.api_key == "what is in it") is is_good
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

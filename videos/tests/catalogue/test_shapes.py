@@ -164,7 +164,7 @@ def test_a_typed_length_that_is_none_gets_a_sentence_and_stays(as_owner, owner, 
 
 
 def test_the_lengths_of_a_refusal_are_few_words():
-    from videos.catalogue.availability import in_words
+    from videos.catalogue.capabilities import in_words
 
     assert in_words([12, 4, 8]) == "4, 8, 12"
     assert in_words([4, 1, 2, 3, *range(5, 61)]) == "1–60"

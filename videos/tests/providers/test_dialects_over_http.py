@@ -21,7 +21,7 @@ from simulator.submission import Submission
 from tests.support.fixtures import MANAGE, entries, new_user, pump_until_done, start_simulator
 from tests.support.fixtures import order as start
 from tests.support.provider_contract import FILE, as_json, order, picture
-from videos.catalogue import availability
+from videos.catalogue import connections
 from videos.media import mp4, storage
 from videos.models import Channel, Video
 from videos.providers import adapter, dialects
@@ -428,7 +428,7 @@ def test_a_channel_says_which_server_it_is_and_only_where_there_are_several(sett
     settings.PRIVATE_NETWORKS_ALLOWED = [ip_network("127.0.0.1")]
     channel = Channel(slug="own", base_url="http://127.0.0.1:9/v1", profile="sglang")
     channel.full_clean()
-    assert availability.provider_for(channel).profile is dialects.PROFILES["sglang"]
+    assert connections.provider_for(channel).profile is dialects.PROFILES["sglang"]
     channel.kind = "fal"
     with pytest.raises(ValidationError, match="OpenAI protocol"):
         channel.full_clean()

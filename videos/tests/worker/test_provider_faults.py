@@ -12,7 +12,7 @@ from django.utils import timezone
 from simulator.faults import FAULTS
 from tests.support.fixtures import PATIENCE, entries, new_user, order, pump_until_done, start_simulator, until
 from videos import timing
-from videos.catalogue import availability
+from videos.catalogue import connections
 from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Video
@@ -165,5 +165,5 @@ async def one_step():
     """Submit every video whose turn it is."""
     tools = steps.Tools(dispatcher.Batches(), asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     for video in await tools.db(admission.admit, 10):
-        await steps.submit(video, availability.provider_for(video.channel), tools)
+        await steps.submit(video, connections.provider_for(video.channel), tools)
     await tools.db.close()

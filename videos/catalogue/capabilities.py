@@ -1,0 +1,120 @@
+"""What a model can make: whether an order fits it, and what comes nearest."""
+
+from math import log as logarithm
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from videos.catalogue import availability
+from videos.models import (
+    CAN_TAKE,
+    MOST_PROMPT_CHARACTERS,
+    Upload,
+    Video,
+    VideoModel,
+)
+
+
+def once_more(video: Video, user: User) -> dict[str, Any]:
+    """What made this video, as arguments of `generation.start`, as near as the model can that makes it today.
+
+    A successor may make other sizes and lengths, and lack some of what else was asked for.
+    """
+    model = availability.current(video.model, user) or video.model
+    lacking = _lacking(model, video.extras)
+    takes_image = "image" in model.takes
+    return {
+        "model": model,
+        "size": nearest_size(model.sizes, *video.wanted_size),
+        "seconds": min(model.lengths, key=lambda seconds: abs(seconds - video.seconds)),
+        "extras": {name: value for name, value in video.extras.items() if name not in lacking},
+        "preset": video.preset if takes_image else "",
+        "upload": video.upload if takes_image else None,
+        "last_frame": video.last_frame if "last_frame" in model.takes else None,
+    }
+
+
+def nearest_size(sizes: list[str], across: int, down: int) -> str:
+    """The size whose shape comes nearest and, of those, the one that is about as large."""
+
+    def distance(size: str) -> tuple[float, int]:
+        width, height = map(int, size.split("x"))
+        return round(abs(logarithm(width / height * down / across)), 2), abs(width * height - across * down)
+
+    return min(sizes, key=distance)
+
+
+def check_order(
+    *,
+    model: VideoModel,
+    prompt: str,
+    size: str,
+    seconds: int,
+    extras: dict[str, Any] | None = None,
+    preset: str = "",
+    upload: Upload | None = None,
+    last_frame: Upload | None = None,
+    **_more: Any,
+) -> None:
+    """Raise ValidationError, by field, for what `model` cannot make. Page and API ask this same question.
+
+    It takes what `generation.start` takes, and looks at what the model has to do with.
+    """
+    pictures = {"image": preset or upload, "last_frame": last_frame}
+    problems = _lacking(model, extras or {}, *(name for name, picture in pictures.items() if picture))
+    if not prompt.strip():
+        problems["prompt"] = _("Say what should happen in the video.")
+    elif len(prompt) > model.longest_prompt:
+        problems["prompt"] = _("The prompt has %(has)d characters; the most is %(most)d.") % {
+            "has": len(prompt),
+            "most": model.longest_prompt,
+        }
+    elif "\x00" in prompt:
+        problems["prompt"] = _("The prompt contains a character that cannot be stored.")
+    if size not in model.sizes:
+        problems["size"] = _("%(model)s does not make this shape. Choose one of: %(sizes)s.") % {
+            "model": model.name,
+            "sizes": ", ".join(model.sizes),
+        }
+    if seconds not in model.lengths:
+        problems["seconds"] = _(
+            "%(model)s does not make this length. Choose one of: %(lengths)s seconds."
+        ) % {
+            "model": model.name,
+            "lengths": in_words(model.lengths),
+        }
+    if problems:
+        raise ValidationError(problems)
+
+
+def in_words(numbers: list[int]) -> str:
+    """Numbers in a sentence, from the smallest on; three and more in a row by the first and the last: 1, 4–60."""
+    rows: list[list[int]] = []
+    for number in sorted(numbers):
+        if rows and number == rows[-1][-1] + 1:
+            rows[-1].append(number)
+        else:
+            rows.append([number])
+    return ", ".join(f"{row[0]}–{row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows)
+
+
+def _lacking(model: VideoModel, extras: dict[str, Any], *pictures: str) -> dict[str, str]:
+    """What this model does not take of what an order has besides words, by field."""
+    problems = {}
+    for name in (*pictures, *extras):
+        if name in CAN_TAKE and name not in model.takes:
+            problems[name] = _("%(model)s does not take %(what)s.") % {
+                "model": model.name,
+                "what": CAN_TAKE[name],
+            }
+    for name, choices in (("fps", model.frame_rates), ("quality", model.qualities)):
+        if name in extras and extras[name] not in choices:
+            problems[name] = _("%(model)s does not offer this. Choose one of: %(choices)s.") % {
+                "model": model.name,
+                "choices": ", ".join(map(str, choices)) or _("nothing"),
+            }
+    if len(extras.get("negative_prompt", "")) > MOST_PROMPT_CHARACTERS:
+        problems["negative_prompt"] = _("It has more than %d characters.") % MOST_PROMPT_CHARACTERS
+    return problems
