@@ -114,9 +114,9 @@ def _serve(size: int) -> None:
 
     from bench import rows
     from videos.catalogue import availability
-    from videos.generation import lifecycle
+    from videos.generation import lifecycle, ordering
     from videos.models import Channel, Status, Video
-    from videos.worker import admission, dispatcher
+    from videos.worker import admission, leases
 
     owner, *others = rows.people(100)
     rows.finished(size, owner, others)
@@ -138,10 +138,10 @@ def _serve(size: int) -> None:
         return get
 
     def spend() -> None:
-        spent.append(lifecycle.start(owner, model=model, prompt=rows.PROMPT, size="1280x720", seconds=4))
+        spent.append(ordering.start(owner, model=model, prompt=rows.PROMPT, size="1280x720", seconds=4))
 
     def claim() -> None:
-        assert len(dispatcher.claim(LIVE)) == half
+        assert len(leases.claim(LIVE)) == half
 
     def admit() -> None:
         with transaction.atomic():

@@ -24,10 +24,10 @@ from accounts.models import User
 from bench import baseline, measure, provider, rows, servers
 from bench.report import line, say
 from simulator.jobs import Job
+from videos import queue
 from videos.catalogue import availability
-from videos.generation import lifecycle
+from videos.generation import ordering
 from videos.models import Channel, Status, Video
-from videos.worker import dispatcher
 
 PEOPLE = 100
 BURST_RENDER = 10  # seconds
@@ -58,7 +58,7 @@ def _burst(name: str, count: int, tiny: bool) -> Iterator[dict[str, Any]]:
         before = measure.family_cpu(worker.pid)
         began = time.time()
         rows.orders(users, count)
-        dispatcher.ring()
+        queue.ring()
         measure.wait_until(lambda: not Video.objects.live().exists())
         took = time.time() - began
         cpu = measure.family_cpu(worker.pid) - before
@@ -223,7 +223,7 @@ def _ordering(users: list[User], every: float) -> Iterator[None]:
             due += every
             if over.wait(max(0.0, due - time.monotonic())):
                 break
-            lifecycle.start(user, model=model, prompt=rows.PROMPT, size=provider.SIZE, seconds=4)
+            ordering.start(user, model=model, prompt=rows.PROMPT, size=provider.SIZE, seconds=4)
         connection.close()
 
     with ThreadPoolExecutor(1) as pool:

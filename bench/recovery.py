@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from bench import measure, rows, servers
 from bench.report import line, say
+from videos import queue
 from videos.models import Video
 from videos.worker import dispatcher
 
@@ -25,7 +26,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
     count, calm, render = (10, 3, 60) if tiny else (200, 10, 150)
     videos = {video.pk for video in rows.orders(rows.people(100), count)}
     with servers.simulator(render) as port, servers.managed("videoworker") as worker:
-        dispatcher.ring()
+        queue.ring()
         measure.wait_until(lambda: Video.objects.filter(progress__gt=0).count() == count)
 
         def kill_the_pump() -> None:

@@ -17,7 +17,7 @@ from accounts.models import User
 from bench import measure, rows
 from bench.report import line, say
 from videos.catalogue import availability
-from videos.generation import lifecycle
+from videos.generation import ordering
 from videos.models import VideoModel
 from videos.moderation import blocked_terms
 
@@ -128,7 +128,7 @@ def _start(user: User, model: VideoModel) -> None:
 
 
 def _click(user: User, model: VideoModel, client_key: str) -> Any:
-    return lifecycle.start(
+    return ordering.start(
         user,
         model=model,
         prompt=rows.PROMPT,

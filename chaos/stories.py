@@ -20,9 +20,9 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import User
 from chaos import points
-from videos.generation import lifecycle
+from videos.generation import lifecycle, ordering
 from videos.models import Channel, Video, VideoModel
-from videos.worker import dispatcher
+from videos.worker import dispatcher, leases
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def _wrong_ends(right: set[str], *videos: Video) -> list[str]:
 
 
 def click(story: Story, mark: str, user: str = "rich") -> Video:
-    return lifecycle.start(
+    return ordering.start(
         User.objects.get(username=user),
         model=VideoModel.objects.get(slug=story.channel),
         prompt=f"A red kite {story.tags} [sim:mark-{mark}]",
@@ -194,5 +194,5 @@ def _let_the_deadline_pass(video: Video) -> None:
 
 def _dismiss_soon() -> None:
     time.sleep(1)
-    _insist(lambda: dispatcher.dismiss(dispatcher.worker_name()))
+    _insist(lambda: leases.dismiss(leases.worker_name()))
     connection.close()

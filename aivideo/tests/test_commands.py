@@ -21,7 +21,7 @@ from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, Worker
 from videos.providers import ADDRESSES, KINDS, adapter
 from videos.tests.worker.test_outages import server
-from videos.worker import dispatcher
+from videos.worker import dispatcher, leases
 
 pytestmark = pytest.mark.django_db
 
@@ -183,7 +183,7 @@ def test_readyz_says_when_work_waits_and_nobody_pumps(owner):
         503,
         "videos wait and no pump has held a slot for 30 s",
     )
-    slot = dispatcher.take_slot()
+    slot = leases.take_slot()
     assert Client().get("/readyz").json()["pump"] == "ok"
     dispatcher.PumpSlot.objects.filter(pk=slot.pk).delete()
     assert Client().get("/healthz").content == b"ok"

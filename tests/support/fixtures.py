@@ -125,10 +125,10 @@ def _media_of_its_own(settings: Any, tmp_path: Path) -> None:
 def order(user: Any, prompt: str = "A red kite over the sea", **fields: Any) -> Any:
     """Start a video by the verb that page and API use."""
     from videos.catalogue import availability
-    from videos.generation import lifecycle
+    from videos.generation import ordering
 
     values = {"model": availability.models().first(), "size": "1280x720", "seconds": 4, **fields}
-    return lifecycle.start(user, prompt=prompt, **values)
+    return ordering.start(user, prompt=prompt, **values)
 
 
 def entries(video: Any) -> list[tuple[str, int]]:

@@ -20,7 +20,7 @@ from videos.api.auth import ByKey, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, of_order, renamed
 from videos.api.openapi.document import takes
 from videos.catalogue import availability, capabilities
-from videos.generation import batches, lifecycle
+from videos.generation import batches, lifecycle, ordering
 from videos.media import playback, sprite_sheets
 from videos.models import Status, Video
 from videos.status.progress import standing
@@ -197,7 +197,7 @@ def start(key: ApiKey, order: dict[str, Any], count: int = 1) -> dict[str, Any]:
     """Start `count` videos of an order, all or none; the first one, which names the others. Call it in a transaction."""
     spending.check(key, batches.price([order] * count))
     try:
-        videos = lifecycle.start_all(key.user, count, **order)
+        videos = ordering.start_all(key.user, count, **order)
     except ValidationError as error:
         raise of_order(error) from error
     except credits.InsufficientCredits as error:

@@ -12,9 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from videos import timing
-from videos.catalogue import connections
+from videos.catalogue import breaker, connections
 from videos.models import Channel, Offer, Status, Video, VideoEvent, VideoModel
-from videos.worker import admission
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ def best(model: VideoModel) -> Offer:
     found = offers(model)
     now = timezone.now()
     for offer in found:
-        if not admission.rests(offer.channel, now):
+        if not breaker.rests(offer.channel, now):
             return offer
     if not found:
         raise ValidationError({"model": _("This model is not offered (any more). Choose another one.")})
@@ -53,20 +52,20 @@ def next_after(video: Video) -> Offer | None:
     if video.attempts + 1 >= len(found):
         return None
     others = [offer for offer in found if offer.channel_id != video.channel_id]
-    return next((offer for offer in others if not admission.rests(offer.channel, now)), None)
+    return next((offer for offer in others if not breaker.rests(offer.channel, now)), None)
 
 
 def tend() -> None:
     """Move what waits before channels that take nothing to others of its model that do."""
     now = timezone.now()
-    resting = [channel for channel in Channel.objects.all() if admission.rests(channel, now)]
+    resting = [channel for channel in Channel.objects.all() if breaker.rests(channel, now)]
     if not resting:
         return
     stuck = Video.objects.filter(status=Status.QUEUED, ended_at=None, channel__in=resting).exclude(
         WAS_UNCONFIRMED
     )
     for model in VideoModel.objects.filter(pk__in=stuck.order_by().values("model")):
-        offer = next((offer for offer in offers(model) if not admission.rests(offer.channel, now)), None)
+        offer = next((offer for offer in offers(model) if not breaker.rests(offer.channel, now)), None)
         if offer is None:
             continue
         # In one statement: who is admitted or canceled at this moment is in another state then, and stays.

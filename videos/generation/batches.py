@@ -20,7 +20,7 @@ from accounts import credits
 from accounts.models import ApiKey, User
 from videos import timing
 from videos.catalogue import capabilities, shapes
-from videos.generation import lifecycle
+from videos.generation import lifecycle, ordering
 from videos.models import LIVE, Batch, Status, Video, VideoModel
 from videos.webhooks import outbox
 
@@ -115,7 +115,7 @@ def start(
             )
             for number, order in enumerate(orders):
                 held: dict[str, Any] = {} if number < batch.at_once else {"queued_at": None}
-                lifecycle.start(user, **order, batch=batch, position=number, **held)
+                ordering.start(user, **order, batch=batch, position=number, **held)
                 begun += price_of(order)
     except IntegrityError:
         if pk and (before := user.batches.filter(pk=pk).first()):  # it came twice in this very moment

@@ -6,28 +6,21 @@ a provider between two verbs is in `steps`.
 """
 
 import logging
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
-from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
-from django_q.brokers import Broker
-from django_q.models import OrmQ
-from django_q.tasks import async_task
 
-from accounts import credits, fast_sql
+from accounts import credits
 from accounts.models import User
-from videos import event_log, timing
-from videos.catalogue import capabilities, routing
+from videos import event_log, queue, timing
+from videos.catalogue import routing
 from videos.generation import cancellation
 from videos.media import sprite_sheets, storage
-from videos.models import LIVE, Offer, Status, Upload, Video, VideoEvent, VideoModel
-from videos.moderation import gate
+from videos.models import LIVE, Offer, Status, Video, VideoEvent
 from videos.providers.base import Busy, Found, JobState, NotSent
 from videos.webhooks import outbox
 
@@ -39,95 +32,6 @@ ADOPTED, ABSENT = "adopted", "not in the provider's list"
 LATE_WATCH = timedelta(hours=6)  # after the deadline; files of finished jobs rarely live longer
 LAST_TRIES = 5  # a job that was done in time is not lost to one hiccup after the deadline
 MOST_POSTER_TRIES = 5
-
-
-def start(
-    user: User,
-    *,
-    model: VideoModel,
-    prompt: str,
-    size: str,
-    seconds: int,
-    preset: str = "",
-    upload: Upload | None = None,
-    last_frame: Upload | None = None,
-    extras: dict[str, Any] | None = None,
-    client_key: str | None = None,
-    clearance: gate.Clearance | None = None,
-    **said: Any,
-) -> Video:
-    """Order a video: charge its price, create its row, ring the worker, all or nothing.
-
-    `extras` is of EXTRAS. The same `client_key` gives the same video, whatever else is said. `said` are other
-    fields of the row, which a program may fill (`api_key`, `metadata`, `webhook_url`, …). Raises ValidationError
-    (by field) for what the model cannot make, InsufficientCredits, and nothing is left behind then. An order has
-    come through `moderation.cleared`, which gave it its clearance; else NotCleared.
-    """
-    order: dict[str, Any] = {"model": model, "prompt": prompt, "size": size, "seconds": seconds}
-    order |= {"preset": preset, "upload": upload, "last_frame": last_frame, "extras": extras or {}}
-    capabilities.check_order(**order)
-    gate.insist(user, order, clearance)
-    offer = routing.best(model)
-    video = Video(
-        user=user,
-        channel=offer.channel,
-        provider_model=offer.provider_model,
-        client_key=client_key,
-        credits=model.price_of(size, seconds, extras),
-        **order,
-        **said,
-    )
-    # All that needs no lock comes before it, because other clicks wait for it.
-    insert_video = fast_sql.insertion(video)
-    insert_event = fast_sql.insertion(VideoEvent(video_id=video.pk, went_to=Status.QUEUED))
-    ring = bell_for(video)
-    tell = event_log.queued(video, model.slug)
-    try:
-        with transaction.atomic():
-            credits.charge(user, video.credits, reference=video.reference)
-            insert_video()
-            insert_event()
-            ring()
-            tell()
-    except (IntegrityError, credits.InsufficientCredits):
-        # The same order came before, perhaps with the last credits, or in this very moment; this one is undone.
-        if client_key and (first := user.videos.filter(client_key=client_key).first()):
-            return first
-        raise
-    video._state.adding = False
-    return video
-
-
-def start_all(user: User, count: int, *, client_key: str | None = None, **order: Any) -> list[Video]:
-    """Order `count` videos of one kind, all or none: variations of one another. Raises what `start` raises."""
-    keys = [f"{client_key}-{number}" if client_key and number else client_key for number in range(count)]
-    begun = 0
-    try:
-        with transaction.atomic():
-            videos = []
-            for key in keys:
-                videos.append(start(user, client_key=key, **order))
-                begun += videos[-1].credits
-    except credits.InsufficientCredits as error:
-        raise credits.InsufficientCredits(error.needed * count, error.available + begun) from error
-    return videos
-
-
-def bell_for(video: Video) -> Callable[[], None]:
-    """What tells a worker, when called in a transaction, that there is something to do: with it or, with Redis, after it."""
-    task = partial(async_task, "videos.tasks.generate", str(video.pk))
-    if settings.REDIS_URL:
-        return lambda: transaction.on_commit(task, robust=True)
-    package = Package()
-    task(broker=package)
-    return fast_sql.insertion(OrmQ(key=package.list_key, payload=package.task, lock=timezone.now()))
-
-
-class Package(Broker):
-    """Takes a task as a queue would, and keeps it, pickled and signed, for a row of q2's own queue."""
-
-    def enqueue(self, task: str) -> None:
-        self.task = task
 
 
 def intend(video: Video) -> bool:
@@ -383,7 +287,7 @@ def hurry(video: Video) -> bool:
     with transaction.atomic():
         if not Video.objects.waiting().filter(pk=video.pk).update(next_at=_in(0), attempts=0):
             return False
-        bell_for(video)()
+        queue.bell_for(video)()
     return True
 
 

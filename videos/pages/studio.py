@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.credits import InsufficientCredits
 from accounts.models import User
 from videos.catalogue import availability, shapes, track_record
-from videos.generation import lifecycle
+from videos.generation import ordering
 from videos.media import images
 from videos.media.presets import presets, samples
 from videos.models import MOST_PROMPT_CHARACTERS, Upload, Video
@@ -63,7 +63,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
         return page(request, form, _running(user), status=422)
     try:
         [order] = gate.cleared(user, [form.order()])
-        video = lifecycle.start_all(user, **order)[0]
+        video = ordering.start_all(user, **order)[0]
     except gate.Refused as refusal:
         form.add_refusal(refusal)
         return page(request, form, _running(user), status=422)

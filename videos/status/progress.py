@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from videos import timing
+from videos.catalogue import breaker
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, VideoModel
 from videos.worker import admission
@@ -136,7 +137,7 @@ def _door(channel_id: int, now: datetime) -> Door:
         channel = Channel.objects.get(pk=channel_id)
         left = admission.credits_left_today(channel)
         door = Door(
-            answers=not admission.rests(channel, now),
+            answers=not breaker.rests(channel, now),
             is_open=admission.room_of(channel, now) != 0 and (left is None or left > 0),
         )
         _doors[channel_id] = (time.monotonic() + admission.PLACES_FRESH, door)

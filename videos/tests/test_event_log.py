@@ -13,7 +13,7 @@ from videos import event_log
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.providers.base import JobState
-from videos.worker import dispatcher
+from videos.worker import leases
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,7 +91,7 @@ def test_progress_is_told_at_each_tenth_and_asks_the_database_nothing_more(owner
     counts = []
     for percent in (5, 9, 10, 14, 19, 55, 54, 99, 99):
         Video.objects.update(next_at=timezone.now())
-        claimed = dispatcher.claim(100)
+        claimed = leases.claim(100)
         assert len(claimed) == 30
         assert "prompt" in claimed[0].get_deferred_fields()
         with CaptureQueriesContext(connection) as asked:
@@ -104,7 +104,7 @@ def test_progress_is_told_at_each_tenth_and_asks_the_database_nothing_more(owner
 def test_a_row_in_a_pumps_hands_is_told_of_without_a_further_read(owner, told):
     order(owner)
     Video.objects.update(status="saving", accepted_at=timezone.now(), next_at=timezone.now())
-    (video,) = dispatcher.claim(1)
+    (video,) = leases.claim(1)
     with CaptureQueriesContext(connection) as asked:
         event_log.moved(video, "failed", "", {"error_code": "no_file", "error_detail": "x"})
         event_log.moved(video, "completed", "", {"file": "x", "bytes": 1, "duration": 4.0})

@@ -12,20 +12,18 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, models
-from django.db.models import F, Q, Sum
+from django.db.models import F, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from videos import timing
+from videos.catalogue import breaker
+from videos.catalogue.breaker import BREAKS_AFTER
 from videos.models import Channel, Status, Video, VideoEvent
 
 log = logging.getLogger(__name__)
 
 AT_PROVIDER = (Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS)
-
-# The breaker opens after so many submits in a row that were lost on the way, for so many seconds at
-# first, and twice as long after each probe that is lost as well.
-BREAKS_AFTER, SHORTEST_BREAK, LONGEST_BREAK = 3, 5, 300
 
 PLACES_FRESH = 2.0  # seconds
 _places: dict[int, tuple[float, dict[UUID, int]]] = {}
@@ -84,40 +82,9 @@ def place(video: Video) -> int | None:
     return places.get(video.pk)
 
 
-def reached(channel: Channel) -> None:
-    """The provider answered a submit, whatever it said: the breaker closes."""
-    if channel.failures or channel.resumes_at:
-        Channel.objects.filter(pk=channel.pk).update(failures=0, resumes_at=None)
-
-
-def lost(channel: Channel) -> None:
-    """A submit was lost on the way, or by a server that broke. The third in a row opens the breaker."""
-    Channel.objects.filter(pk=channel.pk).update(failures=F("failures") + 1)
-    failures = Channel.objects.values_list("failures", flat=True).get(pk=channel.pk)
-    if failures >= BREAKS_AFTER:
-        seconds = min(SHORTEST_BREAK * 2 ** min(failures - BREAKS_AFTER, 10), LONGEST_BREAK)
-        log.warning("%s: %d submits in a row were lost; resting for %d s.", channel, failures, seconds)
-        rest(channel, seconds)
-
-
-def rest(channel: Channel, seconds: float) -> None:
-    """Submit nothing for a while. A longer rest that was begun earlier stays."""
-    until = Now() + timedelta(seconds=seconds)
-    Channel.objects.filter(Q(resumes_at=None) | Q(resumes_at__lt=until), pk=channel.pk).update(
-        resumes_at=until
-    )
-
-
-def rests(channel: Channel, now: datetime) -> bool:
-    """Whether the channel takes no new job for now: switched off, or given time to recover."""
-    # No rest is that long: it was written under a clock that has since been set back.
-    latest = now + timedelta(seconds=2 * LONGEST_BREAK)
-    return not channel.enabled or bool(channel.resumes_at and now < channel.resumes_at < latest)
-
-
 def room_of(channel: Channel, now: datetime) -> int | None:
     """How many jobs the channel takes now, by all limits but the daily stop; None: any number."""
-    if rests(channel, now):
+    if breaker.rests(channel, now):
         return 0
     running = Video.objects.filter(channel=channel, ended_at=None).order_by()
     rooms: list[int] = []

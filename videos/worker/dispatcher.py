@@ -9,34 +9,27 @@ or timer staying alive.
 
 import asyncio
 import logging
-import os
-import socket
 import time
-from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db import close_old_connections
 from django.utils import timezone
-from django_q.tasks import async_task
 
-from videos import timing
+from videos import queue, timing
 from videos.catalogue import connections, routing
 from videos.generation import batches, lifecycle
 from videos.media.decoder import Decoder
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import Provider
 from videos.timing import LEASE, RENEW
-from videos.worker import admission, steps
+from videos.worker import admission, leases, steps
+from videos.worker.leases import CLAIM
+from videos.worker.write_queue import Batches
 
 log = logging.getLogger(__name__)
 
@@ -46,19 +39,13 @@ SLICE = (
 )
 LONGEST_SLICE = 240  # below the queue's own time-out for a task
 TICK = 0.25
-BATCH_EVERY = 0.2  # between two commits under load
 HAND_BACK = 5  # how long a pump that must stop waits for what is under way
-
-CLAIM = 2000  # videos at a time
 MOST_AT_ONCE = 4000
 MOST_SUBMITS = 400
 MOST_PICTURES = 50  # of orders, in memory
 POSTERS = 8  # at a time, one after the other
-SMALL_BATCH = 8  # after one so small, the next commit need not wait for company
 MOST_DOWNLOADS = 8
 BEING_MOVED = (Status.SUBMITTING, Status.UNCONFIRMED, Status.SAVING)
-# Two pumps that share a SQLite file would only wait for each other's locks.
-SLOTS = 1 if connection.vendor == "sqlite" else 2
 
 
 def run() -> bool:
@@ -67,7 +54,7 @@ def run() -> bool:
     Returns whether this call was the pump. Harmless to call at any time and any number of times.
     """
     close_old_connections()
-    slot = take_slot()
+    slot = leases.take_slot()
     if slot is None:
         return False
     pump = Pump(slot)
@@ -77,84 +64,13 @@ def run() -> bool:
         # First the slot, then the look: who orders a video in between rings for a free slot.
         PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(owner="", until=timezone.now())
         if not pump.dismissed and is_work_left():
-            ring()
+            queue.ring()
     return True
 
 
 def is_work_left() -> bool:
     """Whether any video is unfinished, or lacks its poster."""
     return Video.objects.live().exists() or bool(without_poster(1))
-
-
-def ring() -> None:
-    """Ask for a pump, whoever it may be."""
-    async_task("videos.tasks.sweep")
-
-
-def worker_name() -> str:
-    """Who owns the slots of this worker's pumps: the supervisor names itself in the environment."""
-    return os.environ.get("AIVIDEO_WORKER") or f"{socket.gethostname()}:{os.getpid()}"
-
-
-def take_slot() -> PumpSlot | None:
-    """Lease a free slot, or None when live pumps hold them all."""
-    owner = f"{worker_name()}/{uuid4().hex[:8]}"
-    free = timezone.now() - timedelta(seconds=1)  # SQLite's clock shows no more than milliseconds
-    PumpSlot.objects.bulk_create(
-        [PumpSlot(number=n, until=free) for n in range(SLOTS)], ignore_conflicts=True
-    )
-    # A lease that ends later than any lease can was written before the clock was set back.
-    lapsed = Q(until__lte=Now()) | Q(until__gt=Now() + timedelta(seconds=2 * LEASE))
-    for number in range(SLOTS):
-        if PumpSlot.objects.filter(lapsed, number=number).update(
-            owner=owner, until=Now() + timedelta(seconds=LEASE)
-        ):
-            return PumpSlot.objects.get(number=number)
-    return None
-
-
-def dismiss(worker: str) -> None:
-    """Take the slots away from a worker's pumps: each hands back what it has and ends."""
-    PumpSlot.objects.filter(owner__startswith=f"{worker}/").update(owner="", until=timezone.now())
-
-
-def claim(limit: int, only_running: bool = False) -> list[Video]:
-    """Lease up to `limit` due videos for LEASE seconds and return them.
-
-    They come with the fields that asking about them needs; what needs all of them, has all. Queued
-    videos are not claimed but admitted (see limits).
-    """
-    skip_locked = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
-    running = "AND status = 'in_progress'" if only_running else ""
-    now = timing.database_now()
-    adapt = connection.ops.adapt_datetimefield_value
-    claim = Video.objects.raw(
-        "UPDATE videos_video SET next_at = %s WHERE id IN (SELECT id FROM videos_video"
-        # In the words of the index `due`: SQLite uses it only then.
-        f" WHERE NOT (status = 'queued') AND next_at <= %s {running}"
-        f" ORDER BY next_at LIMIT %s {skip_locked}) RETURNING {CLAIMED}",
-        [adapt(now + timedelta(seconds=LEASE)), adapt(now), limit],
-    )
-    videos = list(claim)
-    unknown = [video.pk for video in videos if video.status == Status.UNCONFIRMED]
-    if unknown:
-        whole = Video.objects.filter(pk__in=unknown).select_related(
-            "model", "channel", "upload", "last_frame"
-        )
-        videos = [video for video in videos if video.status != Status.UNCONFIRMED] + list(whole)
-    return videos
-
-
-CLAIMED = (
-    "id, user_id, channel_id, status, moves, ref, attempts, progress, credits,"
-    " created_at, queued_at, accepted_at, deleted_at, error_code, api_key_id"
-)
-
-
-def rescue() -> None:
-    """Make due what is due further in the future than any step waits: a clock was set back since."""
-    far = Now() + timedelta(seconds=2 * timing.LONGEST_WAIT + 30)
-    Video.objects.live().filter(next_at__gt=far).update(next_at=Now())
 
 
 def tend() -> None:
@@ -210,7 +126,7 @@ class Pump:
         )
         self.began = self.renewed = time.monotonic()
         try:
-            await self.db(rescue)
+            await self.db(leases.rescue)
             await self.db(tend)
             while not self.dismissed:
                 try:
@@ -235,7 +151,7 @@ class Pump:
         if now - self.renewed > RENEW:
             # A step that ends at this moment has written its own next time; only long ones need a lease.
             long = [pk for pk, hold in self.under_way.items() if now - hold.since > LEASE / 2]
-            if not await self.db(renew, self.slot, long):
+            if not await self.db(leases.renew, self.slot, long):
                 self.dismissed = True
                 return False
             self.renewed = now
@@ -275,7 +191,7 @@ class Pump:
     def find_running(self, only_running: bool = True) -> Work:
         """Only running jobs to ask about."""
         room = min(CLAIM, MOST_AT_ONCE - len(self.under_way))
-        due = claim(room, only_running) if room > 0 else []
+        due = leases.claim(room, only_running) if room > 0 else []
         for video in due:
             if video.channel_id not in self.channels:
                 self.channels[video.channel_id] = Channel.objects.get(pk=video.channel_id)
@@ -335,102 +251,3 @@ class Pump:
         cut = [hold.video for hold in late if hold.video.status != Status.SUBMITTING]
         waits = (self.db(lifecycle.wait, video, "cut off at the end of a slice") for video in cut)
         await asyncio.gather(*waits, return_exceptions=True)
-
-
-def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
-    """Prolong the lease of a slot and of the videos in its pump's hands. False if the slot is lost."""
-    until = Now() + timedelta(seconds=LEASE)
-    if not PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(until=until):
-        return False
-    for start in range(0, len(video_ids), CLAIM):
-        Video.objects.live().filter(pk__in=video_ids[start : start + CLAIM]).update(next_at=until)
-    return True
-
-
-class Batches:
-    """Runs database functions in one thread; under load, all that is asked within BATCH_EVERY in one transaction.
-
-    `await db(function, *args)` returns or raises what the function did, after the commit. A function
-    that raises takes back its own writes only. One that is marked `for_many` is called once with the
-    arguments of all who asked for it.
-    """
-
-    def __init__(self) -> None:
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="pump-db")
-        self.asked: asyncio.Queue[tuple[Callable[..., Any], tuple[Any, ...], asyncio.Future[Any]]] = (
-            asyncio.Queue()
-        )
-        self.loop = asyncio.get_running_loop()
-        self.worker = asyncio.create_task(self._run())
-
-    async def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
-        answer: asyncio.Future[Any] = self.loop.create_future()
-        self.asked.put_nowait((function, args, answer))
-        return await answer
-
-    async def close(self) -> None:
-        with suppress(DatabaseError):
-            await self(bool)  # what was asked before this is then written
-        self.worker.cancel()
-        # A connection belongs to its thread, and the name resolves to the asking thread's own.
-        await self.loop.run_in_executor(self.thread, lambda: connection.close())
-        self.thread.shutdown()
-
-    async def _run(self) -> None:
-        not_before = 0.0
-        while True:
-            batch = [await self.asked.get()]
-            # A single video is in a hurry; thousands share one commit.
-            await asyncio.sleep(max(0.0, not_before - time.monotonic()))
-            while not self.asked.empty():
-                batch.append(self.asked.get_nowait())
-            calls = [(function, args) for function, args, _answer in batch]
-            try:
-                answers = await self.loop.run_in_executor(self.thread, _in_one_transaction, calls)
-            except Exception as broken:
-                # Whoever waits for an answer must get one, or the whole pump stands still.
-                answers = [(None, broken)] * len(batch)
-            not_before = time.monotonic() + (BATCH_EVERY if len(batch) > SMALL_BATCH else 0)
-            for (_function, _args, future), (result, error) in zip(batch, answers, strict=True):
-                if future.done():
-                    continue
-                if error is None:
-                    future.set_result(result)
-                else:
-                    future.set_exception(error)
-
-
-Call = tuple[Callable[..., Any], tuple[Any, ...]]
-Answer = tuple[Any, Exception | None]
-
-
-def _in_one_transaction(calls: list[Call]) -> list[Answer]:
-    """All in one transaction; when one of them raises, each in its own."""
-    # A move that is taken back leaves a moved object behind and an unmoved row.
-    videos = [arg for _function, args in calls for arg in args if isinstance(arg, Video)]
-    as_before = [(video, vars(video).copy()) for video in videos]
-    answers, error = _attempt(calls)
-    for video, values in as_before if error else ():
-        vars(video).clear()
-        vars(video).update(values)
-    if error is None:
-        return [(answer, None) for answer in answers]
-    if len(calls) == 1 or isinstance(error, OperationalError | InterfaceError):
-        # The database is away, or the disk is full: nothing happened, and nothing else would.
-        connection.close()
-        return [(None, error)] * len(calls)
-    return [answer for call in calls for answer in _in_one_transaction([call])]
-
-
-def _attempt(calls: list[Call]) -> tuple[list[Any], Exception | None]:
-    together: dict[Callable[..., Any], list[tuple[Any, ...]]] = defaultdict(list)
-    for function, args in calls:
-        if hasattr(function, "for_many"):
-            together[function].append(args)
-    try:
-        with transaction.atomic():
-            for function, all_args in together.items():
-                function(all_args)
-            return [None if function in together else function(*args) for function, args in calls], None
-    except Exception as error:
-        return [], error

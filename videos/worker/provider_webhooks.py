@@ -21,10 +21,10 @@ from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.views.decorators.csrf import csrf_exempt
 
+from videos import queue
 from videos.models import Channel, PumpSlot, Status, Video, WebhookReceipt
 from videos.providers.base import Unavailable
 from videos.providers.webhook_events import Event, parse_webhook
-from videos.worker import dispatcher
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _make_due(ref: str) -> bool:
 def _wake_a_pump() -> None:
     """A live pump looks several times a second by itself: ten thousand webhooks ring no bell."""
     if not PumpSlot.objects.filter(until__gt=Now()).exists():
-        dispatcher.ring()
+        queue.ring()
 
 
 def _say(status: int, sentence: str) -> HttpResponse:

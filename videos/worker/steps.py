@@ -21,6 +21,7 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from videos import event_log, timing
+from videos.catalogue import breaker
 from videos.generation import lifecycle
 from videos.media import images, mp4, presets, storage
 from videos.media.decoder import Decoder, Died
@@ -37,7 +38,6 @@ from videos.providers.base import (
     Rejected,
     Unavailable,
 )
-from videos.worker import admission
 
 log = logging.getLogger(__name__)
 
@@ -91,24 +91,24 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
         await db(lifecycle.postpone, video, came_from, error)
     except NotSent as error:
         await db(lifecycle.pass_on, video, came_from, error)
-        await db(admission.lost, channel)
+        await db(breaker.lost, channel)
     except Busy as error:
         await db(lifecycle.pass_on, video, came_from, error)
-        await db(admission.rest, channel, timing.backoff(video, error.after))
+        await db(breaker.rest, channel, timing.backoff(video, error.after))
     except Rejected as error:
         if came_from == Status.UNCONFIRMED and error.code == "provider_refused":
             # Whoever refused this request says nothing of the earlier one.
             await db(lifecycle.lose_sight, video, str(error))
         else:
             await db(lifecycle.refuse, video, error.code, str(error))
-        await db(admission.reached, channel)
+        await db(breaker.reached, channel)
     except (MaybeSent, TimeoutError) as error:
         await db(lifecycle.lose_sight, video, str(error) or "no whole answer in time")
-        await db(admission.lost, channel)
+        await db(breaker.lost, channel)
     else:
         await _accept_surely(db, video, job)
         if channel.failures or channel.resumes_at:
-            await db(admission.reached, channel)
+            await db(breaker.reached, channel)
 
 
 async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:

@@ -15,6 +15,7 @@ from accounts.models import CreditEntry
 from aivideo.staff import actions
 from aivideo.staff.admin import catalogue_sync
 from aivideo.staff.admin.base import Audited, Endless, HasDeeds, NoteForm, ReadOnly, deed, sees_money
+from videos.catalogue import breaker
 from videos.models import (
     Channel,
     Offer,
@@ -28,7 +29,6 @@ from videos.models import (
     Worker,
 )
 from videos.status.timeline import receipt
-from videos.worker import admission
 
 ON_OFF = {"on": "success", "off": "warning", "resting": "warning"}
 
@@ -94,7 +94,7 @@ class ChannelAdmin(Audited, CanPause, ModelAdmin):
     def state(self, channel: Channel) -> tuple[str, Any]:
         if not channel.enabled:
             return "off", _("paused")
-        if admission.rests(channel, timezone.now()):
+        if breaker.rests(channel, timezone.now()):
             return "resting", _("resting until %(at)s") % {"at": f"{channel.resumes_at:%H:%M:%S}"}
         return "on", _("at work")
 

@@ -14,7 +14,7 @@ from accounts import credits
 from accounts.models import User
 from accounts.views import DEMO_USER
 from videos.catalogue import availability
-from videos.generation import lifecycle
+from videos.generation import lifecycle, ordering
 from videos.media import inspection, storage
 from videos.media.presets import SAMPLES, presets, samples
 from videos.models import Video
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         # Real orders: the worker, when it runs, takes them through the remaining states.
         for number, preset in enumerate(some[3:5]):
             order = _order(user, f"demo-running-{number}", preset.prompt, preset=preset.name)
-            lifecycle.start(user, **order)
+            ordering.start(user, **order)
         self.stdout.write(f"{user.email} has {user.videos.count()} videos. Sign in as demo user to see them.")
 
 
@@ -78,7 +78,7 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
     part.parent.mkdir(parents=True, exist_ok=True)
     order = _order(user, key, sample["prompt"])
     with transaction.atomic():
-        video = lifecycle.start(user, **order)
+        video = ordering.start(user, **order)
         if lifecycle.intend(video):
             shutil.copy(SAMPLES / sample["file"], part)
             lifecycle.accept(video, JobState(ref=f"demo-{video.pk}", word="completed"))
@@ -92,10 +92,10 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
 def _failed(user: User, key: str, prompt: str, code: str) -> None:
     order = _order(user, key, prompt)
     with transaction.atomic():
-        lifecycle.fail(lifecycle.start(user, **order), code)
+        lifecycle.fail(ordering.start(user, **order), code)
 
 
 def _canceled(user: User, key: str, prompt: str) -> None:
     order = _order(user, key, prompt)
     with transaction.atomic():
-        lifecycle.cancel(lifecycle.start(user, **order))
+        lifecycle.cancel(ordering.start(user, **order))

@@ -16,11 +16,11 @@ from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 from django_q.models import OrmQ, Schedule
 
-from videos import child_processes
+from videos import child_processes, queue
 from videos.catalogue import connections
 from videos.models import PumpSlot, Video, Worker
 from videos.webhooks import outbox
-from videos.worker import dispatcher
+from videos.worker import leases
 
 log = logging.getLogger(__name__)
 
@@ -122,13 +122,13 @@ class Supervisor:
         now = time.monotonic()
         if self.waiting_since is None:
             self.waiting_since = now
-            dispatcher.ring()
+            queue.ring()
         elif now - self.waiting_since > HUNG and now - self.started > self.patience:
             log.error("Work waits and no pump takes it: starting the cluster again.")
             self.waiting_since = None
             self.patience = min(2 * self.patience, MOST_PATIENCE)
             self.restart()
-            dispatcher.ring()
+            queue.ring()
 
     def restart(self) -> None:
         child_processes.kill_group(self.cluster)
@@ -140,7 +140,7 @@ class Supervisor:
     def stop(self) -> None:
         """Let the pumps hand back what they have, then end the cluster."""
         try:
-            dispatcher.dismiss(self.name)
+            leases.dismiss(self.name)
             Worker.objects.filter(name=self.name).delete()
         finally:
             child_processes.stop([self.cluster], STOP)

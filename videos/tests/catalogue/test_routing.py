@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tests.support.fixtures import PATIENCE, entries, new_user, order, pump_until_done, start_simulator, until
 from videos import timing
-from videos.catalogue import availability, refusals, routing
+from videos.catalogue import availability, breaker, refusals, routing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Offer, Status, Video, VideoModel
@@ -146,15 +146,15 @@ def test_when_nobody_lets_us_in_the_credits_return(model, providers):
 
 
 def test_new_videos_go_where_somebody_takes_them(model):
-    admission.rest(Channel.objects.get(slug="first"), 60)
+    breaker.rest(Channel.objects.get(slug="first"), 60)
     assert ordered(model).channel.slug == "second"
-    admission.reached(Channel.objects.get(slug="first"))
+    breaker.reached(Channel.objects.get(slug="first"))
     assert ordered(model).channel.slug == "first"
 
 
 def test_while_all_rest_a_video_waits_before_the_first_and_can_be_canceled(model):
     for slug in ("first", "second"):
-        admission.rest(Channel.objects.get(slug=slug), 60)
+        breaker.rest(Channel.objects.get(slug=slug), 60)
     video = ordered(model)
     routing.tend()
     video.refresh_from_db()

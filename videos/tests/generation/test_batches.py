@@ -11,7 +11,7 @@ from tests.support.api_client import Program, error_of
 from tests.support.fixtures import new_user, order, pump_until_done
 from tests.support.webhook_receiver import Receiver
 from videos.catalogue import availability
-from videos.generation import batches, lifecycle
+from videos.generation import batches, lifecycle, ordering
 from videos.generation.invariants import violations
 from videos.models import Batch, Channel, Delivery, Status, Video
 from videos.serializers import public_id
@@ -264,14 +264,14 @@ def test_prompts_are_read_a_line_each_or_from_a_csv(text, prompts):
 
 
 def test_credits_that_are_spent_meanwhile_undo_all_of_it(owner, monkeypatch):
-    starts = lifecycle.start
+    starts = ordering.start
 
     def start(user, **order):
         if order["position"] == 2:
             starts(owner, **order_of("Meanwhile"))  # in the same transaction, as if it had come first
         return starts(user, **order)
 
-    monkeypatch.setattr(lifecycle, "start", start)
+    monkeypatch.setattr(ordering, "start", start)
     with pytest.raises(InsufficientCredits) as lack:
         some(owner, 10)
     assert lack.value.needed == 100

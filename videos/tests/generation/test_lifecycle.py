@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.credits import InsufficientCredits
 from tests.support.fixtures import doorbells, entries, new_user, order
-from videos import timing
+from videos import queue, timing
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.models import COMES_FROM, LIVE, Channel, Status, Video
@@ -107,7 +107,7 @@ def test_a_crash_at_the_doorbell_leaves_nothing_behind(owner, monkeypatch):
     def break_down():
         raise RuntimeError("the machine dies here")
 
-    monkeypatch.setattr(lifecycle, "bell_for", lambda video: break_down)
+    monkeypatch.setattr(queue, "bell_for", lambda video: break_down)
     with pytest.raises(RuntimeError):
         order(owner)
     owner.refresh_from_db()

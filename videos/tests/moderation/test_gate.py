@@ -22,7 +22,7 @@ from tests.support.api_client import Program, error_of
 from tests.support.fixtures import new_user, order, signed_in
 from tests.support.moderation_server import KEY, MODEL, ModerationServer
 from videos.catalogue import availability
-from videos.generation import lifecycle
+from videos.generation import ordering
 from videos.media import uploads
 from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
 from videos.moderation import blocked_terms, gate
@@ -317,7 +317,7 @@ def test_a_remix_is_judged_by_its_new_prompt(program, owner, service):
 
 def order_cleared(user, **fields):
     [cleared] = gate.cleared(user, [asked_for(**fields)])
-    return lifecycle.start(user, **cleared)
+    return ordering.start(user, **cleared)
 
 
 @pytest.mark.parametrize(
@@ -656,9 +656,9 @@ def test_A59_nothing_starts_that_did_not_come_through_the_gate(owner, stranger, 
         (stranger, cleared),
     ]:
         with pytest.raises(gate.NotCleared):
-            lifecycle.start(user, **wrong)
+            ordering.start(user, **wrong)
     nothing_charged(owner, stranger)
-    assert lifecycle.start(owner, **cleared)
+    assert ordering.start(owner, **cleared)
 
 
 def test_A59_nor_does_a_blocked_prompt_where_there_is_no_service(owner, nothing_charged):

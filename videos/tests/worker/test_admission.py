@@ -8,10 +8,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from tests.support.fixtures import entries, new_user, order, pump_until_done
+from videos.catalogue import breaker
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video
 from videos.providers.base import Busy, JobState
-from videos.worker import admission, dispatcher
+from videos.worker import admission, leases
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -144,15 +145,15 @@ def test_the_daily_stop_counts_what_was_accepted_today():
 def test_three_lost_submits_in_a_row_open_the_breaker_and_one_probe_closes_it():
     orders(new_user(), "1", "2")
     for _ in range(2):
-        admission.lost(channel())
+        breaker.lost(channel())
     assert channel().resumes_at is None
-    admission.lost(channel())
+    breaker.lost(channel())
     assert admit() == []
     channel(resumes_at=timezone.now())
     assert admit() == ["1"]
     assert admit() == []
     lifecycle.accept(Video.objects.get(prompt="1"), JobState("1", "in_progress"))
-    admission.reached(channel())
+    breaker.reached(channel())
     assert admit() == ["2"]
 
 
@@ -160,7 +161,7 @@ def test_a_lost_probe_keeps_the_breaker_open_for_longer():
     breaks = []
     for failures in (3, 4, 5, 20):
         channel(failures=failures - 1, resumes_at=None)
-        admission.lost(channel())
+        breaker.lost(channel())
         breaks.append(round((channel().resumes_at - timezone.now()).total_seconds(), -1))
     assert breaks == sorted(breaks)
     assert breaks[-1] == admission.LONGEST_BREAK
@@ -269,4 +270,4 @@ def test_what_is_at_the_provider_cannot_be_canceled():
 
 def test_a_claim_leaves_the_queue_alone():
     order(new_user())
-    assert dispatcher.claim(10) == []
+    assert leases.claim(10) == []

@@ -27,7 +27,7 @@ from videos import tasks
 from videos.generation import lifecycle
 from videos.models import PumpSlot, Status, Video
 from videos.providers.base import JobState
-from videos.worker import dispatcher
+from videos.worker import dispatcher, leases, write_queue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,48 +59,48 @@ def test_a_pump_with_nothing_to_do_ends_at_once():
 
 
 def test_a_task_that_finds_a_live_pump_leaves_everything_to_it():
-    held = [dispatcher.take_slot() for _ in range(dispatcher.SLOTS)]
+    held = [leases.take_slot() for _ in range(leases.SLOTS)]
     assert None not in held
-    assert dispatcher.take_slot() is None
+    assert leases.take_slot() is None
     assert dispatcher.run() is False
 
 
 def test_the_slot_of_a_pump_that_died_is_free_after_its_lease():
-    for _ in range(dispatcher.SLOTS):
-        slot = dispatcher.take_slot()
+    for _ in range(leases.SLOTS):
+        slot = leases.take_slot()
     PumpSlot.objects.filter(pk=slot.pk).update(until=timezone.now() - timedelta(seconds=1))
-    successor = dispatcher.take_slot()
+    successor = leases.take_slot()
     assert successor.number == slot.number
-    assert dispatcher.renew(slot, []) is False
-    assert dispatcher.renew(successor, []) is True
+    assert leases.renew(slot, []) is False
+    assert leases.renew(successor, []) is True
 
 
 def test_a_lease_from_a_clock_that_was_set_back_is_no_lease():
-    for _ in range(dispatcher.SLOTS):
-        dispatcher.take_slot()
+    for _ in range(leases.SLOTS):
+        leases.take_slot()
     PumpSlot.objects.update(until=timezone.now() + timedelta(hours=1))
-    assert dispatcher.take_slot() is not None
+    assert leases.take_slot() is not None
 
 
 def test_a_claim_takes_what_is_due_and_leases_it():
     user = new_user()
     due, later = in_progress(user), in_progress(user, next_at=timezone.now() + timedelta(seconds=40))
-    assert [video.pk for video in dispatcher.claim(10)] == [due.pk]
-    assert dispatcher.claim(10) == []
+    assert [video.pk for video in leases.claim(10)] == [due.pk]
+    assert leases.claim(10) == []
     assert Video.objects.get(pk=later.pk).next_at == later.next_at
 
 
 def test_a_slice_begins_with_what_a_jumped_clock_has_put_far_into_the_future():
     video = in_progress(new_user(), next_at=timezone.now() + timedelta(hours=1))
-    assert dispatcher.claim(10) == []
-    dispatcher.rescue()
-    assert [found.pk for found in dispatcher.claim(10)] == [video.pk]
+    assert leases.claim(10) == []
+    leases.rescue()
+    assert [found.pk for found in leases.claim(10)] == [video.pk]
 
 
 def test_a_claim_leaves_finished_videos_alone():
     video = in_progress(new_user())
     lifecycle.fail(video, "generation_failed")
-    assert dispatcher.claim(10) == []
+    assert leases.claim(10) == []
 
 
 def test_two_pumps_never_claim_the_same_video():
@@ -109,7 +109,7 @@ def test_two_pumps_never_claim_the_same_video():
     claimed = []
 
     def claim():
-        while videos := dispatcher.claim(2):
+        while videos := leases.claim(2):
             claimed.extend(video.pk for video in videos)
         connection.close()
 
@@ -124,10 +124,10 @@ def test_two_pumps_never_claim_the_same_video():
 
 def test_a_pump_renews_what_it_has_in_hand():
     video = in_progress(new_user())
-    dispatcher.claim(10)
+    leases.claim(10)
     Video.objects.filter(pk=video.pk).update(next_at=timezone.now())
-    assert dispatcher.renew(dispatcher.take_slot(), [video.pk])
-    assert dispatcher.claim(10) == []
+    assert leases.renew(leases.take_slot(), [video.pk])
+    assert leases.claim(10) == []
 
 
 def test_one_broken_write_in_a_batch_does_not_take_the_others_with_it():
@@ -140,7 +140,7 @@ def test_one_broken_write_in_a_batch_does_not_take_the_others_with_it():
         return name
 
     async def run():
-        db = dispatcher.Batches()
+        db = write_queue.Batches()
         calls = zip(users, ["a", "broken", "c"], strict=True)
         answers = await asyncio.gather(
             *(db(rename, user, name) for user, name in calls), return_exceptions=True
@@ -181,7 +181,7 @@ def test_a_dismissed_pump_hands_back_and_does_not_ring(simulator, monkeypatch):
 
     def dismiss():
         time.sleep(2)
-        dispatcher.dismiss("this-worker")
+        leases.dismiss("this-worker")
         connection.close()
 
     before = doorbells()

@@ -19,6 +19,7 @@ from django.utils import timezone
 from accounts import credits
 from tests.support.fixtures import entries, new_user, order, pump_until_done, until
 from videos import timing
+from videos.catalogue import breaker
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.media import decoder, inspection, storage
@@ -26,7 +27,7 @@ from videos.media.decoder import Decoder
 from videos.media.mp4 import measure
 from videos.models import Channel, Status, Video
 from videos.status.timeline import receipt
-from videos.worker import admission, dispatcher, steps
+from videos.worker import dispatcher, leases, steps, write_queue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,8 +53,8 @@ def running(simulator, prompt="A red kite over the sea"):
 
 async def take_one_step():
     """One turn of a pump, and what it began."""
-    engine = dispatcher.Pump(dispatcher.take_slot())
-    engine.db = dispatcher.Batches()
+    engine = dispatcher.Pump(leases.take_slot())
+    engine.db = write_queue.Batches()
     engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     engine.began = engine.renewed = time.monotonic()
     await engine.turn()
@@ -62,7 +63,7 @@ async def take_one_step():
     for provider in engine.providers.values():
         await provider.close()
     await engine.db.close()
-    dispatcher.dismiss(dispatcher.worker_name())
+    leases.dismiss(leases.worker_name())
 
 
 def wait_for_the_provider(simulator, video):
@@ -129,7 +130,7 @@ def test_a_video_that_failed_for_any_other_reason_is_not_watched(simulator):
     video = running(simulator)
     lifecycle.fail(video, "moderation_blocked")
     assert again(video).next_at is None
-    assert dispatcher.claim(10) == []
+    assert leases.claim(10) == []
 
 
 def test_a_video_whose_turn_never_comes_fails_at_its_deadline(settings):
@@ -203,7 +204,7 @@ def test_what_breaks_right_after_a_verdict_leaves_nothing_to_be_asked_about(simu
     def lose_the_database(channel):
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(admission, "reached", lose_the_database)
+    monkeypatch.setattr(breaker, "reached", lose_the_database)
     video = order(new_user(), "A red kite [sim:rejected]")
     asyncio.run(take_one_step())
     assert (again(video).status, again(video).next_at, entries(video)) == (Status.FAILED, None, REFUNDED)

@@ -18,7 +18,7 @@ from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
 from videos.providers.base import JobState
-from videos.worker import dispatcher, steps
+from videos.worker import dispatcher, leases, steps, write_queue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -111,7 +111,7 @@ def test_a_batch_that_was_rolled_back_is_reported_so_to_everybody_in_it():
                 raise OperationalError("database or disk is full")
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    answers = dispatcher._in_one_transaction([(lifecycle.intend, (video,)), (lose_the_transaction, ())])
+    answers = write_queue._in_one_transaction([(lifecycle.intend, (video,)), (lose_the_transaction, ())])
     connection.close()
     assert [result for result, _error in answers] == [None, None]
     assert all(error for _result, error in answers)
@@ -120,7 +120,7 @@ def test_a_batch_that_was_rolled_back_is_reported_so_to_everybody_in_it():
 
 def test_a_hiccup_of_the_database_does_not_end_the_pump(simulator, monkeypatch):
     calls = []
-    renew = dispatcher.renew
+    renew = leases.renew
 
     def unlucky(*args):
         calls.append(args)
@@ -128,7 +128,7 @@ def test_a_hiccup_of_the_database_does_not_end_the_pump(simulator, monkeypatch):
             raise OperationalError("terminating connection due to administrator command")
         return renew(*args)
 
-    monkeypatch.setattr(dispatcher, "renew", unlucky)
+    monkeypatch.setattr(leases, "renew", unlucky)
     video = order(new_user())
     dispatcher.run()
     assert len(calls) > 1
@@ -136,7 +136,7 @@ def test_a_hiccup_of_the_database_does_not_end_the_pump(simulator, monkeypatch):
 
 
 def test_an_accepted_job_is_remembered_when_the_commit_of_it_fails(simulator, monkeypatch):
-    run_batch, failed = dispatcher._in_one_transaction, []
+    run_batch, failed = write_queue._in_one_transaction, []
 
     def lose_the_first_accept(calls):
         if failed or lifecycle.accept not in [function for function, _args in calls]:
@@ -147,7 +147,7 @@ def test_an_accepted_job_is_remembered_when_the_commit_of_it_fails(simulator, mo
             transaction.set_rollback(True)
         return [(None, OperationalError("server closed the connection unexpectedly"))] * len(calls)
 
-    monkeypatch.setattr(dispatcher, "_in_one_transaction", lose_the_first_accept)
+    monkeypatch.setattr(write_queue, "_in_one_transaction", lose_the_first_accept)
     video = order(new_user())
     pump_until_done(30)
     states = [event.went_to for event in video.events.all()]

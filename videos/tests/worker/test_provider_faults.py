@@ -17,7 +17,7 @@ from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Video
 from videos.providers import downloads
-from videos.worker import admission, dispatcher, steps
+from videos.worker import admission, dispatcher, steps, write_queue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -163,7 +163,7 @@ def test_a_result_that_waited_for_us_beyond_the_deadline_is_still_delivered(simu
 
 async def one_step():
     """Submit every video whose turn it is."""
-    tools = steps.Tools(dispatcher.Batches(), asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
+    tools = steps.Tools(write_queue.Batches(), asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     for video in await tools.db(admission.admit, 10):
         await steps.submit(video, connections.provider_for(video.channel), tools)
     await tools.db.close()

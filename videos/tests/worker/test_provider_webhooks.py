@@ -38,7 +38,7 @@ from videos.media.decoder import Decoder
 from videos.models import Channel, Status, Video, VideoEvent, WebhookReceipt
 from videos.providers.base import JobState
 from videos.providers.webhook_events import Event
-from videos.worker import dispatcher, provider_webhooks, steps
+from videos.worker import dispatcher, leases, provider_webhooks, steps, write_queue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -141,11 +141,11 @@ def test_a_webhook_makes_its_running_video_due_and_changes_nothing_else(running,
 
 def test_a_webhook_rings_for_a_pump_only_when_none_is_alive(running):
     make_running("job-2")
-    slots = [dispatcher.take_slot() for _ in range(dispatcher.SLOTS)]
+    slots = [leases.take_slot() for _ in range(leases.SLOTS)]
     before = doorbells()
     deliver()
     assert doorbells() == before
-    dispatcher.dismiss(slots[0].owner.partition("/")[0])
+    leases.dismiss(slots[0].owner.partition("/")[0])
     deliver(event("job-2"), webhook_id="wh_2")
     assert doorbells() == before + 1
 
@@ -197,7 +197,7 @@ def test_the_same_id_at_two_servers_makes_both_due(running):
 def test_a_webhook_costs_one_insert_and_one_update_and_a_refused_one_nothing(
     running, django_assert_num_queries
 ):
-    dispatcher.take_slot()
+    leases.take_slot()
     with django_assert_num_queries(0):
         assert deliver(key=OTHER_KEY) == 400
     with CaptureStatements() as taken:
@@ -234,8 +234,8 @@ class Hesitant:
 @asynccontextmanager
 async def pump_that_asks(provider, video):
     """A pump that waits for the provider's answer about a video when its webhook comes."""
-    db = dispatcher.Batches()
-    engine = dispatcher.Pump(await db(dispatcher.take_slot))
+    db = write_queue.Batches()
+    engine = dispatcher.Pump(await db(leases.take_slot))
     engine.db = db
     engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     engine.began = engine.renewed = time.monotonic()

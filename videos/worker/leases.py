@@ -1,0 +1,95 @@
+"""Leases: which worker dispatches, and which videos are in its hands."""
+
+import os
+import socket
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from django.db import connection
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from videos import timing
+from videos.models import PumpSlot, Status, Video
+from videos.timing import LEASE
+
+CLAIM = 2000  # videos at a time
+# Two pumps that share a SQLite file would only wait for each other's locks.
+SLOTS = 1 if connection.vendor == "sqlite" else 2
+
+
+def worker_name() -> str:
+    """Who owns the slots of this worker's pumps: the supervisor names itself in the environment."""
+    return os.environ.get("AIVIDEO_WORKER") or f"{socket.gethostname()}:{os.getpid()}"
+
+
+def take_slot() -> PumpSlot | None:
+    """Lease a free slot, or None when live pumps hold them all."""
+    owner = f"{worker_name()}/{uuid4().hex[:8]}"
+    free = timezone.now() - timedelta(seconds=1)  # SQLite's clock shows no more than milliseconds
+    PumpSlot.objects.bulk_create(
+        [PumpSlot(number=n, until=free) for n in range(SLOTS)], ignore_conflicts=True
+    )
+    # A lease that ends later than any lease can was written before the clock was set back.
+    lapsed = Q(until__lte=Now()) | Q(until__gt=Now() + timedelta(seconds=2 * LEASE))
+    for number in range(SLOTS):
+        if PumpSlot.objects.filter(lapsed, number=number).update(
+            owner=owner, until=Now() + timedelta(seconds=LEASE)
+        ):
+            return PumpSlot.objects.get(number=number)
+    return None
+
+
+def dismiss(worker: str) -> None:
+    """Take the slots away from a worker's pumps: each hands back what it has and ends."""
+    PumpSlot.objects.filter(owner__startswith=f"{worker}/").update(owner="", until=timezone.now())
+
+
+def claim(limit: int, only_running: bool = False) -> list[Video]:
+    """Lease up to `limit` due videos for LEASE seconds and return them.
+
+    They come with the fields that asking about them needs; what needs all of them, has all. Queued
+    videos are not claimed but admitted (see limits).
+    """
+    skip_locked = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+    running = "AND status = 'in_progress'" if only_running else ""
+    now = timing.database_now()
+    adapt = connection.ops.adapt_datetimefield_value
+    claim = Video.objects.raw(
+        "UPDATE videos_video SET next_at = %s WHERE id IN (SELECT id FROM videos_video"
+        # In the words of the index `due`: SQLite uses it only then.
+        f" WHERE NOT (status = 'queued') AND next_at <= %s {running}"
+        f" ORDER BY next_at LIMIT %s {skip_locked}) RETURNING {CLAIMED}",
+        [adapt(now + timedelta(seconds=LEASE)), adapt(now), limit],
+    )
+    videos = list(claim)
+    unknown = [video.pk for video in videos if video.status == Status.UNCONFIRMED]
+    if unknown:
+        whole = Video.objects.filter(pk__in=unknown).select_related(
+            "model", "channel", "upload", "last_frame"
+        )
+        videos = [video for video in videos if video.status != Status.UNCONFIRMED] + list(whole)
+    return videos
+
+
+CLAIMED = (
+    "id, user_id, channel_id, status, moves, ref, attempts, progress, credits,"
+    " created_at, queued_at, accepted_at, deleted_at, error_code, api_key_id"
+)
+
+
+def rescue() -> None:
+    """Make due what is due further in the future than any step waits: a clock was set back since."""
+    far = Now() + timedelta(seconds=2 * timing.LONGEST_WAIT + 30)
+    Video.objects.live().filter(next_at__gt=far).update(next_at=Now())
+
+
+def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
+    """Prolong the lease of a slot and of the videos in its pump's hands. False if the slot is lost."""
+    until = Now() + timedelta(seconds=LEASE)
+    if not PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(until=until):
+        return False
+    for start in range(0, len(video_ids), CLAIM):
+        Video.objects.live().filter(pk__in=video_ids[start : start + CLAIM]).update(next_at=until)
+    return True
