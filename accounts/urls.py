@@ -1,10 +1,10 @@
 from django.urls import path
 
-from accounts import stripe_webhook, views
+from accounts import demo, stripe_webhook, views
 
 app_name = "accounts"
 urlpatterns = [
-    path("accounts/demo/", views.demo_sign_in, name="demo_sign_in"),
+    path("accounts/demo/", demo.demo_sign_in, name="demo_sign_in"),
     path("credits/", views.credits, name="credits"),
     path("credits/statement.csv", views.statement_csv, name="statement_csv"),
     path("credits/redeem/", views.redeem, name="redeem"),

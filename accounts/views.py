@@ -6,45 +6,27 @@ from uuid import UUID
 
 from allauth.account.forms import LoginForm
 from allauth.account.views import LoginView
-from allauth.socialaccount.adapter import get_adapter
-from allauth.socialaccount.helpers import complete_social_login
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.db.models import Sum
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import payments, redeem_codes, signup_credits, statement, stripe_gateway
-from accounts.models import CreditEntry, CreditPack, Payment, User
+from accounts.models import CreditEntry, CreditPack, Payment
 from accounts.redeem_codes import CodeRefused
+from accounts.requests import UserRequest
 from accounts.sign_in import why_not_free
 from aivideo import errors
 
 log = logging.getLogger(__name__)
-
-
-class UserRequest(HttpRequest):
-    """A request that LoginRequiredMiddleware has let through."""
-
-    user: User
-
-
-DEMO_USER: dict[str, Any] = {
-    "id": 1,
-    "email": "demo@example.com",
-    "email_verified": True,
-    "username": "demo",
-    "first_name": "Demo",
-}
 
 
 class SignIn(LoginView):
@@ -63,20 +45,6 @@ class SignIn(LoginView):
 
 
 sign_in = SignIn.as_view()
-
-
-@login_not_required
-@require_POST
-def demo_sign_in(request: HttpRequest) -> HttpResponse:
-    """Sign in as the demo user, through allauth's dummy provider. Exists only in demo mode."""
-    if not settings.DEMO_SIGN_IN:
-        raise Http404
-    login = get_adapter().get_provider(request, "dummy").sociallogin_from_response(request, DEMO_USER)
-    login.state = {"process": "login"}
-    next_url = request.POST.get("next", "")
-    if url_has_allowed_host_and_scheme(next_url, {request.get_host()}, require_https=request.is_secure()):
-        login.state["next"] = next_url
-    return complete_social_login(request, login)
 
 
 @require_safe

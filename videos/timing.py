@@ -7,8 +7,7 @@ from datetime import datetime
 from django.db import connection
 from django.utils import timezone
 
-from videos.catalogue import track_record
-from videos.models import Status, Video
+from videos.models import Video
 
 FIRST_POLL, LAST_POLL, SOON = 2.0, 15.0, 6.0
 LONGEST_WAIT = 60.0
@@ -31,17 +30,6 @@ def next_poll(video: Video, now: datetime) -> float:
     else:
         delay = max(0.1 * age, FIRST_POLL)
     return min(delay, LAST_POLL) * random.uniform(1, 1.05)
-
-
-def seconds_left(video: Video, now: datetime) -> int | None:
-    """How long a running video will probably still take; None where nothing is known."""
-    record = track_record.track_record(video.model)
-    if video.status == Status.IN_PROGRESS and video.progress >= 10 and video.accepted_at:
-        age = (now - video.accepted_at).total_seconds()
-        return max(1, round(age * (100 - video.progress) / video.progress))
-    if record and (left := record.seconds - (now - video.created_at).total_seconds()) > 0:
-        return round(left)
-    return None
 
 
 def backoff(video: Video, wish: float | None = None) -> float:

@@ -1,25 +1,24 @@
 from django.urls import path
 
-from videos.pages import batches, developer, prompts, studio
-from videos.pages import video as video_pages
+from videos.pages import batches, developer, files, library, prompts, studio, video
 from videos.worker import provider_webhooks
 
 app_name = "videos"
 urlpatterns = [
     path("", studio.studio, name="studio"),
     path("prompt/improve/", prompts.improve, name="improve"),
-    path("videos/", video_pages.library, name="library"),
+    path("videos/", library.library, name="library"),
     path("videos/batch/", batches.order, name="order_batch"),
     path("videos/batches/<uuid:pk>/", batches.batch, name="batch"),
     path("videos/batches/<uuid:pk>/cancel/", batches.cancel, name="cancel_batch"),
     path("videos/batches/<uuid:pk>/zip/", batches.zipped, name="batch_zip"),
-    path("videos/<uuid:pk>/", video_pages.video, name="video"),
-    path("videos/<uuid:pk>/card/", video_pages.card, name="card"),
-    path("videos/<uuid:pk>/file/", video_pages.file, name="file"),
-    path("videos/<uuid:pk>/poster/", video_pages.poster, name="poster"),
-    path("videos/<uuid:pk>/cancel/", video_pages.cancel, name="cancel"),
-    path("videos/<uuid:pk>/delete/", video_pages.delete, name="delete"),
-    path("uploads/<uuid:pk>/", video_pages.upload, name="upload"),
+    path("videos/<uuid:pk>/", video.video, name="video"),
+    path("videos/<uuid:pk>/card/", video.card, name="card"),
+    path("videos/<uuid:pk>/file/", files.file, name="file"),
+    path("videos/<uuid:pk>/poster/", files.poster, name="poster"),
+    path("videos/<uuid:pk>/cancel/", video.cancel, name="cancel"),
+    path("videos/<uuid:pk>/delete/", video.delete, name="delete"),
+    path("uploads/<uuid:pk>/", files.upload, name="upload"),
     path("account/", developer.account, name="account"),
     path("account/keys/<int:pk>/", developer.key, name="key"),
     path("account/keys/<int:pk>/revoke/", developer.revoke, name="revoke_key"),

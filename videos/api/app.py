@@ -7,9 +7,9 @@ from ninja import NinjaAPI
 from ninja.errors import ValidationError
 from ninja.operation import Operation
 
-from videos.api import batches
+from videos.api import account, batches
 from videos.api import videos as video_endpoints
-from videos.api.compat import drills
+from videos.api.compat import drills, gateway, site
 from videos.api.errors import ApiError
 from videos.api.openapi import pages
 
@@ -29,9 +29,8 @@ api = Api(
     urls_namespace="api",
 )
 # The query first: its path looks like one with an id.
-api.add_router("", drills.router)
-api.add_router("", batches.router)
-api.add_router("", video_endpoints.router)
+for endpoints in (site, gateway, drills, batches, video_endpoints, account):
+    api.add_router("", endpoints.router)
 
 
 @api.exception_handler(ApiError)

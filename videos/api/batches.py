@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from accounts import credits
 from accounts.models import ApiKey
 from videos import serializers
-from videos.api import idempotency, moderation, requests, spending
+from videos.api import idempotency, moderation, requests, schemas, spending
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, of_order
 from videos.api.openapi.document import takes
@@ -53,7 +53,7 @@ class CampaignOrder(BaseModel):
     webhook_url: requests.Text | None = Field(default=None, max_length=500)
 
 
-@router.post("/v1/batches/videos", response=serializers.BatchObject)
+@router.post("/v1/batches/videos", response=schemas.BatchObject)
 @takes(BatchOrder)
 def create_batch(request: KeyedRequest) -> HttpResponse:
     """Order up to 500 videos. If one of them cannot be made, or credits do not do for all, none is ordered."""
@@ -79,7 +79,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
     return idempotency.once(request, body.digest, prepare)
 
 
-@router.post("/v1/campaigns", response=serializers.BatchObject)
+@router.post("/v1/campaigns", response=schemas.BatchObject)
 @takes(CampaignOrder)
 def create_campaign(request: KeyedRequest) -> HttpResponse:
     """One idea as a video for each platform, in its shape, its length and its style."""
@@ -109,7 +109,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
     return idempotency.once(request, body.digest, prepare)
 
 
-@router.get("/v1/batches/videos/{batch_id}", response=serializers.BatchObject)
+@router.get("/v1/batches/videos/{batch_id}", response=schemas.BatchObject)
 def retrieve_batch(request: KeyedRequest, batch_id: str) -> HttpResponse:
     """How a batch, or a campaign, stands."""
     pk = serializers.uuid_of(batch_id, "batch")

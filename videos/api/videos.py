@@ -2,26 +2,20 @@
 
 import hashlib
 import logging
-from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
 from ninja import Router
 from pydantic import BaseModel, ConfigDict
 
-from accounts import credits
-from accounts.models import ApiKey
 from videos import serializers
-from videos.api import idempotency, moderation, requests, spending
+from videos.api import actions, idempotency, moderation, requests, schemas, spending
 from videos.api.auth import ByKey, KeyedRequest
-from videos.api.errors import ApiError, bad_value, not_found, of_order, renamed
+from videos.api.errors import ApiError, bad_value, not_found, renamed
 from videos.api.openapi.document import takes
-from videos.catalogue import availability, capabilities
-from videos.generation import batches, lifecycle, ordering
-from videos.media import playback, sprite_sheets
+from videos.catalogue import capabilities
+from videos.generation import batches, lifecycle
 from videos.models import Status, Video
 from videos.status.progress import standing
 
@@ -37,7 +31,7 @@ class Remix(BaseModel):
     prompt: requests.Text
 
 
-@router.post("/v1/videos", response=serializers.VideoObject, tags=["Videos"])
+@router.post("/v1/videos", response=schemas.VideoObject, tags=["Videos"])
 @takes(requests.VideoOrder, file="input_reference")
 def create_video(request: KeyedRequest) -> HttpResponse:
     """Order a video. Its credits are charged at once, and return by themselves if it fails."""
@@ -48,17 +42,17 @@ def create_video(request: KeyedRequest) -> HttpResponse:
             asked = requests.checked(requests.VideoOrder, body.fields)
             order = requests.order_of(request.auth, asked, body.file)
             order = moderation.one(request.auth, order)
-            return lambda: (200, start(request.auth, order, asked.n))
+            return lambda: (200, actions.start(request.auth, order, asked.n))
 
     return idempotency.once(request, body.digest, prepare)
 
 
-@router.get("/v1/videos", response=serializers.VideoList, tags=["Videos"])
+@router.get("/v1/videos", response=schemas.VideoList, tags=["Videos"])
 def list_videos(
     request: KeyedRequest, after: str = "", limit: int = PAGE, order: str = "desc"
 ) -> HttpResponse:
     """The account's videos, newest first or, with `order=asc`, oldest first; `after` is the last id of the page before."""
-    only(request, "after", "limit", "order")
+    actions.only(request, "after", "limit", "order")
     if order not in ("asc", "desc"):
         raise bad_value("order", "Invalid 'order': expected asc or desc.")
     if not 1 <= limit <= MOST_ON_A_PAGE:
@@ -89,10 +83,10 @@ def list_videos(
     )
 
 
-@router.get("/v1/videos/{video_id}", response=serializers.VideoObject, tags=["Videos"])
+@router.get("/v1/videos/{video_id}", response=schemas.VideoObject, tags=["Videos"])
 def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """How a video stands. `openai-poll-after-ms` says when to ask again; with `If-None-Match`, 304 if nothing changed."""
-    video = own(request, video_id)
+    video = actions.own(request, video_id)
     response = JsonResponse(serializers.video_object(video))
     response["ETag"] = f'"{hashlib.blake2b(response.content, digest_size=12).hexdigest()}"'
     if video.is_live:
@@ -103,10 +97,10 @@ def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     return response
 
 
-@router.delete("/v1/videos/{video_id}", response=serializers.Deleted, tags=["Videos"])
+@router.delete("/v1/videos/{video_id}", response=schemas.Deleted, tags=["Videos"])
 def delete_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """Remove a video that has ended, with its file, for good. No credits return. 409 while it is being made."""
-    video = own(request, video_id)
+    video = actions.own(request, video_id)
     if not lifecycle.delete(video):
         raise ApiError(
             409, "This video is still being made. Delete it when it has ended.", code="video_not_ended"
@@ -117,11 +111,11 @@ def delete_video(request: KeyedRequest, video_id: str) -> HttpResponse:
 @router.api_operation(["GET", "HEAD"], "/v1/videos/{video_id}/content", tags=["Videos"])
 def video_content(request: KeyedRequest, video_id: str, variant: str = "video") -> HttpResponseBase:
     """The file of a completed video, by byte range: `variant` is video (MP4), thumbnail (WebP) or spritesheet (JPEG)."""
-    only(request, "variant")
-    return content(request, own(request, video_id), variant)
+    actions.only(request, "variant")
+    return actions.content(request, actions.own(request, video_id), variant)
 
 
-@router.post("/v1/videos/{video_id}/remix", response=serializers.VideoObject, tags=["Videos"])
+@router.post("/v1/videos/{video_id}/remix", response=schemas.VideoObject, tags=["Videos"])
 @takes(Remix)
 def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """A new video by another prompt, with the model, the size, the length and the pictures of a completed one."""
@@ -129,7 +123,7 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
 
     def prepare() -> idempotency.Deed:
         asked = requests.checked(Remix, body.fields)
-        source = own(request, video_id)
+        source = actions.own(request, video_id)
         if source.status != Status.COMPLETED:
             raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
         order = capabilities.once_more(source, request.user)
@@ -142,37 +136,9 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
         }
         spending.afford(request.auth, batches.price_of(order))
         cleared = moderation.one(request.auth, order)
-        return lambda: (200, start(request.auth, cleared))
+        return lambda: (200, actions.start(request.auth, cleared))
 
     return idempotency.once(request, body.digest, prepare)
-
-
-@router.get("/v1/models", response=serializers.ModelList, tags=["Account"])
-def list_models(request: KeyedRequest) -> HttpResponse:
-    """What can be ordered, and for how many credits."""
-    return JsonResponse(
-        {
-            "object": "list",
-            "data": [serializers.model_object(model) for model in availability.models(request.user)],
-        }
-    )
-
-
-@router.get("/v1/models/{model_id}", response=serializers.ModelObject, tags=["Account"])
-def retrieve_model(request: KeyedRequest, model_id: str) -> HttpResponse:
-    """One line of the catalogue."""
-    model = availability.models(request.user).filter(slug=model_id).first()
-    if model is None:
-        raise not_found("model", model_id)
-    return JsonResponse(serializers.model_object(model))
-
-
-@router.get("/v1/credits", response=serializers.Credits, tags=["Account"])
-def retrieve_credits(request: KeyedRequest) -> HttpResponse:
-    """What the account has."""
-    return JsonResponse(
-        {"object": "credits", "balance": request.user.balance, "reserved": spending.reserved(request.user)}
-    )
 
 
 @router.api_operation(["GET", "HEAD"], "/v1/files/{token}", auth=None, url_name="file", tags=["Videos"])
@@ -187,72 +153,4 @@ def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
     video = Video.objects.kept().filter(pk=pk).first() if pk else None
     if video is None:
         raise not_found("file", token)
-    return content(request, video, "video")
-
-
-# --- What the other faces use as well -------------------------------------------------------------
-
-
-def start(key: ApiKey, order: dict[str, Any], count: int = 1) -> dict[str, Any]:
-    """Start `count` videos of an order, all or none; the first one, which names the others. Call it in a transaction."""
-    spending.check(key, batches.price([order] * count))
-    try:
-        videos = ordering.start_all(key.user, count, **order)
-    except ValidationError as error:
-        raise of_order(error) from error
-    except credits.InsufficientCredits as error:
-        raise spending.insufficient(key, error.needed, error.available) from error
-    first = videos[0]
-    if siblings := ",".join(serializers.public_id(video.pk) for video in videos[1:]):
-        first.metadata = first.metadata | {"siblings": siblings}
-        Video.objects.filter(pk=first.pk).update(metadata=first.metadata)
-    return serializers.video_object(first)
-
-
-def own(request: KeyedRequest, video_id: str) -> Video:
-    """The account's video of this id. Raises ApiError 404 for any other."""
-    pk = serializers.uuid_of(video_id)
-    video = serializers.shown(pk, request.user) if pk else None
-    if video is None:
-        raise not_found("video", video_id)
-    return video
-
-
-def only(request: HttpRequest, *known: str) -> None:
-    """Raise ApiError 400 for a parameter of the query that does not exist: nobody is left to believe that it worked."""
-    for name in request.GET:
-        if name not in known:
-            raise ApiError(
-                400, f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter"
-            )
-
-
-def content(request: HttpRequest, video: Video, variant: str) -> HttpResponseBase:
-    """The bytes of a completed video, or of a picture of it. Raises ApiError 404 before there are any."""
-    if video.status != Status.COMPLETED:
-        raise ApiError(404, "This video has no content: it is not completed.", code="video_not_completed")
-    if variant == "video":
-        return playback.serve(
-            request, default_storage, str(video.file.name), etag=video.sha256, content_type="video/mp4"
-        )
-    if variant == "thumbnail" and video.poster:
-        name, kind = str(video.poster.name), "image/webp"
-    elif variant == "spritesheet":
-        name, kind = _sheet(video), "image/jpeg"
-    elif variant == "thumbnail":
-        raise ApiError(
-            404, "The thumbnail is not ready yet. Ask again in a moment.", code="not_ready", after=5
-        )
-    else:
-        raise bad_value("variant", "Invalid 'variant': expected video, thumbnail or spritesheet.")
-    return playback.serve(request, default_storage, name, etag=f"{video.sha256}-{variant}", content_type=kind)
-
-
-def _sheet(video: Video) -> str:
-    try:
-        return sprite_sheets.of(str(video.file.name))
-    except sprite_sheets.NoSheet as error:
-        log.exception("%s: no sprite sheet", video.pk)
-        raise ApiError(
-            503, "The sprite sheet cannot be made now. Try again in a minute.", after=60
-        ) from error
+    return actions.content(request, video, "video")

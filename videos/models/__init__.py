@@ -1,20 +1,13 @@
 """What you came for: the videos, where they are made, and the states of a job."""
 
+from videos.models.batch import Batch
 from videos.models.catalogue import Audience, Channel, Offer, Price, VideoModel, all_extras
 from videos.models.moderation import BlockedTerm, Verdict
 from videos.models.operations import Delivery, PumpSlot, WebhookReceipt, Worker
+from videos.models.status import COMES_FROM, LIVE, REASONS, Status
+from videos.models.uploads import Upload
 from videos.models.validators import CAN_TAKE, EXTRAS, LONGEST, MOST_PROMPT_CHARACTERS
-from videos.models.video import (
-    COMES_FROM,
-    LIVE,
-    REASONS,
-    Batch,
-    Status,
-    Upload,
-    Video,
-    VideoEvent,
-    VideoQuerySet,
-)
+from videos.models.video import Video, VideoEvent, VideoQuerySet
 
 __all__ = [
     "CAN_TAKE",

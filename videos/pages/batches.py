@@ -1,92 +1,30 @@
 """The pages for many videos at once: prompts pasted or from a CSV, a campaign, and how they go on."""
 
 import hashlib
-import zipfile
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
-from django import forms
-from django.core.files.storage import default_storage
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import parse_etags
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.credits import InsufficientCredits
-from accounts.views import UserRequest
+from accounts.requests import UserRequest
 from videos import serializers
 from videos.catalogue import availability, shapes
 from videos.generation import batches
+from videos.media import zip_stream
 from videos.models import Batch, Status
 from videos.moderation import gate
 from videos.pages import form_options
-from videos.pages.studio_form import OrderForm, SizedForm, StudioForm
+from videos.pages.batch_forms import CampaignForm, PromptsForm
+from videos.pages.studio_form import OrderForm, StudioForm
 from videos.status.progress import standing
 
-MOST_CSV_BYTES = 1_000_000
-BLOCK = 256 * 1024
 POLL_SECONDS = 2
-
-
-class PromptsForm(SizedForm):
-    """One model, size and length for all prompts. The nonce of these forms becomes the batch's id."""
-
-    prompts = forms.CharField(required=False, strip=False)
-    file = forms.FileField(required=False)
-
-    def clean_file(self) -> str:
-        file = self.cleaned_data.get("file")
-        if not file:
-            return ""
-        if file.size > MOST_CSV_BYTES:
-            raise forms.ValidationError(_("This file is larger than 1 MB, the most we take."))
-        try:
-            return file.read().decode()
-        except UnicodeDecodeError:
-            raise forms.ValidationError(_("This file is not text in UTF-8. Save it as CSV UTF-8.")) from None
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        prompts = batches.read_prompts(data.get("file") or data.get("prompts", ""))
-        if not prompts and "file" not in self.errors:
-            self.add_error("prompts", _("Write one prompt a line, or choose a CSV file."))
-        if len(prompts) > batches.MOST_VIDEOS:
-            self.add_error(
-                "prompts",
-                _("These are %(has)d prompts; the most is %(most)d.")
-                % {"has": len(prompts), "most": batches.MOST_VIDEOS},
-            )
-        data["found"] = prompts
-        return data
-
-    def orders(self) -> list[dict[str, Any]]:
-        data = self.cleaned_data
-        shared = {name: data[name] for name in ("model", "size", "seconds")}
-        return [shared | {"prompt": prompt} for prompt in data["found"]]
-
-
-class CampaignForm(OrderForm):
-    """One idea for several platforms, each with a sentence of style that may be changed."""
-
-    idea = forms.CharField(error_messages={"required": gettext_lazy("Say what the campaign is about.")})
-    platforms = forms.MultipleChoiceField(
-        choices=[(name, about["name"]) for name, about in batches.PLATFORMS.items()],
-        error_messages={"required": gettext_lazy("Choose at least one platform.")},
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in batches.PLATFORMS:
-            self.fields[f"style_{name}"] = forms.CharField(required=False, max_length=500)
-
-    def orders(self) -> list[dict[str, Any]]:
-        data = self.cleaned_data
-        styles = {name: data[f"style_{name}"] for name in batches.PLATFORMS}
-        return batches.campaign(data["model"], data["idea"], data["platforms"], styles)
 
 
 FORMS: dict[str, type[OrderForm]] = {Batch.Kind.BATCH: PromptsForm, Batch.Kind.CAMPAIGN: CampaignForm}
@@ -215,42 +153,9 @@ def zipped(request: HttpRequest, pk: UUID) -> StreamingHttpResponse:
     if not files:
         raise Http404
     headers = {"Content-Disposition": f'attachment; filename="aivideo-{found.created_at:%Y%m%d-%H%M%S}.zip"'}
-    return StreamingHttpResponse(_zip(files), content_type="application/zip", headers=headers)
+    return StreamingHttpResponse(zip_stream.zipped(files), content_type="application/zip", headers=headers)
 
 
 def _name(video: Any) -> str:
     words = video.metadata.get("platform") or slugify(video.prompt)[:40].strip("-")
     return f"{video.position + 1:03}-{words or 'video'}.mp4"
-
-
-class _Pipe:
-    """Where a zip file is written to, and read from at once."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self.pieces.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None: ...
-
-    def taken(self) -> bytes:
-        data = b"".join(self.pieces)
-        self.pieces.clear()
-        return data
-
-
-def _zip(files: list[tuple[str, str]]) -> Iterator[bytes]:
-    """A zip of stored files, piece by piece. Videos are compressed already, so nothing is compressed here."""
-    pipe = _Pipe()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
-        for name, stored in files:
-            with (
-                default_storage.open(stored, "rb") as source,
-                archive.open(name, "w", force_zip64=True) as target,
-            ):
-                while block := source.read(BLOCK):
-                    target.write(block)
-                    yield pipe.taken()
-    yield pipe.taken()

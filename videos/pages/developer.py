@@ -1,72 +1,21 @@
 """The pages where people say what programs may do in their name: keys, their limits, and webhooks."""
 
-from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import api_keys
 from accounts.models import ApiKey
-from accounts.views import UserRequest
-from videos import safe_http
+from accounts.requests import UserRequest
 from videos.catalogue import availability
+from videos.pages.developer_forms import LIFETIMES, KeyForm, WebhookForm
 from videos.webhooks import outbox
 
 DELIVERIES = 50  # on a page
-
-LIFETIMES = [
-    ("", gettext_lazy("Never")),
-    ("30", gettext_lazy("In 30 days")),
-    ("90", gettext_lazy("In 90 days")),
-    ("365", gettext_lazy("In a year")),
-]
-
-
-class KeyForm(forms.Form):
-    """What a new key is for, and how far it goes."""
-
-    name = forms.CharField(
-        max_length=60, error_messages={"required": gettext_lazy("Say what the key is for.")}
-    )
-    credits_a_day = forms.IntegerField(min_value=1, max_value=1_000_000_000, required=False)
-    lifetime = forms.ChoiceField(choices=LIFETIMES, required=False)
-    models = forms.MultipleChoiceField(required=False)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["models"].choices = [(model.slug, model.name) for model in availability.models()]  # type: ignore[attr-defined]
-
-    def limits(self) -> dict[str, Any]:
-        """The arguments of `api_keys.create`."""
-        data = self.cleaned_data
-        days = data["lifetime"]
-        return {
-            "credits_a_day": data["credits_a_day"],
-            "allowed_models": data["models"],
-            "expires_at": timezone.now() + timedelta(days=int(days)) if days else None,
-        }
-
-
-class WebhookForm(forms.Form):
-    url = forms.CharField(max_length=500, required=False)
-
-    def clean_url(self) -> str:
-        url = self.cleaned_data["url"]
-        try:
-            if url:
-                safe_http.check_url(url)
-        except safe_http.AddressRefused as refusal:
-            raise ValidationError(str(refusal)) from refusal
-        return url
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -7,8 +7,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import User
-from videos.pages import studio
-from videos.pages import video as video_pages
+from videos.pages import htmx, studio
 from videos.pages.studio_form import StudioForm
 from videos.prompts import assistant
 
@@ -35,7 +34,7 @@ def improve(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         # The session ended while the page was open.
         studio.keep_draft(request)
-        return studio.lead_to(request, f"{reverse('account_login')}?next={reverse('videos:studio')}")
+        return htmx.lead_to(request, f"{reverse('account_login')}?next={reverse('videos:studio')}")
 
     sent, help, status, after = request.POST.copy(), {}, 200, 0
     if "use" in sent:
@@ -48,7 +47,7 @@ def improve(request: HttpRequest) -> HttpResponse:
         except assistant.NoHelp as problem:
             help, status, after = {"no_help": str(problem)}, STATUS[type(problem)], problem.after
 
-    if video_pages.is_htmx(request):
+    if htmx.is_htmx(request):
         response = render(request, "videos/studio/_improved.html", help, status=status)
     else:
         # No video on the stage: while one is running there, a page without scripts reloads every 2 s.

@@ -19,8 +19,8 @@ from videos.media import images
 from videos.media.presets import presets, samples
 from videos.models import MOST_PROMPT_CHARACTERS, Upload, Video
 from videos.moderation import gate
-from videos.pages import form_options
-from videos.pages import video as video_pages
+from videos.pages import form_options, htmx, library
+from videos.pages import video as video_page
 from videos.pages.studio_form import MOST_VARIATIONS, StudioForm
 from videos.prompts import assistant
 from videos.prompts import templates as prompt_templates
@@ -58,7 +58,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
     if "top_up" in request.POST:
         form.is_valid()
         keep_draft(request, image=form.cleaned_data.get("file"), last=form.cleaned_data.get("last_file"))
-        return lead_to(request, reverse("accounts:credits"))
+        return htmx.lead_to(request, reverse("accounts:credits"))
     if not form.is_valid():
         return page(request, form, _running(user), status=422)
     try:
@@ -82,7 +82,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
 
     user.refresh_from_db(fields=["balance"])
     url = f"{reverse('videos:studio')}?video={video.pk}"
-    if not video_pages.is_htmx(request):
+    if not htmx.is_htmx(request):
         return redirect(url)
     response = page(request, form, video, fresh_nonce=True)
     response["HX-Push-Url"] = url
@@ -96,11 +96,6 @@ def keep_draft(request: HttpRequest, **pictures: Upload | None) -> None:
     draft = {name: (value or "")[:5000] for name, value in typed.items()}
     draft |= {name: f"upload:{upload.pk}" for name, upload in pictures.items() if upload}
     request.session["draft"] = draft
-
-
-def lead_to(request: HttpRequest, url: str) -> HttpResponse:
-    """Off to another page, for browsers and for htmx, which would follow a redirect by itself and stay here."""
-    return HttpResponse(headers={"HX-Redirect": url}) if video_pages.is_htmx(request) else redirect(url)
 
 
 def page(
@@ -157,14 +152,14 @@ def page(
         "most_prompt_characters": chosen.longest_prompt if chosen else MOST_PROMPT_CHARACTERS,
         "record": chosen and track_record.track_record(chosen),
         **form_options.price(request.user, chosen, values),
-        "recent": video_pages.tiles(video_pages.library_of(request.user)[:4], request.user)
+        "recent": library.tiles(library.library_of(request.user)[:4], request.user)
         if request.user.is_authenticated
         else [],
         "prompt_templates": prompt_templates.TEMPLATES,
         "prompt_help": assistant.is_on() and request.user.is_authenticated,
         **(help or {}),
         "at_studio": True,
-        **video_pages.stage_context(video, request.user),
+        **video_page.stage_context(video, request.user),
     }
     return render(request, "videos/studio/studio.html", context, status=status)
 
@@ -175,14 +170,14 @@ def _on_stage(request: HttpRequest) -> Video | None:
         return None
     if wanted := request.GET.get("video"):
         try:
-            return video_pages.own(request.user, UUID(wanted))
+            return video_page.own(request.user, UUID(wanted))
         except ValueError:
             raise Http404 from None
     return _running(request.user)
 
 
 def _running(user: User) -> Video | None:
-    return video_pages.library_of(user).live().first()
+    return library.library_of(user).live().first()
 
 
 def _draft(request: HttpRequest) -> StudioForm:
@@ -197,7 +192,7 @@ def _draft(request: HttpRequest) -> StudioForm:
         return StudioForm(user=None, initial=StudioForm.defaults(None))
     if wanted := request.GET.get("again") or request.GET.get("video"):
         try:
-            again = video_pages.own(request.user, UUID(wanted))
+            again = video_page.own(request.user, UUID(wanted))
             return StudioForm(user=request.user, initial=StudioForm.defaults(request.user, again))
         except ValueError:
             raise Http404 from None

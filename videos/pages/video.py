@@ -1,13 +1,9 @@
 """The pages: what they show, and the verbs that their forms call."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.core.files.storage import default_storage
-from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.utils.http import parse_etags
@@ -15,15 +11,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import User
-from accounts.views import UserRequest
+from accounts.requests import UserRequest
 from videos.generation import lifecycle
-from videos.media import playback
 from videos.models import Status, Video
-from videos.pages import form_options
+from videos.pages import form_options, htmx
 from videos.status.progress import Standing, on_card, standing, time_left
 from videos.status.timeline import receipt
-
-PAGE = 24
 
 
 @require_safe
@@ -73,29 +66,6 @@ def _asking_again(response: HttpResponse, current: Standing) -> HttpResponse:
 
 
 @require_safe
-def library(request: UserRequest) -> HttpResponse:
-    """`/videos/`: newest first, PAGE at a time; `?before=<cursor>` goes on below a video."""
-    videos = library_of(request.user)
-    if cursor := request.GET.get("before"):
-        created, _at, pk = cursor.partition("_")
-        try:
-            # Naive times are taken as UTC; those at the edge of time have no UTC.
-            at, last = datetime.fromisoformat(created).astimezone(UTC), UUID(pk)
-        except (ValueError, OverflowError):
-            raise Http404 from None
-        videos = videos.before(at, last)
-    page = list(videos[: PAGE + 1])
-    more = page[PAGE - 1] if len(page) > PAGE else None
-    context = {
-        "tiles": tiles(page[:PAGE], request.user),
-        "next": f"{more.created_at.isoformat()}_{more.pk}" if more else None,
-    }
-    return render(
-        request, "videos/library/_page.html" if is_htmx(request) else "videos/library/library.html", context
-    )
-
-
-@require_safe
 def video(request: UserRequest, pk: UUID) -> HttpResponse:
     """`/videos/<id>/`: the player, what to do with it, and its receipt."""
     video = own(request.user, pk)
@@ -117,7 +87,7 @@ def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
         if not video.is_live:
             refusal = _("It has ended already.")
     status = 409 if refusal and request.method == "POST" else 200
-    if request.method == "POST" and is_htmx(request):
+    if request.method == "POST" and htmx.is_htmx(request):
         request.user.refresh_from_db(fields=["balance"])
         return _card(request, video, standing(video, request.user.balance), refusal=refusal, status=status)
     if video.status == Status.CANCELED:
@@ -137,65 +107,11 @@ def delete(request: UserRequest, pk: UUID) -> HttpResponse:
     return redirect("videos:library")
 
 
-@require_safe
-def file(request: UserRequest, pk: UUID) -> HttpResponseBase:
-    """The MP4 by byte ranges, for its owner; `?download=1` as an attachment."""
-    video = own(request.user, pk)
-    if not video.file:
-        raise Http404
-    name = f"aivideo-{video.created_at:%Y%m%d-%H%M%S}.mp4" if request.GET.get("download") else None
-    return playback.serve(
-        request,
-        default_storage,
-        str(video.file.name),
-        etag=video.sha256,
-        content_type="video/mp4",
-        download_as=name,
-    )
-
-
-@require_safe
-def poster(request: UserRequest, pk: UUID) -> HttpResponseBase:
-    """The still picture of a finished video, for its owner."""
-    video = own(request.user, pk)
-    if not video.poster:
-        raise Http404
-    return playback.serve(
-        request,
-        default_storage,
-        str(video.poster.name),
-        etag=f"{video.sha256}-poster",
-        content_type="image/webp",
-    )
-
-
-@require_safe
-def upload(request: UserRequest, pk: UUID) -> HttpResponseBase:
-    """A picture that the user uploaded, for the tile in the studio."""
-    upload = get_object_or_404(request.user.uploads, pk=pk)
-    return playback.serve(
-        request, default_storage, str(upload.file.name), etag=upload.sha256, content_type="image/jpeg"
-    )
-
-
 def own(user: User, pk: UUID) -> Video:
     return get_object_or_404(user.videos.kept().select_related("model"), pk=pk)
-
-
-def library_of(user: User) -> Any:
-    return user.videos.kept().select_related("model").order_by("-created_at", "-id")
 
 
 def stage_context(video: Video | None, user: Any) -> dict[str, Any]:
     if video is None:
         return {"video": None}
     return {"video": video, "standing": standing(video, user.balance), "time_left": time_left(video)}
-
-
-def tiles(videos: Iterable[Video], user: User) -> list[tuple[Video, Standing]]:
-    """What the tiles of these videos show."""
-    return [(video, standing(video, user.balance)) for video in videos]
-
-
-def is_htmx(request: HttpRequest) -> bool:
-    return "HX-Request" in request.headers and "HX-History-Restore-Request" not in request.headers

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
-from videos.catalogue.availability import MOST_PROMPT_CHARACTERS
+from videos.models import MOST_PROMPT_CHARACTERS
 
 if TYPE_CHECKING:
     import openai

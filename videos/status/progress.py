@@ -11,8 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from videos import timing
-from videos.catalogue import breaker
+from videos.catalogue import breaker, track_record
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, VideoModel
 from videos.worker import admission
@@ -111,7 +110,7 @@ def standing(video: Video, balance: int) -> Standing:
 
 def time_left(video: Video) -> str:
     """How long it will probably still take, in words; empty where nothing is known."""
-    seconds = timing.seconds_left(video, timezone.now()) if video.status == Status.IN_PROGRESS else None
+    seconds = seconds_left(video, timezone.now()) if video.status == Status.IN_PROGRESS else None
     if seconds is None:
         return ""
     if seconds < 5:
@@ -119,6 +118,17 @@ def time_left(video: Video) -> str:
     if seconds < 90:
         return _("about %(n)d s left") % {"n": 5 * round(seconds / 5)}
     return _("about %(n)d min left") % {"n": round(seconds / 60)}
+
+
+def seconds_left(video: Video, now: datetime) -> int | None:
+    """How long a running video will probably still take; None where nothing is known."""
+    record = track_record.track_record(video.model)
+    if video.status == Status.IN_PROGRESS and video.progress >= 10 and video.accepted_at:
+        age = (now - video.accepted_at).total_seconds()
+        return max(1, round(age * (100 - video.progress) / video.progress))
+    if record and (left := record.seconds - (now - video.created_at).total_seconds()) > 0:
+        return round(left)
+    return None
 
 
 def _poll_ms(video: Video, age: timedelta, place: int | None, door: Door) -> int:

@@ -5,21 +5,20 @@ import binascii
 import re
 import threading
 import time
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation.trans_real import parse_accept_lang_header
 from ninja import Router, Schema
 from ninja.security import HttpBasicAuth
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from accounts.models import ApiKey
 from videos import serializers
-from videos.api import idempotency, moderation, requests
-from videos.api import videos as video_endpoints
+from videos.api import actions, moderation, requests
 from videos.api.auth import ByKey, KeyedRequest, key_of
+from videos.api.compat.shared import QUERY_WORDS
 from videos.api.errors import not_found, renamed
 from videos.api.openapi.document import takes
 from videos.catalogue import availability
@@ -27,151 +26,6 @@ from videos.models import Video
 from videos.providers.base import storable
 
 router = Router()
-
-
-# --- The site API ---------------------------------------------------------------------------------
-
-
-class SiteOrder(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    prompt: requests.Text
-    model: requests.Text | None = None
-    image_url: str | None = Field(default=None, description="The first frame: an https or data URL.")
-    duration: requests.Seconds | None = Field(default=None, description="Seconds.")
-    resolution: requests.Text | None = Field(default=None, description="Such as 720p or 1280x720.")
-
-
-class SiteVideo(Schema):
-    id: str
-    status: Literal["pending", "processing", "completed", "failed"]
-    progress: int
-    video_url: str | None
-    error: str | None
-    credits: int
-
-
-SITE_WORDS = {"queued": "pending", "in_progress": "processing", "completed": "completed", "failed": "failed"}
-
-
-@router.post("/api/v1/videos/generate", response={201: SiteVideo}, auth=ByKey(), tags=["Site API"])
-@takes(SiteOrder)
-def site_generate(request: KeyedRequest) -> HttpResponse:
-    """Order a video."""
-    body = requests.read(request)
-
-    def prepare() -> idempotency.Deed:
-        asked = requests.checked(SiteOrder, body.fields)
-        is_size = asked.resolution is not None and "x" in asked.resolution
-        asked_for = requests.VideoOrder(
-            prompt=asked.prompt,
-            model=asked.model,
-            seconds=asked.duration,
-            size=asked.resolution if is_size else None,
-            resolution=None if is_size else asked.resolution,
-            input_reference=requests.Picture(image_url=asked.image_url) if asked.image_url else None,
-        )
-        with renamed(seconds="duration", size="resolution", input_reference="image_url"):
-            order = moderation.one(request.auth, requests.order_of(request.auth, asked_for))
-        return lambda: (201, _site_video(video_endpoints.start(request.auth, order)))
-
-    return idempotency.once(request, body.digest, prepare)
-
-
-@router.get("/api/v1/videos/{video_id}", response=SiteVideo, auth=ByKey(), tags=["Site API"])
-def site_video(request: KeyedRequest, video_id: str) -> HttpResponse:
-    """How a video stands."""
-    return JsonResponse(_site_video(serializers.video_object(video_endpoints.own(request, video_id))))
-
-
-def _site_video(video: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": video["id"],
-        "status": SITE_WORDS[video["status"]],
-        "progress": video["progress"],
-        "video_url": video["url"],
-        "error": video["error"] and video["error"]["message"],
-        "credits": video["credits"],
-    }
-
-
-# --- The gateway's query --------------------------------------------------------------------------
-
-
-class Query(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    video_id: requests.Text | None = None
-    task_id: requests.Text | None = Field(default=None, description="Another name of video_id.")
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if self.video_id is None and self.task_id is None:
-            raise PydanticCustomError("no_id", "say which video", {"param": "video_id"})
-        if None not in (self.video_id, self.task_id) and self.video_id != self.task_id:
-            raise PydanticCustomError("two_ids", "video_id is another one", {"param": "task_id"})
-        return self
-
-
-class QueryResult(Schema):
-    url: str
-
-
-class QueryAnswer(Schema):
-    """`video_id` and `video_result` are empty until success; the message carries the progress."""
-
-    task_id: str
-    video_id: str
-    task_status: Literal["processing", "success", "failed"]
-    message: str
-    duration: str
-    video_result: str
-    video_results: list[QueryResult]
-
-
-QUERY_WORDS = {
-    "queued": "processing",
-    "in_progress": "processing",
-    "completed": "success",
-    "failed": "failed",
-}
-
-
-@router.post("/v1/videos/query", response=QueryAnswer, auth=ByKey(), tags=["Gateway query"])
-@takes(Query)
-def query(request: KeyedRequest) -> HttpResponse:
-    """How a video stands."""
-    asked = requests.checked(Query, requests.read(request).fields)
-    return _query_answer(request, asked.task_id if asked.video_id is None else asked.video_id)
-
-
-@router.get("/v1/videos/query/{video_id}", response=QueryAnswer, auth=ByKey(), tags=["Gateway query"])
-def query_by_path(request: KeyedRequest, video_id: str) -> HttpResponse:
-    """How a video stands."""
-    return _query_answer(request, video_id)
-
-
-def _query_answer(request: KeyedRequest, video_id: str) -> HttpResponse:
-    video = serializers.video_object(video_endpoints.own(request, video_id))
-    url = video["url"] or ""
-    return JsonResponse(
-        {
-            "task_id": video["id"],
-            "video_id": video["id"] if url else "",
-            "task_status": QUERY_WORDS[video["status"]],
-            "message": _query_message(video),
-            "duration": video["seconds"],
-            "video_result": url,
-            "video_results": [{"url": url}] if url else [],
-        }
-    )
-
-
-def _query_message(video: dict[str, Any]) -> str:
-    """The gateway's own sentences: programs look for them."""
-    if video["error"]:
-        return video["error"]["message"]
-    if video["url"]:
-        return f"Video completed and uploaded to {video['url']}"
-    return f"Video is still processing (progress: {video['progress']}%)"
 
 
 # --- Training drills ------------------------------------------------------------------------------
@@ -286,7 +140,7 @@ def drill_generate(request: KeyedRequest) -> HttpResponse:
             order |= {"client_key": key, "metadata": {"run_id": asked.run_id}}
             order = moderation.one(request.auth, order)
             with transaction.atomic():
-                video_endpoints.start(request.auth, order)
+                actions.start(request.auth, order)
     video = _run(request, str(asked.run_id))
     if video.is_live and time.monotonic() < until and _waiting.acquire(blocking=False):
         try:

@@ -11,8 +11,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import credits
+from accounts.demo import DEMO_USER
 from accounts.models import User
-from accounts.views import DEMO_USER
 from videos.catalogue import availability
 from videos.generation import lifecycle, ordering
 from videos.media import inspection, storage

@@ -10,7 +10,7 @@ from django.test import Client
 from tests.support.fixtures import order
 from videos.generation import lifecycle
 from videos.models import Video
-from videos.pages.video import PAGE
+from videos.pages.library import PAGE
 from videos.providers.base import JobState
 
 pytestmark = pytest.mark.django_db

@@ -249,7 +249,7 @@ def test_an_unconfirmed_video_waits_for_the_service(as_owner, owner):
     [(2, "a few seconds left"), (12, "about 10 s left"), (88, "about 90 s left"), (200, "about 3 min left")],
 )
 def test_the_time_left_is_told_roughly(as_owner, owner, monkeypatch, seconds, words):
-    monkeypatch.setattr("videos.timing.seconds_left", lambda video, now: seconds)
+    monkeypatch.setattr("videos.status.progress.seconds_left", lambda video, now: seconds)
     assert words in text(as_owner.get(url(running(owner))))
 
 

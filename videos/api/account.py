@@ -1,0 +1,40 @@
+"""`/v1/models` and `/v1/credits`: what the account may use, and what it has."""
+
+from django.http import HttpResponse, JsonResponse
+from ninja import Router
+
+from videos import serializers
+from videos.api import schemas, spending
+from videos.api.auth import ByKey, KeyedRequest
+from videos.api.errors import not_found
+from videos.catalogue import availability
+
+router = Router(auth=ByKey())
+
+
+@router.get("/v1/models", response=schemas.ModelList, tags=["Account"])
+def list_models(request: KeyedRequest) -> HttpResponse:
+    """What can be ordered, and for how many credits."""
+    return JsonResponse(
+        {
+            "object": "list",
+            "data": [serializers.model_object(model) for model in availability.models(request.user)],
+        }
+    )
+
+
+@router.get("/v1/models/{model_id}", response=schemas.ModelObject, tags=["Account"])
+def retrieve_model(request: KeyedRequest, model_id: str) -> HttpResponse:
+    """One line of the catalogue."""
+    model = availability.models(request.user).filter(slug=model_id).first()
+    if model is None:
+        raise not_found("model", model_id)
+    return JsonResponse(serializers.model_object(model))
+
+
+@router.get("/v1/credits", response=schemas.Credits, tags=["Account"])
+def retrieve_credits(request: KeyedRequest) -> HttpResponse:
+    """What the account has."""
+    return JsonResponse(
+        {"object": "credits", "balance": request.user.balance, "reserved": spending.reserved(request.user)}
+    )

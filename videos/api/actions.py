@@ -1,0 +1,89 @@
+"""What several endpoints do with a video: order it, find it through its owner, send its file."""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.files.storage import default_storage
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from accounts import credits
+from accounts.models import ApiKey
+from videos import serializers
+from videos.api import spending
+from videos.api.auth import KeyedRequest
+from videos.api.errors import ApiError, bad_value, not_found, of_order
+from videos.generation import batches, ordering
+from videos.media import playback, sprite_sheets
+from videos.models import Status, Video
+
+log = logging.getLogger(__name__)
+
+
+# --- What the other faces use as well -------------------------------------------------------------
+
+
+def start(key: ApiKey, order: dict[str, Any], count: int = 1) -> dict[str, Any]:
+    """Start `count` videos of an order, all or none; the first one, which names the others. Call it in a transaction."""
+    spending.check(key, batches.price([order] * count))
+    try:
+        videos = ordering.start_all(key.user, count, **order)
+    except ValidationError as error:
+        raise of_order(error) from error
+    except credits.InsufficientCredits as error:
+        raise spending.insufficient(key, error.needed, error.available) from error
+    first = videos[0]
+    if siblings := ",".join(serializers.public_id(video.pk) for video in videos[1:]):
+        first.metadata = first.metadata | {"siblings": siblings}
+        Video.objects.filter(pk=first.pk).update(metadata=first.metadata)
+    return serializers.video_object(first)
+
+
+def own(request: KeyedRequest, video_id: str) -> Video:
+    """The account's video of this id. Raises ApiError 404 for any other."""
+    pk = serializers.uuid_of(video_id)
+    video = serializers.shown(pk, request.user) if pk else None
+    if video is None:
+        raise not_found("video", video_id)
+    return video
+
+
+def only(request: HttpRequest, *known: str) -> None:
+    """Raise ApiError 400 for a parameter of the query that does not exist: nobody is left to believe that it worked."""
+    for name in request.GET:
+        if name not in known:
+            raise ApiError(
+                400, f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter"
+            )
+
+
+def content(request: HttpRequest, video: Video, variant: str) -> HttpResponseBase:
+    """The bytes of a completed video, or of a picture of it. Raises ApiError 404 before there are any."""
+    if video.status != Status.COMPLETED:
+        raise ApiError(404, "This video has no content: it is not completed.", code="video_not_completed")
+    if variant == "video":
+        return playback.serve(
+            request, default_storage, str(video.file.name), etag=video.sha256, content_type="video/mp4"
+        )
+    if variant == "thumbnail" and video.poster:
+        name, kind = str(video.poster.name), "image/webp"
+    elif variant == "spritesheet":
+        name, kind = _sheet(video), "image/jpeg"
+    elif variant == "thumbnail":
+        raise ApiError(
+            404, "The thumbnail is not ready yet. Ask again in a moment.", code="not_ready", after=5
+        )
+    else:
+        raise bad_value("variant", "Invalid 'variant': expected video, thumbnail or spritesheet.")
+    return playback.serve(request, default_storage, name, etag=f"{video.sha256}-{variant}", content_type=kind)
+
+
+def _sheet(video: Video) -> str:
+    try:
+        return sprite_sheets.of(str(video.file.name))
+    except sprite_sheets.NoSheet as error:
+        log.exception("%s: no sprite sheet", video.pk)
+        raise ApiError(
+            503, "The sprite sheet cannot be made now. Try again in a minute.", after=60
+        ) from error

@@ -1,0 +1,85 @@
+"""The gateway's query: `/v1/videos/query`."""
+
+from typing import Any, Literal, Self
+
+from django.http import HttpResponse, JsonResponse
+from ninja import Router, Schema
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from videos import serializers
+from videos.api import actions, requests
+from videos.api.auth import ByKey, KeyedRequest
+from videos.api.compat.shared import QUERY_WORDS
+from videos.api.openapi.document import takes
+
+router = Router()
+
+
+class Query(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    video_id: requests.Text | None = None
+    task_id: requests.Text | None = Field(default=None, description="Another name of video_id.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.video_id is None and self.task_id is None:
+            raise PydanticCustomError("no_id", "say which video", {"param": "video_id"})
+        if None not in (self.video_id, self.task_id) and self.video_id != self.task_id:
+            raise PydanticCustomError("two_ids", "video_id is another one", {"param": "task_id"})
+        return self
+
+
+class QueryResult(Schema):
+    url: str
+
+
+class QueryAnswer(Schema):
+    """`video_id` and `video_result` are empty until success; the message carries the progress."""
+
+    task_id: str
+    video_id: str
+    task_status: Literal["processing", "success", "failed"]
+    message: str
+    duration: str
+    video_result: str
+    video_results: list[QueryResult]
+
+
+@router.post("/v1/videos/query", response=QueryAnswer, auth=ByKey(), tags=["Gateway query"])
+@takes(Query)
+def query(request: KeyedRequest) -> HttpResponse:
+    """How a video stands."""
+    asked = requests.checked(Query, requests.read(request).fields)
+    return _query_answer(request, asked.task_id if asked.video_id is None else asked.video_id)
+
+
+@router.get("/v1/videos/query/{video_id}", response=QueryAnswer, auth=ByKey(), tags=["Gateway query"])
+def query_by_path(request: KeyedRequest, video_id: str) -> HttpResponse:
+    """How a video stands."""
+    return _query_answer(request, video_id)
+
+
+def _query_answer(request: KeyedRequest, video_id: str) -> HttpResponse:
+    video = serializers.video_object(actions.own(request, video_id))
+    url = video["url"] or ""
+    return JsonResponse(
+        {
+            "task_id": video["id"],
+            "video_id": video["id"] if url else "",
+            "task_status": QUERY_WORDS[video["status"]],
+            "message": _query_message(video),
+            "duration": video["seconds"],
+            "video_result": url,
+            "video_results": [{"url": url}] if url else [],
+        }
+    )
+
+
+def _query_message(video: dict[str, Any]) -> str:
+    """The gateway's own sentences: programs look for them."""
+    if video["error"]:
+        return video["error"]["message"]
+    if video["url"]:
+        return f"Video completed and uploaded to {video['url']}"
+    return f"Video is still processing (progress: {video['progress']}%)"

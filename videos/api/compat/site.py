@@ -1,0 +1,77 @@
+"""The site API: `/api/v1/videos/generate` and its states."""
+
+from typing import Any, Literal
+
+from django.http import HttpResponse, JsonResponse
+from ninja import Router, Schema
+from pydantic import BaseModel, ConfigDict, Field
+
+from videos import serializers
+from videos.api import actions, idempotency, moderation, requests
+from videos.api.auth import ByKey, KeyedRequest
+from videos.api.errors import renamed
+from videos.api.openapi.document import takes
+
+router = Router()
+
+
+class SiteOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    prompt: requests.Text
+    model: requests.Text | None = None
+    image_url: str | None = Field(default=None, description="The first frame: an https or data URL.")
+    duration: requests.Seconds | None = Field(default=None, description="Seconds.")
+    resolution: requests.Text | None = Field(default=None, description="Such as 720p or 1280x720.")
+
+
+class SiteVideo(Schema):
+    id: str
+    status: Literal["pending", "processing", "completed", "failed"]
+    progress: int
+    video_url: str | None
+    error: str | None
+    credits: int
+
+
+SITE_WORDS = {"queued": "pending", "in_progress": "processing", "completed": "completed", "failed": "failed"}
+
+
+@router.post("/api/v1/videos/generate", response={201: SiteVideo}, auth=ByKey(), tags=["Site API"])
+@takes(SiteOrder)
+def site_generate(request: KeyedRequest) -> HttpResponse:
+    """Order a video."""
+    body = requests.read(request)
+
+    def prepare() -> idempotency.Deed:
+        asked = requests.checked(SiteOrder, body.fields)
+        is_size = asked.resolution is not None and "x" in asked.resolution
+        asked_for = requests.VideoOrder(
+            prompt=asked.prompt,
+            model=asked.model,
+            seconds=asked.duration,
+            size=asked.resolution if is_size else None,
+            resolution=None if is_size else asked.resolution,
+            input_reference=requests.Picture(image_url=asked.image_url) if asked.image_url else None,
+        )
+        with renamed(seconds="duration", size="resolution", input_reference="image_url"):
+            order = moderation.one(request.auth, requests.order_of(request.auth, asked_for))
+        return lambda: (201, _site_video(actions.start(request.auth, order)))
+
+    return idempotency.once(request, body.digest, prepare)
+
+
+@router.get("/api/v1/videos/{video_id}", response=SiteVideo, auth=ByKey(), tags=["Site API"])
+def site_video(request: KeyedRequest, video_id: str) -> HttpResponse:
+    """How a video stands."""
+    return JsonResponse(_site_video(serializers.video_object(actions.own(request, video_id))))
+
+
+def _site_video(video: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": video["id"],
+        "status": SITE_WORDS[video["status"]],
+        "progress": video["progress"],
+        "video_url": video["url"],
+        "error": video["error"] and video["error"]["message"],
+        "credits": video["credits"],
+    }

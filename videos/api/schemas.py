@@ -1,0 +1,109 @@
+"""The objects of the API, as its OpenAPI document describes them."""
+
+from typing import Any
+
+from ninja import Schema
+
+
+class ErrorOut(Schema):
+    code: str
+    message: str
+
+
+class VideoObject(Schema):
+    """A video: its order, how far it is, and where its file is."""
+
+    id: str
+    object: str = "video"
+    model: str
+    status: str
+    progress: int
+    created_at: int
+    completed_at: int | None
+    expires_at: int | None
+    prompt: str
+    size: str
+    seconds: str
+    remixed_from_video_id: str | None
+    error: ErrorOut | None
+    credits: int
+    metadata: dict[str, Any]
+    url: str | None
+    duration: int
+    resolution: str
+    aspect_ratio: str
+
+
+class VideoList(Schema):
+    object: str = "list"
+    data: list[VideoObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class Deleted(Schema):
+    id: str
+    object: str = "video.deleted"
+    deleted: bool
+
+
+class BatchObject(Schema):
+    """Videos that were ordered together. `progress` is of all of them, in per cent."""
+
+    id: str
+    object: str = "video_batch"
+    kind: str
+    status: str
+    total: int
+    completed: int
+    failed: int
+    progress: int
+    credits: int
+    max_concurrency: int
+    created_at: int
+    completed_at: int | None
+    data: list[VideoObject]
+
+
+class PriceObject(Schema):
+    """What something else costs; null is any of them, and the line that says more counts."""
+
+    size: str | None
+    seconds: str | None
+    quality: str | None
+    audio: bool | None
+    credits: int
+
+
+class ModelObject(Schema):
+    """A line of the catalogue. `credits` is the price of one video, `seconds` the lengths it makes."""
+
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str
+    name: str
+    credits: int
+    prices: list[PriceObject]
+    sizes: list[str]
+    seconds: list[str]
+    has_sound: bool
+    takes: list[str]
+    frame_rates: list[int]
+    qualities: list[str]
+    prompt_limit: int
+    retires_on: str | None
+
+
+class ModelList(Schema):
+    object: str = "list"
+    data: list[ModelObject]
+
+
+class Credits(Schema):
+    """`balance` can be spent; `reserved` is what running jobs have been charged."""
+
+    object: str = "credits"
+    balance: int
+    reserved: int

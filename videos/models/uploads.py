@@ -1,0 +1,32 @@
+"""Pictures that people uploaded."""
+
+import uuid
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+
+
+class Upload(models.Model):
+    """A picture that a user brought, already checked and re-encoded as JPEG."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.PROTECT, related_name="uploads", verbose_name=_("user"))
+    file = models.FileField(_("file"), upload_to="uploads/")
+    sha256 = models.CharField(max_length=64, editable=False)
+    width = models.PositiveIntegerField(_("width"))
+    height = models.PositiveIntegerField(_("height"))
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("upload")
+        verbose_name_plural = _("uploads")
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "sha256"], name="one_upload_a_user_and_picture")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -1,0 +1,69 @@
+"""The forms that order many videos at once: a list of prompts, and a campaign."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from videos.generation import batches
+from videos.pages.studio_form import OrderForm, SizedForm
+
+MOST_CSV_BYTES = 1_000_000
+
+
+class PromptsForm(SizedForm):
+    """One model, size and length for all prompts. The nonce of these forms becomes the batch's id."""
+
+    prompts = forms.CharField(required=False, strip=False)
+    file = forms.FileField(required=False)
+
+    def clean_file(self) -> str:
+        file = self.cleaned_data.get("file")
+        if not file:
+            return ""
+        if file.size > MOST_CSV_BYTES:
+            raise forms.ValidationError(_("This file is larger than 1 MB, the most we take."))
+        try:
+            return file.read().decode()
+        except UnicodeDecodeError:
+            raise forms.ValidationError(_("This file is not text in UTF-8. Save it as CSV UTF-8.")) from None
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        prompts = batches.read_prompts(data.get("file") or data.get("prompts", ""))
+        if not prompts and "file" not in self.errors:
+            self.add_error("prompts", _("Write one prompt a line, or choose a CSV file."))
+        if len(prompts) > batches.MOST_VIDEOS:
+            self.add_error(
+                "prompts",
+                _("These are %(has)d prompts; the most is %(most)d.")
+                % {"has": len(prompts), "most": batches.MOST_VIDEOS},
+            )
+        data["found"] = prompts
+        return data
+
+    def orders(self) -> list[dict[str, Any]]:
+        data = self.cleaned_data
+        shared = {name: data[name] for name in ("model", "size", "seconds")}
+        return [shared | {"prompt": prompt} for prompt in data["found"]]
+
+
+class CampaignForm(OrderForm):
+    """One idea for several platforms, each with a sentence of style that may be changed."""
+
+    idea = forms.CharField(error_messages={"required": gettext_lazy("Say what the campaign is about.")})
+    platforms = forms.MultipleChoiceField(
+        choices=[(name, about["name"]) for name, about in batches.PLATFORMS.items()],
+        error_messages={"required": gettext_lazy("Choose at least one platform.")},
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in batches.PLATFORMS:
+            self.fields[f"style_{name}"] = forms.CharField(required=False, max_length=500)
+
+    def orders(self) -> list[dict[str, Any]]:
+        data = self.cleaned_data
+        styles = {name: data[f"style_{name}"] for name in batches.PLATFORMS}
+        return batches.campaign(data["model"], data["idea"], data["platforms"], styles)
