@@ -12,7 +12,7 @@ from django.core.exceptions import NON_FIELD_ERRORS
 from django.db.models import Sum
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -24,7 +24,6 @@ from accounts.models import CreditEntry, CreditPack, Payment
 from accounts.redeem_codes import CodeRefused
 from accounts.requests import UserRequest
 from accounts.sign_in import why_not_free
-from aivideo import errors
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class SignIn(LoginView):
 
     def form_invalid(self, form: LoginForm) -> HttpResponse:
         if form.has_error(NON_FIELD_ERRORS, "too_many_login_attempts"):
-            return errors.too_many(self.request)
+            return get_resolver().resolve_error_handler(429)(self.request)
         return super().form_invalid(form)
 
 

@@ -412,5 +412,8 @@ LOGGING = {
     },
 }
 
+# No channel may read one of these as its key (see videos/providers/keys.py).
+SETTING_NAMES = frozenset(env.names)
+
 env.stop_if_wrong()
 DATA_DIR.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from PIL import Image
 from tests.support.fixtures import PATIENCE, until
 from tests.support.installation import Site, processes_of
 from tests.support.webhook_receiver import Receiver
+from videos.api.app import api
 from videos.api.openapi import document, examples
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -299,7 +300,7 @@ def sources(site, key, client, finished):
     }
 
     def of(label):
-        for operations in document.build()["paths"].values():
+        for operations in document.build(api)["paths"].values():
             for operation in operations.values():
                 for sample in operation.get("x-codeSamples", []):
                     if sample["label"] == label and operation["operationId"] != "delete_video":

@@ -14,7 +14,6 @@ from videos import serializers
 from videos.api import idempotency, moderation, requests, schemas, spending
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, of_order
-from videos.api.openapi.document import takes
 from videos.api.pictures import Pictures
 from videos.generation import batches
 from videos.models import Batch
@@ -54,7 +53,7 @@ class CampaignOrder(BaseModel):
 
 
 @router.post("/v1/batches/videos", response=schemas.BatchObject)
-@takes(BatchOrder)
+@requests.request_body(BatchOrder)
 def create_batch(request: KeyedRequest) -> HttpResponse:
     """Order up to 500 videos. If one of them cannot be made, or credits do not do for all, none is ordered."""
     body = requests.read(request)
@@ -80,7 +79,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
 
 
 @router.post("/v1/campaigns", response=schemas.BatchObject)
-@takes(CampaignOrder)
+@requests.request_body(CampaignOrder)
 def create_campaign(request: KeyedRequest) -> HttpResponse:
     """One idea as a video for each platform, in its shape, its length and its style."""
     body = requests.read(request)

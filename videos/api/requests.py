@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -50,6 +51,16 @@ def _digits(value: Any) -> Any:
 Text = Annotated[str, AfterValidator(_text)]
 # OpenAI's are text; a number says the same.
 Seconds = Annotated[str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "integer"]})]
+
+
+def request_body(schema: type[BaseModel], *, file: str = "") -> Callable[[Any], Any]:
+    """Decorator of an endpoint that reads its body itself: what that may hold, as JSON or multipart, for its document."""
+
+    def mark(view: Any) -> Any:
+        view.request_body, view.request_file = schema, file
+        return view
+
+    return mark
 
 
 class Picture(BaseModel):

@@ -13,7 +13,6 @@ from videos import serializers
 from videos.api import actions, idempotency, moderation, requests, schemas, spending
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, renamed
-from videos.api.openapi.document import takes
 from videos.catalogue import capabilities
 from videos.generation import batches, lifecycle
 from videos.models import Status, Video
@@ -32,7 +31,7 @@ class Remix(BaseModel):
 
 
 @router.post("/v1/videos", response=schemas.VideoObject, tags=["Videos"])
-@takes(requests.VideoOrder, file="input_reference")
+@requests.request_body(requests.VideoOrder, file="input_reference")
 def create_video(request: KeyedRequest) -> HttpResponse:
     """Order a video. Its credits are charged at once, and return by themselves if it fails."""
     body = requests.read(request, files=("input_reference",))
@@ -116,7 +115,7 @@ def video_content(request: KeyedRequest, video_id: str, variant: str = "video") 
 
 
 @router.post("/v1/videos/{video_id}/remix", response=schemas.VideoObject, tags=["Videos"])
-@takes(Remix)
+@requests.request_body(Remix)
 def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """A new video by another prompt, with the model, the size, the length and the pictures of a completed one."""
     body = requests.read(request)

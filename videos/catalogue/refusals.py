@@ -14,8 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from videos.catalogue import connections
-from videos.generation.lifecycle import REFUSED_BY
-from videos.models import Channel, Status, Video, VideoEvent
+from videos.models import REFUSED_BY, Channel, Status, Video, VideoEvent
 
 LOOK_BACK = timedelta(days=7)
 # Events, the newest ones: however many there are, a fixed stretch of their primary key is read.

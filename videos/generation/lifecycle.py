@@ -20,18 +20,15 @@ from videos import event_log, queue, timing
 from videos.catalogue import routing
 from videos.generation import cancellation
 from videos.media import sprite_sheets, storage
-from videos.models import LIVE, Offer, Status, Video, VideoEvent
+from videos.models import FORGIVEN, LIVE, REFUSED_BY, Offer, Status, Video, VideoEvent
 from videos.providers.base import Busy, Found, JobState, NotSent
 from videos.webhooks import outbox
 
 log = logging.getLogger(__name__)
 
-FORGIVEN = "returned by staff"
-REFUSED_BY = "refused by "  # and then the channel and its words: of a video that went on to another one
 ADOPTED, ABSENT = "adopted", "not in the provider's list"
 LATE_WATCH = timedelta(hours=6)  # after the deadline; files of finished jobs rarely live longer
 LAST_TRIES = 5  # a job that was done in time is not lost to one hiccup after the deadline
-MOST_POSTER_TRIES = 5
 
 
 def intend(video: Video) -> bool:

@@ -4,7 +4,7 @@ from videos.models.batch import Batch
 from videos.models.catalogue import Audience, Channel, Offer, Price, VideoModel, all_extras
 from videos.models.moderation import BlockedTerm, Verdict
 from videos.models.operations import Delivery, PumpSlot, WebhookReceipt, Worker
-from videos.models.status import COMES_FROM, LIVE, REASONS, Status
+from videos.models.status import COMES_FROM, FORGIVEN, LIVE, MOST_POSTER_TRIES, REASONS, REFUSED_BY, Status
 from videos.models.uploads import Upload
 from videos.models.validators import CAN_TAKE, EXTRAS, LONGEST, MOST_PROMPT_CHARACTERS
 from videos.models.video import Video, VideoEvent, VideoQuerySet
@@ -13,10 +13,13 @@ __all__ = [
     "CAN_TAKE",
     "COMES_FROM",
     "EXTRAS",
+    "FORGIVEN",
     "LIVE",
     "LONGEST",
+    "MOST_POSTER_TRIES",
     "MOST_PROMPT_CHARACTERS",
     "REASONS",
+    "REFUSED_BY",
     "Audience",
     "Batch",
     "BlockedTerm",

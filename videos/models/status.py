@@ -52,4 +52,10 @@ COMES_FROM: dict[Status, set[Status]] = {
 }
 
 
+# What the log of a video says: beginnings and words that are read again.
+FORGIVEN = "returned by staff"
+REFUSED_BY = "refused by "  # and then the channel and its words: of a video that was rerouted
+
+MOST_POSTER_TRIES = 5
+
 LIVE = (Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS, Status.SAVING)

@@ -7,9 +7,8 @@ SECRET_KEY, must never be read for a channel.
 import os
 import re
 
+from django.conf import settings
 from django.utils.translation import gettext as _
-
-from aivideo import env
 
 # Settings of ours as well, whose values are meant for providers.
 OF_PROVIDERS = {"OPENAI_API_KEY", "OPENROUTER_API_KEY", "XAI_API_KEY", "FAL_KEY", "SIMULATOR_KEY"}
@@ -17,7 +16,7 @@ OF_PROVIDERS = {"OPENAI_API_KEY", "OPENROUTER_API_KEY", "XAI_API_KEY", "FAL_KEY"
 
 def refusal(name: str) -> str:
     """Why this variable cannot hold the key of a channel; empty where it can. No name is a channel without a key."""
-    is_setting = name.upper() in env.names and name not in OF_PROVIDERS
+    is_setting = name.upper() in settings.SETTING_NAMES and name not in OF_PROVIDERS
     if not name or (re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*_KEY", name) and not is_setting):
         return ""
     if is_setting:

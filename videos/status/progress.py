@@ -12,8 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from videos.catalogue import breaker, track_record
-from videos.generation import lifecycle
-from videos.models import Channel, Status, Video, VideoModel
+from videos.models import MOST_POSTER_TRIES, Channel, Status, Video, VideoModel
 from videos.worker import admission
 
 # What the fragment of an unfinished video is made of, and no more. Django would take three times as long to
@@ -134,7 +133,7 @@ def seconds_left(video: Video, now: datetime) -> int | None:
 def _poll_ms(video: Video, age: timedelta, place: int | None, door: Door) -> int:
     if not video.is_live:
         lacks_poster = video.status == Status.COMPLETED and not video.poster
-        return SLOW_POLL_MS if lacks_poster and video.attempts < lifecycle.MOST_POSTER_TRIES else 0
+        return SLOW_POLL_MS if lacks_poster and video.attempts < MOST_POSTER_TRIES else 0
     if age > OLD or not door.answers or (place or 0) > FAR_BEHIND:
         return SLOW_POLL_MS
     return YOUNG_POLL_MS if age < YOUNG else POLL_MS

@@ -7,8 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import CreditEntry
-from videos.generation.lifecycle import FORGIVEN
-from videos.models import REASONS, Status, Video, VideoEvent
+from videos.models import FORGIVEN, REASONS, Status, Video, VideoEvent
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from videos import queue, timing
 from videos.catalogue import connections, routing
 from videos.generation import batches, lifecycle
 from videos.media.decoder import Decoder
-from videos.models import Channel, PumpSlot, Status, Video
+from videos.models import MOST_POSTER_TRIES, Channel, PumpSlot, Status, Video
 from videos.providers.base import Provider
 from videos.timing import LEASE, RENEW
 from videos.worker import admission, leases, steps
@@ -83,7 +83,7 @@ def tend() -> None:
 def without_poster(limit: int) -> list[Video]:
     """Completed videos whose poster was put off, the newest first."""
     wanting = Video.objects.extra(where=["status = 'completed' AND poster = ''"])  # the words of the index
-    tried = wanting.filter(deleted_at=None, attempts__lt=lifecycle.MOST_POSTER_TRIES)
+    tried = wanting.filter(deleted_at=None, attempts__lt=MOST_POSTER_TRIES)
     return list(tried.order_by("-ended_at")[:limit])
 
 

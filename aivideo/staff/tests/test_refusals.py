@@ -12,7 +12,7 @@ from aivideo.management.commands import doctor
 from tests.support.fixtures import entries, new_user, order, pump_until_done, signed_in
 from videos.catalogue import refusals
 from videos.generation import lifecycle
-from videos.models import Channel, Video, VideoEvent
+from videos.models import REFUSED_BY, Channel, Video, VideoEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -132,9 +132,7 @@ def test_it_costs_the_same_few_reads_however_many_events_there_are(owner):
     assert len(few) == len(many) == 4
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            (reading,) = [
-                one["sql"] for one in many if "pk" not in one["sql"] and refusals.REFUSED_BY in one["sql"]
-            ]
+            (reading,) = [one["sql"] for one in many if "pk" not in one["sql"] and REFUSED_BY in one["sql"]]
             cursor.execute(f"EXPLAIN QUERY PLAN {reading}")
             plan = [row[-1] for row in cursor.fetchall()]
             assert plan[0] == "SEARCH videos_videoevent USING INTEGER PRIMARY KEY (rowid>?)"

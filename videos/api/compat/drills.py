@@ -20,7 +20,6 @@ from videos.api import actions, moderation, requests
 from videos.api.auth import ByKey, KeyedRequest, key_of
 from videos.api.compat.shared import QUERY_WORDS
 from videos.api.errors import not_found, renamed
-from videos.api.openapi.document import takes
 from videos.catalogue import availability
 from videos.models import Video
 from videos.providers.base import storable
@@ -127,7 +126,7 @@ def drill_service(request: HttpRequest) -> HttpResponse:
     auth=[ByPassword(), ByKey()],
     tags=["Training drills"],
 )
-@takes(Drill)
+@requests.request_body(Drill)
 def drill_generate(request: KeyedRequest) -> HttpResponse:
     """Order a video, or find the one of this run_id; with `Prefer: wait=N`, its end is waited for up to N seconds (180)."""
     until = time.monotonic() + _wish(request)

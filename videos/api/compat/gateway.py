@@ -11,7 +11,6 @@ from videos import serializers
 from videos.api import actions, requests
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.compat.shared import QUERY_WORDS
-from videos.api.openapi.document import takes
 
 router = Router()
 
@@ -47,7 +46,7 @@ class QueryAnswer(Schema):
 
 
 @router.post("/v1/videos/query", response=QueryAnswer, auth=ByKey(), tags=["Gateway query"])
-@takes(Query)
+@requests.request_body(Query)
 def query(request: KeyedRequest) -> HttpResponse:
     """How a video stands."""
     asked = requests.checked(Query, requests.read(request).fields)

@@ -10,7 +10,6 @@ from videos import serializers
 from videos.api import actions, idempotency, moderation, requests
 from videos.api.auth import ByKey, KeyedRequest
 from videos.api.errors import renamed
-from videos.api.openapi.document import takes
 
 router = Router()
 
@@ -37,7 +36,7 @@ SITE_WORDS = {"queued": "pending", "in_progress": "processing", "completed": "co
 
 
 @router.post("/api/v1/videos/generate", response={201: SiteVideo}, auth=ByKey(), tags=["Site API"])
-@takes(SiteOrder)
+@requests.request_body(SiteOrder)
 def site_generate(request: KeyedRequest) -> HttpResponse:
     """Order a video."""
     body = requests.read(request)

@@ -4,10 +4,10 @@ It is committed as openapi.json, so that a change of the API is seen in a change
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ninja import NinjaAPI
 from pydantic import BaseModel
 
 from videos.api.openapi import examples
@@ -45,20 +45,8 @@ HEADERS = {
 }
 
 
-def takes(schema: type[BaseModel], *, file: str = "") -> Callable[[Any], Any]:
-    """Decorator of an operation that reads its body itself: what that may hold, as JSON or multipart."""
-
-    def mark(view: Any) -> Any:
-        view.takes, view.takes_file = schema, file
-        return view
-
-    return mark
-
-
-def build() -> dict[str, Any]:
-    """The whole document."""
-    from videos.api.app import api  # which imports the operations, which import this module
-
+def build(api: NinjaAPI) -> dict[str, Any]:
+    """The whole document of this API."""
     document = json.loads(json.dumps(api.get_openapi_schema(path_prefix="/")))
     schemas = document["components"]["schemas"]
     schemas["Error"] = _error_schema()
@@ -75,9 +63,9 @@ def build() -> dict[str, Any]:
     return document
 
 
-def text() -> str:
+def text(api: NinjaAPI) -> str:
     """The document as it is committed."""
-    return json.dumps(build(), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(build(api), indent=1, ensure_ascii=False) + "\n"
 
 
 def _whole(
@@ -87,8 +75,8 @@ def _whole(
     view = views[name]
     if method == "head":
         operation["operationId"] = f"{name}_head"
-    if schema := getattr(view, "takes", None):
-        operation["requestBody"] = _body(schema, view.takes_file, schemas)
+    if schema := getattr(view, "request_body", None):
+        operation["requestBody"] = _body(schema, view.request_file, schemas)
         operation["parameters"] = [*operation["parameters"], _idempotency_key()]
     responses = operation["responses"] = dict(operation["responses"])
     if name in ("video_content", "file_by_link"):
@@ -100,9 +88,9 @@ def _whole(
     kinds = (
         {"all"}
         | ({"key"} if operation.get("security") else set())
-        | ({"body"} if hasattr(view, "takes") else set())
+        | ({"body"} if hasattr(view, "request_body") else set())
     )
-    if hasattr(view, "takes") and name != "query":
+    if hasattr(view, "request_body") and name != "query":
         kinds.add("order")
     if name in STATE:
         kinds.add("state")

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from videos.api.app import api
 from videos.api.openapi import document
 
 
@@ -15,7 +16,7 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true")
 
     def handle(self, *args: Any, check: bool, **options: Any) -> None:
-        text = document.text()
+        text = document.text(api)
         if not check:
             document.FILE.write_text(text)
         elif not document.FILE.exists() or document.FILE.read_text() != text:

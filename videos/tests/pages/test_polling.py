@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import credits
 from tests.support.fixtures import entries, order
 from videos.generation import lifecycle
-from videos.models import Channel, Status, Video
+from videos.models import MOST_POSTER_TRIES, Channel, Status, Video
 from videos.providers.base import JobState
 from videos.status import progress
 from videos.tests.pages.test_library import completed
@@ -399,7 +399,7 @@ def test_a_video_whose_poster_is_not_made_yet_plays_and_its_tile_asks_for_it(as_
 
 def test_a_poster_that_cannot_be_made_is_not_waited_for(as_owner, owner):
     video = without_poster(owner)
-    change(video, attempts=lifecycle.MOST_POSTER_TRIES)
+    change(video, attempts=MOST_POSTER_TRIES)
     answer = as_owner.get(url(video, "?as=tile"))
     assert ("hx-get" in answer.content.decode(), "Retry-After" in answer.headers) == (False, False)
 
