@@ -24,7 +24,7 @@ RANDOM, CHECK = 43, 6  # characters; 62 ** 43 is a little more than 2 ** 256
 WELL_FORMED = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{RANDOM + CHECK}}}")
 SHOWN = len(PREFIX) + 6  # characters by which people recognise their key
 
-MOST_KEYS = 20  # of one person, that work
+MAX_KEYS = 20  # of one person, that work
 LAST_USED_EXACT_TO = timedelta(minutes=1)
 OLD_SECRET_LASTS = timedelta(hours=24)
 

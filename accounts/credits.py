@@ -68,7 +68,7 @@ def charge(user: User, amount: int, *, reference: str) -> None:
             fast_sql.insert(entry)
             return
         account = _locked(user)
-        _lapse(account)
+        _expire(account)
         available = account.balance
         if available >= amount:
             entry.save()
@@ -107,20 +107,20 @@ def claw_back(user: User, amount: int, *, reference: str, note: str = "") -> boo
     return _once(user, -amount, Kind.CLAW_BACK, reference, note, take_back)
 
 
-def lapse(user: User) -> int:
+def expire(user: User) -> int:
     """Take away what has lapsed of a user's credits; how many credits that were."""
     with transaction.atomic():
         account = _locked(user)
         before = account.balance
-        _lapse(account)
+        _expire(account)
         _keep(account)
     return before - account.balance
 
 
-def lapse_all() -> int:
+def expire_all() -> int:
     """The same for everybody; how many credits lapsed. To be called from time to time."""
     due = Lot.objects.filter(left__gt=0, lapses_at__lte=timezone.now())
-    return sum(lapse(User(pk=pk)) for pk in set(due.values_list("user", flat=True)))
+    return sum(expire(User(pk=pk)) for pk in set(due.values_list("user", flat=True)))
 
 
 # --- Small parts ----------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def _lots(account: User) -> QuerySet[Lot]:
     return account.lots.filter(left__gt=0).order_by("lapses_at", "pk")
 
 
-def _lapse(account: User) -> None:
+def _expire(account: User) -> None:
     for lot in _lots(account).filter(lapses_at__lte=timezone.now()):
         CreditEntry.objects.create(
             user=account, amount=-lot.left, kind=Kind.EXPIRE, reference=f"lot:{lot.pk}"

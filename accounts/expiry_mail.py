@@ -20,7 +20,7 @@ AHEAD = timedelta(days=7)
 MOST = 200  # an hour: the worker that writes them has videos to make
 
 
-def tell_what_lapses_soon() -> int:
+def send_expiry_mails() -> int:
     """Write once to everybody whose credits lapse within AHEAD; how many mails were sent.
 
     Who dies between the mark and the mail has told nobody; the page tells as well.

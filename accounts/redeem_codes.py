@@ -21,7 +21,7 @@ from accounts.models import CodeBatch, RedeemCode, User
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 READ_AS = str.maketrans("ILO", "110")
 LENGTH = 16
-MOST_WRONG, WRONG_FOR = 10, 3600  # wrong codes of one user in so many seconds
+MAX_WRONG, WRONG_FOR = 10, 3600  # wrong codes of one user in so many seconds
 
 
 class CodeRefused(Exception):
@@ -49,7 +49,7 @@ def redeem(user: User, text: str) -> int:
     Case, spaces and dashes do not matter. Who typed too many wrong ones has to wait.
     """
     wrong = f"wrong-codes:{user.pk}"
-    if (cache.get_or_set(wrong, 0, WRONG_FOR) or 0) >= MOST_WRONG:
+    if (cache.get_or_set(wrong, 0, WRONG_FOR) or 0) >= MAX_WRONG:
         raise CodeRefused(CodeRefused.TOO_MANY)
     code = RedeemCode.objects.select_related("batch").filter(digest=_digest(text)).first()
     if code is None:

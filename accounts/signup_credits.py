@@ -72,7 +72,7 @@ def next_day() -> datetime:
     return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
-def forget_old() -> None:
+def purge_expired() -> None:
     """Delete the tallies of days that are over."""
     FreeCreditTally.objects.filter(day__lt=timezone.now().date() - timedelta(days=7)).delete()
 

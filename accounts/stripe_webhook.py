@@ -14,7 +14,7 @@ from accounts.models import StripeEvent
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 256 * 1024
+MAX_BYTES = 256 * 1024
 
 
 @csrf_exempt
@@ -28,8 +28,8 @@ def stripe(request: HttpRequest) -> HttpResponse:
         raise Http404
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    body = request.read(MOST_BYTES + 1)
-    if len(body) > MOST_BYTES:
+    body = request.read(MAX_BYTES + 1)
+    if len(body) > MAX_BYTES:
         return _say(413, "This is too large for a webhook.")
     try:
         event = stripe_gateway.read_webhook(body, request.headers.get("Stripe-Signature", ""))

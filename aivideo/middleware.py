@@ -13,18 +13,18 @@ from aivideo.errors import not_found, too_large
 
 # Five times what a reference image may have, so that the form itself can answer most oversized ones
 # and keep what was typed; what is larger is not even read.
-MOST_BYTES = 50 * 1024 * 1024
+MAX_BYTES = 50 * 1024 * 1024
 
 
 class BodyLimit:
-    """Refuse a request body of more than MOST_BYTES before anything parses it."""
+    """Refuse a request body of more than MAX_BYTES before anything parses it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
-        if length.isdigit() and int(length) > MOST_BYTES:
+        if length.isdigit() and int(length) > MAX_BYTES:
             return too_large(request)
         return self.get_response(request)
 

@@ -13,9 +13,8 @@ from django.db.models.functions import Now
 
 from bench import measure, rows, servers
 from bench.report import line, say
-from videos import queue
+from videos import queue, timing
 from videos.models import Video
-from videos.worker import dispatcher
 
 LOOK = 0.1  # seconds
 PATIENCE = 120  # seconds
@@ -26,7 +25,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
     count, calm, render = (10, 3, 60) if tiny else (200, 10, 150)
     videos = {video.pk for video in rows.orders(rows.people(100), count)}
     with servers.simulator(render) as port, servers.managed("videoworker") as worker:
-        queue.ring()
+        queue.wake_any()
         measure.wait_until(lambda: Video.objects.filter(progress__gt=0).count() == count)
 
         def kill_the_pump() -> None:
@@ -91,7 +90,7 @@ def _until_all_move(videos: set[UUID]) -> list[float]:
     """
     began = time.time()
     since = dict.fromkeys(videos, began)
-    for video in Video.objects.filter(next_at__gt=Now() + timedelta(seconds=dispatcher.LEASE)):
+    for video in Video.objects.filter(next_at__gt=Now() + timedelta(seconds=timing.LEASE)):
         assert video.next_at is not None
         since[video.pk] = video.next_at.timestamp()
     seconds: list[float] = []

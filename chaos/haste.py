@@ -4,17 +4,17 @@ import importlib
 
 # Of a real installation under random faults: only the longest ones.
 RUN: dict[str, dict[str, float]] = {
-    "steps": {"GRACE": 20, "LONGEST_SUBMIT": 12},
-    "pace": {"LONGEST_WAIT": 20},
-    "limits": {"LONGEST_BREAK": 20},
+    "worker.steps": {"GRACE": 20, "LONGEST_SUBMIT": 12},
+    "timing": {"LONGEST_WAIT": 20},
+    "catalogue.breaker": {"LONGEST_BREAK": 20},
 }
 
 # Of the fault matrix, where one video at a time is watched through one fault.
 MATRIX: dict[str, dict[str, float]] = {
-    "steps": {"GRACE": 4, "LONGEST_SUBMIT": 2, "LONGEST_DOWNLOAD": 5},
-    "pace": {"FIRST_POLL": 0.3, "LAST_POLL": 0.6, "LONGEST_WAIT": 1.0, "LEASE": 4, "RENEW": 0.5},
-    "pump": {"SLICE": 1.5, "LONGEST_SLICE": 20, "LEASE": 4, "RENEW": 0.5, "HAND_BACK": 1, "TICK": 0.1},
-    "limits": {"SHORTEST_BREAK": 0.5, "LONGEST_BREAK": 2},
+    "worker.steps": {"GRACE": 4, "LONGEST_SUBMIT": 2, "LONGEST_DOWNLOAD": 5},
+    "timing": {"FIRST_POLL": 0.3, "LAST_POLL": 0.6, "LONGEST_WAIT": 1.0, "LEASE": 4, "RENEW": 0.5},
+    "worker.dispatcher": {"SLICE": 1.5, "LONGEST_SLICE": 20, "HAND_BACK": 1, "TICK": 0.1},
+    "catalogue.breaker": {"SHORTEST_BREAK": 0.5, "LONGEST_BREAK": 2},
 }
 
 

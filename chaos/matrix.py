@@ -183,7 +183,7 @@ def _chosen(cells: list[Cell]) -> list[Cell]:
 def _naive_cells(vendor: str, first: int) -> list[Cell]:
     cells = [
         Cell(first, "by the list", "openai.Adapter.submit:after", "timeout", "blind_resend"),
-        Cell(first + 1, "plain", "generation.complete:after-commit", "kill", "completed_before_stored"),
+        Cell(first + 1, "plain", "lifecycle.complete:after-commit", "kill", "completed_before_stored"),
         Cell(first + 2, "failed by one who missed its end", naive="refund_without_asking"),
     ]
     if vendor == "postgresql":

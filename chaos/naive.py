@@ -36,7 +36,7 @@ def blind_resend() -> None:
     def lose_sight(video: Video, why: str) -> bool:
         return video.move_to(Status.QUEUED, why, next_at=timezone.now())
 
-    lifecycle.lose_sight = lose_sight
+    lifecycle.mark_unconfirmed = lose_sight
 
 
 def refund_without_asking() -> None:

@@ -1,6 +1,6 @@
 """The crash points: the moments in the product's story at which one fault may strike, wrapped from outside.
 
-A point is `<function>:<moment>`, such as `generation.accept:after-commit`. The functions are found by looking at the
+A point is `<function>:<moment>`, such as `lifecycle.accept:after-commit`. The functions are found by looking at the
 modules, so that a verb added later is a point without anybody naming it here; REQUIRED names those without which the
 matrix would not be worth its name.
 
@@ -30,43 +30,54 @@ HANG = 5  # seconds, longer than a lease of the hasty pumps of the matrix
 
 REQUIRED = {
     *(f"steps.{name}" for name in ("step", "submit", "reconcile", "check", "save", "picture")),
+    "ordering.start",
     *(
-        f"generation.{verb}"
-        for verb in ("start", "intend", "postpone", "lose_sight", "resend", "accept", "adopt")
+        f"lifecycle.{verb}"
+        for verb in ("mark_submitting", "postpone", "mark_unconfirmed", "requeue", "accept", "adopt")
     ),
-    *(f"generation.{verb}" for verb in ("keep_waiting", "wait", "finish", "complete", "fail", "forget")),
-    *(f"generation.{verb}" for verb in ("hold", "show", "expire", "cancel", "delete")),
-    *(f"limits.{verb}" for verb in ("admit", "lost", "rest", "reached")),
-    *(f"pump.{name}" for name in ("run", "ring", "take_slot", "claim", "renew", "_in_one_transaction")),
-    *(f"pump.Pump.{name}" for name in ("turn", "find_work", "drive", "hand_back")),
-    *(f"results.{name}" for name in ("download", "store", "store_poster", "fetch", "discard", "fsync")),
+    *(
+        f"lifecycle.{verb}"
+        for verb in ("record_progress", "retry_later", "finish", "complete", "fail", "stop_watching")
+    ),
+    *(
+        f"lifecycle.{verb}"
+        for verb in ("renew_lease", "attach_poster", "time_out_overdue", "cancel", "delete")
+    ),
+    "admission.admit",
+    *(f"breaker.{verb}" for verb in ("record_failure", "pause", "record_success")),
+    *("dispatcher.run", "queue.wake_any"),
+    *(f"leases.{name}" for name in ("take_slot", "claim", "renew")),
+    "write_queue._in_one_transaction",
+    *(f"dispatcher.Dispatcher.{name}" for name in ("turn", "find_work", "drive", "hand_back")),
+    *(f"storage.{name}" for name in ("download", "store", "store_poster", "fetch", "discard", "fsync")),
     *(f"decoder.Decoder.{name}" for name in ("look", "close")),
     *(f"openai.Adapter.{name}" for name in ("submit", "create", "check", "find", "download", "close")),
     *(f"credits.{name}" for name in ("charge", "refund")),
 }
 # Private, and worth a crash all the same.
-PRIVATE = {"steps._accept_surely", "pump._in_one_transaction", "pump.Batches.__call__"}
+PRIVATE = {"steps._accept_surely", "write_queue._in_one_transaction", "write_queue.WriteQueue.__call__"}
 # No points: met before any video's story, or nothing but a look at something.
-ELSEWHERE = {"credits.grant", "credits.grant_signup"}
+ELSEWHERE = {"credits.grant", "credits.grant_signup", "queue.wake_worker"}
 LOOKS = {
-    *("pump.worker_name", "pump.is_work_left", "pump.Pump.is_held_up", "pump.Pump.provider"),
-    *("limits.place", "limits.room_of", "limits.credits_left_today"),
+    *("leases.worker_name", "dispatcher.is_work_left"),
+    *("dispatcher.Dispatcher.is_held_up", "dispatcher.Dispatcher.provider"),
+    *("admission.place", "admission.room_of", "admission.credits_left_today", "breaker.is_paused"),
 }
 # Points that no story meets, and why. Any other that is not met is a gap in the stories.
 UNMET = {
-    "generation.divert": "each story's model has one channel; videos/tests/catalogue/test_routing.py has those with two",
+    "lifecycle.reroute": "each story's model has one channel; videos/tests/catalogue/test_routing.py has those with two",
     "openai.Adapter.post": "only dialects of the protocol use it",
     "openai.Adapter.cancel": "nobody waits for its outcome; videos/tests/generation/test_cancellation.py",
     "openai.Adapter.capabilities": "only staff ask so, when they compare catalogues",
-    "generation.start_all": "it is `start` some times in one transaction; videos/tests/catalogue/test_capabilities.py",
+    "ordering.start_all": "it is `start` some times in one transaction; videos/tests/catalogue/test_capabilities.py",
     "openai.Adapter.probe": "only `doctor --providers` asks so",
-    "generation.withdraw": "its file would have to have a whole index, and frames that cannot be decoded",
+    "lifecycle.fail_unplayable": "its file would have to have a whole index, and frames that cannot be decoded",
     **dict.fromkeys(
-        ("generation.forgive", "generation.hurry"),
+        ("lifecycle.refund_completed", "lifecycle.retry_now"),
         "only staff call them; aivideo/staff/tests/test_actions.py ends each at every statement",
     ),
     **dict.fromkeys(
-        ("credits.purchase", "credits.claw_back", "credits.lapse", "credits.lapse_all"),
+        ("credits.purchase", "credits.claw_back", "credits.expire", "credits.expire_all"),
         "no video is part of it; accounts/tests/test_credits.py ends each at every statement",
     ),
 }
@@ -102,7 +113,7 @@ def wrap_all() -> None:
         setattr(owner, attribute, _wrapped(name, function))
         names.add(name)
     _wrap_fsync()
-    if missing := REQUIRED - names - {"results.fsync"}:
+    if missing := REQUIRED - names - {"storage.fsync"}:
         raise LookupError(f"crash points that are not there any more: {', '.join(sorted(missing))}")
 
 
@@ -111,12 +122,15 @@ def wrap_all() -> None:
 
 def _functions() -> Iterator[tuple[str, Any, str, Callable[..., Any]]]:
     from accounts import credits
-    from videos.generation import lifecycle
+    from videos import queue
+    from videos.catalogue import breaker
+    from videos.generation import lifecycle, ordering
     from videos.media import decoder, storage
     from videos.providers import openai
-    from videos.worker import admission, dispatcher, steps
+    from videos.worker import admission, dispatcher, leases, steps, write_queue
 
-    for module in (lifecycle, steps, dispatcher, admission, storage, decoder, openai, credits):
+    worker = (dispatcher, leases, write_queue, steps, admission, breaker)
+    for module in (ordering, lifecycle, queue, *worker, storage, decoder, openai, credits):
         short = module.__name__.rpartition(".")[2]
         owners: list[tuple[str, Any]] = [(short, module)]
         owners += [(f"{short}.{name}", owner) for name, owner in _classes(module) if _is_actor(owner)]
@@ -201,10 +215,10 @@ def _wrap_fsync() -> None:
     def pointed_fsync(descriptor: Any) -> None:
         number = numbers.pop(0) if numbers else None
         if number:
-            _pass(f"results.fsync-{number}:before")
+            _pass(f"storage.fsync-{number}:before")
         fsync(descriptor)
         if number:
-            _pass(f"results.fsync-{number}:after")
+            _pass(f"storage.fsync-{number}:after")
 
     storage.store = counted_store
     os.fsync = pointed_fsync  # type: ignore[assignment]

@@ -63,7 +63,11 @@ STORIES = [
     Story("failed after the deadline", "failed", "[sim:late] [sim:fail]", acts=("run late",)),
     Story("never admitted", "failed", acts=("close the channel", "wait too long")),
     # A decoder needs longer to start, beside many busy cells, than their short slices last.
-    Story("poster put off", "completed", waits={"decoder": {"PATIENCE": 0}, "pump": {"SLICE": 20}}),
+    Story(
+        "poster put off",
+        "completed",
+        waits={"media.decoder": {"QUEUE_LENGTH": 0}, "worker.dispatcher": {"SLICE": 20}},
+    ),
 ]
 
 

@@ -14,23 +14,34 @@ from accounts import fast_sql
 from videos.models import Video
 
 
-def ring() -> None:
-    """Ask for a pump, whoever it may be."""
-    async_task("videos.tasks.sweep")
-
-
-def bell_for(video: Video) -> Callable[[], None]:
-    """What tells a worker, when called in a transaction, that there is something to do: with it or, with Redis, after it."""
+def wake_worker(video: Video) -> Callable[[], None]:
+    """Returns a callable that enqueues the wake-up message: in this transaction (ORM broker) or on commit (Redis)."""
     task = partial(async_task, "videos.tasks.generate", str(video.pk))
     if settings.REDIS_URL:
         return lambda: transaction.on_commit(task, robust=True)
-    package = Package()
-    task(broker=package)
-    return fast_sql.insertion(OrmQ(key=package.list_key, payload=package.task, lock=timezone.now()))
+    captured = CapturingBroker()
+    task(broker=captured)
+    return fast_sql.insertion(OrmQ(key=captured.list_key, payload=captured.task, lock=timezone.now()))
 
 
-class Package(Broker):
-    """Takes a task as a queue would, and keeps it, pickled and signed, for a row of q2's own queue."""
+def wake_any() -> None:
+    """Enqueue a wake-up message for any worker, at once."""
+    async_task("videos.tasks.sweep")
+
+
+def deliver_later() -> None:
+    """Have the events of the outbox delivered."""
+    async_task("videos.tasks.deliver")
+
+
+def cancel_later(video: Video) -> None:
+    """Have a video's job stopped at its provider, once this transaction is committed: only workers talk to providers."""
+    if video.ref is not None:
+        transaction.on_commit(partial(async_task, "videos.tasks.cancel", str(video.pk)), robust=True)
+
+
+class CapturingBroker(Broker):
+    """Keeps a task, pickled and signed, instead of enqueueing it."""
 
     def enqueue(self, task: str) -> None:
         self.task = task

@@ -34,15 +34,15 @@ def deliver() -> None:
 
 def lapse() -> None:
     """Once an hour: take away the credits whose time is over, and tell people before it comes."""
-    credits.lapse_all()
-    expiry_mail.tell_what_lapses_soon()
+    credits.expire_all()
+    expiry_mail.send_expiry_mails()
 
 
 def tidy() -> None:
     """Once a day: forget old webhooks, answers, tallies and verdicts, and remove files that no row names."""
-    provider_webhooks.forget_old()
-    outbox.forget_old()
-    idempotency.forget_old()
-    signup_credits.forget_old()
-    gate.forget_old()
+    provider_webhooks.purge_expired()
+    outbox.purge_expired()
+    idempotency.purge_expired()
+    signup_credits.purge_expired()
+    gate.purge_expired()
     orphans.sweep()

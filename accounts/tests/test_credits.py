@@ -142,9 +142,9 @@ def test_what_lapses_soonest_is_spent_first(owner):
 
 def test_what_lapses_is_gone_on_its_day_and_only_once(owner):
     lot = give(owner, 20, SOON)
-    assert credits.lapse_all() == 0
+    assert credits.expire_all() == 0
     let_lapse(lot)
-    assert (credits.lapse_all(), credits.lapse_all()) == (20, 0)
+    assert (credits.expire_all(), credits.expire_all()) == (20, 0)
     assert standing(owner) == (100, 0, 0, [0])
     assert ledger(owner)[-1] == ("expire", -20, f"lot:{lot.pk}")
 
@@ -180,14 +180,14 @@ def test_a_refund_of_credits_that_lapsed_meanwhile_is_for_good(owner):
     credits.charge(owner, 10, reference="order:a")
     let_lapse(lot)
     credits.refund(owner, 10, reference="order:a")
-    credits.lapse_all()
+    credits.expire_all()
     assert standing(owner) == (110, 0, 0, [0])
 
 
 def test_the_signup_credits_of_another_are_untouched_when_mine_lapse(owner):
     other = new_user()
     let_lapse(give(owner, 10, SOON))
-    credits.lapse_all()
+    credits.expire_all()
     assert (standing(owner)[0], standing(other)[0]) == (100, 100)
 
 
@@ -225,7 +225,7 @@ def test_what_pays_a_debt_does_not_lapse(owner):
     lot = give(owner, 50, SOON)
     assert standing(owner) == (20, 20, 0, [20])
     let_lapse(lot)
-    credits.lapse_all()
+    credits.expire_all()
     assert standing(owner) == (0, 0, 0, [0])
 
 
@@ -342,7 +342,7 @@ def test_an_account_can_be_spent_to_its_last_lapsing_credit(owner):
 
 def test_a_last_single_credit_lapses_too(owner):
     let_lapse(give(owner, 1, SOON))
-    assert credits.lapse_all() == 1
+    assert credits.expire_all() == 1
     assert standing(owner) == (100, 0, 0, [0])
 
 
@@ -382,7 +382,7 @@ VERBS = {
     "charge": lambda user: credits.charge(user, 15, reference="x:1"),
     "refund": lambda user: credits.refund(user, 12, reference="earlier:1"),
     "claw_back": lambda user: credits.claw_back(user, 500, reference="x:1"),
-    "lapse": credits.lapse,
+    "lapse": credits.expire,
 }
 
 

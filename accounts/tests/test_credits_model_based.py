@@ -190,7 +190,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule()
     def sweep(self):
-        credits.lapse_all()
+        credits.expire_all()
         for model in self.models:
             model.lapse()
 

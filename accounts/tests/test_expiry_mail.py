@@ -17,7 +17,7 @@ def gift(user, days, amount=20):
 
 def test_people_are_told_once_before_their_credits_lapse(owner):
     gift(owner, 3), gift(owner, 30)
-    assert [expiry_mail.tell_what_lapses_soon() for _ in range(2)] == [1, 0]
+    assert [expiry_mail.send_expiry_mails() for _ in range(2)] == [1, 0]
     (letter,) = mail.outbox
     assert letter.to == [owner.email]
     assert letter.subject == "20 of your credits lapse soon"
@@ -28,7 +28,7 @@ def test_nobody_is_told_of_credits_that_are_spent_or_lapsed_or_without_an_addres
     spent, nameless = new_user(), new_user(email="")
     gift(spent, 3), gift(nameless, 3), gift(owner, -1)
     credits.charge(spent, 120, reference="order:1")
-    assert expiry_mail.tell_what_lapses_soon() == 0
+    assert expiry_mail.send_expiry_mails() == 0
 
 
 def test_a_mail_server_that_is_away_is_tried_again(owner, monkeypatch, caplog):
@@ -40,7 +40,7 @@ def test_a_mail_server_that_is_away_is_tried_again(owner, monkeypatch, caplog):
         raise ConnectionRefusedError
 
     monkeypatch.setattr(expiry_mail, "send_mail", refuse)
-    assert expiry_mail.tell_what_lapses_soon() == 0
+    assert expiry_mail.send_expiry_mails() == 0
     assert (len(asked), "tries again" in caplog.text) == (1, True)
     monkeypatch.undo()
-    assert expiry_mail.tell_what_lapses_soon() == 2
+    assert expiry_mail.send_expiry_mails() == 2

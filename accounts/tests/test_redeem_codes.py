@@ -86,9 +86,9 @@ def test_the_credits_of_a_code_may_lapse(owner):
 
 def test_after_too_many_wrong_codes_even_a_right_one_has_to_wait(owner):
     other = new_user()
-    assert [refusal(owner, f"{n}") for n in range(redeem_codes.MOST_WRONG)] == [
+    assert [refusal(owner, f"{n}") for n in range(redeem_codes.MAX_WRONG)] == [
         "unknown"
-    ] * redeem_codes.MOST_WRONG
+    ] * redeem_codes.MAX_WRONG
     code = new_code()
     assert refusal(owner, code) == "too_many"
     assert balance(owner) == 100

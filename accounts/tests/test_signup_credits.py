@@ -102,7 +102,7 @@ def test_what_is_kept_of_a_person_names_nobody():
 def test_old_tallies_are_forgotten_and_people_are_not():
     knock(newcomer("1"))
     FreeCreditTally.objects.update(day=timezone.now().date() - timedelta(days=8))
-    signup_credits.forget_old()
+    signup_credits.purge_expired()
     assert (FreeCreditTally.objects.count(), Welcome.objects.count()) == (0, 2)
 
 

@@ -32,7 +32,7 @@ class Failed(Exception):
 
 
 @dataclass(frozen=True)
-class Order:
+class ActionRequest:
     """Who wants it, why, and the form that says so. The reason is for the audit log, `note` for the customer."""
 
     staff: User
@@ -41,7 +41,7 @@ class Order:
     note: str = ""
 
 
-def grant(order: Order, user: User, amount: int) -> bool:
+def grant(order: ActionRequest, user: User, amount: int) -> bool:
     """Give a person `amount` credits (> 0)."""
 
     def give() -> bool:
@@ -50,13 +50,15 @@ def grant(order: Order, user: User, amount: int) -> bool:
     return _do(order, Action.GRANT, f"user:{user.pk}", give, f"{amount} credits to {user}")
 
 
-def refund(order: Order, video: Video) -> bool:
+def refund(order: ActionRequest, video: Video) -> bool:
     """Return the credits of a finished video, which stays its owner's. False if they have returned before."""
     detail = f"{video.credits} credits to {video.user}"
-    return _do(order, Action.REFUND, video.reference, lambda: lifecycle.forgive(video, order.note), detail)
+    return _do(
+        order, Action.REFUND, video.reference, lambda: lifecycle.refund_completed(video, order.note), detail
+    )
 
 
-def fail(order: Order, video: Video) -> bool:
+def fail(order: ActionRequest, video: Video) -> bool:
     """End an unfinished video; its credits return. False if it has ended."""
 
     def stop() -> bool:
@@ -65,12 +67,14 @@ def fail(order: Order, video: Video) -> bool:
     return _do(order, Action.FAIL, video.reference, stop, f"it was {video.status}")
 
 
-def hurry(order: Order, video: Video) -> bool:
+def hurry(order: ActionRequest, video: Video) -> bool:
     """Let a waiting video be looked at now. False where nothing waits."""
-    return _do(order, Action.HURRY, video.reference, lambda: lifecycle.hurry(video), f"it was {video.status}")
+    return _do(
+        order, Action.HURRY, video.reference, lambda: lifecycle.retry_now(video), f"it was {video.status}"
+    )
 
 
-def suspend(order: Order, user: User) -> bool:
+def suspend(order: ActionRequest, user: User) -> bool:
     """Sign a person out for good and cancel what waits; what runs goes on. False if that was done before."""
 
     def shut_out() -> bool:
@@ -83,7 +87,7 @@ def suspend(order: Order, user: User) -> bool:
     return _do(order, Action.SUSPEND, f"user:{user.pk}", shut_out, str(user))
 
 
-def readmit(order: Order, user: User) -> bool:
+def readmit(order: ActionRequest, user: User) -> bool:
     """Let a suspended person sign in again."""
 
     def let_in() -> bool:
@@ -92,12 +96,12 @@ def readmit(order: Order, user: User) -> bool:
     return _do(order, Action.READMIT, f"user:{user.pk}", let_in, str(user))
 
 
-def revoke(order: Order, key: ApiKey) -> bool:
+def revoke(order: ActionRequest, key: ApiKey) -> bool:
     """Let a key work no more. False if it did not."""
     return _do(order, Action.REVOKE, f"key:{key.pk}", lambda: api_keys.revoke(key), f"{key} of {key.user}")
 
 
-def pause(order: Order, thing: Channel | VideoModel) -> bool:
+def pause(order: ActionRequest, thing: Channel | VideoModel) -> bool:
     """Take no new job at a channel, or no new order of a model. What runs goes on."""
 
     def switch_off() -> bool:
@@ -106,7 +110,7 @@ def pause(order: Order, thing: Channel | VideoModel) -> bool:
     return _do(order, Action.PAUSE, _name(thing), switch_off, str(thing))
 
 
-def resume(order: Order, thing: Channel | VideoModel) -> bool:
+def resume(order: ActionRequest, thing: Channel | VideoModel) -> bool:
     """Take jobs again: ends a pause, and the rest of a channel whose provider could not be reached."""
 
     def switch_on() -> bool:
@@ -116,13 +120,13 @@ def resume(order: Order, thing: Channel | VideoModel) -> bool:
     return _do(order, Action.RESUME, _name(thing), switch_on, str(thing))
 
 
-def accept(order: Order, payment: Payment) -> bool:
+def accept(order: ActionRequest, payment: Payment) -> bool:
     """Give the credits of a payment that is held. False if it is not held any more."""
     detail = f"{payment.credits} credits to {payment.user}"
     return _do(order, Action.ACCEPT, payment.reference, lambda: payments.accept(payment), detail)
 
 
-def settle(order: Order, payment: Payment) -> bool:
+def settle(order: ActionRequest, payment: Payment) -> bool:
     """Ask Stripe what is true of a payment, and move it there. Raises Failed where Stripe cannot tell."""
     # Written down first: nobody else should wait in the database for Stripe's answer.
     _do(order, Action.SETTLE, payment.reference, lambda: True, f"it was {payment.status}")
@@ -133,13 +137,13 @@ def settle(order: Order, payment: Payment) -> bool:
     return True
 
 
-def take_over(order: Order, channel: Channel, chosen: Sequence[sync.Difference]) -> bool:
+def take_over(order: ActionRequest, channel: Channel, chosen: Sequence[sync.Difference]) -> bool:
     """Make the catalogue say what a provider says of its models. False where nothing was chosen."""
     names = ", ".join(one.provider_model for one in chosen)
     return _do(order, Action.TAKE_OVER, _name(channel), lambda: sync.take_over(channel, chosen), names)
 
 
-def overrule(order: Order, verdict: Verdict) -> bool:
+def overrule(order: ActionRequest, verdict: Verdict) -> bool:
     """Let what was refused be made: this input of this person passes from now on. False if that was done before."""
     detail = f"{', '.join(verdict.inputs)} of {verdict.user}"
     target = f"verdict:{verdict.pk}"
@@ -154,7 +158,7 @@ def note(member: User, action: Action, target: str, before: dict[str, Any], afte
     names = [name for name in before | after if _shown(before.get(name)) != _shown(after.get(name))]
     changes = "; ".join(_change(name, before.get(name), after.get(name)) for name in names)
     if names:
-        order = Order(member, _("On its page in the admin."), uuid4())
+        order = ActionRequest(member, _("On its page in the admin."), uuid4())
         _do(order, action, target, lambda: True, changes)
 
 
@@ -175,7 +179,9 @@ class _NothingDoneError(Exception):
     pass
 
 
-def _do(order: Order, action: Action, target: str, deed: Callable[[], bool], detail: str = "") -> bool:
+def _do(
+    order: ActionRequest, action: Action, target: str, deed: Callable[[], bool], detail: str = ""
+) -> bool:
     """Do the deed and write it down, or neither. The same form again is True, and does nothing more."""
     try:
         with transaction.atomic():

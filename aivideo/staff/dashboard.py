@@ -83,7 +83,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return context | {
         "title": _("Dashboard"),
         "periods": [(n, _("Today") if n == 1 else _("%(n)d days") % {"n": n}, n == length) for n in PERIODS],
-        "refusals": refusals.standing() if _may_see_channels(request) else [],
+        "refusals": refusals.current_refusals() if _may_see_channels(request) else [],
         "may_open_channels": may("videos.view_channel"),
         "cards": cards,
         "charts": shown,

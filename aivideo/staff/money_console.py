@@ -20,7 +20,7 @@ from accounts.models import CreditEntry, Payment, StripeEvent, User
 from aivideo.models import LedgerCheck, LedgerDay
 from videos.models import Status, Video
 
-MOST_SHOWN = 50  # of each kind
+MAX_SHOWN = 50  # of each kind
 
 # In one statement, so that all of it is of one moment. Entries that were counted before are not added up again.
 DRIFT = f"""
@@ -32,7 +32,7 @@ DRIFT = f"""
 
 
 @dataclass(frozen=True)
-class Pile:
+class Worklist:
     """Rows of one kind that wait; `about` says what they are and what to do about them."""
 
     title: str
@@ -67,9 +67,9 @@ def drift() -> int:
         return int(cursor.fetchone()[0])
 
 
-def _payments() -> Pile:
+def _payments() -> Worklist:
     waiting = Payment.objects.filter(status__in=Payment.TO_DECIDE)
-    return Pile(
+    return Worklist(
         _("Payments that need a decision"),
         _(
             "What is not what was ordered: accept it here, or give the money back at Stripe. Of a dispute whose state"
@@ -83,9 +83,9 @@ def _payments() -> Pile:
     )
 
 
-def _stripe_events() -> Pile:
+def _stripe_events() -> Worklist:
     unsettled = StripeEvent.objects.filter(settled_at=None).select_related("payment")
-    return Pile(
+    return Worklist(
         _("Webhooks from Stripe that were not settled"),
         _("Stripe delivers them again for three days. A payment's “Ask Stripe again” does the same."),
         [_("Event"), _("Kind"), _("Payment"), _("Times"), _("Since")],
@@ -102,26 +102,26 @@ def _stripe_events() -> Pile:
     )
 
 
-def _old_holds() -> Pile:
+def _old_holds() -> Worklist:
     late = Video.objects.live().late().filter(is_free=False)
-    return Pile(
+    return Worklist(
         _("Credits held for longer than a video may take"),
         _("The next look should end each of them; if one stays, stop it by hand."),
         *_of_videos(late),
     )
 
 
-def _unconfirmed() -> Pile:
-    return Pile(
+def _unconfirmed() -> Worklist:
+    return Worklist(
         _("Requests whose answer was lost"),
         _("The provider is asked whether they arrived; in the end they are refunded."),
         *_of_videos(Video.objects.live().filter(status=Status.UNCONFIRMED)),
     )
 
 
-def _debtors() -> Pile:
+def _debtors() -> Worklist:
     owing = User.objects.filter(debt__gt=0).order_by("-debt")
-    return Pile(
+    return Worklist(
         _("People who owe credits"),
         _("Their payment was returned after they had spent it. What they buy or get next pays it off."),
         [_("Who"), _("Credits owed"), _("Active")],
@@ -147,7 +147,7 @@ def _of_videos(videos: QuerySet[Video]) -> tuple[list[str], list[list[Any]]]:
 
 
 def _some(rows: QuerySet[Any]) -> QuerySet[Any]:
-    return rows[:MOST_SHOWN]
+    return rows[:MAX_SHOWN]
 
 
 def _link(row: Model, text: str = "") -> str:

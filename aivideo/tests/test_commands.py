@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import CreditEntry, User
-from tests.support.fixtures import MANAGE, PATIENCE, new_user, order, signed_in, until
+from tests.support.fixtures import MANAGE, TEST_TIMEOUT, new_user, order, signed_in, wait_until
 from tests.support.installation import Site
 from videos.catalogue import availability, connections
 from videos.generation import lifecycle
@@ -307,7 +307,7 @@ def logged(site, command):
         yield site.log.read_text
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TEST_TIMEOUT)
 
 
 REAL = {"USE_MOCK_SORA": "false", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "FAL_KEY": ""}
@@ -323,22 +323,22 @@ def test_a_part_that_is_started_alone_says_once_which_service_is_used(tmp_path, 
         site.database_of_its_own(),
         logged(site, web if part == "web" else [*MANAGE, "videoworker"]) as said,
     ):
-        until(lambda: line in said())
-        until(lambda: part == "worker" or (said().count("Booting worker") == 2 and answers(site)))
+        wait_until(lambda: line in said())
+        wait_until(lambda: part == "worker" or (said().count("Booting worker") == 2 and answers(site)))
         assert said().count("USING ") == 1
 
 
 def test_a_web_without_tables_starts_and_names_no_service(tmp_path):
     site = Site(tmp_path, **REAL, DATABASE_URL="")
     with logged(site, [*GUNICORN, "--bind", f"127.0.0.1:{site.port}"]) as said:
-        until(lambda: answers(site))
+        wait_until(lambda: answers(site))
         assert "USING" not in said()
         assert "Traceback" not in said()
 
 
 def test_all_that_serve_starts_say_which_service_is_used(tmp_path):
     with Site(tmp_path) as site:
-        until(lambda: site.log.read_text().count(f"INFO videos.catalogue: {MOCK}") == 2)
+        wait_until(lambda: site.log.read_text().count(f"INFO videos.catalogue: {MOCK}") == 2)
         for _ in range(20):
             assert answers(site)
         assert site.log.read_text().count(MOCK) == 2  # the web's and the worker's

@@ -120,7 +120,7 @@ def test_a_crowd_of_pictures_does_not_hold_up_the_site(monkeypatch):
 
 
 def test_pictures_that_no_video_was_made_of_do_not_pile_up(owner, monkeypatch):
-    monkeypatch.setattr(uploads, "MOST_UNUSED", 2)
+    monkeypatch.setattr(uploads, "MAX_UNUSED", 2)
     used = upload(owner, 0)
     lifecycle.fail(order(owner, upload=used), "generation_failed")
     for number in range(1, 6):

@@ -29,7 +29,7 @@ from simulator import jobs
 from simulator.caption import caption_layers
 from simulator.faults import FAULTS, without_tags
 from simulator.pictures import Picture
-from tests.support.fixtures import PATIENCE, allowed, until
+from tests.support.fixtures import TEST_TIMEOUT, scaled_timeout, wait_until
 from tests.support.webhook_receiver import Arrival, Receiver
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -71,7 +71,7 @@ class Simulator:
         def is_finished() -> bool:
             return self.get(video, key=key).json["status"] not in ("queued", "in_progress")
 
-        until(is_finished)
+        wait_until(is_finished)
         return self.client(key).videos.retrieve(video.id)
 
     def call(
@@ -91,7 +91,7 @@ class Simulator:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(url, data, headers, method=method)
         try:
-            answer = urllib.request.urlopen(request, timeout=PATIENCE)
+            answer = urllib.request.urlopen(request, timeout=TEST_TIMEOUT)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:
@@ -124,7 +124,7 @@ def running(folder: Path, seconds: int = 0, **environment: str) -> Iterator[Simu
         yield Simulator(process, match[1], folder)
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TEST_TIMEOUT)
         process.stdout.close()
 
 
@@ -170,16 +170,16 @@ def test_it_starts_quickly_and_stops_promptly_with_its_painters(tmp_path):
     with running(tmp_path, seconds=60) as simulator:
         started = time.monotonic() - before
         simulator.create(seconds="20")
-        until(simulator.children)
+        wait_until(simulator.children)
         painters = simulator.children()
 
         before = time.monotonic()
         simulator.process.send_signal(signal.SIGTERM)
-        status = simulator.process.wait(PATIENCE)
+        status = simulator.process.wait(TEST_TIMEOUT)
         stopped = time.monotonic() - before
 
-    assert started < allowed(5)
-    assert stopped < allowed(3)
+    assert started < scaled_timeout(5)
+    assert stopped < scaled_timeout(3)
     assert status == 0
     assert not any(map(is_alive, painters))
 
@@ -189,11 +189,11 @@ def test_jobs_survive_a_kill_and_painters_do_not(tmp_path):
         gone = simulator.create("One that is deleted")
         simulator.client().videos.delete(gone.id)
         created = [simulator.create(f"Clip [sim:mark-{number}]", seconds="8") for number in range(5)]
-        until(simulator.children)
+        wait_until(simulator.children)
         painters = simulator.children()
         simulator.process.kill()
         simulator.process.wait()
-        until(lambda: not any(map(is_alive, painters)))
+        wait_until(lambda: not any(map(is_alive, painters)))
 
     with running(tmp_path, seconds=1) as simulator:
         listed = simulator.client().videos.list(order="asc").data
@@ -443,7 +443,7 @@ def test_a_video_costs_at_most_a_few_seconds_of_cpu(tmp_path, seconds, size, ref
     painter.stdin.flush()
     assert painter.stdout.readline() == b"painted\n"
     painter.communicate()
-    assert cpu() - before < allowed(cpu_seconds)
+    assert cpu() - before < scaled_timeout(cpu_seconds)
 
 
 # --- What is refused -------------------------------------------------------------------------------
@@ -615,7 +615,7 @@ def check_lost(simulator: Simulator, fault: str, problem: type[Exception]) -> No
     prompt, headers = f"{PROMPT} [sim:{fault}]", {"Idempotency-Key": fault}
     with pytest.raises(problem):
         simulator.client(timeout=1).videos.create(prompt=prompt, extra_headers=headers)
-    until(lambda: jobs_called(simulator, prompt))  # it may have hung up before it was heard
+    wait_until(lambda: jobs_called(simulator, prompt))  # it may have hung up before it was heard
     (made,) = jobs_called(simulator, prompt)
     again = simulator.client().videos.create(prompt=prompt, extra_headers=headers)
     assert again.id == made.id
@@ -760,7 +760,7 @@ def arrivals_about(unhurried: Simulator, fault: str, expected: int) -> list[Arri
     """What came about a job with this fault, once all is there and a later job was announced as well."""
     about = unhurried.receiver.about
     video, later = unhurried.create(f"x [sim:fail] [sim:{fault}]"), unhurried.create("x [sim:fail]")
-    until(lambda: about(later.id) and len(about(video.id)) >= expected)
+    wait_until(lambda: about(later.id) and len(about(video.id)) >= expected)
     assert len({arrival.id for arrival in about(video.id)}) <= 1
     return about(video.id)
 
@@ -773,7 +773,7 @@ def check_webhook_late(unhurried: Simulator) -> None:
 
 def check_webhook_early(unhurried: Simulator) -> None:
     video = unhurried.create("x [sim:stuck] [sim:webhook-early]")
-    until(lambda: unhurried.receiver.about(video.id))
+    wait_until(lambda: unhurried.receiver.about(video.id))
     assert unhurried.receiver.about(video.id)[0].event["type"] == "video.completed"
     assert unhurried.get(video).json["status"] == "in_progress"
 

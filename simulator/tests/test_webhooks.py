@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from simulator.tests.test_protocol import PROJECT, PROMPT, running
-from tests.support.fixtures import allowed, until
+from tests.support.fixtures import scaled_timeout, wait_until
 from tests.support.installation import free_port
 from tests.support.webhook_receiver import SECRET, Receiver
 
@@ -24,7 +24,7 @@ def receiver():
 def test_a_job_that_has_completed_is_announced_once_its_file_is_there(receiver, tmp_path):
     with running(tmp_path, **receiver.environment) as simulator:
         video = simulator.create(PROMPT)
-        until(lambda: receiver.arrivals)
+        wait_until(lambda: receiver.arrivals)
         done = simulator.client().videos.retrieve(video.id)
         assert simulator.get(video, "/content").status == 200
 
@@ -43,7 +43,7 @@ def test_a_job_that_has_failed_is_announced_as_such_and_a_deleted_one_not_at_all
     with running(tmp_path, seconds=1, **receiver.environment) as simulator:
         simulator.client().videos.delete(simulator.create("x [sim:fail]").id)
         ended = [simulator.create(f"x [sim:{fault}]") for fault in ("fail", "moderation", "cancelled")]
-        until(lambda: len(receiver.arrivals) >= 3)
+        wait_until(lambda: len(receiver.arrivals) >= 3)
 
     told = [(arrival.event["data"]["id"], arrival.event["type"]) for arrival in receiver.arrivals]
     assert sorted(told) == sorted((video.id, "video.failed") for video in ended)
@@ -53,7 +53,7 @@ def test_a_webhook_that_is_refused_comes_again_with_the_same_id(receiver, tmp_pa
     receiver.refusals = [500, 302]
     with running(tmp_path, **receiver.environment) as simulator:
         simulator.create("x [sim:fail]")
-        until(lambda: len(receiver.arrivals) == 3)
+        wait_until(lambda: len(receiver.arrivals) == 3)
 
     assert all(arrival.is_genuine for arrival in receiver.arrivals)
     assert len({(arrival.id, arrival.body) for arrival in receiver.arrivals}) == 1
@@ -73,10 +73,10 @@ def test_what_nobody_took_is_announced_after_a_restart_and_nothing_twice(tmp_pat
 
     with Receiver(port) as receiver:
         with running(tmp_path, **environment):
-            until(lambda: announced(tmp_path) == 3)
+            wait_until(lambda: announced(tmp_path) == 3)
         with running(tmp_path, **environment) as simulator:
             last = simulator.create("x [sim:fail]")
-            until(lambda: receiver.about(last.id))
+            wait_until(lambda: receiver.about(last.id))
         told = [arrival.event["data"]["id"] for arrival in receiver.arrivals]
     assert sorted(told) == sorted(video.id for video in [*videos, last])
 
@@ -97,14 +97,14 @@ def test_a_receiver_that_never_answers_holds_nobody_up(tmp_path):
                 simulator.create(f"x [sim:fail] {number}")
             assert len(simulator.client().videos.list(limit=100).data) == 50
             simulator.process.terminate()
-            assert simulator.process.wait(allowed(5)) == 0
+            assert simulator.process.wait(scaled_timeout(5)) == 0
 
 
 def test_five_hundred_jobs_that_end_together_are_all_announced(receiver, tmp_path):
     with running(tmp_path, seconds=2, **receiver.environment) as simulator:
         for number in range(500):
             simulator.call("POST", "/videos", data={"prompt": f"x [sim:fail] {number}"})
-        until(lambda: len(receiver.arrivals) >= 500)
+        wait_until(lambda: len(receiver.arrivals) >= 500)
     assert len({arrival.id for arrival in receiver.arrivals}) == len(receiver.arrivals) == 500
 
 

@@ -14,7 +14,7 @@ import requests
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
-from tests.support.fixtures import PATIENCE, new_user, order, signed_in
+from tests.support.fixtures import TEST_TIMEOUT, new_user, order, signed_in
 from tests.support.installation import free_port, listens
 from videos.models import Status, Video
 
@@ -56,7 +56,7 @@ def nginx_before(upstream, folder, plain=0):
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.communicate(timeout=PATIENCE)
+        process.communicate(timeout=TEST_TIMEOUT)
 
 
 def configuration(upstream, port, folder, plain=0):

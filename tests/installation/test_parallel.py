@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.support.fixtures import allowed, until
+from tests.support.fixtures import scaled_timeout, wait_until
 from tests.support.installation import Site, processes_of
 
 ORDER = {"image": "", "model": "sora-2", "seconds": "4", "aspect_ratio": "16:9", "resolution": "720p"}
@@ -42,7 +42,7 @@ def at_once(count, function):
 
 
 def wait_until_done(in_database):
-    until(lambda: in_database("print(Video.objects.live().count())") == "0")
+    wait_until(lambda: in_database("print(Video.objects.live().count())") == "0")
 
 
 def test_fifty_parallel_clicks_with_100_credits_make_ten_videos(site, in_database):
@@ -104,8 +104,8 @@ def jobs_at_the_simulator(site):
 
 
 def test_the_site_stops_within_ten_seconds_and_leaves_no_process(site):
-    assert site.stop() < allowed(10)
-    until(lambda: processes_of(site, "python") == [])
+    assert site.stop() < scaled_timeout(10)
+    wait_until(lambda: processes_of(site, "python") == [])
     site.start()
 
 

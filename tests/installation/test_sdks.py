@@ -17,7 +17,7 @@ import pytest
 from openai.types import Video
 from PIL import Image
 
-from tests.support.fixtures import PATIENCE, until
+from tests.support.fixtures import TEST_TIMEOUT, wait_until
 from tests.support.installation import Site, processes_of
 from tests.support.webhook_receiver import Receiver
 from videos.api.app import api
@@ -178,11 +178,11 @@ def test_no_event_is_lost_when_the_worker_dies_between_the_end_and_its_delivery(
     with Receiver() as receiver:
         receiver.refusals = [500]
         video = client.videos.create(prompt="A kite", extra_body={"webhook_url": receiver.url})
-        until(lambda: receiver.arrivals)  # the first try, which is refused
+        wait_until(lambda: receiver.arrivals)  # the first try, which is refused
         for pid in processes_of(site, "qcluster"):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        until(lambda: len(receiver.arrivals) >= 2)
+        wait_until(lambda: len(receiver.arrivals) >= 2)
     first, second = receiver.arrivals[:2]
     assert (first.id, second.event["data"]["id"]) == (second.id, video.id)
     assert second.event["type"] == "video.completed"
@@ -238,7 +238,7 @@ def run(command, folder, said=None, **env):
         input=said,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TEST_TIMEOUT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

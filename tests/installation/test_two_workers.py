@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fixtures import PATIENCE, start_simulator
+from tests.support.fixtures import TEST_TIMEOUT, start_simulator
 from tests.support.installation import Site
 from tests.support.s3 import S3Server
 
@@ -49,7 +49,7 @@ def test_two_workers_share_the_jobs_and_one_of_them_may_die(tmp_path):
     share(60, tmp_path, [HERE, HERE])
 
 
-def share(jobs: int, folder: Path, trees: Sequence[Path], patience: float = PATIENCE) -> float:
+def share(jobs: int, folder: Path, trees: Sequence[Path], patience: float = TEST_TIMEOUT) -> float:
     """Let a worker of each source tree take part in `jobs` videos, and kill one that pumps when a third is on its way.
 
     Returns the seconds from the first order to the last video.
@@ -60,7 +60,7 @@ def share(jobs: int, folder: Path, trees: Sequence[Path], patience: float = PATI
         (folder / "site").mkdir()
         stack.enter_context(site.database_of_its_own())
         simulator, url = start_simulator(folder / "simulator", SIMULATOR_SECONDS="4")
-        stack.callback(simulator.wait, PATIENCE)
+        stack.callback(simulator.wait, TEST_TIMEOUT)
         stack.callback(simulator.terminate)
         env = {**site.env, "SIMULATOR_URL": url}
         site.env = env
@@ -100,7 +100,7 @@ def worker(tree: Path, data_dir: Path, env: dict[str, str]) -> Iterator[subproce
         yield process
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TEST_TIMEOUT)
         kill_all_of(data_dir)
 
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import balance, sign_in, staff_sign_in
-from tests.support.fixtures import PATIENCE, start_simulator
+from tests.support.fixtures import TEST_TIMEOUT, start_simulator
 from tests.support.installation import Site, free_port
 
 
@@ -15,7 +15,7 @@ def provider(tmp_path_factory):
     process, url = start_simulator(tmp_path_factory.mktemp("provider"), SIMULATOR_SECONDS="2")
     yield url
     process.terminate()
-    process.wait(PATIENCE)
+    process.wait(TEST_TIMEOUT)
 
 
 @pytest.fixture(scope="module")

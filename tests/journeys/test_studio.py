@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.browser import balance, rich, sign_in, staff_sign_in
-from tests.support.fixtures import PATIENCE, until
+from tests.support.fixtures import TEST_TIMEOUT, wait_until
 from tests.support.installation import Site, free_port, listens
 
 
@@ -40,7 +40,7 @@ def test_from_sign_in_to_a_playing_video_that_can_be_sought(site, visit):
     expect(page.get_by_text(re.compile(r"in progress… \d+ %"))).to_be_visible()
 
     expect(player(page)).to_be_visible()
-    until(lambda: player(page).evaluate("video => video.currentTime") > 0.3)
+    wait_until(lambda: player(page).evaluate("video => video.currentTime") > 0.3)
     looks = "({muted, loop, controls, autoplay}) => [muted, loop, controls, autoplay]"
     assert player(page).evaluate(looks) == [True, True, True, True]
     player(page).evaluate(
@@ -206,9 +206,7 @@ def full(site):
     """The provider takes nothing for now; call it to let somebody else's video come first, or go again."""
 
     def run(code: str) -> None:
-        imports = (
-            "from aivideo.tests.fixtures import *; from videos.models import *; from videos import generation"
-        )
+        imports = "from tests.support.fixtures import *; from videos.models import *; from videos.generation import lifecycle"
         site.manage("shell", "--no-imports", "-c", f"{imports}; {code}")
 
     run("Channel.objects.update(most_running=0)")
@@ -225,7 +223,7 @@ def test_a_queued_video_tells_its_place_and_can_be_canceled(site, visit, full):
     page.click("#generate")
     expect(page.get_by_text("Waiting for the provider, place 2")).to_be_visible()
     expect(page.get_by_text("Waiting, place 2").first).to_be_visible()
-    full("generation.cancel(Video.objects.get(prompt='Earlier'))")
+    full("lifecycle.cancel(Video.objects.get(prompt='Earlier'))")
     expect(page.get_by_text("Waiting for the provider, place 1")).to_be_visible()
 
     page.locator("#stage").get_by_role("link", name="Cancel").click()
@@ -405,11 +403,11 @@ def google(*people):
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: listens(port))
+        wait_until(lambda: listens(port))
         yield url
     finally:
         server.terminate()
-        server.wait(PATIENCE)
+        server.wait(TEST_TIMEOUT)
 
 
 ADA = {"sub": "1001", "email": "ada@example.com", "email_verified": True, "given_name": "Ada"}

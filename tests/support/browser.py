@@ -6,7 +6,7 @@ import shutil
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.support.fixtures import PATIENCE
+from tests.support.fixtures import TEST_TIMEOUT
 from tests.support.installation import Site
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
@@ -15,7 +15,9 @@ FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component
 
 @pytest.fixture(scope="module")
 def browser():
-    expect.set_options(timeout=1000 * PATIENCE)  # a whole site beside other tests on few cores takes its time
+    expect.set_options(
+        timeout=1000 * TEST_TIMEOUT
+    )  # a whole site beside other tests on few cores takes its time
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
@@ -36,7 +38,7 @@ def visit(browser):
     def open_page(url, **options) -> Page:
         # Without a graphics card, what moves takes a core for itself.
         context = browser.new_context(**{"reduced_motion": "reduce", **options})
-        context.set_default_timeout(1000 * PATIENCE)
+        context.set_default_timeout(1000 * TEST_TIMEOUT)
         contexts.append(context)
         page = context.new_page()
         page.on("console", hear)

@@ -19,7 +19,7 @@ MANAGE = [sys.executable, str(Path(__file__).parents[2] / "manage.py")]
 numbers = itertools.count(1)
 
 # Seconds that a test waits for anything at the most. It is long, since it only ends a test that fails anyway.
-PATIENCE = 300
+TEST_TIMEOUT = 300
 # How many times as long as on an idle machine anything may take on a slow and busy one.
 SLOWEST = 10
 
@@ -108,7 +108,7 @@ def simulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process, url = start_simulator(tmp_path_factory.mktemp("simulator"), SIMULATOR_SECONDS="1")
     yield url
     process.terminate()
-    process.wait(PATIENCE)
+    process.wait(TEST_TIMEOUT)
 
 
 @pytest.fixture
@@ -139,18 +139,18 @@ def entries(video: Any) -> list[tuple[str, int]]:
     return list(found.values_list("kind", "amount"))
 
 
-def doorbells() -> int:
+def queued_messages() -> int:
     """How many messages wait in the queue, whichever broker holds it."""
     from django_q.brokers import get_broker
 
     return get_broker().queue_size()
 
 
-def until(condition: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     """Wait until it is so, however long this machine needs for it."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TEST_TIMEOUT
     while not condition():
-        assert time.monotonic() < end, f"not so after {PATIENCE} s"
+        assert time.monotonic() < end, f"not so after {TEST_TIMEOUT} s"
         time.sleep(0.05)
 
 
@@ -159,7 +159,7 @@ def serve(server: BaseServer) -> None:
     threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
 
 
-def allowed(seconds: float) -> float:
+def scaled_timeout(seconds: float) -> float:
     """What this machine, as busy as it is at this moment, may need for what takes an idle one so many seconds."""
     began = time.process_time()
     sum(number * number for number in range(300_000))

@@ -21,7 +21,7 @@ from pathlib import Path
 import psycopg
 import requests
 
-from tests.support.fixtures import MANAGE, PATIENCE
+from tests.support.fixtures import MANAGE, TEST_TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ class Site:
     def start(self) -> None:
         with self.log.open("w") as log:
             self.process = subprocess.Popen([*MANAGE, "serve"], env=self.env, stdout=log, stderr=log)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TEST_TIMEOUT
         while "aivideo is running at" not in self.log.read_text():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, self.log.read_text()
@@ -92,7 +92,7 @@ class Site:
         self.fold_hands()
         began = time.monotonic()
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(PATIENCE)
+        self.process.wait(TEST_TIMEOUT)
         return time.monotonic() - began
 
     def manage(self, *arguments: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from tests.support.fixtures import PATIENCE
+from tests.support.fixtures import TEST_TIMEOUT
 from tests.support.installation import free_port, listens
 
 BUCKET = "videos-of-a-test"
@@ -40,7 +40,7 @@ class S3Server:
         """With the bucket, empty."""
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TEST_TIMEOUT
         while not listens(self.port):
             assert self.process.poll() is None, "the S3 server ended"
             assert time.monotonic() < end, "the S3 server does not listen"
@@ -49,7 +49,7 @@ class S3Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(PATIENCE)
+        self.process.wait(TEST_TIMEOUT)
 
     def empty(self) -> None:
         for name in self.names():

@@ -5,11 +5,11 @@ from ninja import Router
 
 from videos import serializers
 from videos.api import schemas, spending
-from videos.api.auth import ByKey, KeyedRequest
+from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import not_found
 from videos.catalogue import availability
 
-router = Router(auth=ByKey())
+router = Router(auth=ApiKeyAuth())
 
 
 @router.get("/v1/models", response=schemas.ModelList, tags=["Account"])

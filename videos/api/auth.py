@@ -21,7 +21,7 @@ class KeyedRequest(HttpRequest):
     user: User
 
 
-class ByKey(HttpBearer):
+class ApiKeyAuth(HttpBearer):
     """`Authorization: Bearer av_live_…`"""
 
     openapi_name = "API key"

@@ -12,13 +12,13 @@ from accounts import credits
 from accounts.models import ApiKey
 from videos import serializers
 from videos.api import idempotency, moderation, requests, schemas, spending
-from videos.api.auth import ByKey, KeyedRequest
+from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, of_order
 from videos.api.pictures import Pictures
 from videos.generation import batches
 from videos.models import Batch
 
-router = Router(auth=ByKey(), tags=["Batches"])
+router = Router(auth=ApiKeyAuth(), tags=["Batches"])
 
 
 class Item(requests.VideoOrder):
@@ -29,7 +29,7 @@ class Item(requests.VideoOrder):
 
 class BatchOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    items: list[Item] = Field(min_length=1, max_length=batches.MOST_VIDEOS)
+    items: list[Item] = Field(min_length=1, max_length=batches.MAX_VIDEOS)
     defaults: Item = Field(default_factory=Item, description="What an item has that does not say otherwise.")
     max_concurrency: int | None = Field(
         default=None, ge=1, le=10_000, description="So many at a time, and never more than one person may."
@@ -58,7 +58,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
     """Order up to 500 videos. If one of them cannot be made, or credits do not do for all, none is ordered."""
     body = requests.read(request)
 
-    def prepare() -> idempotency.Deed:
+    def prepare() -> idempotency.Action:
         key = request.auth
         asked = requests.checked(BatchOrder, body.fields)
         webhook_url = asked.webhook_url or key.webhook_url
@@ -84,7 +84,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
     """One idea as a video for each platform, in its shape, its length and its style."""
     body = requests.read(request)
 
-    def prepare() -> idempotency.Deed:
+    def prepare() -> idempotency.Action:
         key = request.auth
         asked = requests.checked(CampaignOrder, body.fields)
         platforms = [_platform(name) for name in asked.platforms]

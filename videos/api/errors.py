@@ -86,7 +86,7 @@ def of_schema(error: SchemaError) -> ApiError:
     return ApiError(400, f"Invalid '{param}': {first['msg']}.", param=param, code="invalid_value")
 
 
-class renamed:
+class renamed_params:
     """What these fields are called in a request, where one of them is wrong: `renamed(prompt="drill_text")`."""
 
     def __init__(self, **names: str) -> None:
@@ -99,7 +99,7 @@ class renamed:
             error.param = self.names[error.param]
 
 
-class Shaped:
+class ApiErrorMiddleware:
     """Middleware: whatever refuses a program's request, it answers in the shape that programs expect."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -29,10 +29,10 @@ REPEATED_WITHIN = timedelta(minutes=10)  # the SDKs' time-out
 WORKED_ON_AT_MOST = timedelta(minutes=1)
 
 # What is done in one transaction: the status and body of its answer.
-Deed = Callable[[], tuple[int, dict[str, Any]]]
+Action = Callable[[], tuple[int, dict[str, Any]]]
 
 
-def once(request: KeyedRequest, digest: str, prepare: Callable[[], Deed]) -> HttpResponse:
+def once(request: KeyedRequest, digest: str, prepare: Callable[[], Action]) -> HttpResponse:
     """The answer to this request, or what the same request was answered before.
 
     `digest` is of what the request says. `prepare` looks at all that need not be in a transaction, however slow,
@@ -62,7 +62,7 @@ def once(request: KeyedRequest, digest: str, prepare: Callable[[], Deed]) -> Htt
         raise
 
 
-def _once_by_key(request: KeyedRequest, key: str, digest: str, prepare: Callable[[], Deed]) -> HttpResponse:
+def _once_by_key(request: KeyedRequest, key: str, digest: str, prepare: Callable[[], Action]) -> HttpResponse:
     if before := _answered(request, key, digest):
         return before
     try:
@@ -84,7 +84,7 @@ def _once_by_key(request: KeyedRequest, key: str, digest: str, prepare: Callable
         raise
 
 
-def _do(row: IdempotentAnswer, do: Deed) -> HttpResponse:
+def _do(row: IdempotentAnswer, do: Action) -> HttpResponse:
     with transaction.atomic():
         status, body = do()
         answer = JsonResponse(body, status=status)
@@ -134,7 +134,7 @@ def _again(row: IdempotentAnswer) -> HttpResponse:
     return HttpResponse(row.body, status=row.status, content_type="application/json", headers=headers)
 
 
-def forget_old() -> None:
+def purge_expired() -> None:
     """Delete the answers that nobody will ask for any more."""
     now = timezone.now()
     without_key = Q(key=None, created_at__lt=now - 2 * REPEATED_WITHIN)

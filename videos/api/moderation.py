@@ -30,7 +30,7 @@ def _cleared(key: ApiKey, orders: Sequence[dict[str, Any]], prefix: str = "") ->
             wrong.param = f"{prefix.format(number)}{wrong.param}"
             raise wrong from error
     try:
-        return gate.cleared(key.user, orders)
+        return gate.clear(key.user, orders)
     except gate.Refused as refusal:
         param = f"{prefix.format(refusal.number)}{next(iter(refusal.sentences))}"
         raise bad_value(param, str(refusal), "moderation_blocked") from refusal

@@ -19,7 +19,7 @@ from videos.api.errors import ApiError, bad_value
 from videos.media import images, uploads
 from videos.models import Upload
 
-MOST_PICTURES = 8  # in one request
+MAX_PICTURES = 8  # in one request
 MAX_FETCHES = 2  # at a time, of the 8 threads of a web process; and one of each person
 SECONDS = 15  # for all pictures of a request together
 DATA_URL = re.compile(r"data:image/[a-z+]{2,10};base64,", re.IGNORECASE)
@@ -48,8 +48,8 @@ class Pictures:
         if url is None:
             return None
         if url not in self.kept:
-            if len(self.kept) >= MOST_PICTURES:
-                raise bad_value(param, f"One request has at most {MOST_PICTURES} pictures.")
+            if len(self.kept) >= MAX_PICTURES:
+                raise bad_value(param, f"One request has at most {MAX_PICTURES} pictures.")
             try:
                 self.kept[url] = self.uploaded(io.BytesIO(self._bytes_at(url)), param)
             except safe_http.AddressRefused as refusal:

@@ -30,11 +30,11 @@ from videos.api import spending
 from videos.api.errors import ApiError, bad_value, of_order, of_schema
 from videos.api.pictures import Pictures
 from videos.catalogue import availability, capabilities
-from videos.models import EXTRAS, MOST_PROMPT_CHARACTERS, Upload, VideoModel
+from videos.models import EXTRAS, MAX_PROMPT_CHARACTERS, Upload, VideoModel
 from videos.providers.base import storable
 
-MOST_BYTES = 20 * 1024 * 1024  # of a body: a picture of 10 MB, as base64
-MOST_METADATA = 16  # pairs, as at OpenAI
+MAX_BYTES = 20 * 1024 * 1024  # of a body: a picture of 10 MB, as base64
+MAX_METADATA = 16  # pairs, as at OpenAI
 
 
 def _text(value: str) -> str:
@@ -89,7 +89,7 @@ class VideoOrder(BaseModel):
         default=None, description="The same seed and order make the same video, where a model can."
     )
     negative_prompt: Text | None = Field(
-        default=None, max_length=MOST_PROMPT_CHARACTERS, description="What should not be seen."
+        default=None, max_length=MAX_PROMPT_CHARACTERS, description="What should not be seen."
     )
     audio: bool | None = Field(default=None, description="With sound or without, where a model takes that.")
     fps: int | None = Field(default=None, description="Frames a second, of the model's frame_rates.")
@@ -100,7 +100,7 @@ class VideoOrder(BaseModel):
     n: int = Field(default=1, ge=1, le=4, description="How many; the others are named in metadata.siblings.")
     metadata: dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]] = Field(
         default_factory=dict,
-        max_length=MOST_METADATA,
+        max_length=MAX_METADATA,
         description="Up to 16 pairs of text, kept with the video.",
     )
     webhook_url: Text | None = Field(
@@ -132,9 +132,9 @@ class Body:
 def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
     """The body of a POST. Raises ApiError 400 for one that cannot be read, 413 for one that is too large."""
     kind = request.content_type or ""
-    raw = request.read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
-        raise ApiError(413, f"The body is larger than {MOST_BYTES // 1024**2} MB.", code="body_too_large")
+    raw = request.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise ApiError(413, f"The body is larger than {MAX_BYTES // 1024**2} MB.", code="body_too_large")
     # `curl -d` says that it is a form, whatever it is: no form begins like an object.
     if kind == "application/json" or not kind or raw.lstrip().startswith(b"{"):
         body = Body(_json(raw))
@@ -213,7 +213,7 @@ def model_of(key: ApiKey, slug: str | None) -> VideoModel:
         offered = offered.filter(slug__in=key.allowed_models)
     model = offered.filter(slug=slug).first() if slug is not None else offered.first()
     if model is None:
-        if farewell := availability.farewell(slug or ""):
+        if farewell := availability.retirement_notice(slug or ""):
             raise bad_value("model", farewell, "model_retired")
         names = ", ".join(offered.values_list("slug", flat=True)) or "none at this moment"
         raise bad_value(

@@ -11,18 +11,18 @@ from pydantic import BaseModel, ConfigDict
 
 from videos import serializers
 from videos.api import actions, idempotency, moderation, requests, schemas, spending
-from videos.api.auth import ByKey, KeyedRequest
-from videos.api.errors import ApiError, bad_value, not_found, renamed
+from videos.api.auth import ApiKeyAuth, KeyedRequest
+from videos.api.errors import ApiError, bad_value, not_found, renamed_params
 from videos.catalogue import capabilities
 from videos.generation import batches, lifecycle
 from videos.models import Status, Video
-from videos.status.progress import standing
+from videos.status.progress import progress_of
 
 log = logging.getLogger(__name__)
 
-router = Router(auth=ByKey())
+router = Router(auth=ApiKeyAuth())
 
-PAGE, MOST_ON_A_PAGE = 20, 100
+PAGE, MAX_PAGE = 20, 100
 
 
 class Remix(BaseModel):
@@ -36,8 +36,8 @@ def create_video(request: KeyedRequest) -> HttpResponse:
     """Order a video. Its credits are charged at once, and return by themselves if it fails."""
     body = requests.read(request, files=("input_reference",))
 
-    def prepare() -> idempotency.Deed:
-        with renamed(**requests.aliases_in(body.fields)):
+    def prepare() -> idempotency.Action:
+        with renamed_params(**requests.aliases_in(body.fields)):
             asked = requests.checked(requests.VideoOrder, body.fields)
             order = requests.order_of(request.auth, asked, body.file)
             order = moderation.one(request.auth, order)
@@ -54,8 +54,8 @@ def list_videos(
     actions.only(request, "after", "limit", "order")
     if order not in ("asc", "desc"):
         raise bad_value("order", "Invalid 'order': expected asc or desc.")
-    if not 1 <= limit <= MOST_ON_A_PAGE:
-        raise bad_value("limit", f"Invalid 'limit': expected 1 to {MOST_ON_A_PAGE}.")
+    if not 1 <= limit <= MAX_PAGE:
+        raise bad_value("limit", f"Invalid 'limit': expected 1 to {MAX_PAGE}.")
     videos = request.user.videos.kept().select_related("model")
     if after:
         # One that was deleted meanwhile still marks its place.
@@ -89,7 +89,7 @@ def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     response = JsonResponse(serializers.video_object(video))
     response["ETag"] = f'"{hashlib.blake2b(response.content, digest_size=12).hexdigest()}"'
     if video.is_live:
-        response["openai-poll-after-ms"] = str(standing(video, 0).poll_ms)
+        response["openai-poll-after-ms"] = str(progress_of(video, 0).poll_ms)
     if response["ETag"] in parse_etags(request.headers.get("If-None-Match", "")):
         response.status_code, response.content = 304, b""
         del response["Content-Type"]
@@ -120,12 +120,12 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """A new video by another prompt, with the model, the size, the length and the pictures of a completed one."""
     body = requests.read(request)
 
-    def prepare() -> idempotency.Deed:
+    def prepare() -> idempotency.Action:
         asked = requests.checked(Remix, body.fields)
         source = actions.own(request, video_id)
         if source.status != Status.COMPLETED:
             raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
-        order = capabilities.once_more(source, request.user)
+        order = capabilities.repeat_order(source, request.user)
         requests.model_of(request.auth, order["model"].slug)  # which this key may not be allowed to use
         order |= {
             "prompt": asked.prompt,

@@ -29,7 +29,7 @@ def models(user: User | None = None) -> QuerySet[VideoModel]:
 def offered() -> QuerySet[VideoModel]:
     """What can be made today, whoever may choose it, in display order."""
     channels = [
-        channel.pk for channel in Channel.objects.filter(enabled=True) if connections.is_open(channel)
+        channel.pk for channel in Channel.objects.filter(enabled=True) if connections.is_available(channel)
     ]
     offered = Offer.objects.filter(model=OuterRef("pk"), channel__in=channels)
     return VideoModel.objects.filter(
@@ -49,7 +49,7 @@ def current(model: VideoModel, user: User | None = None) -> VideoModel | None:
     return None
 
 
-def farewell(slug: str) -> str:
+def retirement_notice(slug: str) -> str:
     """What to tell who asks for a model that has retired, in a sentence; empty for any other name."""
     model = VideoModel.objects.filter(slug=slug, retires_on__lte=timezone.localdate()).first()
     if model is None:

@@ -15,23 +15,23 @@ log = logging.getLogger(__name__)
 BREAKS_AFTER, SHORTEST_BREAK, LONGEST_BREAK = 3, 5, 300
 
 
-def reached(channel: Channel) -> None:
+def record_success(channel: Channel) -> None:
     """The provider answered a submit, whatever it said: the breaker closes."""
     if channel.failures or channel.resumes_at:
         Channel.objects.filter(pk=channel.pk).update(failures=0, resumes_at=None)
 
 
-def lost(channel: Channel) -> None:
+def record_failure(channel: Channel) -> None:
     """A submit was lost on the way, or by a server that broke. The third in a row opens the breaker."""
     Channel.objects.filter(pk=channel.pk).update(failures=F("failures") + 1)
     failures = Channel.objects.values_list("failures", flat=True).get(pk=channel.pk)
     if failures >= BREAKS_AFTER:
         seconds = min(SHORTEST_BREAK * 2 ** min(failures - BREAKS_AFTER, 10), LONGEST_BREAK)
         log.warning("%s: %d submits in a row were lost; resting for %d s.", channel, failures, seconds)
-        rest(channel, seconds)
+        pause(channel, seconds)
 
 
-def rest(channel: Channel, seconds: float) -> None:
+def pause(channel: Channel, seconds: float) -> None:
     """Submit nothing for a while. A longer rest that was begun earlier stays."""
     until = Now() + timedelta(seconds=seconds)
     Channel.objects.filter(Q(resumes_at=None) | Q(resumes_at__lt=until), pk=channel.pk).update(
@@ -39,7 +39,7 @@ def rest(channel: Channel, seconds: float) -> None:
     )
 
 
-def rests(channel: Channel, now: datetime) -> bool:
+def is_paused(channel: Channel, now: datetime) -> bool:
     """Whether the channel takes no new job for now: switched off, or given time to recover."""
     # No rest is that long: it was written under a clock that has since been set back.
     latest = now + timedelta(seconds=2 * LONGEST_BREAK)

@@ -10,14 +10,14 @@ from accounts.models import User
 from videos.catalogue import availability
 from videos.models import (
     CAN_TAKE,
-    MOST_PROMPT_CHARACTERS,
+    MAX_PROMPT_CHARACTERS,
     Upload,
     Video,
     VideoModel,
 )
 
 
-def once_more(video: Video, user: User) -> dict[str, Any]:
+def repeat_order(video: Video, user: User) -> dict[str, Any]:
     """What made this video, as arguments of `generation.start`, as near as the model can that makes it today.
 
     A successor may make other sizes and lengths, and lack some of what else was asked for.
@@ -115,6 +115,6 @@ def _lacking(model: VideoModel, extras: dict[str, Any], *pictures: str) -> dict[
                 "model": model.name,
                 "choices": ", ".join(map(str, choices)) or _("nothing"),
             }
-    if len(extras.get("negative_prompt", "")) > MOST_PROMPT_CHARACTERS:
-        problems["negative_prompt"] = _("It has more than %d characters.") % MOST_PROMPT_CHARACTERS
+    if len(extras.get("negative_prompt", "")) > MAX_PROMPT_CHARACTERS:
+        problems["negative_prompt"] = _("It has more than %d characters.") % MAX_PROMPT_CHARACTERS
     return problems

@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 OPENAI = "https://api.openai.com"  # where no videos are made any more
 
 
-def is_open(channel: Channel) -> bool:
+def is_available(channel: Channel) -> bool:
     """Whether videos can be made there."""
-    return not closed_because(channel)
+    return not unavailable_reason(channel)
 
 
-def closed_because(channel: Channel) -> str:
+def unavailable_reason(channel: Channel) -> str:
     """Why no video can be made there, for operators; empty where it can."""
     if not channel.enabled:
         return "it is switched off"
@@ -68,7 +68,7 @@ def service_line() -> str:
     if settings.USE_MOCK_SORA:
         return "USING MOCK SORA SERVICE FOR TESTING"
     try:
-        channels = [channel for channel in Channel.objects.all() if is_open(channel)]
+        channels = [channel for channel in Channel.objects.all() if is_available(channel)]
     except DatabaseError:
         return ""
     named = [f"{channel} ({_shown_address(channel)})" for channel in channels]

@@ -48,10 +48,12 @@ class Refusal:
         ]
 
 
-def standing() -> list[Refusal]:
+def current_refusals() -> list[Refusal]:
     """Of each open channel that refused orders lately and has taken none since, by the channel's name."""
     found: dict[int, list[tuple[datetime, str]]] = defaultdict(list)
-    channels = {channel.slug: channel for channel in Channel.objects.all() if connections.is_open(channel)}
+    channels = {
+        channel.slug: channel for channel in Channel.objects.all() if connections.is_available(channel)
+    }
     for at, slug, words in _lately():
         if slug in channels:
             found[channels[slug].pk].append((at, words))

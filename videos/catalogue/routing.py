@@ -23,7 +23,7 @@ WAS_UNCONFIRMED = Exists(VideoEvent.objects.filter(video=OuterRef("pk"), went_to
 def offers(model: VideoModel) -> list[Offer]:
     """Where this model can be made here, in the order in which staff want it tried."""
     found = Offer.objects.filter(model=model).select_related("channel").order_by("priority", "pk")
-    return [offer for offer in found if connections.is_open(offer.channel)]
+    return [offer for offer in found if connections.is_available(offer.channel)]
 
 
 def best(model: VideoModel) -> Offer:
@@ -34,7 +34,7 @@ def best(model: VideoModel) -> Offer:
     found = offers(model)
     now = timezone.now()
     for offer in found:
-        if not breaker.rests(offer.channel, now):
+        if not breaker.is_paused(offer.channel, now):
             return offer
     if not found:
         raise ValidationError({"model": _("This model is not offered (any more). Choose another one.")})
@@ -52,20 +52,20 @@ def next_after(video: Video) -> Offer | None:
     if video.attempts + 1 >= len(found):
         return None
     others = [offer for offer in found if offer.channel_id != video.channel_id]
-    return next((offer for offer in others if not breaker.rests(offer.channel, now)), None)
+    return next((offer for offer in others if not breaker.is_paused(offer.channel, now)), None)
 
 
-def tend() -> None:
+def reroute_waiting() -> None:
     """Move what waits before channels that take nothing to others of its model that do."""
     now = timezone.now()
-    resting = [channel for channel in Channel.objects.all() if breaker.rests(channel, now)]
+    resting = [channel for channel in Channel.objects.all() if breaker.is_paused(channel, now)]
     if not resting:
         return
     stuck = Video.objects.filter(status=Status.QUEUED, ended_at=None, channel__in=resting).exclude(
         WAS_UNCONFIRMED
     )
     for model in VideoModel.objects.filter(pk__in=stuck.order_by().values("model")):
-        offer = next((offer for offer in offers(model) if not breaker.rests(offer.channel, now)), None)
+        offer = next((offer for offer in offers(model) if not breaker.is_paused(offer.channel, now)), None)
         if offer is None:
             continue
         # In one statement: who is admitted or canceled at this moment is in another state then, and stays.

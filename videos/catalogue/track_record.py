@@ -15,14 +15,14 @@ from videos.models import (
 
 
 @dataclass(frozen=True)
-class Record:
+class TrackRecord:
     """How a model did lately. `success` is per cent, `seconds` the median from click to playback."""
 
     success: int
     seconds: int
 
 
-def track_record(model: VideoModel) -> Record | None:
+def track_record(model: VideoModel) -> TrackRecord | None:
     """Of the last 100 finished videos of the past week; None while there are fewer than three."""
     key = f"track-record:{model.pk}"
     if (record := cache.get(key)) is None:
@@ -30,7 +30,7 @@ def track_record(model: VideoModel) -> Record | None:
     return record or None
 
 
-def _track_record(model: VideoModel) -> Record | None:
+def _track_record(model: VideoModel) -> TrackRecord | None:
     ended = (
         Video.objects.filter(model=model, ended_at__gte=timezone.now() - timedelta(days=7))
         .exclude(status=Status.CANCELED)
@@ -42,4 +42,4 @@ def _track_record(model: VideoModel) -> Record | None:
     ]
     if len(times) < 3:
         return None
-    return Record(success=round(100 * len(times) / len(ended)), seconds=round(median(times)))
+    return TrackRecord(success=round(100 * len(times) / len(ended)), seconds=round(median(times)))

@@ -24,7 +24,7 @@ from videos.generation import lifecycle, ordering
 from videos.models import LIVE, Batch, Status, Video, VideoModel
 from videos.webhooks import outbox
 
-MOST_VIDEOS = 500
+MAX_VIDEOS = 500
 
 # What is shown where, and how it should feel. The sentence goes in front of the idea, and people may change it.
 PLATFORMS: dict[str, dict[str, Any]] = {
@@ -126,7 +126,7 @@ def start(
     return batch
 
 
-def tend() -> None:
+def advance() -> None:
     """Let the next videos of every open batch into the queue, and note which batches have ended."""
     can_skip = connection.features.has_select_for_update_skip_locked
     with transaction.atomic():

@@ -1,7 +1,7 @@
 """Telling a provider that nobody waits for a job any more, so that it need not go on with it.
 
 Asked when staff stop a video, when its owner deletes one that timed out and was still watched, and when that watch is
-over. Not at the deadline itself: what finishes after it is delivered free (see `generation.finish`), and of a job that
+over. Not at the deadline itself: what finishes after it is delivered free (see `lifecycle.finish`), and of a job that
 was cancelled nothing comes. Nor for a submit whose answer was lost: its job has no name here, and what a key or a list
 brings back then may be another video's.
 
@@ -10,22 +10,12 @@ It is best effort. The move is committed before, and whatever a provider answers
 
 import asyncio
 import logging
-from functools import partial
-
-from django.db import transaction
-from django_q.tasks import async_task
 
 from videos.catalogue import connections
 from videos.models import Status, Video
 from videos.providers.base import Unavailable
 
 log = logging.getLogger(__name__)
-
-
-def ring(video: Video) -> None:
-    """Have a worker ask, once this transaction is committed: only workers talk to providers."""
-    if video.ref is not None:
-        transaction.on_commit(partial(async_task, "videos.tasks.cancel", str(video.pk)), robust=True)
 
 
 def ask(video_id: str) -> None:

@@ -9,7 +9,7 @@ from django.db.models.functions import Cast, Coalesce, Concat, Replace, Substr
 from accounts.models import CreditEntry, Lot, User
 from videos.models import Status, Video
 
-MOST_SHOWN = 20  # of each kind of violation
+MAX_SHOWN = 20  # of each kind of violation
 
 
 def violations() -> tuple[dict[str, int], list[str]]:
@@ -26,7 +26,7 @@ def violations() -> tuple[dict[str, int], list[str]]:
 def _balances() -> Iterator[str]:
     """What an account has less what it owes is the sum of its entries; what lapses is what is left in its lots."""
     totals = User.objects.annotate(total=Coalesce(Sum("credit_entries__amount"), 0))
-    for user in totals.exclude(balance=F("total") + F("debt"))[:MOST_SHOWN]:
+    for user in totals.exclude(balance=F("total") + F("debt"))[:MAX_SHOWN]:
         yield (
             f"user {user.pk} has {user.balance} credits and owes {user.debt},"
             f" but the entries add up to {user.total}"
@@ -35,14 +35,14 @@ def _balances() -> Iterator[str]:
         Lot.objects.filter(user=OuterRef("pk")).order_by().values("user").annotate(n=Sum("left")).values("n")
     )
     lots = User.objects.annotate(left=Coalesce(Subquery(left), 0))
-    for owner in lots.exclude(lapsing=F("left"))[:MOST_SHOWN]:
+    for owner in lots.exclude(lapsing=F("left"))[:MAX_SHOWN]:
         yield f"of user {owner.pk} {owner.lapsing} credits lapse, but {owner.left} are left in the lots"
 
 
 def _charges() -> Iterator[str]:
     """Every video was charged its price once; that it is never twice is a constraint."""
     charged = _entries(CreditEntry.Kind.CHARGE).filter(amount=-OuterRef("credits"))
-    for video in _videos().filter(~Exists(charged), credits__gt=0)[:MOST_SHOWN]:
+    for video in _videos().filter(~Exists(charged), credits__gt=0)[:MAX_SHOWN]:
         yield f"video {video.pk} was not charged its {video.credits} credits"
 
 
@@ -51,11 +51,11 @@ def _refunds() -> Iterator[str]:
     refunds = _entries(CreditEntry.Kind.REFUND)
     lost = Q(status__in=[Status.FAILED, Status.CANCELED])
     in_full = refunds.filter(amount=OuterRef("credits"))
-    for video in _videos().filter(lost, ~Exists(in_full), credits__gt=0)[:MOST_SHOWN]:
+    for video in _videos().filter(lost, ~Exists(in_full), credits__gt=0)[:MAX_SHOWN]:
         yield f"video {video.pk} is {video.status}, but its {video.credits} credits did not return"
-    for video in _videos().filter(~lost, Exists(refunds), is_free=False)[:MOST_SHOWN]:
+    for video in _videos().filter(~lost, Exists(refunds), is_free=False)[:MAX_SHOWN]:
         yield f"video {video.pk} is {video.status}, but its credits returned"
-    for video in _videos().filter(~lost, ~Exists(refunds), is_free=True, credits__gt=0)[:MOST_SHOWN]:
+    for video in _videos().filter(~lost, ~Exists(refunds), is_free=True, credits__gt=0)[:MAX_SHOWN]:
         yield f"video {video.pk} counts as delivered free, but its credits did not return"
 
 
@@ -66,7 +66,7 @@ def _strays() -> Iterator[str]:
     charges = of_videos.aggregate(n=Count("pk", filter=Q(kind=CreditEntry.Kind.CHARGE)))["n"]
     if charges == Video.objects.filter(credits__gt=0).count():
         return
-    for entry in of_videos.filter(~Exists(videos))[:MOST_SHOWN]:
+    for entry in of_videos.filter(~Exists(videos))[:MAX_SHOWN]:
         yield f"entry {entry.pk} ({entry}) belongs to no video"
 
 

@@ -18,7 +18,6 @@ from accounts import credits
 from accounts.models import User
 from videos import event_log, queue, timing
 from videos.catalogue import routing
-from videos.generation import cancellation
 from videos.media import sprite_sheets, storage
 from videos.models import FORGIVEN, LIVE, REFUSED_BY, Offer, Status, Video, VideoEvent
 from videos.providers.base import Busy, Found, JobState, NotSent
@@ -31,16 +30,16 @@ LATE_WATCH = timedelta(hours=6)  # after the deadline; files of finished jobs ra
 LAST_TRIES = 5  # a job that was done in time is not lost to one hiccup after the deadline
 
 
-def intend(video: Video) -> bool:
+def mark_submitting(video: Video) -> bool:
     """queued | unconfirmed → submitting: from here on a request may be under way (see limits.admit as well).
 
     `posted_at` is the time of the earliest request whose fate is open.
     """
     posted_at = video.posted_at if video.status == Status.UNCONFIRMED else timezone.now()
-    return video.move_to(Status.SUBMITTING, posted_at=posted_at, next_at=_in(timing.LEASE))
+    return video.move_to(Status.SUBMITTING, posted_at=posted_at, next_at=_seconds_from_now(timing.LEASE))
 
 
-def hold(video: Video) -> bool:
+def renew_lease(video: Video) -> bool:
     """Prolong the lease of a video that is submitting. False if it has ended, or somebody else moved the video on."""
     now = timing.database_now()
     held = Video.objects.filter(pk=video.pk, moves=video.moves, status=Status.SUBMITTING, next_at__gt=now)
@@ -55,17 +54,17 @@ def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
     if video.is_late:
         return fail(video, "timed_out", str(error))
     delay = timing.backoff(video, error.after if isinstance(error, Busy) else None)
-    return video.move_to(back_to, str(error), attempts=video.attempts + 1, next_at=_in(delay))
+    return video.move_to(back_to, str(error), attempts=video.attempts + 1, next_at=_seconds_from_now(delay))
 
 
-def pass_on(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
+def reroute_or_postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
     """submitting → queued at another channel of the model, where one takes it now; else it waits, as in `postpone`."""
     if back_to == Status.QUEUED and not video.is_late and (offer := routing.next_after(video)):
-        return divert(video, offer, str(error))
+        return reroute(video, offer, str(error))
     return postpone(video, back_to, error)
 
 
-def divert(video: Video, offer: Offer, why: str) -> bool:
+def reroute(video: Video, offer: Offer, why: str) -> bool:
     """submitting → queued at another channel, which is asked at once: this one surely took nothing."""
     went_on = video.move_to(
         Status.QUEUED,
@@ -73,31 +72,31 @@ def divert(video: Video, offer: Offer, why: str) -> bool:
         channel_id=offer.channel_id,
         provider_model=offer.provider_model,
         attempts=video.attempts + 1,
-        next_at=_in(0),
+        next_at=_seconds_from_now(0),
     )
     if went_on:
         event_log.went_on(video, offer.channel, why)
     return went_on
 
 
-def refuse(video: Video, code: str, why: str) -> bool:
+def reject(video: Video, code: str, why: str) -> bool:
     """submitting → failed, since its provider will never make it; or → queued where another channel lets us in."""
     if code == "provider_refused" and (offer := routing.next_after(video)):
         log.error("%s refused %s: %s", video.channel, video.public_id, why)
-        return divert(video, offer, f"{REFUSED_BY}{video.channel}: {why}")
+        return reroute(video, offer, f"{REFUSED_BY}{video.channel}: {why}")
     return fail(video, code, why)
 
 
-def lose_sight(video: Video, why: str) -> bool:
+def mark_unconfirmed(video: Video, why: str) -> bool:
     """submitting → unconfirmed: the request may have arrived, or not."""
     return video.move_to(
-        Status.UNCONFIRMED, why, attempts=video.attempts + 1, next_at=_in(timing.backoff(video))
+        Status.UNCONFIRMED, why, attempts=video.attempts + 1, next_at=_seconds_from_now(timing.backoff(video))
     )
 
 
-def resend(video: Video) -> bool:
+def requeue(video: Video) -> bool:
     """unconfirmed → queued: the provider's list shows that the request never arrived."""
-    return video.move_to(Status.QUEUED, ABSENT, attempts=0, next_at=_in(0))
+    return video.move_to(Status.QUEUED, ABSENT, attempts=0, next_at=_seconds_from_now(0))
 
 
 def accept(video: Video, job: JobState) -> bool:
@@ -106,12 +105,12 @@ def accept(video: Video, job: JobState) -> bool:
     The answer counts whoever holds the row by now: another pump may have taken the request for lost meanwhile,
     and even decided to send it again. False for a job that the video can no longer have: it is paid, and nobody's.
     """
-    if _own(video, job):
+    if _own_job(video, job):
         return True
     now = Video.objects.get(pk=video.pk)
     if now.ref == job.ref:  # an earlier call was committed although its caller saw it fail
         return True
-    if now.ref is None and now.channel_id == video.channel_id and _own(now, job):
+    if now.ref is None and now.channel_id == video.channel_id and _own_job(now, job):
         return True
     log.error(
         "%s: job %s was bought at %s and is nobody's: the video is %s.",
@@ -123,7 +122,7 @@ def accept(video: Video, job: JobState) -> bool:
     return False
 
 
-def _own(video: Video, job: JobState) -> bool:
+def _own_job(video: Video, job: JobState) -> bool:
     """queued | submitting | unconfirmed → in_progress with this job. False if it is another video's."""
     # Two at once meet the constraint; the loser is asked again, and finds the winner here.
     if Video.objects.filter(channel=video.channel, ref=job.ref).exclude(pk=video.pk).exists():
@@ -134,7 +133,7 @@ def _own(video: Video, job: JobState) -> bool:
         attempts=0,
         accepted_at=timezone.now(),
         progress=job.progress or 0,
-        next_at=_in(timing.FIRST_POLL),
+        next_at=_seconds_from_now(timing.FIRST_POLL),
     )
 
 
@@ -158,12 +157,12 @@ def adopt(video: Video, found: Found) -> str:
     ).exclude(preset=video.preset, upload=video.upload, last_frame=video.last_frame, extras=video.extras)
     if rivals.exclude(pk=video.pk).exists():
         return "another order differs from this one only in what a list does not show"
-    if any(job.is_sure and _own(video, job) for job in free):
+    if any(job.is_sure and _own_job(video, job) for job in free):
         return ADOPTED
     return "a job in the provider's list may be this one"
 
 
-def keep_waiting(news: list[tuple[Video, JobState]]) -> None:
+def record_progress(news: list[tuple[Video, JobState]]) -> None:
     """Note the progress of running jobs, and when to ask next; past the deadline, give up.
 
     For many at a time, because this is what a pump does most.
@@ -173,7 +172,7 @@ def keep_waiting(news: list[tuple[Video, JobState]]) -> None:
     rows, tenths = [], []
     for video, job in news:
         if video.status == Status.FAILED:
-            _watch(video)
+            _watch_late_job(video)
         elif video.is_late:
             fail(video, "timed_out", f"still {job.word}")
         else:
@@ -192,20 +191,20 @@ def keep_waiting(news: list[tuple[Video, JobState]]) -> None:
     event_log.progressed(tenths)
 
 
-keep_waiting.for_many = True  # type: ignore[attr-defined]
+record_progress.for_many = True  # type: ignore[attr-defined]
 
 
-def wait(video: Video, why: str) -> None:
+def retry_later(video: Video, why: str) -> None:
     """Try the same step again later; past the deadline and after some tries in a row, give up."""
     if video.status == Status.FAILED:
-        _watch(video)
+        _watch_late_job(video)
         return
     if video.status in LIVE and video.is_late and video.attempts >= LAST_TRIES:
         fail(video, "timed_out", why)
         return
     log.info("%s (%s) waits: %s", video.public_id, video.status, why)
     changes: dict[str, Any] = {"attempts": video.attempts + 1}
-    changes["next_at"] = _in(timing.backoff(video)) if video.status in LIVE else None
+    changes["next_at"] = _seconds_from_now(timing.backoff(video)) if video.status in LIVE else None
     now = timezone.now()
     if video.posted_at and video.posted_at > now:
         # Under a clock that has been set back since: what is counted from it would take as much longer.
@@ -224,7 +223,7 @@ def finish(video: Video, cost: Decimal | None = None) -> bool:
         "finished after the deadline" if is_free else "",
         progress=99,
         attempts=0,
-        next_at=_in(timing.LEASE),
+        next_at=_seconds_from_now(timing.LEASE),
         is_free=is_free,
         ended_at=None,
         error_code="",
@@ -256,12 +255,12 @@ def fail(video: Video, code: str, detail: str = "", note: str = "") -> bool:
     return video.status in LIVE and _fail(video, code, detail, note)
 
 
-def withdraw(video: Video, detail: str) -> bool:
+def fail_unplayable(video: Video, detail: str) -> bool:
     """completed → failed, and the credits go back: the file that was delivered does not play."""
     return video.status == Status.COMPLETED and _fail(video, "no_file", detail)
 
 
-def forgive(video: Video, note: str = "") -> bool:
+def refund_completed(video: Video, note: str = "") -> bool:
     """completed stays so, and its credits go back: staff find that it was not worth them. True for one caller.
 
     Its owner reads `note` beside the credits.
@@ -276,15 +275,15 @@ def forgive(video: Video, note: str = "") -> bool:
     return True
 
 
-def hurry(video: Video) -> bool:
+def retry_now(video: Video) -> bool:
     """Make a waiting video due now; of one that timed out, its provider is asked once more. False where nothing waits.
 
     Who is submitting is left alone: that row is due only when somebody died.
     """
     with transaction.atomic():
-        if not Video.objects.waiting().filter(pk=video.pk).update(next_at=_in(0), attempts=0):
+        if not Video.objects.waiting().filter(pk=video.pk).update(next_at=_seconds_from_now(0), attempts=0):
             return False
-        queue.bell_for(video)()
+        queue.wake_worker(video)()
     return True
 
 
@@ -297,18 +296,18 @@ def _fail(video: Video, code: str, detail: str, note: str = "") -> bool:
             error_code=code,
             error_detail=detail[:2000],
             ended_at=timezone.now(),
-            next_at=_in(timing.LONGEST_WAIT) if watched else None,
+            next_at=_seconds_from_now(timing.LONGEST_WAIT) if watched else None,
             is_free=False,
         ):
             return False
         credits.refund(video.user, video.credits, reference=video.reference, note=note)
         outbox.announce(video)
         if code == "stopped":
-            cancellation.ring(video)
+            queue.cancel_later(video)
     return True
 
 
-def _watch(video: Video) -> None:
+def _watch_late_job(video: Video) -> None:
     """Ask about a job that timed out once more, unless it is too long ago or its owner deleted it.
 
     A video that failed otherwise has nothing to be asked about: it comes here when something broke right after its end.
@@ -316,24 +315,24 @@ def _watch(video: Video) -> None:
     is_watched = video.error_code == "timed_out" and video.ref is not None
     over = timezone.now() > video.deadline + LATE_WATCH or video.deleted_at is not None
     Video.objects.filter(pk=video.pk, moves=video.moves).update(
-        next_at=_in(timing.LONGEST_WAIT) if is_watched and not over else None
+        next_at=_seconds_from_now(timing.LONGEST_WAIT) if is_watched and not over else None
     )
     if is_watched and over:
-        cancellation.ring(video)
+        queue.cancel_later(video)
 
 
-def forget(video: Video) -> None:
+def stop_watching(video: Video) -> None:
     """Stop watching a job that timed out: its provider says that it failed."""
     Video.objects.filter(pk=video.pk, moves=video.moves).update(next_at=None)
 
 
-def show(video: Video, poster: str) -> bool:
+def attach_poster(video: Video, poster: str) -> bool:
     """Note the stored poster of a completed video. False if it is deleted, or has another one."""
     shown = Video.objects.filter(pk=video.pk, moves=video.moves, deleted_at=None, poster__in=["", poster])
     return bool(shown.update(poster=poster))
 
 
-def expire(limit: int = 100) -> None:
+def time_out_overdue(limit: int = 100) -> None:
     """Give up videos whose turn never came before their deadline, and those whose owner owes credits."""
     for video in Video.objects.live().late().filter(status=Status.QUEUED)[:limit]:
         fail(video, "timed_out", "its turn never came")
@@ -381,9 +380,9 @@ def delete(video: Video) -> bool:
             if picture and not picture.videos.exists() and not picture.ended_videos.exists():
                 files.append(str(picture.file.name))
                 picture.delete()
-        outbox.forget(video)
+        outbox.redact_video(video)
         if video.next_at is not None:  # of what has ended, only a job that timed out is still watched
-            cancellation.ring(video)
+            queue.cancel_later(video)
         transaction.on_commit(lambda: storage.discard(*files))
     return True
 
@@ -401,6 +400,6 @@ def _key(video: Video) -> Any:
     return Video._meta.pk.get_db_prep_value(video.pk, connection)
 
 
-def _in(seconds: float) -> datetime:
+def _seconds_from_now(seconds: float) -> datetime:
     """That many seconds from now by the database's clock, the one that all pumps share."""
     return timing.database_now() + timedelta(seconds=seconds)

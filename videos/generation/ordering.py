@@ -37,7 +37,7 @@ def start(
     order: dict[str, Any] = {"model": model, "prompt": prompt, "size": size, "seconds": seconds}
     order |= {"preset": preset, "upload": upload, "last_frame": last_frame, "extras": extras or {}}
     capabilities.check_order(**order)
-    gate.insist(user, order, clearance)
+    gate.require_clearance(user, order, clearance)
     offer = routing.best(model)
     video = Video(
         user=user,
@@ -51,7 +51,7 @@ def start(
     # All that needs no lock comes before it, because other clicks wait for it.
     insert_video = fast_sql.insertion(video)
     insert_event = fast_sql.insertion(VideoEvent(video_id=video.pk, went_to=Status.QUEUED))
-    ring = queue.bell_for(video)
+    ring = queue.wake_worker(video)
     tell = event_log.queued(video, model.slug)
     try:
         with transaction.atomic():

@@ -22,8 +22,8 @@ FOLDER = Path(__file__).parents[2]
 
 CPU_SECONDS = 30  # of a core, for one file: a busy machine gives it those in its own time
 PATIENCE_SECONDS = 200  # on the clock, after which a child that does nothing is taken for dead
-MOST_BYTES = 8 * 1024**2  # of an answer: a poster is far smaller
-PATIENCE = 1  # files at a time before newcomers are told to come back later
+MAX_BYTES = 8 * 1024**2  # of an answer: a poster is far smaller
+QUEUE_LENGTH = 1  # files at a time before newcomers are told to come back later
 NICE = 10
 
 
@@ -41,7 +41,7 @@ class Decoder:
 
     @property
     def is_free(self) -> bool:
-        return self.waiting < PATIENCE
+        return self.waiting < QUEUE_LENGTH
 
     async def look(self, path: Path) -> tuple[Probe, bytes]:
         """What the file holds, and its poster (see media). Raises NotAVideo, or Died."""
@@ -69,7 +69,7 @@ class Decoder:
                     cwd=FOLDER,
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
-                    limit=MOST_BYTES,
+                    limit=MAX_BYTES,
                     preexec_fn=partial(child_processes.die_with_parent, os.getpid()),
                 )
             assert self.child.stdin is not None

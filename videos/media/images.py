@@ -24,7 +24,7 @@ QUALITY = 90
 # What the child may use. The worst honest picture, a WebP of 25 megapixels, takes 500 MB of addresses and 1.5 s.
 CHILD_BYTES = 1 << 30
 CHILD_SECONDS = 6  # of a core
-PATIENCE = 20  # seconds on the clock, in which a busy server gives it those
+TIMEOUT_SECONDS = 20  # seconds on the clock, in which a busy server gives it those
 QUEUE_SECONDS = 2
 
 REFUSALS = {
@@ -89,7 +89,7 @@ def _decode_in_child(upload: bytes) -> bytes:
     if not _one_at_a_time.acquire(timeout=QUEUE_SECONDS):
         raise ImageRefused("busy")
     try:
-        child = subprocess.run(command, input=upload, capture_output=True, timeout=PATIENCE)
+        child = subprocess.run(command, input=upload, capture_output=True, timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         raise ImageRefused("busy") from None
     finally:

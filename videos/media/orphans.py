@@ -27,7 +27,7 @@ FOLDERS = ("videos/", "posters/", "sprites/", "uploads/", "probe/")  # the last 
 CHUNK = 2000  # names from the database at a time
 
 # More than this of all files, and more than so many: that is no accident of a worker, but another database.
-MOST_SHARE, MOST_FILES = 0.1, 100
+MAX_SHARE, MAX_FILES = 0.1, 100
 
 
 class TooManyStrays(Exception):
@@ -43,7 +43,7 @@ def sweep(*, however_many: bool = False) -> int:
         files = _note_old_files(names)
         _strike_out_named_ones(names)
         (count,) = names.execute("SELECT count(*) FROM names").fetchone()
-        if count > MOST_FILES and count > MOST_SHARE * files and not however_many:
+        if count > MAX_FILES and count > MAX_SHARE * files and not however_many:
             raise TooManyStrays(
                 f"{count} of {files} files are named by no row, which looks like the wrong bucket or database."
                 " Nothing is removed. See `manage.py sweep_files --dry-run`."

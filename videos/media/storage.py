@@ -15,7 +15,7 @@ from videos.providers.base import NoFile, Provider
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 2 * 1024**3  # of one video
+MAX_BYTES = 2 * 1024**3  # of one video
 
 
 async def download(provider: Provider, ref: str, part: Path) -> None:
@@ -25,8 +25,8 @@ async def download(provider: Provider, ref: str, part: Path) -> None:
     with part.open("wb") as file:
         async for piece in provider.download(ref):
             size += len(piece)
-            if size > MOST_BYTES:
-                raise NoFile(f"more than {MOST_BYTES} bytes")
+            if size > MAX_BYTES:
+                raise NoFile(f"more than {MAX_BYTES} bytes")
             file.write(piece)
 
 

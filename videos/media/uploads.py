@@ -14,7 +14,7 @@ from videos.models import Upload
 
 log = logging.getLogger(__name__)
 
-MOST_UNUSED = 10  # a user
+MAX_UNUSED = 10  # a user
 
 
 def keep(user: User, file: BinaryIO) -> Upload:
@@ -51,6 +51,6 @@ def _new(user: User, picture: images.Picture, sha256: str) -> Upload:
 def _forget_unused(user: User, newest: Upload) -> None:
     """Keep the last few pictures that no video was made of, so that refused orders do not fill the disk."""
     unused = user.uploads.filter(videos=None).exclude(pk=newest.pk).order_by("-created_at")
-    for upload in unused[MOST_UNUSED:]:
+    for upload in unused[MAX_UNUSED:]:
         storage.discard(str(upload.file.name))
         upload.delete()

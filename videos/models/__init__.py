@@ -4,9 +4,9 @@ from videos.models.batch import Batch
 from videos.models.catalogue import Audience, Channel, Offer, Price, VideoModel, all_extras
 from videos.models.moderation import BlockedTerm, Verdict
 from videos.models.operations import Delivery, PumpSlot, WebhookReceipt, Worker
-from videos.models.status import COMES_FROM, FORGIVEN, LIVE, MOST_POSTER_TRIES, REASONS, REFUSED_BY, Status
+from videos.models.status import COMES_FROM, FORGIVEN, LIVE, MAX_POSTER_TRIES, REASONS, REFUSED_BY, Status
 from videos.models.uploads import Upload
-from videos.models.validators import CAN_TAKE, EXTRAS, LONGEST, MOST_PROMPT_CHARACTERS
+from videos.models.validators import CAN_TAKE, EXTRAS, LONGEST, MAX_PROMPT_CHARACTERS
 from videos.models.video import Video, VideoEvent, VideoQuerySet
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
     "FORGIVEN",
     "LIVE",
     "LONGEST",
-    "MOST_POSTER_TRIES",
-    "MOST_PROMPT_CHARACTERS",
+    "MAX_POSTER_TRIES",
+    "MAX_PROMPT_CHARACTERS",
     "REASONS",
     "REFUSED_BY",
     "Audience",

@@ -10,7 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from videos.models.validators import (
-    MOST_PROMPT_CHARACTERS,
+    MAX_PROMPT_CHARACTERS,
     are_frame_rates,
     are_lengths,
     are_sizes,
@@ -182,8 +182,8 @@ class VideoModel(models.Model):
         _("longest prompt"),
         null=True,
         blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(MOST_PROMPT_CHARACTERS)],
-        help_text=_("Characters. Empty: %d.") % MOST_PROMPT_CHARACTERS,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_PROMPT_CHARACTERS)],
+        help_text=_("Characters. Empty: %d.") % MAX_PROMPT_CHARACTERS,
     )
     audience = models.CharField(_("offered to"), max_length=10, choices=Audience, default=Audience.EVERYONE)
     credits = models.PositiveIntegerField(
@@ -219,7 +219,7 @@ class VideoModel(models.Model):
     @property
     def longest_prompt(self) -> int:
         """Characters."""
-        return self.prompt_limit or MOST_PROMPT_CHARACTERS
+        return self.prompt_limit or MAX_PROMPT_CHARACTERS
 
     def price_of(self, size: str, seconds: int, extras: dict[str, Any] | None = None) -> int:
         """Credits for one such video, by the line of the price table that says most about it.

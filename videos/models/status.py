@@ -56,6 +56,6 @@ COMES_FROM: dict[Status, set[Status]] = {
 FORGIVEN = "returned by staff"
 REFUSED_BY = "refused by "  # and then the channel and its words: of a video that was rerouted
 
-MOST_POSTER_TRIES = 5
+MAX_POSTER_TRIES = 5
 
 LIVE = (Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS, Status.SAVING)

@@ -17,7 +17,7 @@ CAN_TAKE = {
     "audio": _("sound on or off"),
 }
 LONGEST = 60  # seconds
-MOST_PROMPT_CHARACTERS = (
+MAX_PROMPT_CHARACTERS = (
     4000  # enough for any film script, and a bound for what a database row and a page must carry
 )
 

@@ -112,7 +112,7 @@ class Clearance:
     digests: frozenset[str]
 
 
-def cleared(user: User, orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def clear(user: User, orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same orders (arguments of `generation.start`), each with its clearance.
 
     Raises Refused for the first that may not be made, and Unavailable while nobody can tell. Call it outside
@@ -131,7 +131,7 @@ def cleared(user: User, orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]
     return [order | {"clearance": clearance} for order in orders]
 
 
-def insist(user: User, order: dict[str, Any], clearance: Clearance | None) -> None:
+def require_clearance(user: User, order: dict[str, Any], clearance: Clearance | None) -> None:
     """Raise NotCleared for what did not come through `cleared`. Asks neither the service nor, mostly, the database.
 
     Without a clearance only what nobody would be asked about passes.
@@ -151,7 +151,7 @@ def overrule(verdict: Verdict, staff: User) -> bool:
     return bool(refused.update(overruled_by=staff, overruled_at=timezone.now()))
 
 
-def forget_old() -> None:
+def purge_expired() -> None:
     """Delete verdicts that nobody will ask about any more. Those that staff overruled go on to count."""
     Verdict.objects.filter(overruled_at=None, at__lt=timezone.now() - KEPT).delete()
 

@@ -20,13 +20,13 @@ OPENAI = "https://api.openai.com/v1"
 
 # Seconds: of one try, of one request with its second try, and of all that one order asks. Somebody waits for them.
 TRY, REQUEST, ALL = 4.5, 10, 60
-MOST_TEXTS = 100  # in one request
+MAX_TEXTS = 100  # in one request
 AT_ONCE = 8  # requests of one order
 # Of the 8 threads of a web process, those that may wait here, so that a slow service does not take the whole site along.
-MOST_WAITING, PATIENCE = 4, 2  # threads; seconds that another one waits for its turn
+MAX_WAITING, TIMEOUT_SECONDS = 4, 2  # threads; seconds that another one waits for its turn
 RETRY_AFTER = 30  # seconds, where the service does not say
 
-_waiting = threading.BoundedSemaphore(MOST_WAITING)
+_waiting = threading.BoundedSemaphore(MAX_WAITING)
 
 
 class Unavailable(Exception):
@@ -63,7 +63,7 @@ def ask(questions: Iterable[Question]) -> dict[Question, Answer]:
     """What the service says of each. Raises Unavailable if it does not say so of all of them."""
     import openai  # here, because it would take a third of the start of every process, and few ever ask
 
-    if not _waiting.acquire(timeout=PATIENCE):
+    if not _waiting.acquire(timeout=TIMEOUT_SECONDS):
         raise Unavailable("too many orders wait for it already", after=5)
     try:
         return asyncio.run(_ask(set(questions)))
@@ -81,7 +81,7 @@ async def _ask(questions: set[Question]) -> dict[Question, Answer]:
     import openai
 
     texts = [question for question in questions if question.picture is None]
-    parts = [texts[start : start + MOST_TEXTS] for start in range(0, len(texts), MOST_TEXTS)]
+    parts = [texts[start : start + MAX_TEXTS] for start in range(0, len(texts), MAX_TEXTS)]
     parts += [[question] for question in questions if question.picture is not None]
     room = asyncio.Semaphore(AT_ONCE)
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 from videos.generation import batches
 from videos.pages.studio_form import OrderForm, SizedForm
 
-MOST_CSV_BYTES = 1_000_000
+MAX_CSV_BYTES = 1_000_000
 
 
 class PromptsForm(SizedForm):
@@ -22,7 +22,7 @@ class PromptsForm(SizedForm):
         file = self.cleaned_data.get("file")
         if not file:
             return ""
-        if file.size > MOST_CSV_BYTES:
+        if file.size > MAX_CSV_BYTES:
             raise forms.ValidationError(_("This file is larger than 1 MB, the most we take."))
         try:
             return file.read().decode()
@@ -34,11 +34,11 @@ class PromptsForm(SizedForm):
         prompts = batches.read_prompts(data.get("file") or data.get("prompts", ""))
         if not prompts and "file" not in self.errors:
             self.add_error("prompts", _("Write one prompt a line, or choose a CSV file."))
-        if len(prompts) > batches.MOST_VIDEOS:
+        if len(prompts) > batches.MAX_VIDEOS:
             self.add_error(
                 "prompts",
                 _("These are %(has)d prompts; the most is %(most)d.")
-                % {"has": len(prompts), "most": batches.MOST_VIDEOS},
+                % {"has": len(prompts), "most": batches.MAX_VIDEOS},
             )
         data["found"] = prompts
         return data

@@ -22,7 +22,7 @@ from videos.moderation import gate
 from videos.pages import form_options
 from videos.pages.batch_forms import CampaignForm, PromptsForm
 from videos.pages.studio_form import OrderForm, StudioForm
-from videos.status.progress import standing
+from videos.status.progress import progress_of
 
 POLL_SECONDS = 2
 
@@ -50,7 +50,7 @@ def order(request: UserRequest) -> HttpResponse:
     if before := request.user.batches.filter(pk=pk).first():
         return redirect(before)  # a second click: it was judged
     try:
-        batch = batches.start(request.user, gate.cleared(request.user, orders), kind=kind, pk=pk)
+        batch = batches.start(request.user, gate.clear(request.user, orders), kind=kind, pk=pk)
     except gate.Refused as refusal:
         form.add_error(None, _("Video %(n)d: %(why)s") % {"n": refusal.number + 1, "why": refusal})
         return _page(request, kind, form, status=422)
@@ -117,8 +117,8 @@ def batch(request: UserRequest, pk: UUID) -> HttpResponse:
     found = get_object_or_404(request.user.batches, pk=pk)
     videos = list(found.videos.select_related("model").order_by("position"))
     kept = [video for video in videos if video.deleted_at is None]
-    tiles = [(video, standing(video, request.user.balance)) for video in kept]
-    shown = repr((found.ended_at, [standing.tag for _video, standing in tiles]))
+    tiles = [(video, progress_of(video, request.user.balance)) for video in kept]
+    shown = repr((found.ended_at, [progress.tag for _video, progress in tiles]))
     tag = hashlib.blake2b(shown.encode(), digest_size=12).hexdigest()
     if f'W/"{tag}"' in parse_etags(request.headers.get("If-None-Match", "")):
         return HttpResponse(status=204)

@@ -24,13 +24,13 @@ def account(request: UserRequest) -> HttpResponse:
     form = KeyForm(request.POST if request.method == "POST" else None)
     new_key, status = "", 200
     if request.method == "POST" and form.is_valid():
-        if api_keys.working(request.user).count() < api_keys.MOST_KEYS:
+        if api_keys.working(request.user).count() < api_keys.MAX_KEYS:
             _key, new_key = api_keys.create(request.user, form.cleaned_data["name"], **form.limits())
             form, status = KeyForm(), 201
         else:
             form.add_error(
                 None,
-                _("You have %(most)d keys that work. Revoke one first.") % {"most": api_keys.MOST_KEYS},
+                _("You have %(most)d keys that work. Revoke one first.") % {"most": api_keys.MAX_KEYS},
             )
     if form.is_bound:
         status = 422

@@ -6,7 +6,7 @@ from typing import Any
 
 from videos.catalogue import shapes, track_record
 from videos.models import LONGEST, VideoModel
-from videos.pages.studio_form import MOST_VARIATIONS
+from videos.pages.studio_form import MAX_VARIATIONS
 from videos.providers.base import ASPECT_RATIOS
 
 MAX_CHIPS = 6
@@ -102,7 +102,7 @@ def price(user: Any, model: VideoModel | None, asked: dict[str, Any]) -> dict[st
     if "audio" not in model.takes:
         del extras["audio"]
     price = model.price_of(str(asked["size"]), number(asked["seconds"]), extras)
-    price *= min(max(1, number(asked.get("variations"))), MOST_VARIATIONS)
+    price *= min(max(1, number(asked.get("variations"))), MAX_VARIATIONS)
     balance = user.balance if user.is_authenticated else price
     return {"price": price, "missing": max(0, price - balance)}
 

@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.requests import UserRequest
 from videos.models import Video
 from videos.pages import htmx
-from videos.status.progress import Standing, standing
+from videos.status.progress import Progress, progress_of
 
 PAGE = 24
 
@@ -47,6 +47,6 @@ def library_of(user: User) -> Any:
     return user.videos.kept().select_related("model").order_by("-created_at", "-id")
 
 
-def tiles(videos: Iterable[Video], user: User) -> list[tuple[Video, Standing]]:
+def tiles(videos: Iterable[Video], user: User) -> list[tuple[Video, Progress]]:
     """What the tiles of these videos show."""
-    return [(video, standing(video, user.balance)) for video in videos]
+    return [(video, progress_of(video, user.balance)) for video in videos]

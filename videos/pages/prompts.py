@@ -14,7 +14,7 @@ from videos.prompts import assistant
 STATUS = {
     assistant.NothingToImprove: 422,
     assistant.TooOften: 429,
-    assistant.Away: 503,
+    assistant.Unavailable: 503,
     assistant.Unusable: 502,
 }
 
@@ -27,7 +27,7 @@ def improve(request: HttpRequest) -> HttpResponse:
     htmx gets that part of the page. Without it the whole form comes along and the studio comes back with all
     that it held; so does the choice: `use` puts `improved` into the prompt, `keep` leaves it as it is.
     """
-    if not assistant.is_on():
+    if not assistant.is_configured():
         raise Http404
     if request.method != "POST":  # the page that came back, opened by its address
         return redirect("videos:studio")

@@ -17,11 +17,11 @@ from videos.catalogue import availability, shapes, track_record
 from videos.generation import ordering
 from videos.media import images
 from videos.media.presets import presets, samples
-from videos.models import MOST_PROMPT_CHARACTERS, Upload, Video
+from videos.models import MAX_PROMPT_CHARACTERS, Upload, Video
 from videos.moderation import gate
 from videos.pages import form_options, htmx, library
 from videos.pages import video as video_page
-from videos.pages.studio_form import MOST_VARIATIONS, StudioForm
+from videos.pages.studio_form import MAX_VARIATIONS, StudioForm
 from videos.prompts import assistant
 from videos.prompts import templates as prompt_templates
 
@@ -62,7 +62,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return page(request, form, _running(user), status=422)
     try:
-        [order] = gate.cleared(user, [form.order()])
+        [order] = gate.clear(user, [form.order()])
         video = ordering.start_all(user, **order)[0]
     except gate.Refused as refusal:
         form.add_refusal(refusal)
@@ -143,20 +143,20 @@ def page(
         "qualities": form_options.ordered(model.qualities for model in models),
         "frame_rates": sorted({rate for model in models for rate in model.frame_rates}),
         "takes": form_options.ordered(model.takes for model in models),
-        "counts": range(1, MOST_VARIATIONS + 1),
+        "counts": range(1, MAX_VARIATIONS + 1),
         "wants_more": wants_more,
         "presets": presets().values(),
         "uploads": uploads,
         "samples": samples(),
-        "most_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
-        "most_prompt_characters": chosen.longest_prompt if chosen else MOST_PROMPT_CHARACTERS,
+        "max_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
+        "max_prompt_characters": chosen.longest_prompt if chosen else MAX_PROMPT_CHARACTERS,
         "record": chosen and track_record.track_record(chosen),
         **form_options.price(request.user, chosen, values),
         "recent": library.tiles(library.library_of(request.user)[:4], request.user)
         if request.user.is_authenticated
         else [],
         "prompt_templates": prompt_templates.TEMPLATES,
-        "prompt_help": assistant.is_on() and request.user.is_authenticated,
+        "prompt_help": assistant.is_configured() and request.user.is_authenticated,
         **(help or {}),
         "at_studio": True,
         **video_page.stage_context(video, request.user),

@@ -29,7 +29,7 @@ class ModelField(forms.ModelChoiceField):
         try:
             return super().to_python(value)
         except ValidationError:
-            if farewell := availability.farewell(str(value)):
+            if farewell := availability.retirement_notice(str(value)):
                 raise ValidationError(farewell) from None
             raise
 
@@ -97,7 +97,7 @@ class SizedForm(OrderForm):
             self.add_error("aspect_ratio", sentence % {"model": model.name, "choices": choices})
 
 
-MOST_VARIATIONS = 4
+MAX_VARIATIONS = 4
 
 
 class StudioForm(SizedForm):
@@ -116,13 +116,13 @@ class StudioForm(SizedForm):
     negative_prompt = forms.CharField(required=False)
     last = forms.CharField(required=False)
     last_file = forms.FileField(required=False)
-    variations = forms.IntegerField(required=False, min_value=1, max_value=MOST_VARIATIONS)
+    variations = forms.IntegerField(required=False, min_value=1, max_value=MAX_VARIATIONS)
 
     @classmethod
     def defaults(cls, user: User | None, again: Video | None = None) -> dict[str, Any]:
         """What an untouched form holds: the first model's defaults, or what made the video `again`."""
         if user and again:
-            order = capabilities.once_more(again, user)
+            order = capabilities.repeat_order(again, user)
             model = order["model"]
             values = cls.shape(model, order["size"]) | {"seconds": order["seconds"]} | order["extras"]
             if "audio" in values:

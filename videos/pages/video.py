@@ -15,8 +15,8 @@ from accounts.requests import UserRequest
 from videos.generation import lifecycle
 from videos.models import Status, Video
 from videos.pages import form_options, htmx
-from videos.status.progress import Standing, on_card, standing, time_left
-from videos.status.timeline import receipt
+from videos.status.progress import Progress, load_for_polling, progress_of, time_left
+from videos.status.timeline import timeline_of
 
 
 @require_safe
@@ -25,20 +25,20 @@ def card(request: UserRequest, pk: UUID) -> HttpResponse:
 
     204 while nothing has changed since the page got what it shows.
     """
-    video = on_card(pk, request.user)
+    video = load_for_polling(pk, request.user)
     if video is None:
         raise Http404
-    current = standing(video, request.user.balance)
+    current = progress_of(video, request.user.balance)
     if current.etag in parse_etags(request.headers.get("If-None-Match", "")):
         return _asking_again(HttpResponse(status=204), current)
     if not video.is_live:
         video = own(request.user, pk)
-        current = standing(video, request.user.balance)
+        current = progress_of(video, request.user.balance)
     return _card(request, video, current)
 
 
 def _card(
-    request: UserRequest, video: Video, current: Standing, *, refusal: str = "", status: int = 200
+    request: UserRequest, video: Video, current: Progress, *, refusal: str = "", status: int = 200
 ) -> HttpResponse:
     at_studio = request.GET.get("at") == "studio"
     context = {
@@ -57,7 +57,7 @@ def _card(
     return _asking_again(HttpResponse(render_to_string(template, context), status=status), current)
 
 
-def _asking_again(response: HttpResponse, current: Standing) -> HttpResponse:
+def _asking_again(response: HttpResponse, current: Progress) -> HttpResponse:
     """Say what the page shows by this answer, and when to ask for more, if there will be more."""
     response["ETag"] = current.etag
     if current.poll_ms:
@@ -69,7 +69,7 @@ def _asking_again(response: HttpResponse, current: Standing) -> HttpResponse:
 def video(request: UserRequest, pk: UUID) -> HttpResponse:
     """`/videos/<id>/`: the player, what to do with it, and its receipt."""
     video = own(request.user, pk)
-    context = {"receipt": receipt(video), **stage_context(video, request.user)}
+    context = {"receipt": timeline_of(video), **stage_context(video, request.user)}
     return render(request, "videos/video/video.html", context)
 
 
@@ -89,7 +89,7 @@ def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
     status = 409 if refusal and request.method == "POST" else 200
     if request.method == "POST" and htmx.is_htmx(request):
         request.user.refresh_from_db(fields=["balance"])
-        return _card(request, video, standing(video, request.user.balance), refusal=refusal, status=status)
+        return _card(request, video, progress_of(video, request.user.balance), refusal=refusal, status=status)
     if video.status == Status.CANCELED:
         return redirect(video)
     return render(request, "videos/video/cancel.html", {"video": video, "refusal": refusal}, status=status)
@@ -114,4 +114,4 @@ def own(user: User, pk: UUID) -> Video:
 def stage_context(video: Video | None, user: Any) -> dict[str, Any]:
     if video is None:
         return {"video": None}
-    return {"video": video, "standing": standing(video, user.balance), "time_left": time_left(video)}
+    return {"video": video, "standing": progress_of(video, user.balance), "time_left": time_left(video)}

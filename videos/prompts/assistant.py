@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
-from videos.models import MOST_PROMPT_CHARACTERS
+from videos.models import MAX_PROMPT_CHARACTERS
 
 if TYPE_CHECKING:
     import openai
@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 
 OPENAI = "https://api.openai.com/v1"
 SECONDS = 20.0  # until the whole answer is here
-MOST_BYTES = 256 * 1024  # of the server's answer: a prompt in any script, with all that JSON puts around it
-MOST_TOKENS = 4000  # of the answer, thoughts included
-HOUR, MOST_AN_HOUR = 3600, 20  # seconds; requests of one person
+MAX_BYTES = 256 * 1024  # of the server's answer: a prompt in any script, with all that JSON puts around it
+MAX_TOKENS = 4000  # of the answer, thoughts included
+HOUR, MAX_PER_HOUR = 3600, 20  # seconds; requests of one person
 # Of the 8 threads of a web process, those that may wait for a chat model: the others stay free for pages.
-MOST_WAITING = 2
+MAX_WAITING = 2
 
-_waiting = threading.Semaphore(MOST_WAITING)
+_waiting = threading.Semaphore(MAX_WAITING)
 
 INSTRUCTIONS = f"""You improve prompts for a text-to-video model.
 
@@ -47,7 +47,7 @@ seconds, so add no further scenes. Leave [blanks in square brackets] as they are
 
 Answer with the improved prompt only, as one paragraph of plain text: no introduction, no explanation, no \
 quotation marks, no markdown. About 40 to 120 words, unless the prompt itself is longer; never more than \
-{MOST_PROMPT_CHARACTERS} characters."""
+{MAX_PROMPT_CHARACTERS} characters."""
 
 
 class NoHelp(Exception):
@@ -75,11 +75,11 @@ class TooOften(NoHelp):
                 "You have asked for help %(most)d times this hour, the most there is. Ask again in %(minutes)d minutes.",
                 minutes,
             )
-            % {"most": MOST_AN_HOUR, "minutes": minutes}
+            % {"most": MAX_PER_HOUR, "minutes": minutes}
         )
 
 
-class Away(NoHelp):
+class Unavailable(NoHelp):
     """The chat model cannot be reached, refuses, or has no time."""
 
 
@@ -87,24 +87,24 @@ class Unusable(NoHelp):
     """The chat model's server answered something that is no prompt."""
 
 
-def is_on() -> bool:
+def is_configured() -> bool:
     return bool(settings.PROMPT_HELP_API_KEY or settings.PROMPT_HELP_BASE_URL)
 
 
 def improve(user: User, prompt: str) -> str:
-    """A better wording of `prompt`: plain text, at most MOST_PROMPT_CHARACTERS. Takes up to about SECONDS.
+    """A better wording of `prompt`: plain text, at most MAX_PROMPT_CHARACTERS. Takes up to about SECONDS.
 
     Raises NothingToImprove, TooOften, Away or Unusable. A try counts towards the limit once it is sent.
     """
     if not prompt.strip():
         raise NothingToImprove(_("Write a few words first."))
-    if len(prompt) > MOST_PROMPT_CHARACTERS:
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise NothingToImprove(
             _("The prompt has %(has)d characters; the most is %(most)d.")
-            % {"has": len(prompt), "most": MOST_PROMPT_CHARACTERS}
+            % {"has": len(prompt), "most": MAX_PROMPT_CHARACTERS}
         )
     if not _waiting.acquire(blocking=False):
-        raise Away(_("Many people are asking for help at this moment. Try again in a few seconds."))
+        raise Unavailable(_("Many people are asking for help at this moment. Try again in a few seconds."))
     try:
         _count(user)
         return _plain(_content(_ask(prompt)))
@@ -124,7 +124,7 @@ def _count(user: User) -> None:
     except ValueError:  # the first in this hour; two at the same moment count as one
         asked = 1
         cache.set(name, asked, HOUR)
-    if asked > MOST_AN_HOUR:
+    if asked > MAX_PER_HOUR:
         raise TooOften(HOUR - passed)
 
 
@@ -140,13 +140,13 @@ def _ask(prompt: str) -> bytes:
         with create(
             model=settings.PROMPT_HELP_MODEL,
             messages=[{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": prompt}],
-            max_completion_tokens=MOST_TOKENS,
+            max_completion_tokens=MAX_TOKENS,
             timeout=SECONDS,
         ) as response:
             # Piece by piece, because the SDK's timeout is one for each piece, and it knows no size.
             for piece in response.iter_bytes():
                 answer += piece
-                if len(answer) > MOST_BYTES:
+                if len(answer) > MAX_BYTES:
                     raise _unusable("too much of it")
                 if time.monotonic() > until:
                     raise _away("too slow")
@@ -189,14 +189,16 @@ def _plain(text: str) -> str:
     opened, within, closed = text[:1], text[1:-1], text[-1:]
     if opened + closed in QUOTES and opened not in within and closed not in within:
         text = within.strip()
-    if not text or len(text) > MOST_PROMPT_CHARACTERS:
+    if not text or len(text) > MAX_PROMPT_CHARACTERS:
         raise _unusable(f"{len(text)} characters")
     return text
 
 
-def _away(reason: object) -> Away:
+def _away(reason: object) -> Unavailable:
     log.warning("The prompt helper is away: %.300r", reason)
-    return Away(_("The prompt helper does not answer. Your prompt is unchanged; try again a little later."))
+    return Unavailable(
+        _("The prompt helper does not answer. Your prompt is unchanged; try again a little later.")
+    )
 
 
 def _unusable(reason: object) -> Unusable:

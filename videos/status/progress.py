@@ -12,12 +12,12 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from videos.catalogue import breaker, track_record
-from videos.models import MOST_POSTER_TRIES, Channel, Status, Video, VideoModel
+from videos.models import MAX_POSTER_TRIES, Channel, Status, Video, VideoModel
 from videos.worker import admission
 
 # What the fragment of an unfinished video is made of, and no more. Django would take three times as long to
 # put this statement together as all of the rest takes, and nothing is asked of the site more often.
-ON_CARD = """
+POLLING_SQL = """
     SELECT v.id, v.status, v.moves, v.progress, v.attempts, v.next_at, v.channel_id, v.created_at, v.accepted_at,
         v.poster, v.prompt, v.seconds, v.model_id, m.name AS model_name
     FROM videos_video AS v JOIN videos_videomodel AS m ON m.id = v.model_id
@@ -33,11 +33,11 @@ TICK = timedelta(seconds=5)
 # A video that is next and still here after this long is waiting for something.
 STARTS_WITHIN = timedelta(seconds=3)
 
-_doors: dict[int, tuple[float, "Door"]] = {}
+_channel_states: dict[int, tuple[float, "ChannelState"]] = {}
 
 
 @dataclass(frozen=True)
-class Door:
+class ChannelState:
     """Of a channel: whether it answers at all, and whether it has room for one more job now."""
 
     answers: bool
@@ -45,7 +45,7 @@ class Door:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Progress:
     """What to say of a video. `poll_ms` is when to ask again, in milliseconds; 0 when nothing more will come.
 
     `place` counts from 1 and is None unless the video is waiting. `tag` differs whenever what is shown does.
@@ -64,22 +64,22 @@ class Standing:
         return f'W/"{self.tag}"'
 
 
-def on_card(pk: UUID, user: User) -> Video | None:
+def load_for_polling(pk: UUID, user: User) -> Video | None:
     """The user's video, as far as its fragment shows it while it is live. One query; None if there is none."""
     key = Video._meta.pk.get_db_prep_value(pk, connection)
-    for video in Video.objects.raw(ON_CARD, [key, user.pk]):
+    for video in Video.objects.raw(POLLING_SQL, [key, user.pk]):
         video.model = VideoModel(pk=video.model_id, name=video.model_name)  # type: ignore[attr-defined]
         return video
     return None
 
 
-def standing(video: Video, balance: int) -> Standing:
+def progress_of(video: Video, balance: int) -> Progress:
     """How the video stands now, beside its owner's balance. Reads what is ON_CARD, and rarely the queue."""
     now = timezone.now()
     age = now - video.created_at
-    place, door = None, Door(answers=True, is_open=True)
+    place, door = None, ChannelState(answers=True, is_open=True)
     if video.status == Status.QUEUED:
-        place, door = admission.place(video), _door(video.channel_id, now)
+        place, door = admission.place(video), _channel_state(video.channel_id, now)
     is_next = door.is_open and place in (1, None) and not video.attempts and age < STARTS_WITHIN
     is_waiting = video.status == Status.QUEUED and not is_next
     is_starting = video.status == Status.SUBMITTING or (video.status == Status.QUEUED and is_next)
@@ -97,7 +97,7 @@ def standing(video: Video, balance: int) -> Standing:
         poll_ms,
         balance,
     )
-    return Standing(
+    return Progress(
         is_starting=is_starting,
         is_waiting=is_waiting,
         is_unanswered=is_waiting and not door.answers,
@@ -130,24 +130,24 @@ def seconds_left(video: Video, now: datetime) -> int | None:
     return None
 
 
-def _poll_ms(video: Video, age: timedelta, place: int | None, door: Door) -> int:
+def _poll_ms(video: Video, age: timedelta, place: int | None, door: ChannelState) -> int:
     if not video.is_live:
         lacks_poster = video.status == Status.COMPLETED and not video.poster
-        return SLOW_POLL_MS if lacks_poster and video.attempts < MOST_POSTER_TRIES else 0
+        return SLOW_POLL_MS if lacks_poster and video.attempts < MAX_POSTER_TRIES else 0
     if age > OLD or not door.answers or (place or 0) > FAR_BEHIND:
         return SLOW_POLL_MS
     return YOUNG_POLL_MS if age < YOUNG else POLL_MS
 
 
-def _door(channel_id: int, now: datetime) -> Door:
+def _channel_state(channel_id: int, now: datetime) -> ChannelState:
     """Kept as long as the places are, so that many waiting pages cost the database no more than one."""
-    until, door = _doors.get(channel_id, (0.0, None))
+    until, door = _channel_states.get(channel_id, (0.0, None))
     if door is None or time.monotonic() >= until:
         channel = Channel.objects.get(pk=channel_id)
         left = admission.credits_left_today(channel)
-        door = Door(
-            answers=not breaker.rests(channel, now),
+        door = ChannelState(
+            answers=not breaker.is_paused(channel, now),
             is_open=admission.room_of(channel, now) != 0 and (left is None or left > 0),
         )
-        _doors[channel_id] = (time.monotonic() + admission.PLACES_FRESH, door)
+        _channel_states[channel_id] = (time.monotonic() + admission.PLACES_FRESH, door)
     return door

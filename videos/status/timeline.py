@@ -19,7 +19,7 @@ class Line:
     credits: int = 0
 
 
-def receipt(video: Video) -> list[Line]:
+def timeline_of(video: Video) -> list[Line]:
     """The lines of the receipt, oldest first. Repeated tries of the same step share one line."""
     lines: list[Line] = []
     entries = CreditEntry.objects.filter(reference=video.reference)

@@ -95,7 +95,7 @@ def test_progress_is_told_at_each_tenth_and_asks_the_database_nothing_more(owner
         assert len(claimed) == 30
         assert "prompt" in claimed[0].get_deferred_fields()
         with CaptureQueriesContext(connection) as asked:
-            lifecycle.keep_waiting([(video, JobState("x", "in_progress", percent)) for video in claimed])
+            lifecycle.record_progress([(video, JobState("x", "in_progress", percent)) for video in claimed])
         counts.append(len(asked))
     assert len(set(counts)) == 1
     assert {tuple(told(video)[1:]) for video in videos} == {("at 10 %", "at 50 %", "at 90 %")}

@@ -21,18 +21,17 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
-from django_q.tasks import async_task
 from yarl import URL
 
 from accounts.models import ApiKey, IdempotentAnswer
-from videos import safe_http, serializers, timing
+from videos import queue, safe_http, serializers, timing
 from videos.models import Batch, Delivery, Status, Video
 
 log = logging.getLogger(__name__)
 
 # Seconds after each try that failed: eight tries within twelve hours.
 PAUSES = (5, 60, 5 * 60, 30 * 60, 60 * 60, 3 * 3600, 7 * 3600)
-MOST_TRIES = len(PAUSES) + 1
+MAX_TRIES = len(PAUSES) + 1
 SLICE = 20  # seconds of one task
 AT_ONCE, AT_ONCE_TO_ONE = 40, 4  # deliveries on their way, in all and to one server
 LEASE = 30  # seconds until a delivery whose sender died comes due again; longer than any try takes
@@ -68,7 +67,7 @@ def replay(delivery: Delivery) -> bool:
         again = Delivery.objects.filter(pk=delivery.pk, next_at=None)
         if not again.update(next_at=Now(), attempts=0, delivered_at=None):
             return False
-        transaction.on_commit(ring, robust=True)
+        transaction.on_commit(queue.deliver_later, robust=True)
     return True
 
 
@@ -85,22 +84,17 @@ def deliver(seconds: float = SLICE) -> None:
     asyncio.run(run())
 
 
-def ring() -> None:
-    """Ask for a sender, whoever it may be. Several at once share the work."""
-    async_task("videos.tasks.deliver")
-
-
 def is_due_within(seconds: float) -> bool:
     """Whether an event is to be sent by then."""
     return Delivery.objects.filter(next_at__lte=Now() + timedelta(seconds=seconds)).exists()
 
 
-def forget_old() -> None:
+def purge_expired() -> None:
     """Delete what was settled long ago."""
     Delivery.objects.filter(created_at__lt=timezone.now() - KEPT, next_at=None).delete()
 
 
-def forget(video: Video) -> None:
+def redact_video(video: Video) -> None:
     """Take a video whose owner deletes it out of all that programs were told and may be told again."""
     Delivery.objects.filter(video=video).delete()
     name = serializers.public_id(video.pk)
@@ -148,7 +142,7 @@ def _write(key_id: int, url: str, kind: str, data: dict[str, Any], video: Video 
     }
     delivery.body = json.dumps(event, ensure_ascii=False)
     delivery.save()
-    transaction.on_commit(ring, robust=True)  # if it is lost, the supervisor finds what is due
+    transaction.on_commit(queue.deliver_later, robust=True)  # if it is lost, the supervisor finds what is due
     return delivery
 
 
@@ -223,6 +217,6 @@ def _note(delivery: Delivery, status: int | None, why: str) -> None:
     changes: dict[str, Any] = {"attempts": F("attempts") + 1, "status": status, "why": why, "next_at": None}
     if status is not None and 200 <= status < 300:
         changes["delivered_at"] = timezone.now()
-    elif tries < MOST_TRIES:
+    elif tries < MAX_TRIES:
         changes["next_at"] = timing.database_now() + timedelta(seconds=PAUSES[tries - 1])
     Delivery.objects.filter(pk=delivery.pk).update(**changes)

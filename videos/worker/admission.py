@@ -84,7 +84,7 @@ def place(video: Video) -> int | None:
 
 def room_of(channel: Channel, now: datetime) -> int | None:
     """How many jobs the channel takes now, by all limits but the daily stop; None: any number."""
-    if breaker.rests(channel, now):
+    if breaker.is_paused(channel, now):
         return 0
     running = Video.objects.filter(channel=channel, ended_at=None).order_by()
     rooms: list[int] = []

@@ -24,12 +24,11 @@ from videos import queue, timing
 from videos.catalogue import connections, routing
 from videos.generation import batches, lifecycle
 from videos.media.decoder import Decoder
-from videos.models import MOST_POSTER_TRIES, Channel, PumpSlot, Status, Video
+from videos.models import MAX_POSTER_TRIES, Channel, PumpSlot, Status, Video
 from videos.providers.base import Provider
-from videos.timing import LEASE, RENEW
 from videos.worker import admission, leases, steps
 from videos.worker.leases import CLAIM
-from videos.worker.write_queue import Batches
+from videos.worker.write_queue import WriteQueue
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +39,11 @@ SLICE = (
 LONGEST_SLICE = 240  # below the queue's own time-out for a task
 TICK = 0.25
 HAND_BACK = 5  # how long a pump that must stop waits for what is under way
-MOST_AT_ONCE = 4000
-MOST_SUBMITS = 400
-MOST_PICTURES = 50  # of orders, in memory
+MAX_IN_HAND = 4000
+MAX_SUBMITS = 400
+MAX_PICTURES = 50  # of orders, in memory
 POSTERS = 8  # at a time, one after the other
-MOST_DOWNLOADS = 8
+MAX_DOWNLOADS = 8
 BEING_MOVED = (Status.SUBMITTING, Status.UNCONFIRMED, Status.SAVING)
 
 
@@ -57,14 +56,14 @@ def run() -> bool:
     slot = leases.take_slot()
     if slot is None:
         return False
-    pump = Pump(slot)
+    pump = Dispatcher(slot)
     try:
         asyncio.run(pump.run())
     finally:
         # First the slot, then the look: who orders a video in between rings for a free slot.
         PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(owner="", until=timezone.now())
         if not pump.dismissed and is_work_left():
-            queue.ring()
+            queue.wake_any()
     return True
 
 
@@ -73,22 +72,22 @@ def is_work_left() -> bool:
     return Video.objects.live().exists() or bool(without_poster(1))
 
 
-def tend() -> None:
+def run_maintenance() -> None:
     """What nobody else does in time: give up what waits too long, find another way for what is held up, let batches go on."""
-    lifecycle.expire()
-    routing.tend()
-    batches.tend()
+    lifecycle.time_out_overdue()
+    routing.reroute_waiting()
+    batches.advance()
 
 
 def without_poster(limit: int) -> list[Video]:
     """Completed videos whose poster was put off, the newest first."""
     wanting = Video.objects.extra(where=["status = 'completed' AND poster = ''"])  # the words of the index
-    tried = wanting.filter(deleted_at=None, attempts__lt=MOST_POSTER_TRIES)
+    tried = wanting.filter(deleted_at=None, attempts__lt=MAX_POSTER_TRIES)
     return list(tried.order_by("-ended_at")[:limit])
 
 
 @dataclass(frozen=True)
-class Hold:
+class InHand:
     """A video in a pump's hands, and since when (monotonic seconds)."""
 
     video: Video
@@ -106,13 +105,13 @@ class Work:
     is_left: bool = False
 
 
-class Pump:
+class Dispatcher:
     """One slice of work: see `run`."""
 
     def __init__(self, slot: PumpSlot) -> None:
         self.slot = slot
         self.dismissed = False
-        self.under_way: dict[UUID, Hold] = {}
+        self.under_way: dict[UUID, InHand] = {}
         self.due_again: dict[UUID, Video] = {}  # a webhook came while they were in hand
         self.posters: asyncio.Task[None] | None = None
         self.posters_at = 0.0  # not before, on the clock that only goes forward
@@ -120,14 +119,14 @@ class Pump:
         self.providers: dict[int, Provider] = {}
 
     async def run(self) -> None:
-        self.db = Batches()
+        self.db = WriteQueue()
         self.tools = steps.Tools(
-            self.db, asyncio.Semaphore(MOST_PICTURES), asyncio.Semaphore(MOST_DOWNLOADS), Decoder()
+            self.db, asyncio.Semaphore(MAX_PICTURES), asyncio.Semaphore(MAX_DOWNLOADS), Decoder()
         )
         self.began = self.renewed = time.monotonic()
         try:
             await self.db(leases.rescue)
-            await self.db(tend)
+            await self.db(run_maintenance)
             while not self.dismissed:
                 try:
                     if not await self.turn():
@@ -135,10 +134,10 @@ class Pump:
                 except DatabaseError:
                     # What is under way goes on: its outcome is worth more than this moment's lease.
                     log.exception("The pump cannot reach the database.")
-                    self.dismissed = time.monotonic() - self.renewed > LEASE
+                    self.dismissed = time.monotonic() - self.renewed > timing.LEASE
                 await asyncio.sleep(TICK)
             await self.hand_back()
-            await self.db(batches.tend)
+            await self.db(batches.advance)
         finally:
             await self.tools.decoder.close()
             for provider in self.providers.values():
@@ -148,14 +147,14 @@ class Pump:
     async def turn(self) -> bool:
         """Renew, take up what is due. False when the slice is over."""
         now = time.monotonic()
-        if now - self.renewed > RENEW:
+        if now - self.renewed > timing.RENEW:
             # A step that ends at this moment has written its own next time; only long ones need a lease.
-            long = [pk for pk, hold in self.under_way.items() if now - hold.since > LEASE / 2]
+            long = [pk for pk, hold in self.under_way.items() if now - hold.since > timing.LEASE / 2]
             if not await self.db(leases.renew, self.slot, long):
                 self.dismissed = True
                 return False
             self.renewed = now
-            await self.db(tend)
+            await self.db(run_maintenance)
         age = now - self.began
         if age < SLICE or (self.is_held_up() and age < LONGEST_SLICE - steps.LONGEST_SUBMIT):
             work = await self.db(self.find_work)
@@ -178,8 +177,8 @@ class Pump:
         """All that may be taken up now, in one visit to the database."""
         work = self.find_running(only_running=False)
         submitting = sum(hold.video.status == Status.SUBMITTING for hold in list(self.under_way.values()))
-        if submitting < MOST_SUBMITS:
-            work.admitted = admission.admit(MOST_SUBMITS - submitting)
+        if submitting < MAX_SUBMITS:
+            work.admitted = admission.admit(MAX_SUBMITS - submitting)
             self.channels |= {video.channel_id: video.channel for video in work.admitted}
         # Of several pumps only the first makes posters, one after the other.
         is_idle = self.posters is None or self.posters.done()
@@ -190,7 +189,7 @@ class Pump:
 
     def find_running(self, only_running: bool = True) -> Work:
         """Only running jobs to ask about."""
-        room = min(CLAIM, MOST_AT_ONCE - len(self.under_way))
+        room = min(CLAIM, MAX_IN_HAND - len(self.under_way))
         due = leases.claim(room, only_running) if room > 0 else []
         for video in due:
             if video.channel_id not in self.channels:
@@ -200,7 +199,7 @@ class Pump:
     def take_up(self, video: Video, verb: Callable[..., Coroutine[Any, Any, None]]) -> None:
         video.channel = self.channels[video.channel_id]
         task = asyncio.create_task(self.drive(video, verb))
-        self.under_way[video.pk] = Hold(video, task, time.monotonic())
+        self.under_way[video.pk] = InHand(video, task, time.monotonic())
         task.add_done_callback(partial(self._put_down, video.pk))
 
     def _put_down(self, pk: UUID, _task: asyncio.Task[None]) -> None:
@@ -221,7 +220,7 @@ class Pump:
             # Our own fault, or the machine's (a full disk, a lost database). It must be seen, and it
             # must not decide about money: the row is tried again until its deadline.
             log.exception("%s: a step in state %s broke", video.public_id, video.status)
-            await self.db(lifecycle.wait, video, repr(error))
+            await self.db(lifecycle.retry_later, video, repr(error))
 
     def provider(self, video: Video) -> Provider:
         if video.channel_id not in self.providers:
@@ -249,5 +248,5 @@ class Pump:
         await asyncio.gather(*(hold.task for hold in late), return_exceptions=True)
         # A cut submit comes due by itself when its lease runs out, and is unconfirmed then.
         cut = [hold.video for hold in late if hold.video.status != Status.SUBMITTING]
-        waits = (self.db(lifecycle.wait, video, "cut off at the end of a slice") for video in cut)
+        waits = (self.db(lifecycle.retry_later, video, "cut off at the end of a slice") for video in cut)
         await asyncio.gather(*waits, return_exceptions=True)

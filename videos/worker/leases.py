@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from videos import timing
 from videos.models import PumpSlot, Status, Video
-from videos.timing import LEASE
 
 CLAIM = 2000  # videos at a time
 # Two pumps that share a SQLite file would only wait for each other's locks.
@@ -32,10 +31,10 @@ def take_slot() -> PumpSlot | None:
         [PumpSlot(number=n, until=free) for n in range(SLOTS)], ignore_conflicts=True
     )
     # A lease that ends later than any lease can was written before the clock was set back.
-    lapsed = Q(until__lte=Now()) | Q(until__gt=Now() + timedelta(seconds=2 * LEASE))
+    lapsed = Q(until__lte=Now()) | Q(until__gt=Now() + timedelta(seconds=2 * timing.LEASE))
     for number in range(SLOTS):
         if PumpSlot.objects.filter(lapsed, number=number).update(
-            owner=owner, until=Now() + timedelta(seconds=LEASE)
+            owner=owner, until=Now() + timedelta(seconds=timing.LEASE)
         ):
             return PumpSlot.objects.get(number=number)
     return None
@@ -61,7 +60,7 @@ def claim(limit: int, only_running: bool = False) -> list[Video]:
         # In the words of the index `due`: SQLite uses it only then.
         f" WHERE NOT (status = 'queued') AND next_at <= %s {running}"
         f" ORDER BY next_at LIMIT %s {skip_locked}) RETURNING {CLAIMED}",
-        [adapt(now + timedelta(seconds=LEASE)), adapt(now), limit],
+        [adapt(now + timedelta(seconds=timing.LEASE)), adapt(now), limit],
     )
     videos = list(claim)
     unknown = [video.pk for video in videos if video.status == Status.UNCONFIRMED]
@@ -87,7 +86,7 @@ def rescue() -> None:
 
 def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
     """Prolong the lease of a slot and of the videos in its pump's hands. False if the slot is lost."""
-    until = Now() + timedelta(seconds=LEASE)
+    until = Now() + timedelta(seconds=timing.LEASE)
     if not PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(until=until):
         return False
     for start in range(0, len(video_ids), CLAIM):

@@ -28,7 +28,7 @@ from videos.providers.webhook_events import Event, parse_webhook
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 64 * 1024
+MAX_BYTES = 64 * 1024
 TOLERANCE = 300  # seconds that a delivery may be behind or ahead of our clock
 KEEP = timedelta(days=1)  # far longer than TOLERANCE: what is forgotten is too old to be taken again
 
@@ -48,8 +48,8 @@ def openai(request: HttpRequest) -> HttpResponse:
         raise Http404
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    body = request.read(MOST_BYTES + 1)
-    if len(body) > MOST_BYTES:
+    body = request.read(MAX_BYTES + 1)
+    if len(body) > MAX_BYTES:
         return _say(413, "This is too large for a webhook.")
     try:
         webhook_id = verified_id(request.headers, body)
@@ -89,12 +89,12 @@ def take_hint(webhook_id: str, event: Event) -> None:
         with transaction.atomic():
             WebhookReceipt.objects.create(id=webhook_id, event=event.kind[:100], ref=event.ref[:500])
             if event.says_it_ended and _make_due(event.ref):
-                transaction.on_commit(_wake_a_pump, robust=True)
+                transaction.on_commit(_wake_worker, robust=True)
     except IntegrityError:
         log.info("Webhook %s came again.", webhook_id)
 
 
-def forget_old() -> None:
+def purge_expired() -> None:
     """Delete the receipts of webhooks that are too old to be taken again."""
     WebhookReceipt.objects.filter(received_at__lt=Now() - KEEP).delete()
 
@@ -107,10 +107,10 @@ def _make_due(ref: str) -> bool:
     return bool(running.update(next_at=Now()))
 
 
-def _wake_a_pump() -> None:
+def _wake_worker() -> None:
     """A live pump looks several times a second by itself: ten thousand webhooks ring no bell."""
     if not PumpSlot.objects.filter(until__gt=Now()).exists():
-        queue.ring()
+        queue.wake_any()
 
 
 def _say(status: int, sentence: str) -> HttpResponse:

@@ -47,7 +47,7 @@ LONGEST_SUBMIT = 60
 LONGEST_DOWNLOAD = 150
 CLOCKS_DIFFER = timedelta(minutes=10)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-MOST_BAD_FILES = 6  # about a minute of tries, then the provider's "completed" is not believed
+MAX_BAD_FILES = 6  # about a minute of tries, then the provider's "completed" is not believed
 
 Database = Callable[..., Awaitable[Any]]
 
@@ -66,11 +66,11 @@ async def step(video: Video, provider: Provider, tools: Tools) -> None:
     """Do what is next for a video that is due, until it has to wait again. Queued ones are `admit`ted instead."""
     if video.status == Status.SUBMITTING:
         # Due although somebody is submitting: that somebody died before the outcome was written.
-        await tools.db(lifecycle.lose_sight, video, "the worker stopped in mid-request")
+        await tools.db(lifecycle.mark_unconfirmed, video, "the worker stopped in mid-request")
     elif video.status == Status.UNCONFIRMED:
         await reconcile(video, provider, tools)
     elif video.status == Status.FAILED and video.ref is None:
-        await tools.db(lifecycle.forget, video)
+        await tools.db(lifecycle.stop_watching, video)
     elif video.status in (Status.IN_PROGRESS, Status.FAILED):
         await check(video, provider, tools)
     elif video.status == Status.SAVING:
@@ -90,25 +90,25 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
     except NoOrder as error:
         await db(lifecycle.postpone, video, came_from, error)
     except NotSent as error:
-        await db(lifecycle.pass_on, video, came_from, error)
-        await db(breaker.lost, channel)
+        await db(lifecycle.reroute_or_postpone, video, came_from, error)
+        await db(breaker.record_failure, channel)
     except Busy as error:
-        await db(lifecycle.pass_on, video, came_from, error)
-        await db(breaker.rest, channel, timing.backoff(video, error.after))
+        await db(lifecycle.reroute_or_postpone, video, came_from, error)
+        await db(breaker.pause, channel, timing.backoff(video, error.after))
     except Rejected as error:
         if came_from == Status.UNCONFIRMED and error.code == "provider_refused":
             # Whoever refused this request says nothing of the earlier one.
-            await db(lifecycle.lose_sight, video, str(error))
+            await db(lifecycle.mark_unconfirmed, video, str(error))
         else:
-            await db(lifecycle.refuse, video, error.code, str(error))
-        await db(breaker.reached, channel)
+            await db(lifecycle.reject, video, error.code, str(error))
+        await db(breaker.record_success, channel)
     except (MaybeSent, TimeoutError) as error:
-        await db(lifecycle.lose_sight, video, str(error) or "no whole answer in time")
-        await db(breaker.lost, channel)
+        await db(lifecycle.mark_unconfirmed, video, str(error) or "no whole answer in time")
+        await db(breaker.record_failure, channel)
     else:
         await _accept_surely(db, video, job)
         if channel.failures or channel.resumes_at:
-            await db(breaker.reached, channel)
+            await db(breaker.record_success, channel)
 
 
 async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
@@ -117,7 +117,7 @@ async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
     if video.channel.honours_idempotency_key:
         if video.is_late:
             await db(lifecycle.fail, video, "unconfirmed", "no answer until the deadline")
-        elif await db(lifecycle.intend, video):
+        elif await db(lifecycle.mark_submitting, video):
             # The same key (the video's id) and body again: the first job comes back, or this makes it.
             await submit(video, provider, tools, Status.UNCONFIRMED)
         return
@@ -134,9 +134,9 @@ async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
     if answer == lifecycle.ADOPTED:
         return
     if waited <= GRACE:
-        await db(lifecycle.wait, video, answer)
+        await db(lifecycle.retry_later, video, answer)
     elif answer == lifecycle.ABSENT:
-        await db(lifecycle.resend, video)
+        await db(lifecycle.requeue, video)
     else:
         await db(lifecycle.fail, video, "unconfirmed", answer)
 
@@ -148,15 +148,15 @@ async def check(video: Video, provider: Provider, tools: Tools) -> None:
     try:
         job = await provider.check(video.ref)
     except Unavailable as error:
-        await db(lifecycle.wait, video, str(error))
+        await db(lifecycle.retry_later, video, str(error))
         return
     if job.word == "completed":
         if await db(lifecycle.finish, video, job.cost):
             await save(video, provider, tools)
     elif job.word != "failed":
-        await db(lifecycle.keep_waiting, video, job)
+        await db(lifecycle.record_progress, video, job)
     elif video.status == Status.FAILED:
-        await db(lifecycle.forget, video)
+        await db(lifecycle.stop_watching, video)
     else:
         await db(lifecycle.fail, video, job.code, job.message)
 
@@ -177,12 +177,12 @@ async def save(video: Video, provider: Provider, tools: Tools) -> None:
         facts, poster = await _look(part, tools.decoder)
         result = await asyncio.to_thread(storage.store, part, facts, poster)
     except (NoFile, NotAVideo, Died) as error:
-        if video.attempts + 1 >= MOST_BAD_FILES:
+        if video.attempts + 1 >= MAX_BAD_FILES:
             await db(lifecycle.fail, video, "no_file", str(error))
         else:
-            await db(lifecycle.wait, video, str(error))
+            await db(lifecycle.retry_later, video, str(error))
     except (Unavailable, TimeoutError) as error:
-        await db(lifecycle.wait, video, str(error) or "the download took too long")
+        await db(lifecycle.retry_later, video, str(error) or "the download took too long")
     else:
         if not await db(lifecycle.complete, video, result):
             await asyncio.to_thread(storage.discard, *filter(None, [result["file"], result["poster"]]))
@@ -201,16 +201,16 @@ async def picture(video: Video, tools: Tools) -> bool:
         await asyncio.to_thread(storage.fetch, str(video.file.name), part)
         _facts, poster = await tools.decoder.look(part)
         name = await asyncio.to_thread(storage.store_poster, poster, uuid.uuid4().hex)
-        if not await tools.db(lifecycle.show, video, name):
+        if not await tools.db(lifecycle.attach_poster, video, name):
             await asyncio.to_thread(storage.discard, name)
     except NotAVideo as error:
-        await tools.db(lifecycle.withdraw, video, str(error))
+        await tools.db(lifecycle.fail_unplayable, video, str(error))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             log.warning("%s: no poster yet: %s", video.public_id, error)
         else:
             log.exception("%s: no poster yet", video.public_id)
-            await tools.db(lifecycle.wait, video, repr(error))
+            await tools.db(lifecycle.retry_later, video, repr(error))
         return False
     finally:
         part.unlink(missing_ok=True)
@@ -272,7 +272,7 @@ async def _make_sure_of(video: Video, db: Database) -> None:
     stand still again while it answers.
     """
     asked_at = timing.clock()
-    if not await db(lifecycle.hold, video) or timing.clock() - asked_at >= timing.LEASE:
+    if not await db(lifecycle.renew_lease, video) or timing.clock() - asked_at >= timing.LEASE:
         raise NoOrder("its lease ended before the request left")
 
 

@@ -23,7 +23,7 @@ LOOK = 2
 REPORT = 6
 REMIND = 10  # how often an event that is due is rung for: its sender has died, or it is to be tried again
 HUNG = 10  # how long work may wait without a live pump, though it was rung for
-START, MOST_PATIENCE = (
+START, MAX_PATIENCE = (
     15,
     240,
 )  # what a cluster may need from its start to its first pump; a slow machine more
@@ -86,7 +86,7 @@ class Supervisor:
     def remind(self) -> None:
         if time.monotonic() - self.reminded > REMIND and outbox.is_due_within(0):
             self.reminded = time.monotonic()
-            outbox.ring()
+            queue.deliver_later()
 
     def mend(self) -> None:
         if not Video.objects.live().exists():
@@ -98,13 +98,13 @@ class Supervisor:
         now = time.monotonic()
         if self.waiting_since is None:
             self.waiting_since = now
-            queue.ring()
+            queue.wake_any()
         elif now - self.waiting_since > HUNG and now - self.started > self.patience:
             log.error("Work waits and no pump takes it: starting the cluster again.")
             self.waiting_since = None
-            self.patience = min(2 * self.patience, MOST_PATIENCE)
+            self.patience = min(2 * self.patience, MAX_PATIENCE)
             self.restart()
-            queue.ring()
+            queue.wake_any()
 
     def restart(self) -> None:
         child_processes.kill_group(self.cluster)

@@ -17,7 +17,7 @@ BATCH_EVERY = 0.2  # between two commits under load
 SMALL_BATCH = 8  # after one so small, the next commit need not wait for company
 
 
-class Batches:
+class WriteQueue:
     """Runs database functions in one thread; under load, all that is asked within BATCH_EVERY in one transaction.
 
     `await db(function, *args)` returns or raises what the function did, after the commit. A function

@@ -52,7 +52,7 @@ class Command(BaseCommand):
         """A line for each channel: what is missing, or what its provider answers and how to mend that."""
         wrong = 0
         for channel in Channel.objects.all():
-            if why := connections.closed_because(channel):
+            if why := connections.unavailable_reason(channel):
                 self.stdout.write(f"{channel}: not asked: {why}")
                 continue
             is_well, found = provider_check.ask(channel)
@@ -101,9 +101,9 @@ def providers() -> str | None:
     """Each channel that may be asked for videos: something answers at its address."""
     problems = []
     used = Channel.objects.filter(enabled=True, video_models__enabled=True).distinct()
-    open_ = [channel for channel in used if connections.is_open(channel)]
+    open_ = [channel for channel in used if connections.is_available(channel)]
     if not open_:
-        reasons = [f"{channel}: {connections.closed_because(channel)}" for channel in used]
+        reasons = [f"{channel}: {connections.unavailable_reason(channel)}" for channel in used]
         return f"no channel can be used ({'; '.join(reasons)})"
     for channel in open_:
         base_url = connections.base_url(channel)
@@ -122,7 +122,7 @@ def refused() -> str | None:
         "\n    ".join(
             f"{one.channel} refused {one.count} since {one.since:%Y-%m-%d %H:%M} UTC: {one.words[:300]}"
             + "".join(f"\n      {number}. {step}" for number, step in enumerate(one.steps, 1))
-            for one in refusals.standing()
+            for one in refusals.current_refusals()
         )
         or None
     )

@@ -12,12 +12,12 @@ from unfold.enums import ActionVariant
 
 from accounts.models import ApiKey
 from aivideo.staff import actions
-from aivideo.staff.admin.base import Endless, HasDeeds, ReadOnly, deed
+from aivideo.staff.admin.base import LargeTable, ReadOnly, StaffActions, staff_action
 from videos.models import Batch, Delivery
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(HasDeeds, ReadOnly, ModelAdmin):
+class ApiKeyAdmin(StaffActions, ReadOnly, ModelAdmin):
     """The key itself was shown once, to its owner; its digest and what signs its webhooks are nobody's business here."""
 
     list_display = ["name", "prefix", "user", "state", "credits_a_day", "last_used_at"]
@@ -41,7 +41,7 @@ class ApiKeyAdmin(HasDeeds, ReadOnly, ModelAdmin):
         keys = ApiKey.objects.filter(revoked_at=None)
         return self.offers(request, "accounts.revoke_apikey", keys, object_id)
 
-    revoke = deed(
+    revoke = staff_action(
         actions.revoke,
         _("Revoke"),
         _("Programs that use it stop working at once."),
@@ -52,7 +52,7 @@ class ApiKeyAdmin(HasDeeds, ReadOnly, ModelAdmin):
 
 
 @admin.register(Batch)
-class BatchAdmin(Endless, ReadOnly, ModelAdmin):
+class BatchAdmin(LargeTable, ReadOnly, ModelAdmin):
     list_display = ["created_at", "user", "kind", "total", "credits", "at_once", "ended_at"]
     list_select_related = ["user"]
     list_filter = ["kind", "created_at"]
@@ -60,7 +60,7 @@ class BatchAdmin(Endless, ReadOnly, ModelAdmin):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(Endless, ReadOnly, ModelAdmin):
+class DeliveryAdmin(LargeTable, ReadOnly, ModelAdmin):
     list_display = ["created_at", "event", "api_key", "url", "attempts", "status", "delivered_at", "next_at"]
     list_select_related = ["api_key"]
     list_filter = ["event", "created_at"]

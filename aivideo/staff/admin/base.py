@@ -84,7 +84,7 @@ class Audited:
         staff_actions.note(request.user, self.audited_as, self.target_of(row), before, after)  # type: ignore[arg-type]
 
 
-class Endless:
+class LargeTable:
     """For tables of millions: pages are turned without counting all rows first."""
 
     paginator = InfinitePaginator
@@ -109,9 +109,11 @@ class ReasonForm(BaseDialogForm):
         super().__init__(*args, **kwargs)
         self.fields["form"].initial = uuid.uuid4()
 
-    def order(self) -> staff_actions.Order:
+    def order(self) -> staff_actions.ActionRequest:
         said = self.cleaned_data
-        return staff_actions.Order(self.request.user, said["reason"], said["form"], said.get("note", ""))
+        return staff_actions.ActionRequest(
+            self.request.user, said["reason"], said["form"], said.get("note", "")
+        )
 
 
 class NoteForm(ReasonForm):
@@ -137,7 +139,7 @@ class GrantForm(NoteForm):
     details = ("amount",)
 
 
-def deed(
+def staff_action(
     verb: Callable[..., bool],
     name: Any,
     about: Any,
@@ -173,7 +175,7 @@ def deed(
     return dress(press)
 
 
-class HasDeeds:
+class StaffActions:
     """A page with deeds. One is offered where its rows allow it; one that comes too late is not refused but says so."""
 
     def offers(self, request: HttpRequest, right: str, rows: QuerySet[Any], object_id: Any) -> bool:

@@ -10,7 +10,7 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 
 from aivideo.staff import actions
-from aivideo.staff.admin.base import Endless, HasDeeds, ReadOnly, deed
+from aivideo.staff.admin.base import LargeTable, ReadOnly, StaffActions, staff_action
 from videos.models import BlockedTerm, Verdict
 
 
@@ -21,7 +21,7 @@ class BlockedTermAdmin(ModelAdmin):
 
 
 @admin.register(Verdict)
-class VerdictAdmin(HasDeeds, Endless, ReadOnly, ModelAdmin):
+class VerdictAdmin(StaffActions, LargeTable, ReadOnly, ModelAdmin):
     """Verdicts are written by `videos/moderation/gate.py`. Staff may overrule a refusal, with a reason."""
 
     list_display = ["id", "at", "user", "state", "about", "because", "source", "overruled_at"]
@@ -70,7 +70,7 @@ class VerdictAdmin(HasDeeds, Endless, ReadOnly, ModelAdmin):
         refused = Verdict.objects.filter(outcome=Verdict.Outcome.REFUSED, overruled_at=None)
         return self.offers(request, "videos.overrule_verdict", refused, object_id)
 
-    overrule = deed(
+    overrule = staff_action(
         actions.overrule,
         _("Overrule"),
         _("The same words and picture of the same person pass from now on."),

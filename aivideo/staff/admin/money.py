@@ -20,11 +20,11 @@ from accounts.models import (
     StripeEvent,
 )
 from aivideo.staff import actions
-from aivideo.staff.admin.base import Endless, HasDeeds, ReadOnly, deed
+from aivideo.staff.admin.base import LargeTable, ReadOnly, StaffActions, staff_action
 
 
 @admin.register(CreditEntry)
-class CreditEntryAdmin(ReadOnly, Endless, ModelAdmin):
+class CreditEntryAdmin(ReadOnly, LargeTable, ModelAdmin):
     """Entries are made by `accounts/credits.py` and never change."""
 
     list_display = ["created_at", "user", "amount", "shown_kind", "reference", "note"]
@@ -79,7 +79,7 @@ class CreditPackAdmin(ModelAdmin):
 
 
 @admin.register(Payment)
-class PaymentAdmin(HasDeeds, ReadOnly, ModelAdmin):
+class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
     """Payments are moved by `accounts/payments.py` to what the processor says of them."""
 
     list_display = ["created_at", "user", "shown_price", "credits", "state", "clawed_back", "why"]
@@ -106,7 +106,7 @@ class PaymentAdmin(HasDeeds, ReadOnly, ModelAdmin):
             request, "accounts.decide_payment", of_stripe, object_id
         )
 
-    accept = deed(
+    accept = staff_action(
         actions.accept,
         _("Accept"),
         _("What was paid is enough: the credits that were ordered are given."),
@@ -114,7 +114,7 @@ class PaymentAdmin(HasDeeds, ReadOnly, ModelAdmin):
         icon="check",
         variant=ActionVariant.SUCCESS,
     )
-    settle = deed(
+    settle = staff_action(
         actions.settle,
         _("Ask Stripe again"),
         _("The payment becomes what Stripe says of it now."),

@@ -16,13 +16,13 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from accounts.models import User
 from aivideo.staff import actions
-from aivideo.staff.admin.base import Audited, GrantForm, HasDeeds, ReadOnly, deed
+from aivideo.staff.admin.base import Audited, GrantForm, ReadOnly, StaffActions, staff_action
 
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 
 @admin.register(User)
-class PersonAdmin(Audited, HasDeeds, UserAdmin, ModelAdmin):
+class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
     audited_as = actions.Action.RIGHTS
     form = UserChangeForm
     add_form = UserCreationForm
@@ -110,7 +110,7 @@ class PersonAdmin(Audited, HasDeeds, UserAdmin, ModelAdmin):
         people = User.objects.filter(is_active=is_active)
         return self.offers(request, "accounts.suspend_user", people, object_id)
 
-    grant = deed(
+    grant = staff_action(
         actions.grant,
         _("Grant credits"),
         _("They are theirs for good."),
@@ -119,7 +119,7 @@ class PersonAdmin(Audited, HasDeeds, UserAdmin, ModelAdmin):
         variant=ActionVariant.PRIMARY,
         form=GrantForm,
     )
-    suspend = deed(
+    suspend = staff_action(
         actions.suspend,
         _("Suspend"),
         _("They are signed out and cannot come back; what of theirs waits is canceled and refunded."),
@@ -127,7 +127,7 @@ class PersonAdmin(Audited, HasDeeds, UserAdmin, ModelAdmin):
         icon="block",
         variant=ActionVariant.DANGER,
     )
-    readmit = deed(
+    readmit = staff_action(
         actions.readmit,
         _("Let in again"),
         _("They may sign in as before."),

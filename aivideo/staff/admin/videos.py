@@ -14,7 +14,15 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.models import CreditEntry
 from aivideo.staff import actions
 from aivideo.staff.admin import catalogue_sync
-from aivideo.staff.admin.base import Audited, Endless, HasDeeds, NoteForm, ReadOnly, deed, sees_money
+from aivideo.staff.admin.base import (
+    Audited,
+    LargeTable,
+    NoteForm,
+    ReadOnly,
+    StaffActions,
+    sees_money,
+    staff_action,
+)
 from videos.catalogue import breaker
 from videos.models import (
     Channel,
@@ -28,12 +36,12 @@ from videos.models import (
     WebhookReceipt,
     Worker,
 )
-from videos.status.timeline import receipt
+from videos.status.timeline import timeline_of
 
 ON_OFF = {"on": "success", "off": "warning", "resting": "warning"}
 
 
-class CanPause(HasDeeds):
+class CanPause(StaffActions):
     """Channels and models: on or off, by a deed with a reason."""
 
     model: Any
@@ -47,7 +55,7 @@ class CanPause(HasDeeds):
         stopped = self.model.objects.exclude(**actions.AT_WORK[self.model])
         return self.offers(request, self.right, stopped, object_id)
 
-    pause = deed(
+    pause = staff_action(
         actions.pause,
         _("Pause"),
         _("It takes nothing new; what runs goes on."),
@@ -55,7 +63,7 @@ class CanPause(HasDeeds):
         icon="pause",
         variant=ActionVariant.WARNING,
     )
-    resume = deed(
+    resume = staff_action(
         actions.resume,
         _("Resume"),
         _("It takes new work again, from now on."),
@@ -94,7 +102,7 @@ class ChannelAdmin(Audited, CanPause, ModelAdmin):
     def state(self, channel: Channel) -> tuple[str, Any]:
         if not channel.enabled:
             return "off", _("paused")
-        if breaker.rests(channel, timezone.now()):
+        if breaker.is_paused(channel, timezone.now()):
             return "resting", _("resting until %(at)s") % {"at": f"{channel.resumes_at:%H:%M:%S}"}
         return "on", _("at work")
 
@@ -146,7 +154,7 @@ class EventInline(ReadOnly, TabularInline):
 
 
 @admin.register(Video)
-class VideoAdmin(HasDeeds, ReadOnly, Endless, ModelAdmin):
+class VideoAdmin(StaffActions, ReadOnly, LargeTable, ModelAdmin):
     """States move by `generation`'s verbs only, so everything here is to be read, or done with a reason."""
 
     list_display = ["created_at", "user", "model", "state", "progress", "credits", "error_code"]
@@ -187,7 +195,7 @@ class VideoAdmin(HasDeeds, ReadOnly, Endless, ModelAdmin):
         self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
     ) -> Any:
         video = self.get_object(request, object_id) if object_id else None
-        context = {"receipt": receipt(video), "ledger": _entries(video)} if video else {}
+        context = {"receipt": timeline_of(video), "ledger": _entries(video)} if video else {}
         return super().changeform_view(request, object_id, form_url, context | (extra_context or {}))
 
     @display(
@@ -220,7 +228,7 @@ class VideoAdmin(HasDeeds, ReadOnly, Endless, ModelAdmin):
     def has_hurry_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self.offers(request, "videos.steer_video", Video.objects.waiting(), object_id)
 
-    refund = deed(
+    refund = staff_action(
         actions.refund,
         _("Return its credits"),
         _("The video stays its owner's, and the credits that it cost go back."),
@@ -229,14 +237,14 @@ class VideoAdmin(HasDeeds, ReadOnly, Endless, ModelAdmin):
         variant=ActionVariant.WARNING,
         form=NoteForm,
     )
-    hurry = deed(
+    hurry = staff_action(
         actions.hurry,
         _("Look again now"),
         _("Whatever it waits for is tried now: its provider is asked again, or its file fetched again."),
         _("It is due now."),
         icon="refresh",
     )
-    fail = deed(
+    fail = staff_action(
         actions.fail,
         _("Stop"),
         _("It fails, and its credits go back. What its provider already works on may cost us all the same."),

@@ -14,11 +14,11 @@ from accounts.models import CreditEntry, CreditPack, Payment
 from accounts.payments import Truth
 from aivideo.models import AuditEntry
 from aivideo.staff import actions
-from tests.support.fixtures import doorbells, entries, new_user, order, signed_in
+from tests.support.fixtures import entries, new_user, order, queued_messages, signed_in
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video, VideoModel
-from videos.status.timeline import receipt
+from videos.status.timeline import timeline_of
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def boss(db):
 @pytest.fixture
 def wish(boss):
     """A new form, filled in."""
-    return lambda reason="they asked nicely": actions.Order(boss, reason, uuid4())
+    return lambda reason="they asked nicely": actions.ActionRequest(boss, reason, uuid4())
 
 
 def ready(video):
@@ -67,7 +67,7 @@ def told(boss):
     """A form whose reason is for the log and whose text is for the customer, sent three times."""
 
     def send(deed, *args, note="Sorry for the wait."):
-        form = actions.Order(boss, "he shouted at us", uuid4(), note)
+        form = actions.ActionRequest(boss, "he shouted at us", uuid4(), note)
         return [deed(form, *args) for _ in range(3)]
 
     return send
@@ -133,7 +133,7 @@ def test_refunding_a_ready_video_gives_its_credits_back_once_and_leaves_it_there
     assert entries(video) == [("charge", -10), ("refund", 10)]
     assert log() == [("refund", video.reference, "they asked nicely")]
     assert violations()[1] == []
-    assert [(line.text, line.credits) for line in receipt(video)][-1] == (
+    assert [(line.text, line.credits) for line in timeline_of(video)][-1] == (
         "The staff gave 10 credits back. The video stays yours.",
         10,
     )
@@ -144,7 +144,7 @@ def test_a_refunded_video_that_turns_out_not_to_play_is_not_refunded_again(wish,
     video = ready(order(owner))
     actions.refund(wish(), video)
     video.refresh_from_db()
-    assert lifecycle.withdraw(video, "no frame")
+    assert lifecycle.fail_unplayable(video, "no frame")
     assert entries(video) == [("charge", -10), ("refund", 10)]
     assert violations()[1] == []
 
@@ -189,11 +189,11 @@ def later():
 @pytest.mark.parametrize("status", ["queued", "unconfirmed", "in_progress", "saving"])
 def test_a_waiting_video_can_be_made_due_now(wish, owner, status):
     video = at(order(owner), status, next_at=later(), attempts=5)
-    rung = doorbells()
+    rung = queued_messages()
     assert actions.hurry(wish(), video)
     video.refresh_from_db()
     assert (video.next_at <= timezone.now(), video.attempts, video.status) == (True, 0, status)
-    assert connection.in_atomic_block or doorbells() == rung + 1
+    assert connection.in_atomic_block or queued_messages() == rung + 1
 
 
 def test_a_video_whose_request_is_under_way_is_not_disturbed(wish, owner):

@@ -23,7 +23,7 @@ def refused(user, why=UNVERIFIED):
     video = order(user)
     Video.objects.filter(pk=video.pk).update(status="submitting")
     video.refresh_from_db()
-    lifecycle.refuse(video, "provider_refused", why)
+    lifecycle.reject(video, "provider_refused", why)
     return video
 
 
@@ -78,7 +78,7 @@ def test_each_refusal_comes_with_what_to_check(owner, settings, words, step):
     settings.SIMULATOR_URL = "http://127.0.0.1:9/v1"
     Channel.objects.filter(slug="simulator").update(key_variable="KITE_KEY")
     refused(owner, words)
-    (found,) = refusals.standing()
+    (found,) = refusals.current_refusals()
     assert (found.channel.slug, found.count, found.words) == ("simulator", 1, words)
     assert step in found.steps[0]
     assert "doctor --providers" in found.steps[-1]
@@ -87,23 +87,23 @@ def test_each_refusal_comes_with_what_to_check(owner, settings, words, step):
 def test_only_what_was_refused_since_the_last_order_that_was_taken_counts(owner):
     refused(owner, "HTTP 401: long ago")
     accepted(owner)
-    assert refusals.standing() == []
+    assert refusals.current_refusals() == []
     video = refused(owner)
-    (found,) = refusals.standing()
+    (found,) = refusals.current_refusals()
     assert (found.count, found.words) == (1, UNVERIFIED)
     VideoEvent.objects.filter(video=video).update(at=timezone.now() - timedelta(days=8))
-    assert refusals.standing() == []
+    assert refusals.current_refusals() == []
 
 
 def test_a_video_that_failed_for_another_reason_is_no_refusal(owner):
     lifecycle.fail(order(owner), "generation_failed", "HTTP 401: no")
-    assert refusals.standing() == []
+    assert refusals.current_refusals() == []
 
 
 def test_a_channel_that_is_switched_off_refuses_nobody(owner):
     refused(owner)
     Channel.objects.update(enabled=False)
-    assert refusals.standing() == []
+    assert refusals.current_refusals() == []
 
 
 @pytest.mark.parametrize(
@@ -123,12 +123,12 @@ def test_it_costs_the_same_few_reads_however_many_events_there_are(owner):
     with CaptureQueriesContext(
         connection,
     ) as few:
-        refusals.standing()
+        refusals.current_refusals()
     VideoEvent.objects.bulk_create(
         [VideoEvent(video=video, came_from="queued", went_to="submitting") for _ in range(500)]
     )
     with CaptureQueriesContext(connection) as many:
-        assert len(refusals.standing()) == 1
+        assert len(refusals.current_refusals()) == 1
     assert len(few) == len(many) == 4
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":

@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 from accounts.models import ApiKey
 from videos import serializers
 from videos.api import actions, moderation, requests
-from videos.api.auth import ByKey, KeyedRequest, key_of
+from videos.api.auth import ApiKeyAuth, KeyedRequest, key_of
 from videos.api.compat.shared import QUERY_WORDS
-from videos.api.errors import not_found, renamed
+from videos.api.errors import not_found, renamed_params
 from videos.catalogue import availability
 from videos.models import Video
 from videos.providers.base import storable
@@ -32,10 +32,10 @@ router = Router()
 LONGEST_WAIT = 180  # seconds
 # Of the 8 threads of a web process, those that may wait for the end of a video. Whoever comes when they are
 # all taken is answered at once, so that the others always have threads.
-MOST_WAITING = 4
+MAX_WAITING = 4
 LOOK = 0.5  # seconds between two looks at a video
 
-_waiting = threading.Semaphore(MOST_WAITING)
+_waiting = threading.Semaphore(MAX_WAITING)
 
 
 # By Accept-Language. What went wrong stands in `error`.
@@ -53,7 +53,7 @@ DRILL_MESSAGES = {
 }
 
 
-class ByPassword(HttpBasicAuth):
+class ApiKeyAsPassword(HttpBasicAuth):
     """HTTP Basic with the key as password; any user name."""
 
     openapi_name = "API key as password"
@@ -123,7 +123,7 @@ def drill_service(request: HttpRequest) -> HttpResponse:
 @router.post(
     "/api/video-generation/generate",
     response={200: DrillAnswer, 202: DrillAnswer},
-    auth=[ByPassword(), ByKey()],
+    auth=[ApiKeyAsPassword(), ApiKeyAuth()],
     tags=["Training drills"],
 )
 @requests.request_body(Drill)
@@ -134,7 +134,7 @@ def drill_generate(request: KeyedRequest) -> HttpResponse:
     key = f"run:{asked.run_id}"
     if not request.user.videos.filter(client_key=key).exists():
         asked_for = requests.VideoOrder(prompt=asked.drill_text, size=asked.size, seconds=asked.seconds)
-        with renamed(prompt="drill_text"):
+        with renamed_params(prompt="drill_text"):
             order = requests.order_of(request.auth, asked_for)
             order |= {"client_key": key, "metadata": {"run_id": asked.run_id}}
             order = moderation.one(request.auth, order)
@@ -154,7 +154,7 @@ def drill_generate(request: KeyedRequest) -> HttpResponse:
 @router.get(
     "/api/video-generation/status/{run_id}",
     response={200: DrillAnswer, 202: DrillAnswer},
-    auth=[ByPassword(), ByKey()],
+    auth=[ApiKeyAsPassword(), ApiKeyAuth()],
     tags=["Training drills"],
 )
 def drill_status(request: KeyedRequest, run_id: str) -> HttpResponse:

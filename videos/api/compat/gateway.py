@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from videos import serializers
 from videos.api import actions, requests
-from videos.api.auth import ByKey, KeyedRequest
+from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.compat.shared import QUERY_WORDS
 
 router = Router()
@@ -45,7 +45,7 @@ class QueryAnswer(Schema):
     video_results: list[QueryResult]
 
 
-@router.post("/v1/videos/query", response=QueryAnswer, auth=ByKey(), tags=["Gateway query"])
+@router.post("/v1/videos/query", response=QueryAnswer, auth=ApiKeyAuth(), tags=["Gateway query"])
 @requests.request_body(Query)
 def query(request: KeyedRequest) -> HttpResponse:
     """How a video stands."""
@@ -53,7 +53,7 @@ def query(request: KeyedRequest) -> HttpResponse:
     return _query_answer(request, asked.task_id if asked.video_id is None else asked.video_id)
 
 
-@router.get("/v1/videos/query/{video_id}", response=QueryAnswer, auth=ByKey(), tags=["Gateway query"])
+@router.get("/v1/videos/query/{video_id}", response=QueryAnswer, auth=ApiKeyAuth(), tags=["Gateway query"])
 def query_by_path(request: KeyedRequest, video_id: str) -> HttpResponse:
     """How a video stands."""
     return _query_answer(request, video_id)

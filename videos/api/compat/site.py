@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from videos import serializers
 from videos.api import actions, idempotency, moderation, requests
-from videos.api.auth import ByKey, KeyedRequest
-from videos.api.errors import renamed
+from videos.api.auth import ApiKeyAuth, KeyedRequest
+from videos.api.errors import renamed_params
 
 router = Router()
 
@@ -35,13 +35,13 @@ class SiteVideo(Schema):
 SITE_WORDS = {"queued": "pending", "in_progress": "processing", "completed": "completed", "failed": "failed"}
 
 
-@router.post("/api/v1/videos/generate", response={201: SiteVideo}, auth=ByKey(), tags=["Site API"])
+@router.post("/api/v1/videos/generate", response={201: SiteVideo}, auth=ApiKeyAuth(), tags=["Site API"])
 @requests.request_body(SiteOrder)
 def site_generate(request: KeyedRequest) -> HttpResponse:
     """Order a video."""
     body = requests.read(request)
 
-    def prepare() -> idempotency.Deed:
+    def prepare() -> idempotency.Action:
         asked = requests.checked(SiteOrder, body.fields)
         is_size = asked.resolution is not None and "x" in asked.resolution
         asked_for = requests.VideoOrder(
@@ -52,14 +52,14 @@ def site_generate(request: KeyedRequest) -> HttpResponse:
             resolution=None if is_size else asked.resolution,
             input_reference=requests.Picture(image_url=asked.image_url) if asked.image_url else None,
         )
-        with renamed(seconds="duration", size="resolution", input_reference="image_url"):
+        with renamed_params(seconds="duration", size="resolution", input_reference="image_url"):
             order = moderation.one(request.auth, requests.order_of(request.auth, asked_for))
         return lambda: (201, _site_video(actions.start(request.auth, order)))
 
     return idempotency.once(request, body.digest, prepare)
 
 
-@router.get("/api/v1/videos/{video_id}", response=SiteVideo, auth=ByKey(), tags=["Site API"])
+@router.get("/api/v1/videos/{video_id}", response=SiteVideo, auth=ApiKeyAuth(), tags=["Site API"])
 def site_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """How a video stands."""
     return JsonResponse(_site_video(serializers.video_object(actions.own(request, video_id))))

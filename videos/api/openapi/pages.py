@@ -36,8 +36,8 @@ def page(request: HttpRequest) -> HttpResponse:
         "requests_a_minute": settings.API_REQUESTS_A_MINUTE,
         "longest_wait": drills.LONGEST_WAIT,
         "picture_seconds": pictures.SECONDS,
-        "most_waiting": drills.MOST_WAITING,
-        "most_tries": outbox.MOST_TRIES,
+        "max_waiting": drills.MAX_WAITING,
+        "max_tries": outbox.MAX_TRIES,
     }
     return render(request, "videos/developer/api_docs.html", context)
 

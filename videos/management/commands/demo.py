@@ -70,7 +70,7 @@ def _order(user: User, key: str, prompt: str, preset: str = "") -> dict[str, Any
         "preset": preset,
         "client_key": key,
     }
-    return gate.cleared(user, [order])[0]
+    return gate.clear(user, [order])[0]
 
 
 def _finished(user: User, key: str, sample: dict[str, str]) -> None:
@@ -79,7 +79,7 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
     order = _order(user, key, sample["prompt"])
     with transaction.atomic():
         video = ordering.start(user, **order)
-        if lifecycle.intend(video):
+        if lifecycle.mark_submitting(video):
             shutil.copy(SAMPLES / sample["file"], part)
             lifecycle.accept(video, JobState(ref=f"demo-{video.pk}", word="completed"))
             lifecycle.finish(video)

@@ -82,10 +82,10 @@ def test_a_strange_idempotency_key_is_400(program):
 
 def test_answers_are_kept_for_thirty_days(program, owner):
     program.send("/v1/videos", {"prompt": "A"}, headers={"Idempotency-Key": "order-1"})
-    idempotency.forget_old()
+    idempotency.purge_expired()
     assert IdempotentAnswer.objects.count() == 1
     IdempotentAnswer.objects.update(created_at=timezone.now() - idempotency.KEPT)
-    idempotency.forget_old()
+    idempotency.purge_expired()
     assert not IdempotentAnswer.objects.exists()
 
 
@@ -224,7 +224,7 @@ def test_what_is_noted_for_repeats_is_forgotten_soon_and_holds_no_deleted_words(
     lifecycle.delete(Video.objects.get(pk=video.pk))
     assert "secret" not in IdempotentAnswer.objects.get().body
     IdempotentAnswer.objects.update(created_at=timezone.now() - timedelta(hours=1))
-    idempotency.forget_old()
+    idempotency.purge_expired()
     assert not IdempotentAnswer.objects.exists()
 
 

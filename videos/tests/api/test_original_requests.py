@@ -38,7 +38,7 @@ FILE = b"an MP4"
 def completed(video):
     name = default_storage.save(f"videos/{video.pk}.mp4", ContentFile(FILE))
     result = {"file": name, "poster": "", "bytes": len(FILE), "sha256": "0" * 64, "width": 1, "height": 1}
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     lifecycle.accept(video, JobState(f"job-{video.pk}", "queued"))
     lifecycle.finish(video)
     assert lifecycle.complete(video, {**result, "duration": 5.0})
@@ -309,7 +309,7 @@ AS_CURL_SENDS_IT = "application/x-www-form-urlencoded"
 
 def test_the_gateways_query_while_it_is_processing(program, owner):
     video = order(owner)
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     lifecycle.accept(video, JobState("job-1", "in_progress", 50))
     name = serializers.public_id(video.pk)
     answer = posted(program, "/v1/videos/query", f'{{"video_id": "{name}"}}', AS_CURL_SENDS_IT)

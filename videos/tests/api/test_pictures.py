@@ -12,7 +12,7 @@ from django.db import connections
 from accounts import credits
 from accounts.models import User
 from tests.support.api_client import Program, error_of
-from tests.support.fixtures import PATIENCE, new_user, until
+from tests.support.fixtures import TEST_TIMEOUT, new_user, wait_until
 from videos.api import pictures
 from videos.models import Video
 
@@ -83,7 +83,7 @@ def asking(*programs, url):
         thread.start()
     yield answers
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(TEST_TIMEOUT)
 
 
 def test_A65_without_credits_nothing_is_fetched(silent):
@@ -122,10 +122,10 @@ def test_a_batch_that_costs_too_much_fetches_nothing(silent):
 def test_A65_one_person_fetches_one_picture_at_a_time_and_all_people_two(silent):
     people = [Program(new_user()) for _ in range(3)]
     with asking(people[0], url=silent.url) as answers:
-        until(lambda: len(silent.taken) == 1)
+        wait_until(lambda: len(silent.taken) == 1)
         assert error_of(people[0].send("/v1/videos", order(silent.url))) == (429, None, "too_many_fetches")
         with asking(people[1], url=silent.url):
-            until(lambda: len(silent.taken) == 2)
+            wait_until(lambda: len(silent.taken) == 2)
             refused = people[2].send("/v1/videos", order(silent.url))
             assert error_of(refused) == (429, None, "too_many_fetches")
             assert int(refused["Retry-After"]) >= 1

@@ -116,8 +116,8 @@ def test_A68_nothing_else_is_read_for_a_channel_that_is_there_already(name, sett
     monkeypatch.setenv(name, "what is in it")
     channel = Channel.objects.create(slug="x", key_variable=name, base_url="https://public.example/v1")
     is_good = not NAMES[name]
-    assert (connections.closed_because(channel) == "") is is_good
-    assert NAMES[name] in connections.closed_because(channel)
+    assert (connections.unavailable_reason(channel) == "") is is_good
+    assert NAMES[name] in connections.unavailable_reason(channel)
     assert (connections.provider_for(channel).client.api_key == "what is in it") is is_good
 
 

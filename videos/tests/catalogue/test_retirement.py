@@ -88,7 +88,7 @@ def test_successors_that_follow_each_other_in_a_ring_lead_nowhere(models):
     for model in models:
         retires(model, 0)
     assert availability.current(VideoModel.objects.get(pk=fast.pk)) is None
-    assert "retired on" in availability.farewell("sora-2")
+    assert "retired on" in availability.retirement_notice("sora-2")
 
 
 def test_users_see_the_date_beside_the_model(models, as_owner):

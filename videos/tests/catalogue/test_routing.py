@@ -11,7 +11,15 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from tests.support.fixtures import PATIENCE, entries, new_user, order, pump_until_done, start_simulator, until
+from tests.support.fixtures import (
+    TEST_TIMEOUT,
+    entries,
+    new_user,
+    order,
+    pump_until_done,
+    start_simulator,
+    wait_until,
+)
 from videos import timing
 from videos.catalogue import availability, breaker, refusals, routing
 from videos.generation import lifecycle
@@ -103,7 +111,7 @@ def test_a_refusal_that_another_channel_made_good_names_who_refused(model, provi
     providers((403, {"error": {"message": "Your organization must be verified to use it."}}), TAKEN)
     ordered(model)
     pump_until_done(20)
-    (found,) = refusals.standing()
+    (found,) = refusals.current_refusals()
     assert (found.channel.slug, found.count) == ("first", 1)
     assert found.words == "HTTP 403: Your organization must be verified to use it."
 
@@ -146,17 +154,17 @@ def test_when_nobody_lets_us_in_the_credits_return(model, providers):
 
 
 def test_new_videos_go_where_somebody_takes_them(model):
-    breaker.rest(Channel.objects.get(slug="first"), 60)
+    breaker.pause(Channel.objects.get(slug="first"), 60)
     assert ordered(model).channel.slug == "second"
-    breaker.reached(Channel.objects.get(slug="first"))
+    breaker.record_success(Channel.objects.get(slug="first"))
     assert ordered(model).channel.slug == "first"
 
 
 def test_while_all_rest_a_video_waits_before_the_first_and_can_be_canceled(model):
     for slug in ("first", "second"):
-        breaker.rest(Channel.objects.get(slug=slug), 60)
+        breaker.pause(Channel.objects.get(slug=slug), 60)
     video = ordered(model)
-    routing.tend()
+    routing.reroute_waiting()
     video.refresh_from_db()
     assert (video.channel.slug, video.status) == ("first", Status.QUEUED)
     with transaction.atomic():
@@ -176,27 +184,27 @@ def test_a_model_whose_last_channel_was_closed_meanwhile_is_refused_and_costs_no
 def test_the_queue_of_a_channel_that_rests_moves_on(model):
     videos = [ordered(model) for _ in range(3)]
     Channel.objects.filter(slug="first").update(enabled=False)
-    routing.tend()
-    routing.tend()
+    routing.reroute_waiting()
+    routing.reroute_waiting()
     assert [Video.objects.get(pk=video.pk).channel.slug for video in videos] == ["second"] * 3
 
 
 def test_a_video_that_was_once_unconfirmed_stays_where_it_was(model):
     video = ordered(model)
-    lifecycle.intend(video)
-    lifecycle.lose_sight(video, "gone")
-    lifecycle.resend(video)
+    lifecycle.mark_submitting(video)
+    lifecycle.mark_unconfirmed(video, "gone")
+    lifecycle.requeue(video)
     Channel.objects.filter(slug="first").update(enabled=False)
-    routing.tend()
+    routing.reroute_waiting()
     video.refresh_from_db()
     assert (video.channel.slug, routing.next_after(video)) == ("first", None)
 
 
 def test_a_video_that_is_on_its_way_stays_pinned(model):
     video = ordered(model)
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     Channel.objects.filter(slug="first").update(enabled=False)
-    routing.tend()
+    routing.reroute_waiting()
     video.refresh_from_db()
     assert video.channel.slug == "first"
 
@@ -253,18 +261,18 @@ def test_when_the_first_channel_dies_new_videos_go_to_the_second_and_old_ones_st
     worker = threading.Thread(target=pump_until_done, args=[90])
     worker.start()
     try:
-        until(lambda: all_are(old, "in_progress"))
+        wait_until(lambda: all_are(old, "in_progress"))
         first.kill()
         first.wait()
         new = make("new")
-        until(lambda: all_are(new, "completed"))
+        wait_until(lambda: all_are(new, "completed"))
         first, _url = start_simulator(tmp_path / "first", port=int(urlsplit(url).port), SIMULATOR_SECONDS="4")
-        until(lambda: all_are(old, "completed"))
+        wait_until(lambda: all_are(old, "completed"))
     finally:
         worker.join()
         for process in (first, second):
             process.terminate()
-            process.wait(PATIENCE)
+            process.wait(TEST_TIMEOUT)
     assert set(Video.objects.filter(pk__in=old).values_list("channel__slug", flat=True)) == {"first"}
     assert set(Video.objects.filter(pk__in=new).values_list("channel__slug", flat=True)) == {"second"}
     assert [len(journal(tmp_path / name)) for name in ("first", "second")] == [3, 3]

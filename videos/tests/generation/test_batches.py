@@ -130,12 +130,12 @@ def test_a_strangers_batch_is_404(program, stranger):
 def test_only_so_many_are_in_the_queue_and_the_next_follow_when_one_ends(owner):
     batch = some(owner, 5, at_once=2)
     assert (held(batch), len(admission.admit(10))) == (3, 2)
-    batches.tend()
+    batches.advance()
     assert held(batch) == 3
     for video in batch.videos.filter(status=Status.SUBMITTING):
         lifecycle.fail(video, "generation_failed")
-    batches.tend()
-    batches.tend()
+    batches.advance()
+    batches.advance()
     assert (held(batch), len(admission.admit(10))) == (1, 2)
 
 
@@ -147,7 +147,7 @@ def test_a_batch_has_never_more_at_once_than_one_person_may(owner, settings):
 def test_what_is_held_back_does_not_time_out(owner, settings):
     batch = some(owner, 3, at_once=1)
     settings.JOB_DEADLINE_SECONDS = 0
-    lifecycle.expire()
+    lifecycle.time_out_overdue()
     assert sorted(batch.videos.values_list("status", flat=True)) == ["failed", "queued", "queued"]
 
 
@@ -160,7 +160,7 @@ def test_what_is_held_back_has_no_place_in_the_queue(owner):
 
 def test_the_rest_of_a_batch_can_be_canceled(owner):
     batch = some(owner, 5, at_once=2)
-    lifecycle.intend(batch.videos.get(position=0))
+    lifecycle.mark_submitting(batch.videos.get(position=0))
     assert batches.cancel(batch) == 4
     owner.refresh_from_db()
     assert owner.balance == 90
@@ -183,7 +183,7 @@ def test_a_batch_of_200_ends_with_200_verdicts_exact_credits_and_one_webhook(sim
         user.refresh_from_db()
         assert user.balance == 0
         pump_until_done(120)
-        batches.tend()
+        batches.advance()
         outbox.deliver(1)
         (arrival,) = receiver.arrivals
     batch = Batch.objects.get()
@@ -202,7 +202,7 @@ def test_the_end_of_a_batch_is_told_once(owner):
     batch = some(owner, 2, api_key=key, webhook_url="https://example.com/")
     batches.cancel(batch)
     for _ in range(3):
-        batches.tend()
+        batches.advance()
     assert Delivery.objects.count() == 1
 
 
@@ -211,7 +211,7 @@ def test_a_keys_webhook_is_told_of_a_batch_and_not_of_each_video(owner):
     own = "https://example.com/own"
     program.send(PATH, {"items": [{"prompt": "A"}, {"prompt": "B", "webhook_url": own}]})
     batches.cancel(Batch.objects.get())
-    batches.tend()
+    batches.advance()
     told = sorted(Delivery.objects.values_list("event", "url"))
     assert told == [("video.failed", own), ("video_batch.completed", "https://example.com/")]
 

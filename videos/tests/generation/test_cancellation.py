@@ -7,7 +7,7 @@ import pytest
 import requests
 from django.utils import timezone
 
-from tests.support.fixtures import doorbells, entries, new_user, order
+from tests.support.fixtures import entries, new_user, order, queued_messages
 from videos import tasks, timing
 from videos.generation import cancellation, lifecycle
 from videos.generation.invariants import violations
@@ -31,9 +31,9 @@ def is_at_the_provider(simulator, video):
 
 def rings_of(verb):
     """How often a worker is asked to do something because of this."""
-    before = doorbells()
+    before = queued_messages()
     verb()
-    return doorbells() - before
+    return queued_messages() - before
 
 
 def test_a_job_that_staff_stop_is_stopped_at_its_provider_too(simulator):

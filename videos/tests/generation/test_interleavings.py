@@ -15,10 +15,10 @@ pytestmark = pytest.mark.django_db
 
 VERBS = {
     "cancel": lifecycle.cancel,
-    "intend": lifecycle.intend,
+    "intend": lifecycle.mark_submitting,
     "postpone": lambda video: lifecycle.postpone(video, Status.QUEUED, Busy("busy")),
-    "lose_sight": lambda video: lifecycle.lose_sight(video, "no answer"),
-    "resend": lifecycle.resend,
+    "lose_sight": lambda video: lifecycle.mark_unconfirmed(video, "no answer"),
+    "resend": lifecycle.requeue,
     "accept": lambda video: lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="queued")),
     "finish": lifecycle.finish,
     "complete": lambda video: lifecycle.complete(
@@ -26,9 +26,9 @@ VERBS = {
     ),
     "fail": lambda video: lifecycle.fail(video, "generation_failed"),
     "time out": lambda video: lifecycle.fail(video, "timed_out"),
-    "withdraw": lambda video: lifecycle.withdraw(video, "no frame"),
-    "forgive": lifecycle.forgive,
-    "hurry": lifecycle.hurry,
+    "withdraw": lambda video: lifecycle.fail_unplayable(video, "no frame"),
+    "forgive": lifecycle.refund_completed,
+    "hurry": lifecycle.retry_now,
     "delete": lifecycle.delete,
 }
 # The ways of a life without accidents, so that interleavings also happen far along it.

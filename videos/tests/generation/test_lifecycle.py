@@ -8,13 +8,13 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.credits import InsufficientCredits
-from tests.support.fixtures import doorbells, entries, new_user, order
+from tests.support.fixtures import entries, new_user, order, queued_messages
 from videos import queue, timing
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.models import COMES_FROM, LIVE, Channel, Status, Video
 from videos.providers.base import Busy, JobState, NotSent
-from videos.status.timeline import receipt
+from videos.status.timeline import timeline_of
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,7 @@ def job(ref="job-1", word="in_progress", progress=None):
 
 def accepted(user):
     video = order(user)
-    assert lifecycle.intend(video)
+    assert lifecycle.mark_submitting(video)
     assert lifecycle.accept(video, job(ref=f"job-{video.pk}"))
     return video
 
@@ -47,12 +47,12 @@ RESULT = {
 
 
 def test_starting_charges_the_price_and_rings_the_worker(owner, django_capture_on_commit_callbacks):
-    before = doorbells()
+    before = queued_messages()
     with django_capture_on_commit_callbacks(execute=True):
         video = order(owner)
     owner.refresh_from_db()
     assert (video.status, owner.balance, entries(video)) == (Status.QUEUED, 90, [("charge", -10)])
-    assert doorbells() == before + 1
+    assert queued_messages() == before + 1
 
 
 def test_a_model_with_a_price_of_its_own_charges_that(owner):
@@ -75,11 +75,11 @@ def test_two_people_may_use_the_same_client_key(owner, stranger):
 def test_too_few_credits_leave_nothing_behind(settings, django_capture_on_commit_callbacks):
     settings.SIGNUP_CREDITS = 9
     user = new_user()
-    before = doorbells()
+    before = queued_messages()
     with pytest.raises(InsufficientCredits), django_capture_on_commit_callbacks(execute=True):
         order(user)
     user.refresh_from_db()
-    assert (user.balance, Video.objects.count(), doorbells()) == (9, 0, before)
+    assert (user.balance, Video.objects.count(), queued_messages()) == (9, 0, before)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_crash_at_the_doorbell_leaves_nothing_behind(owner, monkeypatch):
     def break_down():
         raise RuntimeError("the machine dies here")
 
-    monkeypatch.setattr(queue, "bell_for", lambda video: break_down)
+    monkeypatch.setattr(queue, "wake_worker", lambda video: break_down)
     with pytest.raises(RuntimeError):
         order(owner)
     owner.refresh_from_db()
@@ -157,22 +157,22 @@ def test_who_showed_a_poster_without_knowing_it_is_not_told_to_throw_it_away(own
     lifecycle.finish(video)
     lifecycle.complete(video, {**RESULT, "poster": ""})
     video = again(video)
-    assert lifecycle.show(video, "posters/x.webp") is True
-    assert lifecycle.show(video, "posters/x.webp") is True
-    assert lifecycle.show(video, "posters/y.webp") is False
+    assert lifecycle.attach_poster(video, "posters/x.webp") is True
+    assert lifecycle.attach_poster(video, "posters/x.webp") is True
+    assert lifecycle.attach_poster(video, "posters/y.webp") is False
 
 
 def test_only_one_of_two_workers_submits(owner):
     video = order(owner)
     twin = again(video)
-    assert lifecycle.intend(video) is True
-    assert lifecycle.intend(twin) is False
+    assert lifecycle.mark_submitting(video) is True
+    assert lifecycle.mark_submitting(twin) is False
 
 
 def test_a_job_of_the_provider_belongs_to_one_video(owner):
     first, second = order(owner), order(owner)
     for video in (first, second):
-        lifecycle.intend(video)
+        lifecycle.mark_submitting(video)
     assert lifecycle.accept(first, job("job-1")) is True
     assert lifecycle.accept(second, job("job-1")) is False
     assert (again(first).status, again(second).status) == (Status.IN_PROGRESS, Status.SUBMITTING)
@@ -180,21 +180,21 @@ def test_a_job_of_the_provider_belongs_to_one_video(owner):
 
 def test_a_lost_request_keeps_its_time_until_its_fate_is_known(owner):
     video = order(owner)
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     posted_at = video.posted_at
-    lifecycle.lose_sight(video, "cut off")
-    lifecycle.intend(video)
+    lifecycle.mark_unconfirmed(video, "cut off")
+    lifecycle.mark_submitting(video)
     assert video.posted_at == posted_at
-    lifecycle.lose_sight(video, "cut off again")
-    lifecycle.resend(video)
-    lifecycle.intend(video)
+    lifecycle.mark_unconfirmed(video, "cut off again")
+    lifecycle.requeue(video)
+    lifecycle.mark_submitting(video)
     assert video.posted_at > posted_at
 
 
 @pytest.mark.parametrize("error", [NotSent("refused"), Busy("429", after=3)])
 def test_a_busy_provider_leaves_the_video_waiting_for_its_turn(owner, error):
     video = order(owner)
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     lifecycle.postpone(video, Status.QUEUED, error)
     video = again(video)
     assert (video.status, video.attempts, entries(video)) == (Status.QUEUED, 1, [("charge", -10)])
@@ -225,7 +225,7 @@ def test_the_database_forbids_a_completed_video_without_its_file(owner):
 def test_progress_never_goes_back_and_is_not_100_before_the_end(owner):
     video = accepted(owner)
     for said, shown in ((40, 40), (10, 40), (None, 40), (100, 99)):
-        lifecycle.keep_waiting([(video, job(progress=said))])
+        lifecycle.record_progress([(video, job(progress=said))])
         assert again(video).progress == shown
 
 
@@ -260,10 +260,10 @@ def test_an_upload_goes_with_the_last_video_that_used_it(owner):
 
 def test_the_receipt_tells_what_happened_to_the_credits(owner):
     video = order(owner)
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     lifecycle.accept(video, job())
     lifecycle.fail(video, "moderation_blocked", "provider's words")
-    assert [(line.text, line.credits) for line in receipt(again(video))] == [
+    assert [(line.text, line.credits) for line in timeline_of(again(video))] == [
         ("Ordered, and 10 credits held.", -10),
         ("Submitted to the video service.", 0),
         ("Accepted by the video service; rendering.", 0),
@@ -274,9 +274,9 @@ def test_the_receipt_tells_what_happened_to_the_credits(owner):
 def test_the_receipt_of_a_long_wait_stays_short(owner):
     video = order(owner)
     for _ in range(20):
-        lifecycle.intend(video)
+        lifecycle.mark_submitting(video)
         lifecycle.postpone(video, Status.QUEUED, Busy("429"))
-    assert len(receipt(again(video))) == 3
+    assert len(timeline_of(again(video))) == 3
 
 
 def asked_in(age, progress, **channel):

@@ -29,14 +29,14 @@ from playwright.sync_api import sync_playwright
 from aivideo import health
 from tests.support.browser import CHROMIUM, FLAGS
 from tests.support.fixtures import (
-    PATIENCE,
+    TEST_TIMEOUT,
     entries,
     new_user,
     order,
     pump_until_done,
     serve,
     signed_in,
-    until,
+    wait_until,
 )
 from tests.support.s3 import BUCKET, S3Server
 from videos import timing
@@ -76,7 +76,7 @@ def completed(tmp_path):
     def complete(user):
         part = shutil.copy(SAMPLES / samples()[0]["file"], tmp_path / "sample.part")
         video = order(user)
-        lifecycle.intend(video)
+        lifecycle.mark_submitting(video)
         lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="completed"))
         lifecycle.finish(video)
         lifecycle.complete(video, storage.store(part, *inspection.look(part)))
@@ -190,7 +190,7 @@ def test_a_finished_video_waits_for_the_store_and_completes_when_it_is_back(away
     waiting = Video.objects.filter(pk=video.pk, status=Status.SAVING, attempts__gt=0)
     pumping = threading.Thread(target=dispatcher.run)
     pumping.start()
-    until(waiting.exists)
+    wait_until(waiting.exists)
     away.start()
     pumping.join()
     pump_until_done(30)
@@ -414,7 +414,7 @@ def test_a_player_that_outlives_its_link_fetches_a_new_one(completed, settings, 
         context = browser.new_context()
         session = signed_in(user).cookies["sessionid"].value
         context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
-        context.set_default_timeout(1000 * PATIENCE)
+        context.set_default_timeout(1000 * TEST_TIMEOUT)
         page = context.new_page()
         page.clock.install()
         page.goto(f"{live_server.url}/videos/{video.pk}/")
@@ -425,7 +425,7 @@ def test_a_player_that_outlives_its_link_fetches_a_new_one(completed, settings, 
 
         store.refused.update(store.asked)
         signed = int(time.time())  # within one second, a new link would be the same as the old one
-        until(lambda: time.time() >= signed + 1)
+        wait_until(lambda: time.time() >= signed + 1)
         page.clock.fast_forward((LINK_SECONDS - 5) * 1000)
         player.evaluate("""video => new Promise((done, late) => {
             setTimeout(late, 120000);

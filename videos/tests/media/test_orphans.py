@@ -92,7 +92,7 @@ def test_a_dry_run_prints_the_names_and_deletes_nothing(capsys):
 
 @pytest.mark.usefixtures("later")
 def test_the_files_of_another_database_are_left_alone(monkeypatch):
-    monkeypatch.setattr(orphans, "MOST_FILES", 3)
+    monkeypatch.setattr(orphans, "MAX_FILES", 3)
     names = stored(*(f"videos/{n}.mp4" for n in range(4)))
     with pytest.raises(CommandError, match="4 of 4 files are named by no row"):
         call_command("sweep_files")

@@ -160,9 +160,9 @@ def test_without_a_key_a_click_on_generate_asks_and_reads_nothing_more(
     blocked_terms.found_in("")
     wanted = asked_for()
     with django_assert_num_queries(0):
-        [cleared] = gate.cleared(owner, [wanted])
-        gate.insist(owner, wanted, cleared["clearance"])
-        gate.insist(owner, wanted, None)
+        [cleared] = gate.clear(owner, [wanted])
+        gate.require_clearance(owner, wanted, cleared["clearance"])
+        gate.require_clearance(owner, wanted, None)
     assert not Verdict.objects.exists()
 
 
@@ -316,7 +316,7 @@ def test_a_remix_is_judged_by_its_new_prompt(program, owner, service):
 
 
 def order_cleared(user, **fields):
-    [cleared] = gate.cleared(user, [asked_for(**fields)])
+    [cleared] = gate.clear(user, [asked_for(**fields)])
     return ordering.start(user, **cleared)
 
 
@@ -405,30 +405,30 @@ def test_the_same_input_is_not_asked_about_again_within_the_hour(owner, service)
     for prompt in ("A kite", "A kite", "Much gore", "Much gore"):
         if "gore" in prompt:
             with pytest.raises(gate.Refused):
-                gate.cleared(owner, [asked_for(prompt)])
+                gate.clear(owner, [asked_for(prompt)])
         else:
-            gate.cleared(owner, [asked_for(prompt)])
+            gate.clear(owner, [asked_for(prompt)])
     assert len(service.asked) == owner.verdicts.count() == 2
     Verdict.objects.update(at=timezone.now() - gate.REUSED)
-    gate.cleared(owner, [asked_for("A kite")])
+    gate.clear(owner, [asked_for("A kite")])
     assert len(service.asked) == 3
 
 
 def test_a_verdict_counts_for_the_same_prompt_picture_and_person_only(owner, stranger, service):
-    gate.cleared(owner, [asked_for("A kite")])
-    gate.cleared(stranger, [asked_for("A kite")])
-    gate.cleared(owner, [asked_for("A kite", upload=upload(owner))])
-    gate.cleared(owner, [asked_for("A kite", upload=upload(owner, "pink"))])
-    gate.cleared(owner, [asked_for("A kite", extras={"negative_prompt": "rain"})])
-    gate.cleared(owner, [asked_for("A kite ")])
+    gate.clear(owner, [asked_for("A kite")])
+    gate.clear(stranger, [asked_for("A kite")])
+    gate.clear(owner, [asked_for("A kite", upload=upload(owner))])
+    gate.clear(owner, [asked_for("A kite", upload=upload(owner, "pink"))])
+    gate.clear(owner, [asked_for("A kite", extras={"negative_prompt": "rain"})])
+    gate.clear(owner, [asked_for("A kite ")])
     assert Verdict.objects.count() == 6
 
 
 def test_a_new_term_counts_for_what_the_service_allowed(owner, service):
-    gate.cleared(owner, [asked_for("A zeppelin")])
+    gate.clear(owner, [asked_for("A zeppelin")])
     BlockedTerm.objects.create(term="zeppelin")
     with pytest.raises(gate.Refused):
-        gate.cleared(owner, [asked_for("A zeppelin")])
+        gate.clear(owner, [asked_for("A zeppelin")])
     assert len(service.asked) == 1
 
 
@@ -437,7 +437,7 @@ def test_the_key_goes_to_the_configured_server_whatever_the_sdk_finds_in_the_env
 ):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
-    gate.cleared(owner, [asked_for()])
+    gate.clear(owner, [asked_for()])
     assert len(service.asked) == 1
 
 
@@ -446,7 +446,7 @@ def test_without_a_server_of_its_own_the_key_goes_to_openai_alone(owner, setting
     with ModerationServer() as elsewhere, ModerationServer() as openais:
         monkeypatch.setenv("OPENAI_BASE_URL", elsewhere.url)
         monkeypatch.setattr(moderation_service, "OPENAI", openais.url)
-        gate.cleared(owner, [asked_for()])
+        gate.clear(owner, [asked_for()])
     assert (len(openais.asked), elsewhere.asked) == (1, [])
 
 
@@ -577,14 +577,14 @@ def test_a_site_may_choose_to_go_on_and_notes_what_was_not_judged(
 def test_what_was_not_judged_is_asked_about_the_next_time(owner, service, settings):
     settings.MODERATION_FAIL_CLOSED = False
     service.status = 500
-    gate.cleared(owner, [asked_for("Much gore")])
+    gate.clear(owner, [asked_for("Much gore")])
     service.status = 200
     with pytest.raises(gate.Refused):
-        gate.cleared(owner, [asked_for("Much gore")])
+        gate.clear(owner, [asked_for("Much gore")])
 
 
 def test_a_slow_service_does_not_keep_every_thread_of_the_site(owner, service, monkeypatch):
-    monkeypatch.setattr(moderation_service, "PATIENCE", 0.1)
+    monkeypatch.setattr(moderation_service, "TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(moderation_service, "_waiting", threading.BoundedSemaphore(1))
     service.delay = 1
     waiting = threading.Thread(target=moderation_service.ask, args=([moderation_service.Question("A kite")],))
@@ -592,7 +592,7 @@ def test_a_slow_service_does_not_keep_every_thread_of_the_site(owner, service, m
     while not service.asked:
         pass
     with pytest.raises(gate.Unavailable, match="too many"):
-        gate.cleared(owner, [asked_for("A boat")])
+        gate.clear(owner, [asked_for("A boat")])
     waiting.join()
 
 
@@ -624,7 +624,7 @@ def test_pictures_of_a_batch_are_asked_about_some_at_a_time(owner, service, monk
     service.delay = 0.05
     one = upload(owner)
     orders = [asked_for(f"Kite {number}", upload=one) for number in range(10)]
-    gate.cleared(owner, orders)
+    gate.clear(owner, orders)
     assert (len(service.asked), service.most_at_once) == (10, 3)
 
 
@@ -633,13 +633,13 @@ def test_one_item_without_a_verdict_is_enough_to_order_nothing(owner, service):
     orders = [asked_for(f"Kite {number}", upload=one) for number in range(3)]
     service.on_request = lambda: setattr(service, "status", 400 if len(service.asked) > 2 else 200)
     with pytest.raises(gate.Unavailable):
-        gate.cleared(owner, orders)
+        gate.clear(owner, orders)
     assert not Verdict.objects.exists()
 
 
 def test_what_the_list_refuses_in_a_batch_shows_the_service_nothing(owner, service):
     with pytest.raises(gate.Refused) as refusal:
-        gate.cleared(owner, [asked_for("A kite"), asked_for("csam")])
+        gate.clear(owner, [asked_for("A kite"), asked_for("csam")])
     assert (refusal.value.number, service.asked) == (1, [])
 
 
@@ -647,7 +647,7 @@ def test_what_the_list_refuses_in_a_batch_shows_the_service_nothing(owner, servi
 
 
 def test_A59_nothing_starts_that_did_not_come_through_the_gate(owner, stranger, service, nothing_charged):
-    [cleared] = gate.cleared(owner, [asked_for("A kite")])
+    [cleared] = gate.clear(owner, [asked_for("A kite")])
     for user, wrong in [
         (owner, cleared | {"clearance": None}),
         (owner, cleared | {"prompt": "Much gore"}),
@@ -700,7 +700,7 @@ def watch(monkeypatch):
 def test_a_door_that_asks_in_a_transaction_is_a_mistake_that_shows(service):
     user = new_user()
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        gate.cleared(user, [asked_for()])
+        gate.clear(user, [asked_for()])
     assert not Verdict.objects.exists()
 
 
@@ -730,7 +730,7 @@ def support(db):
 
 def refused(user, prompt="Much gore", **fields):
     with pytest.raises(gate.Refused) as refusal:
-        gate.cleared(user, [asked_for(prompt, **fields)])
+        gate.clear(user, [asked_for(prompt, **fields)])
     return refusal.value.verdict
 
 
@@ -739,9 +739,9 @@ def test_what_staff_overrule_passes_from_then_on_for_that_person_alone(
     owner, stranger, boss, service, prompt
 ):
     verdict = refused(owner, prompt)
-    form = actions.Order(boss, "a film about medicine", uuid.uuid4())
+    form = actions.ActionRequest(boss, "a film about medicine", uuid.uuid4())
     assert [actions.overrule(form, verdict) for _ in range(2)] == [True, True]
-    assert not actions.overrule(actions.Order(boss, "again", uuid.uuid4()), verdict)
+    assert not actions.overrule(actions.ActionRequest(boss, "again", uuid.uuid4()), verdict)
     line = AuditEntry.objects.get()
     assert (line.action, line.target, line.reason) == (
         "overrule",
@@ -760,8 +760,8 @@ def test_what_staff_overrule_passes_from_then_on_for_that_person_alone(
 
 
 def test_what_was_allowed_cannot_be_overruled(owner, boss, service):
-    gate.cleared(owner, [asked_for()])
-    form = actions.Order(boss, "why not", uuid.uuid4())
+    gate.clear(owner, [asked_for()])
+    form = actions.ActionRequest(boss, "why not", uuid.uuid4())
     assert not actions.overrule(form, owner.verdicts.get())
     assert not AuditEntry.objects.exists()
 
@@ -822,7 +822,7 @@ def test_old_verdicts_are_forgotten_except_those_that_staff_overruled(owner, bos
     kept, gone = refused(owner), refused(owner, "Other gore")
     gate.overrule(kept, boss)
     Verdict.objects.update(at=timezone.now() - gate.KEPT)
-    gate.forget_old()
+    gate.purge_expired()
     assert [verdict.pk for verdict in Verdict.objects.all()] == [kept.pk]
     assert gone.pk != kept.pk
 

@@ -132,14 +132,14 @@ def test_a_page_that_shows_all_there_is_gets_no_second_copy(as_owner, owner):
     path = f"/videos/batches/{batch.pk}/"
     seen = {"If-None-Match": re.search(r'W/\\"\w+\\"', text_of(as_owner.get(path)))[0].replace("\\", "")}
     assert as_owner.get(path, headers=seen).status_code == 204
-    lifecycle.intend(batch.videos.get(position=0))
+    lifecycle.mark_submitting(batch.videos.get(position=0))
     assert as_owner.get(path, headers=seen).status_code == 200
 
 
 def test_the_rest_can_be_canceled(as_owner, owner):
     batch = some(owner, 3)
     as_owner.post(f"/videos/batches/{batch.pk}/cancel/")
-    batches.tend()
+    batches.advance()
     page = text_of(as_owner.get(f"/videos/batches/{batch.pk}/"))
     assert "All have ended" in page
     assert "0 ready · 3 failed · 3 in all" in page

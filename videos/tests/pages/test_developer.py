@@ -53,7 +53,7 @@ def test_a_form_that_is_wrong_makes_no_key(as_owner, fields, sentence):
 
 
 def test_there_is_a_limit_to_keys(as_owner, owner, monkeypatch):
-    monkeypatch.setattr(api_keys, "MOST_KEYS", 1)
+    monkeypatch.setattr(api_keys, "MAX_KEYS", 1)
     key, _text = api_keys.create(owner, "first")
     assert "Revoke one first" in text_of(as_owner.post("/account/", {"name": "second"}))
     api_keys.revoke(key)

@@ -21,7 +21,7 @@ MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
 def completed(user, prompt="A kite"):
     """A video whose files are in storage."""
     video = order(user, prompt)
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="completed"))
     lifecycle.finish(video)
     lifecycle.complete(

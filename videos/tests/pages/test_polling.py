@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import credits
 from tests.support.fixtures import entries, order
 from videos.generation import lifecycle
-from videos.models import MOST_POSTER_TRIES, Channel, Status, Video
+from videos.models import MAX_POSTER_TRIES, Channel, Status, Video
 from videos.providers.base import JobState
 from videos.status import progress
 from videos.tests.pages.test_library import completed
@@ -28,7 +28,7 @@ HTMX = {"HX-Request": "true"}
 def _fresh_places(monkeypatch):
     monkeypatch.setattr(admission, "PLACES_FRESH", 0)
     admission._places.clear()
-    progress._doors.clear()
+    progress._channel_states.clear()
 
 
 def url(video, what=""):
@@ -46,7 +46,7 @@ def change(video, **fields):
 
 def running(user, **fields):
     video = order(user)
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress", progress=20))
     change(video, **fields)
     video.refresh_from_db()
@@ -133,7 +133,7 @@ QUEUE_NEWS = {
     "no answer": lambda video: Channel.objects.update(enabled=False),
     "a full channel": lambda video: Channel.objects.update(most_running=0),
     "canceled": lifecycle.cancel,
-    "submitting": lifecycle.intend,
+    "submitting": lifecycle.mark_submitting,
 }
 
 
@@ -239,8 +239,8 @@ def test_a_rest_that_is_over_keeps_nobody_waiting(as_owner, owner):
 
 def test_an_unconfirmed_video_waits_for_the_service(as_owner, owner):
     video = order(owner)
-    lifecycle.intend(video)
-    lifecycle.lose_sight(video, "no answer")
+    lifecycle.mark_submitting(video)
+    lifecycle.mark_unconfirmed(video, "no answer")
     assert "Waiting for the video service…" in text(as_owner.get(url(video)))
 
 
@@ -263,7 +263,7 @@ def cancel(client, video, headers=None, query=""):
 def test_only_a_queued_video_offers_to_be_canceled(as_owner, owner):
     video = order(owner)
     assert f"/videos/{video.pk}/cancel/" in as_owner.get(f"/videos/{video.pk}/").content.decode()
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     assert "/cancel/" not in as_owner.get(f"/videos/{video.pk}/").content.decode()
 
 
@@ -328,7 +328,7 @@ def test_a_pump_that_is_quicker_than_the_click_wins(as_owner, owner, monkeypatch
     real = lifecycle.cancel
 
     def taken(seen):
-        lifecycle.intend(Video.objects.get(pk=seen.pk))
+        lifecycle.mark_submitting(Video.objects.get(pk=seen.pk))
         return real(seen)
 
     monkeypatch.setattr(lifecycle, "cancel", taken)
@@ -362,7 +362,7 @@ def test_a_video_that_is_still_watched_says_that_it_may_come_free(as_owner, owne
     sentence = "If the video service still finishes it, you get it for free."
     for page in (f"/videos/{video.pk}/", f"/?video={video.pk}"):
         assert sentence in text(as_owner.get(page))
-    lifecycle.forget(video)
+    lifecycle.stop_watching(video)
     assert sentence not in text(as_owner.get(f"/videos/{video.pk}/"))
 
 
@@ -390,7 +390,7 @@ def test_a_video_whose_poster_is_not_made_yet_plays_and_its_tile_asks_for_it(as_
     assert ("every 3s" in tile.content.decode(), tile["Retry-After"]) == (True, "3")
     assert poll(as_owner, video, tile, "?as=tile").status_code == 204
 
-    lifecycle.show(video, default_storage.save("posters/y.webp", ContentFile(b"RIFF")))
+    lifecycle.attach_poster(video, default_storage.save("posters/y.webp", ContentFile(b"RIFF")))
     with_poster = poll(as_owner, video, tile, "?as=tile")
     assert with_poster.status_code == 200
     assert f"/videos/{video.pk}/poster/" in with_poster.content.decode()
@@ -399,7 +399,7 @@ def test_a_video_whose_poster_is_not_made_yet_plays_and_its_tile_asks_for_it(as_
 
 def test_a_poster_that_cannot_be_made_is_not_waited_for(as_owner, owner):
     video = without_poster(owner)
-    change(video, attempts=MOST_POSTER_TRIES)
+    change(video, attempts=MAX_POSTER_TRIES)
     answer = as_owner.get(url(video, "?as=tile"))
     assert ("hx-get" in answer.content.decode(), "Retry-After" in answer.headers) == (False, False)
 

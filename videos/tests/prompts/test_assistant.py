@@ -11,7 +11,7 @@ from django.test import Client
 from tests.support.chat_server import completion, fake_chat
 from tests.support.fixtures import entries, order, signed_in
 from tests.support.installation import free_port
-from videos.models import MOST_PROMPT_CHARACTERS
+from videos.models import MAX_PROMPT_CHARACTERS
 from videos.prompts import assistant
 from videos.prompts.templates import BY_NAME, TEMPLATES
 from videos.tests.pages.test_studio import HTMX, form, nothing_happened, picture
@@ -225,8 +225,8 @@ def test_a_prompt_that_will_not_do_is_not_sent(as_owner, chat, prompt, sentence)
 
 
 def test_the_longest_prompt_is_sent_with_line_breaks_counted_once(as_owner, chat):
-    improve(as_owner, "a\r\n" * (MOST_PROMPT_CHARACTERS // 2))
-    assert [len(prompt) for prompt in chat.prompts] == [MOST_PROMPT_CHARACTERS]
+    improve(as_owner, "a\r\n" * (MAX_PROMPT_CHARACTERS // 2))
+    assert [len(prompt) for prompt in chat.prompts] == [MAX_PROMPT_CHARACTERS]
 
 
 def test_who_asks_too_often_is_told_when_to_come_again_and_others_are_not_affected(
@@ -259,7 +259,7 @@ def test_every_end_leaves_room_for_the_next(as_owner, chat):
     for says in (b"", b"[]", completion("A kite")) * 2:
         chat.says = says
         improve(as_owner)
-    assert assistant._waiting._value == assistant.MOST_WAITING
+    assert assistant._waiting._value == assistant.MAX_WAITING
 
 
 def test_a_page_of_another_site_cannot_ask(owner, chat):

@@ -102,21 +102,21 @@ def test_after_eight_tries_within_twelve_hours_it_is_given_up(key, receiver):
     receiver.refusals = [500] * 20
     lifecycle.cancel(ordered(key))
     pauses = []
-    for _ in range(outbox.MOST_TRIES):
+    for _ in range(outbox.MAX_TRIES):
         due_now()
         outbox.deliver(0.5)
         if next_at := Delivery.objects.get().next_at:
             pauses.append((next_at - timezone.now()).total_seconds())
     assert 11 * 3600 < sum(pauses) < 12.5 * 3600
     deliver_again(1)
-    assert len(receiver.arrivals) == outbox.MOST_TRIES
+    assert len(receiver.arrivals) == outbox.MAX_TRIES
     assert Delivery.objects.get().delivered_at is None
 
 
 def test_what_was_given_up_can_be_sent_again_with_the_same_id(key, receiver):
-    receiver.refusals = [500] * outbox.MOST_TRIES
+    receiver.refusals = [500] * outbox.MAX_TRIES
     lifecycle.cancel(ordered(key))
-    deliver_again(outbox.MOST_TRIES)
+    deliver_again(outbox.MAX_TRIES)
     assert outbox.replay(Delivery.objects.get())
     assert not outbox.replay(Delivery.objects.get())
     outbox.deliver(0.5)
@@ -213,7 +213,7 @@ def test_of_a_deleted_video_of_a_batch_no_word_stays_in_what_may_be_told_again(r
     program.send("/v1/batches/videos", wish, headers={"Idempotency-Key": "batch-1"})
     batch = Batch.objects.get()
     batches.cancel(batch)
-    batches.tend()
+    batches.advance()
     assert lifecycle.delete(batch.videos.get(position=0))
     for model in (Video, Delivery, IdempotentAnswer):
         assert "secret" not in str(list(model.objects.values()))
@@ -226,5 +226,5 @@ def test_settled_deliveries_are_forgotten_after_a_month(key, receiver):
     lifecycle.cancel(ordered(key))
     outbox.deliver(0.5)
     Delivery.objects.update(created_at=timezone.now() - outbox.KEPT)
-    outbox.forget_old()
+    outbox.purge_expired()
     assert not Delivery.objects.exists()

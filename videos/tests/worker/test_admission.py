@@ -145,15 +145,15 @@ def test_the_daily_stop_counts_what_was_accepted_today():
 def test_three_lost_submits_in_a_row_open_the_breaker_and_one_probe_closes_it():
     orders(new_user(), "1", "2")
     for _ in range(2):
-        breaker.lost(channel())
+        breaker.record_failure(channel())
     assert channel().resumes_at is None
-    breaker.lost(channel())
+    breaker.record_failure(channel())
     assert admit() == []
     channel(resumes_at=timezone.now())
     assert admit() == ["1"]
     assert admit() == []
     lifecycle.accept(Video.objects.get(prompt="1"), JobState("1", "in_progress"))
-    breaker.reached(channel())
+    breaker.record_success(channel())
     assert admit() == ["2"]
 
 
@@ -161,7 +161,7 @@ def test_a_lost_probe_keeps_the_breaker_open_for_longer():
     breaks = []
     for failures in (3, 4, 5, 20):
         channel(failures=failures - 1, resumes_at=None)
-        breaker.lost(channel())
+        breaker.record_failure(channel())
         breaks.append(round((channel().resumes_at - timezone.now()).total_seconds(), -1))
     assert breaks == sorted(breaks)
     assert breaks[-1] == admission.LONGEST_BREAK

@@ -14,14 +14,14 @@ from django.utils import timezone
 
 from tests.support.fixtures import (
     MANAGE,
-    PATIENCE,
-    allowed,
-    doorbells,
+    TEST_TIMEOUT,
     entries,
     new_user,
     order,
     pump_until_done,
-    until,
+    queued_messages,
+    scaled_timeout,
+    wait_until,
 )
 from videos import tasks
 from videos.generation import lifecycle
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def in_progress(user, **fields):
     video = order(user)
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress"))
     Video.objects.filter(pk=video.pk).update(**{"next_at": timezone.now(), **fields})
     return Video.objects.get(pk=video.pk)
@@ -54,7 +54,7 @@ def test_a_video_goes_from_order_to_file(simulator):
 def test_a_pump_with_nothing_to_do_ends_at_once():
     began = time.monotonic()
     assert dispatcher.run() is True
-    assert time.monotonic() - began < allowed(2)
+    assert time.monotonic() - began < scaled_timeout(2)
     assert not PumpSlot.objects.filter(until__gt=timezone.now()).exists()
 
 
@@ -140,7 +140,7 @@ def test_one_broken_write_in_a_batch_does_not_take_the_others_with_it():
         return name
 
     async def run():
-        db = write_queue.Batches()
+        db = write_queue.WriteQueue()
         calls = zip(users, ["a", "broken", "c"], strict=True)
         answers = await asyncio.gather(
             *(db(rename, user, name) for user, name in calls), return_exceptions=True
@@ -159,7 +159,9 @@ def test_a_video_whose_preset_is_gone_does_not_stop_the_others(simulator, monkey
     monkeypatch.setattr(dispatcher, "SLICE", 1)
     user = new_user()
     lost, fine = order(user, preset="no-such-preset"), order(user)
-    until(lambda: dispatcher.run() and Video.objects.filter(pk=fine.pk, status=Status.COMPLETED).exists())
+    wait_until(
+        lambda: dispatcher.run() and Video.objects.filter(pk=fine.pk, status=Status.COMPLETED).exists()
+    )
     Video.objects.filter(pk=lost.pk).update(queued_at=timezone.now() - timedelta(days=1))
     pump_until_done(40)
     assert Video.objects.get(pk=lost.pk).error_code == "timed_out"
@@ -170,9 +172,9 @@ def test_a_video_whose_preset_is_gone_does_not_stop_the_others(simulator, monkey
 def test_a_pump_rings_for_its_successor_while_anything_is_unfinished(simulator, monkeypatch):
     monkeypatch.setattr(dispatcher, "SLICE", 0)
     order(new_user())
-    before = doorbells()
+    before = queued_messages()
     dispatcher.run()
-    assert doorbells() == before + 1
+    assert queued_messages() == before + 1
 
 
 def test_a_dismissed_pump_hands_back_and_does_not_ring(simulator, monkeypatch):
@@ -184,14 +186,14 @@ def test_a_dismissed_pump_hands_back_and_does_not_ring(simulator, monkeypatch):
         leases.dismiss("this-worker")
         connection.close()
 
-    before = doorbells()
+    before = queued_messages()
     thread = threading.Thread(target=dismiss)
     thread.start()
     began = time.monotonic()
     dispatcher.run()
     thread.join()
-    assert time.monotonic() - began < allowed(8)
-    assert doorbells() == before
+    assert time.monotonic() - began < scaled_timeout(8)
+    assert queued_messages() == before
     Video.objects.all().delete()
 
 
@@ -201,14 +203,14 @@ def test_the_supervisor_starts_the_cluster_again_when_it_is_killed(simulator, se
     worker = subprocess.Popen([*MANAGE, "videoworker"], env=env)
     try:
         video = order(new_user(), "Slow enough to be killed [sim:slow]")
-        until(lambda: Video.objects.get(pk=video.pk).status == Status.IN_PROGRESS)
+        wait_until(lambda: Video.objects.get(pk=video.pk).status == Status.IN_PROGRESS)
         cluster = children_of(worker.pid)
         assert cluster
         os.killpg(cluster[0], signal.SIGKILL)
-        until(lambda: Video.objects.get(pk=video.pk).status == Status.COMPLETED)
+        wait_until(lambda: Video.objects.get(pk=video.pk).status == Status.COMPLETED)
     finally:
         worker.terminate()
-        assert worker.wait(PATIENCE) == 0
+        assert worker.wait(TEST_TIMEOUT) == 0
     assert children_of(worker.pid) == []
 
 
@@ -225,13 +227,13 @@ def test_nothing_of_a_cluster_outlives_its_supervisor_and_its_guard(simulator):
             family.update(generation)
         return len(family) >= 6
 
-    until(is_complete)
+    wait_until(is_complete)
     (cluster,) = children_of(worker.pid)
     (guard,) = children_of(cluster)
     os.kill(guard, signal.SIGKILL)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
-    until(lambda: not any(is_alive(pid) for pid in family))
+    wait_until(lambda: not any(is_alive(pid) for pid in family))
 
 
 def is_alive(pid):

@@ -17,7 +17,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from accounts import credits
-from tests.support.fixtures import entries, new_user, order, pump_until_done, until
+from tests.support.fixtures import entries, new_user, order, pump_until_done, wait_until
 from videos import timing
 from videos.catalogue import breaker
 from videos.generation import lifecycle
@@ -26,7 +26,7 @@ from videos.media import decoder, inspection, storage
 from videos.media.decoder import Decoder
 from videos.media.mp4 import measure
 from videos.models import Channel, Status, Video
-from videos.status.timeline import receipt
+from videos.status.timeline import timeline_of
 from videos.worker import dispatcher, leases, steps, write_queue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,8 +53,8 @@ def running(simulator, prompt="A red kite over the sea"):
 
 async def take_one_step():
     """One turn of a pump, and what it began."""
-    engine = dispatcher.Pump(leases.take_slot())
-    engine.db = write_queue.Batches()
+    engine = dispatcher.Dispatcher(leases.take_slot())
+    engine.db = write_queue.WriteQueue()
     engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     engine.began = engine.renewed = time.monotonic()
     await engine.turn()
@@ -92,7 +92,7 @@ def test_A37_a_success_after_the_deadlines_refund_is_delivered_free_and_once(sim
     assert default_storage.size(video.file.name) == video.bytes
     assert entries(video) == REFUNDED
     assert violations()[1] == []
-    assert receipt(video)[-1].text == "Ready to play after all. It is free: 10 credits stay returned."
+    assert timeline_of(video)[-1].text == "Ready to play after all. It is free: 10 credits stay returned."
 
 
 def test_a_timed_out_job_that_fails_in_the_end_is_asked_about_no_more(simulator):
@@ -105,7 +105,7 @@ def test_a_timed_out_job_that_fails_in_the_end_is_asked_about_no_more(simulator)
             asyncio.run(take_one_step())
         return again(video).next_at is None
 
-    until(is_settled)
+    wait_until(is_settled)
     assert (again(video).status, again(video).next_at, entries(video)) == (Status.FAILED, None, REFUNDED)
 
 
@@ -204,7 +204,7 @@ def test_what_breaks_right_after_a_verdict_leaves_nothing_to_be_asked_about(simu
     def lose_the_database(channel):
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(breaker, "reached", lose_the_database)
+    monkeypatch.setattr(breaker, "record_success", lose_the_database)
     video = order(new_user(), "A red kite [sim:rejected]")
     asyncio.run(take_one_step())
     assert (again(video).status, again(video).next_at, entries(video)) == (Status.FAILED, None, REFUNDED)
@@ -228,7 +228,7 @@ def test_no_part_of_a_file_stays_behind(simulator, settings):
 
 
 def test_when_many_end_at_once_posters_come_later(simulator, monkeypatch):
-    monkeypatch.setattr(decoder, "PATIENCE", 0)
+    monkeypatch.setattr(decoder, "QUEUE_LENGTH", 0)
     video = order(new_user())
     pump_until_done(30)
     for _ in range(3):
@@ -272,7 +272,7 @@ def test_a_full_disk_costs_no_video_its_poster(simulator, monkeypatch, caplog):
     for part in full:
         part.symlink_to("/dev/full")  # where every write finds no space left
     monkeypatch.setattr(steps, "_part", lambda video: full.pop() if full else new_part(video))
-    until(lambda: dispatcher.run() and again(video).poster)
+    wait_until(lambda: dispatcher.run() and again(video).poster)
     assert caplog.text.count("No space left on device") == 3
     assert again(video).attempts == 0
 
@@ -311,7 +311,7 @@ def test_where_the_decoder_dies_the_index_is_believed_and_the_poster_comes_later
 
     monkeypatch.setattr(Decoder, "look", look)
     make_due(video, attempts=0)
-    until(lambda: dispatcher.run() and again(video).poster)
+    wait_until(lambda: dispatcher.run() and again(video).poster)
     assert (again(video).status, entries(video), violations()[1]) == (Status.COMPLETED, CHARGED, [])
 
 
@@ -333,7 +333,7 @@ def test_a_decoder_that_stands_still_says_nothing_about_its_file(simulator, monk
 
 
 def test_a_decoder_may_use_only_so_much_of_a_core_for_one_file():
-    endless = "from videos import decoder; decoder.CPU_SECONDS = 1; decoder._limit_the_next_file()\nwhile True: pass"
+    endless = "from videos.media import decoder; decoder.CPU_SECONDS = 1; decoder._limit_the_next_file()\nwhile True: pass"
     assert subprocess.run([sys.executable, "-c", endless]).returncode == -signal.SIGXCPU
 
 
@@ -342,7 +342,7 @@ def test_what_a_debtor_has_in_the_queue_is_canceled_and_pays_the_debt(simulator)
     debtor, other = begun.user, new_user()
     waiting, theirs = [order(debtor), order(debtor)], order(other)
     credits.claw_back(debtor, 75, reference="payment:1")
-    lifecycle.expire()
+    lifecycle.time_out_overdue()
     assert [again(video).status for video in waiting] == [Status.CANCELED] * 2
     assert (again(begun).status, again(theirs).status) == (Status.IN_PROGRESS, Status.QUEUED)
     debtor.refresh_from_db()

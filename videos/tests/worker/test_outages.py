@@ -12,7 +12,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from tests.support.fixtures import allowed, entries, new_user, order, pump_until_done, serve
+from tests.support.fixtures import entries, new_user, order, pump_until_done, scaled_timeout, serve
 from videos import timing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
@@ -81,7 +81,7 @@ def again(video):
 
 def running(user, **fields):
     video = order(user)
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress"))
     Video.objects.filter(pk=video.pk).update(next_at=timezone.now(), **fields)
     return again(video)
@@ -89,8 +89,8 @@ def running(user, **fields):
 
 def unconfirmed(user, prompt="A red kite over the sea", **fields):
     video = order(user, prompt, **fields)
-    lifecycle.intend(video)
-    lifecycle.lose_sight(video, "cut off")
+    lifecycle.mark_submitting(video)
+    lifecycle.mark_unconfirmed(video, "cut off")
     return again(video)
 
 
@@ -111,7 +111,9 @@ def test_a_batch_that_was_rolled_back_is_reported_so_to_everybody_in_it():
                 raise OperationalError("database or disk is full")
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    answers = write_queue._in_one_transaction([(lifecycle.intend, (video,)), (lose_the_transaction, ())])
+    answers = write_queue._in_one_transaction(
+        [(lifecycle.mark_submitting, (video,)), (lose_the_transaction, ())]
+    )
     connection.close()
     assert [result for result, _error in answers] == [None, None]
     assert all(error for _result, error in answers)
@@ -201,7 +203,7 @@ def test_a_submit_that_is_never_confirmed_ends_at_the_deadline_and_is_not_sent_a
         pump_until_done(40)
     assert (again(video).error_code, entries(video)) == ("unconfirmed", REFUNDED)
     assert len(sent) > 1
-    assert max(sent) < video.deadline + timedelta(seconds=allowed(2))
+    assert max(sent) < video.deadline + timedelta(seconds=scaled_timeout(2))
 
 
 # --- Answers that nobody expects ------------------------------------------------------------------

@@ -10,7 +10,15 @@ from django.core.files.storage import default_storage
 from django.utils import timezone
 
 from simulator.faults import FAULTS
-from tests.support.fixtures import PATIENCE, entries, new_user, order, pump_until_done, start_simulator, until
+from tests.support.fixtures import (
+    TEST_TIMEOUT,
+    entries,
+    new_user,
+    order,
+    pump_until_done,
+    start_simulator,
+    wait_until,
+)
 from videos import timing
 from videos.catalogue import connections
 from videos.generation.invariants import violations
@@ -96,7 +104,7 @@ def test_every_fault_of_a_provider_has_its_one_outcome(simulator, hasty, monkeyp
         for fault in FAULTS
     }
     late = [videos[fault].pk for fault, end in OUTCOME.items() if end == TIMED_OUT]
-    until(lambda: dispatcher.run() and not Video.objects.live().exclude(pk__in=late).exists())
+    wait_until(lambda: dispatcher.run() and not Video.objects.live().exclude(pk__in=late).exists())
     assert Video.objects.live().count() == len(late)
     Video.objects.filter(pk__in=late).update(queued_at=timezone.now() - timedelta(days=1))
     pump_until_done(30)
@@ -120,7 +128,7 @@ def test_a_lost_reply_without_idempotency_keys_is_found_in_the_list_and_never_bo
         pump_until_done(90)
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TEST_TIMEOUT)
 
     if listing == "true":
         assert [outcome(video) for video in [*lost, unsent]] == [expected("completed", "")] * 4
@@ -163,7 +171,7 @@ def test_a_result_that_waited_for_us_beyond_the_deadline_is_still_delivered(simu
 
 async def one_step():
     """Submit every video whose turn it is."""
-    tools = steps.Tools(write_queue.Batches(), asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
+    tools = steps.Tools(write_queue.WriteQueue(), asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     for video in await tools.db(admission.admit, 10):
         await steps.submit(video, connections.provider_for(video.channel), tools)
     await tools.db.close()

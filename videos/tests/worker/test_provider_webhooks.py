@@ -22,13 +22,13 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.support.fixtures import (
-    PATIENCE,
-    doorbells,
+    TEST_TIMEOUT,
     new_user,
     order,
     pump_until_done,
+    queued_messages,
     start_simulator,
-    until,
+    wait_until,
 )
 from tests.support.installation import Site
 from videos import timing
@@ -61,7 +61,7 @@ def running():
 
 def make_running(ref):
     video = order(new_user())
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     lifecycle.accept(video, JobState(ref=ref, word="in_progress"))
     in_a_while = timezone.now() + timedelta(seconds=30)
     Video.objects.filter(pk=video.pk).update(next_at=in_a_while)
@@ -99,7 +99,7 @@ def rows():
         list(Video.objects.order_by("pk").values()),
         list(VideoEvent.objects.order_by("pk").values()),
         WebhookReceipt.objects.count(),
-        doorbells(),
+        queued_messages(),
     )
 
 
@@ -142,12 +142,12 @@ def test_a_webhook_makes_its_running_video_due_and_changes_nothing_else(running,
 def test_a_webhook_rings_for_a_pump_only_when_none_is_alive(running):
     make_running("job-2")
     slots = [leases.take_slot() for _ in range(leases.SLOTS)]
-    before = doorbells()
+    before = queued_messages()
     deliver()
-    assert doorbells() == before
+    assert queued_messages() == before
     leases.dismiss(slots[0].owner.partition("/")[0])
     deliver(event("job-2"), webhook_id="wh_2")
-    assert doorbells() == before + 1
+    assert queued_messages() == before + 1
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_what_says_nothing_about_a_running_video_is_taken_and_changes_nothing(ru
     before = rows()
     assert deliver(body) == 200
     assert rows()[:2] == before[:2]
-    assert doorbells() == before[3]
+    assert queued_messages() == before[3]
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.IN_PROGRESS, Status.COMPLETED}))
@@ -212,7 +212,7 @@ def test_receipts_are_forgotten_after_a_day(running):
     for number, hours in enumerate((0, 23, 25)):
         received_at = timezone.now() - timedelta(hours=hours)
         WebhookReceipt.objects.create(id=f"wh_{number}", received_at=received_at)
-    provider_webhooks.forget_old()
+    provider_webhooks.purge_expired()
     assert set(WebhookReceipt.objects.values_list("id", flat=True)) == {"wh_0", "wh_1"}
 
 
@@ -234,8 +234,8 @@ class Hesitant:
 @asynccontextmanager
 async def pump_that_asks(provider, video):
     """A pump that waits for the provider's answer about a video when its webhook comes."""
-    db = write_queue.Batches()
-    engine = dispatcher.Pump(await db(leases.take_slot))
+    db = write_queue.WriteQueue()
+    engine = dispatcher.Dispatcher(await db(leases.take_slot))
     engine.db = db
     engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     engine.began = engine.renewed = time.monotonic()
@@ -264,7 +264,7 @@ def test_a_video_whose_webhook_came_while_it_was_asked_about_is_asked_about_agai
             await engine.turn()  # finds it due, and in its own hands
             provider.asked.clear()
             provider.answer.set()
-            await asyncio.wait_for(provider.asked.wait(), PATIENCE)
+            await asyncio.wait_for(provider.asked.wait(), TEST_TIMEOUT)
 
     Video.objects.filter(pk=running.pk).update(next_at=timezone.now())
     asyncio.run(meet())
@@ -319,7 +319,7 @@ def test_A38_what_our_provider_did_not_sign_just_now_changes_not_one_row(running
 
 def test_A38_a_huge_body_is_refused_before_it_is_looked_at(running):
     before = rows()
-    assert deliver({**event(), "padding": "x" * provider_webhooks.MOST_BYTES}) == 413
+    assert deliver({**event(), "padding": "x" * provider_webhooks.MAX_BYTES}) == 413
     assert rows() == before
 
 
@@ -382,7 +382,7 @@ def test_what_we_believe_the_official_sdk_believes_too():
 
 def test_A38_a_webhook_that_is_replayed_fifty_times_at_once_counts_once(running):
     body, headers = delivery()
-    before = doorbells()
+    before = queued_messages()
     statuses = []
 
     def replay():
@@ -395,7 +395,7 @@ def test_A38_a_webhook_that_is_replayed_fifty_times_at_once_counts_once(running)
     for thread in threads:
         thread.join()
     # Each one that counted would have rung, since there is no pump.
-    assert (statuses, doorbells() - before) == ([200] * 50, 1)
+    assert (statuses, queued_messages() - before) == ([200] * 50, 1)
     assert WebhookReceipt.objects.count() == 1
     assert is_due(running)
 
@@ -420,7 +420,7 @@ def telling_simulator(live_server, settings, tmp_path):
     process, settings.SIMULATOR_URL = start_simulator(tmp_path / "simulator", SIMULATOR_SECONDS="3", **env)
     yield
     process.terminate()
-    process.wait(PATIENCE)
+    process.wait(TEST_TIMEOUT)
 
 
 LIFE = ["queued", "submitting", "in_progress"]
@@ -434,7 +434,7 @@ def life_of(video):
 def wait_for_receipts(videos):
     """Until a webhook of each of these videos was taken."""
     refs = set(Video.objects.filter(pk__in=[video.pk for video in videos]).values_list("ref", flat=True))
-    until(lambda: set(WebhookReceipt.objects.values_list("ref", flat=True)) == refs)
+    wait_until(lambda: set(WebhookReceipt.objects.values_list("ref", flat=True)) == refs)
 
 
 def test_webhooks_bring_the_end_of_videos_that_nobody_asks_about(telling_simulator, monkeypatch, caplog):
@@ -474,4 +474,4 @@ def test_a_site_with_a_secret_is_told_by_its_own_simulator(tmp_path):
         visitor = site.visitor().sign_in()
         assert visitor.submit("/", {**form, "nonce": str(uuid.uuid4())}).status_code == 302
         told = r"\[\('video.completed', '(\w+)'\)\] \[\('completed', '\1'\)\]\s*"
-        until(lambda: re.fullmatch(told, site.manage("shell", "--no-imports", "-c", look)))
+        wait_until(lambda: re.fullmatch(told, site.manage("shell", "--no-imports", "-c", look)))

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from django.utils import timezone
 
-from tests.support.fixtures import MANAGE, PATIENCE, entries, new_user, order, serve, until
+from tests.support.fixtures import MANAGE, TEST_TIMEOUT, entries, new_user, order, serve, wait_until
 from videos import timing
 from videos.generation import lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
@@ -42,7 +42,7 @@ class Shop:
         self.jobs.append(job | {"prompt": prompt, "size": size, "seconds": seconds})
         number = len(self.jobs)
         if number <= self.held:
-            self.release.wait(PATIENCE)
+            self.release.wait(TEST_TIMEOUT)
         return self.jobs[number - 1]
 
     @contextmanager
@@ -85,7 +85,7 @@ class Shop:
 
 
 # Two may be out at a time, so that the others wait for their turn with the intent of a request written down.
-STOPPABLE_PUMP = "from videos import pump; pump.MOST_PICTURES = 2; pump.run()"
+STOPPABLE_PUMP = "from videos.worker import dispatcher; dispatcher.MAX_PICTURES = 2; dispatcher.run()"
 
 
 def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatch):
@@ -102,17 +102,19 @@ def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatc
         env = {**os.environ, **database_env(), "SIMULATOR_URL": settings.SIMULATOR_URL}
         stopped = subprocess.Popen([*MANAGE, "shell", "--no-imports", "-c", STOPPABLE_PUMP], env=env)
         try:
-            until(lambda: len(shop.jobs) == 2)
+            wait_until(lambda: len(shop.jobs) == 2)
             os.kill(stopped.pid, signal.SIGSTOP)
             # Time goes by: its leases end.
             long_ago = timezone.now() - timedelta(seconds=1)
             Video.objects.filter(status=Status.SUBMITTING).update(next_at=long_ago)
             PumpSlot.objects.update(until=long_ago)
-            until(lambda: dispatcher.run() and Video.objects.filter(status=Status.IN_PROGRESS).count() == 5)
+            wait_until(
+                lambda: dispatcher.run() and Video.objects.filter(status=Status.IN_PROGRESS).count() == 5
+            )
             assert shop.sold == Counter(prompts)
             shop.release.set()
             os.kill(stopped.pid, signal.SIGCONT)
-            stopped.wait(PATIENCE)
+            stopped.wait(TEST_TIMEOUT)
         finally:
             stopped.kill()
             stopped.wait()
@@ -130,7 +132,7 @@ def test_A79_a_request_does_not_leave_after_its_lease_and_costs_no_try_of_the_ch
     monkeypatch.setattr(timing, "clock", lambda: stands_still.pop(0) if stands_still else steady())
     with shop.open() as settings.SIMULATOR_URL:
         video = order(new_user())
-        until(lambda: dispatcher.run() and again(video).status == Status.IN_PROGRESS)
+        wait_until(lambda: dispatcher.run() and again(video).status == Status.IN_PROGRESS)
         assert len(shop.jobs) == 1
     moves = list(video.events.values_list("went_to", flat=True))
     assert moves == ["queued", "submitting", "queued", "submitting", "in_progress"]
@@ -140,12 +142,12 @@ def test_A79_a_request_does_not_leave_after_its_lease_and_costs_no_try_of_the_ch
 def test_a_lease_is_held_only_by_who_has_the_row_as_it_is():
     video = submitting(new_user())
     stale = again(video)
-    assert lifecycle.hold(video)
-    lifecycle.lose_sight(again(video), "another pump took it for dead")
-    assert not lifecycle.hold(stale)
+    assert lifecycle.renew_lease(video)
+    lifecycle.mark_unconfirmed(again(video), "another pump took it for dead")
+    assert not lifecycle.renew_lease(stale)
     ended = submitting(new_user())
     Video.objects.filter(pk=ended.pk).update(next_at=timezone.now() - timedelta(seconds=1))
-    assert not lifecycle.hold(ended)
+    assert not lifecycle.renew_lease(ended)
 
 
 # --- Late answers ---------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ def test_a_lease_is_held_only_by_who_has_the_row_as_it_is():
 
 def test_a_late_answer_is_written_down_although_the_request_was_taken_for_lost():
     asking = submitting(new_user())
-    lifecycle.lose_sight(again(asking), "another pump saw its lease end")
+    lifecycle.mark_unconfirmed(again(asking), "another pump saw its lease end")
     assert lifecycle.accept(asking, JobState(ref="job-1", word="queued"))
     assert (again(asking).status, again(asking).ref) == (Status.IN_PROGRESS, "job-1")
     assert lifecycle.accept(asking, JobState(ref="job-1", word="queued"))
@@ -162,13 +164,13 @@ def test_a_late_answer_is_written_down_although_the_request_was_taken_for_lost()
 
 def test_a_late_answer_comes_before_a_second_request():
     asking = submitting(new_user())
-    lifecycle.lose_sight(again(asking), "another pump saw its lease end")
-    lifecycle.resend(again(asking))
+    lifecycle.mark_unconfirmed(again(asking), "another pump saw its lease end")
+    lifecycle.requeue(again(asking))
     sender = again(asking)
-    lifecycle.intend(sender)
+    lifecycle.mark_submitting(sender)
     assert lifecycle.accept(asking, JobState(ref="job-1", word="queued"))
     # The second request has not left, and will not.
-    assert not lifecycle.hold(sender)
+    assert not lifecycle.renew_lease(sender)
     assert again(asking).ref == "job-1"
 
 
@@ -192,15 +194,15 @@ def test_a_late_answer_does_not_bring_back_what_was_refunded(caplog):
 def test_the_list_is_no_answer_to_a_request_that_somebody_else_has_sent_again():
     """Only an answer to the video's own request counts whoever holds it; a likeness in a list does not."""
     reading = submitting(new_user())
-    lifecycle.lose_sight(reading, "cut off")
-    lifecycle.resend(again(reading))
+    lifecycle.mark_unconfirmed(reading, "cut off")
+    lifecycle.requeue(again(reading))
     assert lifecycle.adopt(reading, Found([JobState(ref="job-1", word="queued")])) != lifecycle.ADOPTED
     assert again(reading).status == Status.QUEUED
 
 
 def submitting(user):
     video = order(user)
-    lifecycle.intend(video)
+    lifecycle.mark_submitting(video)
     return again(video)
 
 
