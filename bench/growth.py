@@ -116,6 +116,7 @@ def _serve(size: int) -> None:
     from videos.catalogue import availability
     from videos.generation import lifecycle, ordering
     from videos.models import Channel, Status, Video
+    from videos.order import VideoOrder
     from videos.worker import admission, leases
 
     owner, *others = rows.people(100)
@@ -138,7 +139,8 @@ def _serve(size: int) -> None:
         return get
 
     def spend() -> None:
-        spent.append(ordering.start(owner, model=model, prompt=rows.PROMPT, size="1280x720", seconds=4))
+        order = VideoOrder(model=model, prompt=rows.PROMPT, size="1280x720", seconds=4)
+        spent.append(ordering.place(owner, order))
 
     def claim() -> None:
         assert len(leases.claim(LIVE)) == half

@@ -28,6 +28,7 @@ from videos import queue
 from videos.catalogue import availability
 from videos.generation import ordering
 from videos.models import Channel, Status, Video
+from videos.order import VideoOrder
 
 PEOPLE = 100
 BURST_RENDER = 10  # seconds
@@ -223,7 +224,8 @@ def _ordering(users: list[User], every: float) -> Iterator[None]:
             due += every
             if over.wait(max(0.0, due - time.monotonic())):
                 break
-            ordering.start(user, model=model, prompt=rows.PROMPT, size=provider.SIZE, seconds=4)
+            order = VideoOrder(model=model, prompt=rows.PROMPT, size=provider.SIZE, seconds=4)
+            ordering.place(user, order)
         connection.close()
 
     with ThreadPoolExecutor(1) as pool:

@@ -20,6 +20,7 @@ from videos.catalogue import availability
 from videos.generation import ordering
 from videos.models import VideoModel
 from videos.moderation import blocked_terms
+from videos.order import VideoOrder
 
 PROCESSES = 8
 ACCOUNTS = 1000
@@ -128,14 +129,14 @@ def _start(user: User, model: VideoModel) -> None:
 
 
 def _click(user: User, model: VideoModel, client_key: str) -> Any:
-    return ordering.start(
-        user,
+    order = VideoOrder(
         model=model,
         prompt=rows.PROMPT,
         size=model.sizes[0],
         seconds=model.lengths[0],
         client_key=client_key,
     )
+    return ordering.place(user, order)
 
 
 def _model() -> VideoModel:

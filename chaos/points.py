@@ -30,7 +30,7 @@ HANG = 5  # seconds, longer than a lease of the hasty pumps of the matrix
 
 REQUIRED = {
     *(f"steps.{name}" for name in ("step", "submit", "reconcile", "check", "save", "picture")),
-    "ordering.start",
+    "ordering.place",
     *(
         f"lifecycle.{verb}"
         for verb in ("mark_submitting", "postpone", "mark_unconfirmed", "requeue", "accept", "adopt")
@@ -69,7 +69,7 @@ UNMET = {
     "openai.Adapter.post": "only dialects of the protocol use it",
     "openai.Adapter.cancel": "nobody waits for its outcome; videos/tests/generation/test_cancellation.py",
     "openai.Adapter.capabilities": "only staff ask so, when they compare catalogues",
-    "ordering.start_all": "it is `start` some times in one transaction; videos/tests/catalogue/test_capabilities.py",
+    "ordering.place_all": "it is `place` some times in one transaction; videos/tests/catalogue/test_capabilities.py",
     "openai.Adapter.probe": "only `doctor --providers` asks so",
     "lifecycle.fail_unplayable": "its file would have to have a whole index, and frames that cannot be decoded",
     **dict.fromkeys(

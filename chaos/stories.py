@@ -22,6 +22,7 @@ from accounts.models import User
 from chaos import points
 from videos.generation import lifecycle, ordering
 from videos.models import Channel, Video, VideoModel
+from videos.order import VideoOrder
 from videos.worker import dispatcher, leases
 
 log = logging.getLogger(__name__)
@@ -128,14 +129,14 @@ def _wrong_ends(right: set[str], *videos: Video) -> list[str]:
 
 
 def click(story: Story, mark: str, user: str = "rich") -> Video:
-    return ordering.start(
-        User.objects.get(username=user),
+    order = VideoOrder(
         model=VideoModel.objects.get(slug=story.channel),
         prompt=f"A red kite {story.tags} [sim:mark-{mark}]",
         size="720x1280",
         seconds=4,
         client_key=mark,
     )
+    return ordering.place(User.objects.get(username=user), order)
 
 
 def pump_until_done() -> None:

@@ -24,12 +24,15 @@ ORDER = """
 from django.db import transaction
 from accounts import credits
 from accounts.models import User
-from videos import catalogue, generation
+from videos.catalogue import availability
+from videos.generation import ordering
+from videos.order import VideoOrder
+model = availability.models().first()
 people = [User.objects.create(username=f"person-{{n}}") for n in range(20)]
 for person in people:
     credits.grant(person, 10 * {jobs}, reference=f"test:{{person.pk}}")
 for n in range({jobs}):
-    generation.start(people[n % 20], model=catalogue.models().first(), prompt="A kite", size="1280x720", seconds=4)
+    ordering.place(people[n % 20], VideoOrder(model=model, prompt="A kite", size="1280x720", seconds=4))
 """
 REPORT = """
 from django.db.models import Count

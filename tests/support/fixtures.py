@@ -123,12 +123,19 @@ def _media_of_its_own(settings: Any, tmp_path: Path) -> None:
 
 
 def order(user: Any, prompt: str = "A red kite over the sea", **fields: Any) -> Any:
-    """Start a video by the verb that page and API use."""
-    from videos.catalogue import availability
+    """Order a video by the verb that page and API use."""
     from videos.generation import ordering
 
-    values = {"model": availability.models().first(), "size": "1280x720", "seconds": 4, **fields}
-    return ordering.start(user, prompt=prompt, **values)
+    return ordering.place(user, video_order(prompt, **fields))
+
+
+def video_order(prompt: str = "A red kite over the sea", **fields: Any) -> Any:
+    """What is ordered: four seconds of the first model, if not said otherwise."""
+    from videos.catalogue import availability
+    from videos.order import VideoOrder
+
+    defaults = {"model": availability.models().first(), "size": "1280x720", "seconds": 4}
+    return VideoOrder(prompt=prompt, **{**defaults, **fields})
 
 
 def entries(video: Any) -> list[tuple[str, int]]:

@@ -14,21 +14,19 @@ from videos import serializers
 from videos.api import spending
 from videos.api.auth import KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, of_order
-from videos.generation import batches, ordering
+from videos.generation import ordering
 from videos.media import playback, sprite_sheets
 from videos.models import Status, Video
+from videos.order import VideoOrder
 
 log = logging.getLogger(__name__)
 
 
-# --- What the other faces use as well -------------------------------------------------------------
-
-
-def start(key: ApiKey, order: dict[str, Any], count: int = 1) -> dict[str, Any]:
-    """Start `count` videos of an order, all or none; the first one, which names the others. Call it in a transaction."""
-    spending.check(key, batches.price([order] * count))
+def place(key: ApiKey, order: VideoOrder, count: int = 1) -> dict[str, Any]:
+    """Order `count` variations of a video, all or none; the first one, which names the others. Call it in a transaction."""
+    spending.check(key, order.price * count)
     try:
-        videos = ordering.start_all(key.user, count, **order)
+        videos = ordering.place_all(key.user, order, count)
     except ValidationError as error:
         raise of_order(error) from error
     except credits.InsufficientCredits as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpResponse, JsonResponse
@@ -17,12 +18,15 @@ from videos.api.errors import ApiError, bad_value, not_found, of_order
 from videos.api.pictures import Pictures
 from videos.generation import batches
 from videos.models import Batch
+from videos.order import VideoOrder
 
 router = Router(auth=ApiKeyAuth(), tags=["Batches"])
 
 
-class Item(requests.VideoOrder):
+class Item(requests.VideoRequest):
     """As for one video, but the prompt may stand in `defaults`."""
+
+    model_config = ConfigDict(title="Item")
 
     prompt: requests.Text | None = None  # type: ignore[assignment]
 
@@ -70,10 +74,10 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
         pictures = Pictures(key.user)
         for number, (item, order) in enumerate(zip(items, found, strict=True)):
             with _of_item(number):
-                order |= requests.pictures_of(item, pictures)
+                found[number] = requests.with_pictures(order, item, pictures)
         cleared = moderation.items(key, found)
-        options = {"at_once": asked.max_concurrency, "webhook_url": webhook_url}
-        return lambda: (200, _start(key, cleared, **options))
+        options = {"concurrency": asked.max_concurrency, "webhook_url": webhook_url}
+        return lambda: (200, _place(key, cleared, **options))
 
     return idempotency.once(request, body.digest, prepare)
 
@@ -95,7 +99,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
         requests.check_webhook(webhook_url)
         model = requests.model_of(key, asked.model)
         found = [
-            order | {"api_key": key, "metadata": {"platform": name}}
+            replace(order, api_key=key, metadata={"platform": name})
             for name, order in zip(
                 asked.platforms, batches.campaign(model, asked.prompt, platforms, styles), strict=True
             )
@@ -103,7 +107,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
         spending.afford(key, batches.price(found))
         cleared = moderation.items(key, found)
         options = {"kind": Batch.Kind.CAMPAIGN, "webhook_url": webhook_url}
-        return lambda: (200, _start(key, cleared, **options))
+        return lambda: (200, _place(key, cleared, **options))
 
     return idempotency.once(request, body.digest, prepare)
 
@@ -118,22 +122,22 @@ def retrieve_batch(request: KeyedRequest, batch_id: str) -> HttpResponse:
     return JsonResponse(serializers.batch_object(batch))
 
 
-def _merged(number: int, item: Item, defaults: Item) -> requests.VideoOrder:
+def _merged(number: int, item: Item, defaults: Item) -> requests.VideoRequest:
     """An item with what `defaults` say besides. Raises ApiError that names it: items.3.prompt."""
     fields = defaults.model_dump(exclude_unset=True) | item.model_dump(exclude_unset=True)
     with _of_item(number):
         if fields.get("n", 1) != 1:
             raise bad_value("n", "An item of a batch is one video.")
-        return requests.checked(requests.VideoOrder, fields)
+        return requests.checked(requests.VideoRequest, fields)
 
 
-def _order(key: ApiKey, number: int, item: requests.VideoOrder) -> dict[str, Any]:
+def _order(key: ApiKey, number: int, item: requests.VideoRequest) -> VideoOrder:
     """What one item asks for, but for its pictures.
 
     Only an item that names a webhook itself has one: a key's is told of the batch, once.
     """
     with _of_item(number):
-        return requests.without_pictures(key, item) | {"webhook_url": item.webhook_url or ""}
+        return replace(requests.without_pictures(key, item), webhook_url=item.webhook_url or "")
 
 
 @contextmanager
@@ -156,10 +160,10 @@ def _platform(name: str) -> str:
     return found
 
 
-def _start(key: ApiKey, found: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+def _place(key: ApiKey, found: list[VideoOrder], **options: Any) -> dict[str, Any]:
     spending.check(key, batches.price(found))
     try:
-        batch = batches.start(key.user, found, api_key=key, **options)
+        batch = batches.place(key.user, found, api_key=key, **options)
     except batches.ItemRefused as refusal:
         error = of_order(refusal.errors)
         error.param = f"items.{refusal.number}.{error.param}"

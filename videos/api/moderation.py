@@ -1,7 +1,6 @@
 """Whether what programs order may be made, and what they are told if not. Asked before any transaction."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from django.core.exceptions import ValidationError
 
@@ -9,22 +8,23 @@ from accounts.models import ApiKey
 from videos.api.errors import ApiError, bad_value, of_order
 from videos.catalogue import capabilities
 from videos.moderation import gate
+from videos.order import VideoOrder
 
 
-def one(key: ApiKey, order: dict[str, Any]) -> dict[str, Any]:
+def one(key: ApiKey, order: VideoOrder) -> VideoOrder:
     """The order with its clearance. Raises ApiError 400 for what may not be made, and 503 while nobody can tell."""
     return _cleared(key, [order])[0]
 
 
-def items(key: ApiKey, orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def items(key: ApiKey, orders: Sequence[VideoOrder]) -> list[VideoOrder]:
     """The same for the items of a batch; an error names the first that is wrong: items.3.prompt."""
     return _cleared(key, orders, "items.{}.")
 
 
-def _cleared(key: ApiKey, orders: Sequence[dict[str, Any]], prefix: str = "") -> list[dict[str, Any]]:
+def _cleared(key: ApiKey, orders: Sequence[VideoOrder], prefix: str = "") -> list[VideoOrder]:
     for number, order in enumerate(orders):
         try:  # nobody need judge what cannot be made anyway
-            capabilities.check_order(**order)
+            capabilities.check_order(order)
         except ValidationError as error:
             wrong = of_order(error)
             wrong.param = f"{prefix.format(number)}{wrong.param}"

@@ -1,12 +1,12 @@
-"""What a program may ask for: read from JSON or multipart, checked strictly, and made what `generation.start` takes."""
+"""What a program may ask for: read from JSON or multipart, checked strictly, and made a VideoOrder."""
 
 import hashlib
 import io
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, cast
 
 from django.core.exceptions import ValidationError
 from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
@@ -30,7 +30,8 @@ from videos.api import spending
 from videos.api.errors import ApiError, bad_value, of_order, of_schema
 from videos.api.pictures import Pictures
 from videos.catalogue import availability, capabilities
-from videos.models import EXTRAS, MAX_PROMPT_CHARACTERS, Upload, VideoModel
+from videos.models import EXTRAS, MAX_PROMPT_CHARACTERS, VideoModel
+from videos.order import Extras, VideoOrder
 from videos.providers.base import storable
 
 MAX_BYTES = 20 * 1024 * 1024  # of a body: a picture of 10 MB, as base64
@@ -68,10 +69,10 @@ class Picture(BaseModel):
     image_url: str
 
 
-class VideoOrder(BaseModel):
+class VideoRequest(BaseModel):
     """The fields of `POST /v1/videos`. Those after `input_reference` are ours."""
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, title="VideoOrder")
 
     prompt: Text = Field(description="What should happen in the video.")
     model: Text | None = Field(default=None, description="A name from /v1/models; the first one if left out.")
@@ -162,48 +163,50 @@ def checked(schema: type[BaseModel], fields: dict[str, Any]) -> Any:
 
 
 def aliases_in(fields: dict[str, Any]) -> dict[str, str]:
-    """What a request calls fields of VideoOrder, where it does not call them so: to say what is wrong in its words."""
+    """What a request calls fields of VideoRequest, where it does not call them so: to say what is wrong in its words."""
     return {"seconds": "duration"} if "duration" in fields and "seconds" not in fields else {}
 
 
-def order_of(key: ApiKey, asked: VideoOrder, file: Any = None) -> dict[str, Any]:
-    """The arguments of `generation.start`. Fetches and keeps the pictures, once all that is quick was looked at."""
+def order_of(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
+    """The order that is asked for. Fetches and keeps its pictures, once all that is quick was looked at."""
     order = without_pictures(key, asked, file)
-    spending.afford(key, order["model"].price_of(order["size"], order["seconds"], order["extras"]) * asked.n)
-    return order | pictures_of(asked, Pictures(key.user), file)
+    spending.afford(key, order.price * asked.n)
+    return with_pictures(order, asked, Pictures(key.user), file)
 
 
-def without_pictures(key: ApiKey, asked: VideoOrder, file: Any = None) -> dict[str, Any]:
+def without_pictures(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
     """The same without its pictures, of which only is known that they are there. Raises ApiError 400."""
     model = model_of(key, asked.model)
     check_webhook(asked.webhook_url)
-    order: dict[str, Any] = {
-        "model": model,
-        "prompt": asked.prompt,
-        "size": _size(model, asked),
-        "seconds": _seconds(model, asked.seconds),
-        "extras": {name: value for name in EXTRAS if (value := getattr(asked, name)) not in (None, "")},
-        "api_key": key,
-        "metadata": asked.metadata,
-        "webhook_url": asked.webhook_url or key.webhook_url,
-    }
-    wanted: dict[str, Any] = {"upload": file or asked.input_reference, "last_frame": asked.last_frame}
+    extras = {name: value for name in EXTRAS if (value := getattr(asked, name)) not in (None, "")}
+    order = VideoOrder(
+        model=model,
+        prompt=asked.prompt,
+        size=_size(model, asked),
+        seconds=_seconds(model, asked.seconds),
+        extras=cast(Extras, extras),
+        api_key=key,
+        metadata=asked.metadata,
+        webhook_url=asked.webhook_url or key.webhook_url,
+    )
+    wanted = {"image": file or asked.input_reference, "last_frame": asked.last_frame}
     try:
-        capabilities.check_order(**order, **wanted)
+        capabilities.check_order(order, [name for name, picture in wanted.items() if picture])
     except ValidationError as error:
         raise of_order(error) from error
     return order
 
 
-def pictures_of(asked: VideoOrder, pictures: Pictures, file: Any = None) -> dict[str, Upload | None]:
-    """The pictures of an order as `generation.start` takes them. Raises ApiError that names the field."""
+def with_pictures(order: VideoOrder, asked: VideoRequest, pictures: Pictures, file: Any = None) -> VideoOrder:
+    """The order with the pictures that were asked for. Raises ApiError that names the field."""
     first, last = asked.input_reference, asked.last_frame
-    return {
-        "upload": pictures.uploaded(file, "input_reference")
+    return replace(
+        order,
+        upload=pictures.uploaded(file, "input_reference")
         if file is not None
         else pictures.named(first.image_url if first else None, "input_reference"),
-        "last_frame": pictures.named(last.image_url if last else None, "last_frame"),
-    }
+        last_frame=pictures.named(last.image_url if last else None, "last_frame"),
+    )
 
 
 def model_of(key: ApiKey, slug: str | None) -> VideoModel:
@@ -222,7 +225,7 @@ def model_of(key: ApiKey, slug: str | None) -> VideoModel:
     return model
 
 
-def _size(model: VideoModel, asked: VideoOrder) -> str:
+def _size(model: VideoModel, asked: VideoRequest) -> str:
     """By its name, or by shape and resolution."""
     if asked.size is not None:
         if asked.aspect_ratio is not None or asked.resolution is not None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from dataclasses import replace
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
@@ -14,7 +15,7 @@ from videos.api import actions, idempotency, moderation, requests, schemas, spen
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, renamed_params
 from videos.catalogue import capabilities
-from videos.generation import batches, lifecycle
+from videos.generation import lifecycle
 from videos.models import Status, Video
 from videos.status.progress import progress_of
 
@@ -31,17 +32,17 @@ class Remix(BaseModel):
 
 
 @router.post("/v1/videos", response=schemas.VideoObject, tags=["Videos"])
-@requests.request_body(requests.VideoOrder, file="input_reference")
+@requests.request_body(requests.VideoRequest, file="input_reference")
 def create_video(request: KeyedRequest) -> HttpResponse:
     """Order a video. Its credits are charged at once, and return by themselves if it fails."""
     body = requests.read(request, files=("input_reference",))
 
     def prepare() -> idempotency.Action:
         with renamed_params(**requests.aliases_in(body.fields)):
-            asked = requests.checked(requests.VideoOrder, body.fields)
+            asked = requests.checked(requests.VideoRequest, body.fields)
             order = requests.order_of(request.auth, asked, body.file)
             order = moderation.one(request.auth, order)
-            return lambda: (200, actions.start(request.auth, order, asked.n))
+            return lambda: (200, actions.place(request.auth, order, asked.n))
 
     return idempotency.once(request, body.digest, prepare)
 
@@ -126,16 +127,17 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
         if source.status != Status.COMPLETED:
             raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
         order = capabilities.repeat_order(source, request.user)
-        requests.model_of(request.auth, order["model"].slug)  # which this key may not be allowed to use
-        order |= {
-            "prompt": asked.prompt,
-            "remixed_from": source,
-            "api_key": request.auth,
-            "webhook_url": request.auth.webhook_url,
-        }
-        spending.afford(request.auth, batches.price_of(order))
+        requests.model_of(request.auth, order.model.slug)  # which this key may not be allowed to use
+        order = replace(
+            order,
+            prompt=asked.prompt,
+            remixed_from=source,
+            api_key=request.auth,
+            webhook_url=request.auth.webhook_url,
+        )
+        spending.afford(request.auth, order.price)
         cleared = moderation.one(request.auth, order)
-        return lambda: (200, actions.start(request.auth, cleared))
+        return lambda: (200, actions.place(request.auth, cleared))
 
     return idempotency.once(request, body.digest, prepare)
 

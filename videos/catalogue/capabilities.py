@@ -1,7 +1,8 @@
 """What a model can make: whether an order fits it, and what comes nearest."""
 
+from collections.abc import Collection, Mapping
 from math import log as logarithm
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -11,29 +12,30 @@ from videos.catalogue import availability
 from videos.models import (
     CAN_TAKE,
     MAX_PROMPT_CHARACTERS,
-    Upload,
     Video,
     VideoModel,
 )
+from videos.order import Extras, VideoOrder
 
 
-def repeat_order(video: Video, user: User) -> dict[str, Any]:
-    """What made this video, as arguments of `generation.start`, as near as the model can that makes it today.
+def repeat_order(video: Video, user: User) -> VideoOrder:
+    """The order that made this video, as near to it as the model comes that makes it today.
 
     A successor may make other sizes and lengths, and lack some of what else was asked for.
     """
     model = availability.current(video.model, user) or video.model
     lacking = _lacking(model, video.extras)
     takes_image = "image" in model.takes
-    return {
-        "model": model,
-        "size": nearest_size(model.sizes, *video.wanted_size),
-        "seconds": min(model.lengths, key=lambda seconds: abs(seconds - video.seconds)),
-        "extras": {name: value for name, value in video.extras.items() if name not in lacking},
-        "preset": video.preset if takes_image else "",
-        "upload": video.upload if takes_image else None,
-        "last_frame": video.last_frame if "last_frame" in model.takes else None,
-    }
+    return VideoOrder(
+        model=model,
+        prompt=video.prompt,
+        size=nearest_size(model.sizes, *video.wanted_size),
+        seconds=min(model.lengths, key=lambda seconds: abs(seconds - video.seconds)),
+        extras=cast(Extras, {name: value for name, value in video.extras.items() if name not in lacking}),
+        preset=video.preset if takes_image else "",
+        upload=video.upload if takes_image else None,
+        last_frame=video.last_frame if "last_frame" in model.takes else None,
+    )
 
 
 def nearest_size(sizes: list[str], across: int, down: int) -> str:
@@ -46,24 +48,13 @@ def nearest_size(sizes: list[str], across: int, down: int) -> str:
     return min(sizes, key=distance)
 
 
-def check_order(
-    *,
-    model: VideoModel,
-    prompt: str,
-    size: str,
-    seconds: int,
-    extras: dict[str, Any] | None = None,
-    preset: str = "",
-    upload: Upload | None = None,
-    last_frame: Upload | None = None,
-    **_more: Any,
-) -> None:
-    """Raise ValidationError, by field, for what `model` cannot make. Page and API ask this same question.
+def check_order(order: VideoOrder, pictures: Collection[str] = ()) -> None:
+    """Raise ValidationError, by field, for what the order's model cannot make. Page and API ask this same question.
 
-    It takes what `generation.start` takes, and looks at what the model has to do with.
+    `pictures` are those that the order will have once they are fetched, by the names of CAN_TAKE.
     """
-    pictures = {"image": preset or upload, "last_frame": last_frame}
-    problems = _lacking(model, extras or {}, *(name for name, picture in pictures.items() if picture))
+    model, prompt, size, seconds = order.model, order.prompt, order.size, order.seconds
+    problems = _lacking(model, order.extras, *sorted(order.pictures.union(pictures)))
     if not prompt.strip():
         problems["prompt"] = _("Say what should happen in the video.")
     elif len(prompt) > model.longest_prompt:
@@ -100,7 +91,7 @@ def in_words(numbers: list[int]) -> str:
     return ", ".join(f"{row[0]}–{row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows)
 
 
-def _lacking(model: VideoModel, extras: dict[str, Any], *pictures: str) -> dict[str, str]:
+def _lacking(model: VideoModel, extras: Mapping[str, Any], *pictures: str) -> dict[str, str]:
     """What this model does not take of what an order has besides words, by field."""
     problems = {}
     for name in (*pictures, *extras):

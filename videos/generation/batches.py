@@ -22,6 +22,7 @@ from videos import timing
 from videos.catalogue import capabilities, shapes
 from videos.generation import lifecycle, ordering
 from videos.models import LIVE, Batch, Status, Video, VideoModel
+from videos.order import VideoOrder
 from videos.webhooks import outbox
 
 MAX_VIDEOS = 500
@@ -66,41 +67,36 @@ class ItemRefused(Exception):
         self.number, self.errors = number, errors
 
 
-def price(orders: Sequence[dict[str, Any]]) -> int:
+def price(orders: Sequence[VideoOrder]) -> int:
     """Credits that all of them cost together."""
-    return sum(map(price_of, orders))
+    return sum(order.price for order in orders)
 
 
-def price_of(order: dict[str, Any]) -> int:
-    """Credits that one costs, or would if it could be made."""
-    return order["model"].price_of(order["size"], order["seconds"], order.get("extras"))
-
-
-def start(
+def place(
     user: User,
-    orders: Sequence[dict[str, Any]],
+    orders: Sequence[VideoOrder],
     *,
     kind: str = Batch.Kind.BATCH,
-    at_once: int | None = None,
+    concurrency: int | None = None,
     api_key: ApiKey | None = None,
     webhook_url: str = "",
     pk: UUID | None = None,
 ) -> Batch:
-    """Order all these videos (arguments of `generation.start`), or none of them.
+    """Order all these videos, or none of them.
 
-    Raises ItemRefused for what cannot be made, InsufficientCredits with the price of all. `at_once` is
-    never more than one person may have running anyway. The same `pk` gives the same batch.
+    Raises ItemRefused for what cannot be made, InsufficientCredits with the price of all. `concurrency` is
+    never more than one person may have running anyway. The same `pk` returns the same batch.
     """
     if pk and (before := user.batches.filter(pk=pk).first()):
         return before
     for number, order in enumerate(orders):
         try:
-            capabilities.check_order(**order)
+            capabilities.check_order(order)
         except ValidationError as error:
             raise ItemRefused(number, error) from error
     total = price(orders)
-    most = settings.USER_RUNNING_VIDEOS
-    begun = 0
+    max_running = settings.USER_RUNNING_VIDEOS
+    charged = 0
     try:
         with transaction.atomic():
             batch = Batch.objects.create(
@@ -109,20 +105,20 @@ def start(
                 kind=kind,
                 total=len(orders),
                 credits=total,
-                at_once=min(at_once or most, most),
+                at_once=min(concurrency or max_running, max_running),
                 api_key=api_key,
                 webhook_url=webhook_url,
             )
             for number, order in enumerate(orders):
-                held: dict[str, Any] = {} if number < batch.at_once else {"queued_at": None}
-                ordering.start(user, **order, batch=batch, position=number, **held)
-                begun += price_of(order)
+                is_held_back = number >= batch.at_once
+                ordering.place(user, order, batch=batch, position=number, is_held_back=is_held_back)
+                charged += order.price
     except IntegrityError:
         if pk and (before := user.batches.filter(pk=pk).first()):  # it came twice in this very moment
             return before
         raise
     except credits.InsufficientCredits as error:
-        raise credits.InsufficientCredits(total, error.available + begun) from error
+        raise credits.InsufficientCredits(total, error.available + charged) from error
     return batch
 
 
@@ -150,7 +146,7 @@ def cancel(batch: Batch) -> int:
 
 def campaign(
     model: VideoModel, idea: str, platforms: Sequence[str], styles: dict[str, str]
-) -> list[dict[str, Any]]:
+) -> list[VideoOrder]:
     """One order a platform (names of PLATFORMS), in its shape, length and style; `styles` are changed sentences."""
     return [_for_platform(model, idea, platform, styles.get(platform)) for platform in platforms]
 
@@ -173,19 +169,19 @@ def _is_csv(text: str) -> bool:
     return first == "prompt" or first.startswith(("prompt,", '"prompt"'))
 
 
-def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None) -> dict[str, Any]:
+def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None) -> VideoOrder:
     about = PLATFORMS[platform]
     style = about["style"] if style is None else style
     # In the resolution that the model makes by itself.
     across, down = about["shape"]
     scale = min(shapes.pixels(model.sizes[0])) / min(across, down)
-    return {
-        "model": model,
-        "prompt": f"{style} {idea}".strip(),
-        "size": capabilities.nearest_size(model.sizes, round(across * scale), round(down * scale)),
-        "seconds": min(model.lengths, key=lambda seconds: abs(seconds - about["seconds"])),
-        "metadata": {"platform": platform},
-    }
+    return VideoOrder(
+        model=model,
+        prompt=f"{style} {idea}".strip(),
+        size=capabilities.nearest_size(model.sizes, round(across * scale), round(down * scale)),
+        seconds=min(model.lengths, key=lambda seconds: abs(seconds - about["seconds"])),
+        metadata={"platform": platform},
+    )
 
 
 def _let_in(ids: list[Any]) -> None:

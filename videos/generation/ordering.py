@@ -1,5 +1,6 @@
 """Ordering videos: charge, row, event and queue message in one transaction."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -8,77 +9,84 @@ from accounts import credits, fast_sql
 from accounts.models import User
 from videos import event_log, queue
 from videos.catalogue import capabilities, routing
-from videos.models import Status, Upload, Video, VideoEvent, VideoModel
+from videos.models import Batch, Status, Video, VideoEvent
 from videos.moderation import gate
+from videos.order import VideoOrder
 
 
-def start(
+def place(
     user: User,
+    order: VideoOrder,
     *,
-    model: VideoModel,
-    prompt: str,
-    size: str,
-    seconds: int,
-    preset: str = "",
-    upload: Upload | None = None,
-    last_frame: Upload | None = None,
-    extras: dict[str, Any] | None = None,
-    client_key: str | None = None,
-    clearance: gate.Clearance | None = None,
-    **said: Any,
+    batch: Batch | None = None,
+    position: int | None = None,
+    is_held_back: bool = False,
 ) -> Video:
-    """Order a video: charge its price, create its row, ring the worker, all or nothing.
+    """Order a video: charge its price, create its row and wake a worker, all or nothing.
 
-    `extras` is of EXTRAS. The same `client_key` gives the same video, whatever else is said. `said` are other
-    fields of the row, which a program may fill (`api_key`, `metadata`, `webhook_url`, …). Raises ValidationError
-    (by field) for what the model cannot make, InsufficientCredits, and nothing is left behind then. An order has
-    come through `moderation.cleared`, which gave it its clearance; else NotCleared.
+    The same `client_key` returns the same video, whatever else the order says. Of a `batch`, `position` counts
+    from 0, and a video that `is_held_back` waits until the batch lets it in. Raises ValidationError (by field) for
+    what the model cannot make, InsufficientCredits, and NotCleared for an order that did not come through
+    `moderation.gate.clear`; then nothing is left behind.
     """
-    order: dict[str, Any] = {"model": model, "prompt": prompt, "size": size, "seconds": seconds}
-    order |= {"preset": preset, "upload": upload, "last_frame": last_frame, "extras": extras or {}}
-    capabilities.check_order(**order)
-    gate.require_clearance(user, order, clearance)
-    offer = routing.best(model)
+    capabilities.check_order(order)
+    gate.require_clearance(user, order)
+    offer = routing.best(order.model)
+    held_back: dict[str, Any] = {"queued_at": None} if is_held_back else {}
     video = Video(
         user=user,
         channel=offer.channel,
         provider_model=offer.provider_model,
-        client_key=client_key,
-        credits=model.price_of(size, seconds, extras),
-        **order,
-        **said,
+        model=order.model,
+        prompt=order.prompt,
+        size=order.size,
+        seconds=order.seconds,
+        preset=order.preset,
+        upload=order.upload,
+        last_frame=order.last_frame,
+        extras=order.extras,
+        credits=order.price,
+        client_key=order.client_key,
+        api_key=order.api_key,
+        metadata=order.metadata,
+        webhook_url=order.webhook_url,
+        remixed_from=order.remixed_from,
+        batch=batch,
+        position=position,
+        **held_back,
     )
     # All that needs no lock comes before it, because other clicks wait for it.
     insert_video = fast_sql.insertion(video)
     insert_event = fast_sql.insertion(VideoEvent(video_id=video.pk, went_to=Status.QUEUED))
-    ring = queue.wake_worker(video)
-    tell = event_log.queued(video, model.slug)
+    wake_worker = queue.wake_worker(video)
+    log_order = event_log.queued(video, order.model.slug)
     try:
         with transaction.atomic():
             credits.charge(user, video.credits, reference=video.reference)
             insert_video()
             insert_event()
-            ring()
-            tell()
+            wake_worker()
+            log_order()
     except (IntegrityError, credits.InsufficientCredits):
         # The same order came before, perhaps with the last credits, or in this very moment; this one is undone.
-        if client_key and (first := user.videos.filter(client_key=client_key).first()):
+        if order.client_key and (first := user.videos.filter(client_key=order.client_key).first()):
             return first
         raise
     video._state.adding = False
     return video
 
 
-def start_all(user: User, count: int, *, client_key: str | None = None, **order: Any) -> list[Video]:
-    """Order `count` videos of one kind, all or none: variations of one another. Raises what `start` raises."""
-    keys = [f"{client_key}-{number}" if client_key and number else client_key for number in range(count)]
-    begun = 0
+def place_all(user: User, order: VideoOrder, count: int) -> list[Video]:
+    """Order `count` variations of one video, all or none. Raises what `place` raises."""
+    key = order.client_key
+    keys = [f"{key}-{number}" if key and number else key for number in range(count)]
+    charged = 0
     try:
         with transaction.atomic():
             videos = []
             for key in keys:
-                videos.append(start(user, client_key=key, **order))
-                begun += videos[-1].credits
+                videos.append(place(user, replace(order, client_key=key)))
+                charged += videos[-1].credits
     except credits.InsufficientCredits as error:
-        raise credits.InsufficientCredits(error.needed * count, error.available + begun) from error
+        raise credits.InsufficientCredits(error.needed * count, error.available + charged) from error
     return videos

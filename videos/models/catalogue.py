@@ -1,5 +1,6 @@
 """Where videos are made: accounts at providers, and the models that people may choose."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -221,7 +222,7 @@ class VideoModel(models.Model):
         """Characters."""
         return self.prompt_limit or MAX_PROMPT_CHARACTERS
 
-    def price_of(self, size: str, seconds: int, extras: dict[str, Any] | None = None) -> int:
+    def price_of(self, size: str, seconds: int, extras: Mapping[str, Any] | None = None) -> int:
         """Credits for one such video, by the line of the price table that says most about it.
 
         Of `extras`, quality and sound count; what is not in them is as the model does it by itself.

@@ -1,7 +1,7 @@
 """May this be made at all? Asked before anything is charged, by every door: page, API, batches, campaigns.
 
-A door calls `cleared` before its transaction, and gets its orders back with a clearance, which
-`generation.start` insists on. First the words that staff block, which needs nobody else; then the
+A door calls `clear` before its transaction, and gets its orders back with a clearance, which
+`ordering.place` insists on. First the words that staff block, which needs nobody else; then the
 moderation service, where there is a key for one. What it said is kept as a Verdict.
 """
 
@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -25,6 +24,7 @@ from accounts.models import User
 from videos.models import Upload, Verdict
 from videos.moderation import blocked_terms, service
 from videos.moderation.service import Question, Unavailable
+from videos.order import Clearance, VideoOrder
 
 log = logging.getLogger(__name__)
 
@@ -86,11 +86,9 @@ class Subject:
     last_frame: Upload | None
 
     @classmethod
-    def of(cls, order: dict[str, Any]) -> "Subject":
-        """Of the arguments of `generation.start`."""
-        extras = order.get("extras") or {}
-        pictures = order.get("upload"), order.get("last_frame")
-        return cls(order["prompt"], extras.get("negative_prompt", ""), *pictures)
+    def of(cls, order: VideoOrder) -> "Subject":
+        negative_prompt = order.extras.get("negative_prompt", "")
+        return cls(order.prompt, negative_prompt, order.upload, order.last_frame)
 
     @cached_property
     def digest(self) -> str:
@@ -104,16 +102,8 @@ class Subject:
         return {name: term for name, text in texts.items() if (term := blocked_terms.found_in(text))}
 
 
-@dataclass(frozen=True)
-class Clearance:
-    """What one person may start now. Only `cleared` makes it."""
-
-    user_id: int
-    digests: frozenset[str]
-
-
-def clear(user: User, orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same orders (arguments of `generation.start`), each with its clearance.
+def clear(user: User, orders: Sequence[VideoOrder]) -> list[VideoOrder]:
+    """The same orders, each with its clearance.
 
     Raises Refused for the first that may not be made, and Unavailable while nobody can tell. Call it outside
     of any transaction: it may wait for the moderation service, and what it writes has to stay.
@@ -128,21 +118,21 @@ def clear(user: User, orders: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             if verdict and verdict.refuses:
                 raise Refused(number, verdict)
     clearance = Clearance(user.pk, frozenset(subject.digest for subject in subjects))
-    return [order | {"clearance": clearance} for order in orders]
+    return [order.with_clearance(clearance) for order in orders]
 
 
-def require_clearance(user: User, order: dict[str, Any], clearance: Clearance | None) -> None:
-    """Raise NotCleared for what did not come through `cleared`. Asks neither the service nor, mostly, the database.
+def require_clearance(user: User, order: VideoOrder) -> None:
+    """Raise NotCleared for what did not come through `clear`. Asks neither the service nor, mostly, the database.
 
     Without a clearance only what nobody would be asked about passes.
     """
     subject = Subject.of(order)
-    if clearance is not None:
-        is_clear = clearance.user_id == user.pk and subject.digest in clearance.digests
+    if order.clearance is not None:
+        is_clear = order.clearance.user_id == user.pk and subject.digest in order.clearance.digests
     else:
         is_clear = not service.is_configured() and not subject.blocked()
     if not is_clear:
-        raise NotCleared("ask moderation.cleared first")
+        raise NotCleared("call moderation.gate.clear first")
 
 
 def overrule(verdict: Verdict, staff: User) -> bool:
@@ -156,9 +146,9 @@ def purge_expired() -> None:
     Verdict.objects.filter(overruled_at=None, at__lt=timezone.now() - KEPT).delete()
 
 
-def _came_before(user: User, orders: Sequence[dict[str, Any]]) -> bool:
+def _came_before(user: User, orders: Sequence[VideoOrder]) -> bool:
     """Whether these are orders that were taken already, sent once more."""
-    keys = {order.get("client_key") for order in orders}
+    keys = {order.client_key for order in orders}
     return None not in keys and user.videos.filter(client_key__in=keys).count() == len(keys)
 
 

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from videos.generation import batches
+from videos.order import VideoOrder
 from videos.pages.studio_form import OrderForm, SizedForm
 
 MAX_CSV_BYTES = 1_000_000
@@ -43,10 +44,12 @@ class PromptsForm(SizedForm):
         data["found"] = prompts
         return data
 
-    def orders(self) -> list[dict[str, Any]]:
+    def orders(self) -> list[VideoOrder]:
         data = self.cleaned_data
-        shared = {name: data[name] for name in ("model", "size", "seconds")}
-        return [shared | {"prompt": prompt} for prompt in data["found"]]
+        return [
+            VideoOrder(model=data["model"], prompt=prompt, size=data["size"], seconds=data["seconds"])
+            for prompt in data["found"]
+        ]
 
 
 class CampaignForm(OrderForm):
@@ -63,7 +66,7 @@ class CampaignForm(OrderForm):
         for name in batches.PLATFORMS:
             self.fields[f"style_{name}"] = forms.CharField(required=False, max_length=500)
 
-    def orders(self) -> list[dict[str, Any]]:
+    def orders(self) -> list[VideoOrder]:
         data = self.cleaned_data
         styles = {name: data[f"style_{name}"] for name in batches.PLATFORMS}
         return batches.campaign(data["model"], data["idea"], data["platforms"], styles)

@@ -19,6 +19,7 @@ from videos.generation import batches
 from videos.media import zip_stream
 from videos.models import Batch, Status
 from videos.moderation import gate
+from videos.order import VideoOrder
 from videos.pages import form_options
 from videos.pages.batch_forms import CampaignForm, PromptsForm
 from videos.pages.studio_form import OrderForm, StudioForm
@@ -50,7 +51,7 @@ def order(request: UserRequest) -> HttpResponse:
     if before := request.user.batches.filter(pk=pk).first():
         return redirect(before)  # a second click: it was judged
     try:
-        batch = batches.start(request.user, gate.clear(request.user, orders), kind=kind, pk=pk)
+        batch = batches.place(request.user, gate.clear(request.user, orders), kind=kind, pk=pk)
     except gate.Refused as refusal:
         form.add_error(None, _("Video %(n)d: %(why)s") % {"n": refusal.number + 1, "why": refusal})
         return _page(request, kind, form, status=422)
@@ -77,7 +78,7 @@ def _page(
     request: UserRequest,
     kind: str,
     form: OrderForm,
-    orders: list[dict[str, Any]] | None = None,
+    orders: list[VideoOrder] | None = None,
     status: int = 200,
 ) -> HttpResponse:
     values = {name: form[name].value() for name in form.fields if name != "file"}

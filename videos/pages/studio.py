@@ -63,7 +63,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
         return page(request, form, _running(user), status=422)
     try:
         [order] = gate.clear(user, [form.order()])
-        video = ordering.start_all(user, **order)[0]
+        video = ordering.place_all(user, order, form.count)[0]
     except gate.Refused as refusal:
         form.add_refusal(refusal)
         return page(request, form, _running(user), status=422)

@@ -2,7 +2,8 @@
 
 import hashlib
 import uuid
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -14,6 +15,7 @@ from videos.media import images, uploads
 from videos.media.presets import presets
 from videos.models import EXTRAS, Upload, Video, VideoModel
 from videos.moderation import gate
+from videos.order import Extras, VideoOrder
 
 
 class ModelField(forms.ModelChoiceField):
@@ -121,19 +123,20 @@ class StudioForm(SizedForm):
     @classmethod
     def defaults(cls, user: User | None, again: Video | None = None) -> dict[str, Any]:
         """What an untouched form holds: the first model's defaults, or what made the video `again`."""
+        model = availability.models(user).first()
+        values: dict[str, Any] = {}
         if user and again:
             order = capabilities.repeat_order(again, user)
-            model = order["model"]
-            values = cls.shape(model, order["size"]) | {"seconds": order["seconds"]} | order["extras"]
+            model = order.model
+            values = {**cls.shape(model, order.size), "seconds": order.seconds, **order.extras}
             if "audio" in values:
                 values["audio"] = "on" if values["audio"] else "off"
-            pictures = {"image": order["upload"], "last": order["last_frame"]}
+            pictures = {"image": order.upload, "last": order.last_frame}
             values |= {name: f"upload:{upload.pk}" if upload else "" for name, upload in pictures.items()}
-            if order["preset"]:
-                values["image"] = f"preset:{order['preset']}"
-        else:
-            model = availability.models(user).first()
-            values = cls.shape(model, model.sizes[0]) | {"seconds": model.lengths[0]} if model else {}
+            if order.preset:
+                values["image"] = f"preset:{order.preset}"
+        elif model:
+            values = {**cls.shape(model, model.sizes[0]), "seconds": model.lengths[0]}
         return {
             "nonce": uuid.uuid4(),
             "model": model and model.slug,
@@ -162,7 +165,7 @@ class StudioForm(SizedForm):
             raise ValidationError(str(refusal)) from refusal
 
     def clean_image(self) -> dict[str, Any]:
-        """As `generation.start` takes it: {"preset": name}, {"upload": row} or {}."""
+        """As a VideoOrder has it: {"preset": name}, {"upload": row} or {}."""
         kind, _colon, name = self.cleaned_data["image"].partition(":")
         if not kind:
             return {}
@@ -191,7 +194,7 @@ class StudioForm(SizedForm):
             return data
         if all(field in data for field in ("model", "size", "seconds")):
             try:
-                capabilities.check_order(**self._asked())
+                capabilities.check_order(self._asked())
             except ValidationError as problems:
                 # A last frame has two fields here; what is wrong with it stands beside both.
                 by_field = {
@@ -203,16 +206,18 @@ class StudioForm(SizedForm):
             self.add_error("prompt", _("Say what should happen in the video."))
         return data
 
-    def _asked(self) -> dict[str, Any]:
+    def _asked(self) -> VideoOrder:
         data = self.cleaned_data
         image = {"upload": data["file"]} if data.get("file") else data.get("image", {})
-        extras = {name: data[name] for name in EXTRAS if data.get(name) not in (None, "")}
-        return {
-            **{name: data[name] for name in ("model", "prompt", "size", "seconds")},
+        return VideoOrder(
+            model=data["model"],
+            prompt=data["prompt"],
+            size=data["size"],
+            seconds=data["seconds"],
             **image,
-            "last_frame": data.get("last_file") or data.get("last"),
-            "extras": extras,
-        }
+            last_frame=data.get("last_file") or data.get("last"),
+            extras=cast(Extras, {name: data[name] for name in EXTRAS if data.get(name) not in (None, "")}),
+        )
 
     def add_refusal(self, refusal: gate.Refused) -> None:
         """Say at each input that may not be made that it is this one, and how to object."""
@@ -220,14 +225,28 @@ class StudioForm(SizedForm):
         for name, sentence in refusal.sentences.items():
             self.add_error(fields.get(name, name), f"{sentence} {refusal.appeal}")
 
-    def order(self) -> dict[str, Any]:
-        """The arguments of `generation.start_all`.
+    @property
+    def count(self) -> int:
+        """How many variations of the order are wanted."""
+        return self.cleaned_data.get("variations") or 1
 
-        The key joins the page's nonce with what was asked: a second click is the same order, and a
-        changed prompt on the same page (the back button) is another one.
+    def order(self) -> VideoOrder:
+        """The order, with a key that joins the page's nonce and what was asked.
+
+        So a second click is the same order, and a changed prompt on the same page (the back button) another one.
         """
         nonce, order = self.cleaned_data.get("nonce"), self._asked()
-        order["count"] = self.cleaned_data.get("variations") or 1
-        said = "\x1f".join(str(getattr(value, "pk", value)) for value in order.values())
-        key = hashlib.sha256(f"{nonce}\x1f{said}".encode()).hexdigest() if nonce else None
-        return order | {"client_key": key}
+        if not nonce:
+            return order
+        pictures = [order.preset or order.upload] if "image" in order.pictures else []
+        values = [
+            order.model,
+            order.prompt,
+            order.size,
+            order.seconds,
+            *pictures,
+            order.last_frame,
+            order.extras,
+        ]
+        said = "\x1f".join(str(getattr(value, "pk", value)) for value in [*values, self.count])
+        return replace(order, client_key=hashlib.sha256(f"{nonce}\x1f{said}".encode()).hexdigest())

@@ -1,10 +1,11 @@
-"""Three older services whose programs find their own paths and words here. The verbs behind them are the same."""
+"""Training drills: `/api/video-generation/`, where a caller may wait for the end of a video."""
 
 import base64
 import binascii
 import re
 import threading
 import time
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from django.db import transaction
@@ -26,8 +27,6 @@ from videos.providers.base import storable
 
 router = Router()
 
-
-# --- Training drills ------------------------------------------------------------------------------
 
 LONGEST_WAIT = 180  # seconds
 # Of the 8 threads of a web process, those that may wait for the end of a video. Whoever comes when they are
@@ -133,13 +132,13 @@ def drill_generate(request: KeyedRequest) -> HttpResponse:
     asked = requests.checked(Drill, requests.read(request).fields)
     key = f"run:{asked.run_id}"
     if not request.user.videos.filter(client_key=key).exists():
-        asked_for = requests.VideoOrder(prompt=asked.drill_text, size=asked.size, seconds=asked.seconds)
+        asked_for = requests.VideoRequest(prompt=asked.drill_text, size=asked.size, seconds=asked.seconds)
         with renamed_params(prompt="drill_text"):
             order = requests.order_of(request.auth, asked_for)
-            order |= {"client_key": key, "metadata": {"run_id": asked.run_id}}
+            order = replace(order, client_key=key, metadata={"run_id": asked.run_id})
             order = moderation.one(request.auth, order)
             with transaction.atomic():
-                actions.start(request.auth, order)
+                actions.place(request.auth, order)
     video = _run(request, str(asked.run_id))
     if video.is_live and time.monotonic() < until and _waiting.acquire(blocking=False):
         try:

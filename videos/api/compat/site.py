@@ -44,7 +44,7 @@ def site_generate(request: KeyedRequest) -> HttpResponse:
     def prepare() -> idempotency.Action:
         asked = requests.checked(SiteOrder, body.fields)
         is_size = asked.resolution is not None and "x" in asked.resolution
-        asked_for = requests.VideoOrder(
+        asked_for = requests.VideoRequest(
             prompt=asked.prompt,
             model=asked.model,
             seconds=asked.duration,
@@ -54,7 +54,7 @@ def site_generate(request: KeyedRequest) -> HttpResponse:
         )
         with renamed_params(seconds="duration", size="resolution", input_reference="image_url"):
             order = moderation.one(request.auth, requests.order_of(request.auth, asked_for))
-        return lambda: (201, _site_video(actions.start(request.auth, order)))
+        return lambda: (201, _site_video(actions.place(request.auth, order)))
 
     return idempotency.once(request, body.digest, prepare)
 

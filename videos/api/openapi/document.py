@@ -113,8 +113,8 @@ def _whole(
 def _body(schema: type[BaseModel], file: str, schemas: dict[str, Any]) -> dict[str, Any]:
     whole = schema.model_json_schema(ref_template=REF)
     schemas.update(whole.pop("$defs", {}))
-    schemas[schema.__name__] = whole
-    content = {"application/json": {"schema": {"$ref": REF.format(model=schema.__name__)}}}
+    schemas[whole["title"]] = whole
+    content = {"application/json": {"schema": {"$ref": REF.format(model=whole["title"])}}}
     if file:
         properties = whole["properties"] | {file: {"type": "string", "format": "binary"}}
         content["multipart/form-data"] = {"schema": whole | {"properties": properties}}

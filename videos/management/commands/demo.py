@@ -19,6 +19,7 @@ from videos.media import inspection, storage
 from videos.media.presets import SAMPLES, presets, samples
 from videos.models import Video
 from videos.moderation import gate
+from videos.order import VideoOrder
 from videos.providers.base import JobState
 
 
@@ -39,8 +40,7 @@ class Command(BaseCommand):
         _canceled(user, "demo-canceled", some[2].prompt)
         # Real orders: the worker, when it runs, takes them through the remaining states.
         for number, preset in enumerate(some[3:5]):
-            order = _order(user, f"demo-running-{number}", preset.prompt, preset=preset.name)
-            ordering.start(user, **order)
+            ordering.place(user, _order(user, f"demo-running-{number}", preset.prompt, preset=preset.name))
         self.stdout.write(f"{user.email} has {user.videos.count()} videos. Sign in as demo user to see them.")
 
 
@@ -59,17 +59,16 @@ def _demo_user() -> User:
     return user
 
 
-def _order(user: User, key: str, prompt: str, preset: str = "") -> dict[str, Any]:
-    """The arguments of `generation.start`."""
+def _order(user: User, key: str, prompt: str, preset: str = "") -> VideoOrder:
     model = availability.models()[0]
-    order = {
-        "model": model,
-        "prompt": prompt,
-        "size": model.sizes[0],
-        "seconds": model.lengths[0],
-        "preset": preset,
-        "client_key": key,
-    }
+    order = VideoOrder(
+        model=model,
+        prompt=prompt,
+        size=model.sizes[0],
+        seconds=model.lengths[0],
+        preset=preset,
+        client_key=key,
+    )
     return gate.clear(user, [order])[0]
 
 
@@ -78,7 +77,7 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
     part.parent.mkdir(parents=True, exist_ok=True)
     order = _order(user, key, sample["prompt"])
     with transaction.atomic():
-        video = ordering.start(user, **order)
+        video = ordering.place(user, order)
         if lifecycle.mark_submitting(video):
             shutil.copy(SAMPLES / sample["file"], part)
             lifecycle.accept(video, JobState(ref=f"demo-{video.pk}", word="completed"))
@@ -92,10 +91,10 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
 def _failed(user: User, key: str, prompt: str, code: str) -> None:
     order = _order(user, key, prompt)
     with transaction.atomic():
-        lifecycle.fail(ordering.start(user, **order), code)
+        lifecycle.fail(ordering.place(user, order), code)
 
 
 def _canceled(user: User, key: str, prompt: str) -> None:
     order = _order(user, key, prompt)
     with transaction.atomic():
-        lifecycle.cancel(ordering.start(user, **order))
+        lifecycle.cancel(ordering.place(user, order))

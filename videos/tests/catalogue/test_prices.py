@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.support.api_client import error_of
-from tests.support.fixtures import entries, order
+from tests.support.fixtures import entries, order, video_order
 from videos.generation import batches
 from videos.models import Video, VideoModel
 
@@ -80,9 +80,7 @@ def test_programs_see_the_table_and_are_charged_by_it(model, program):
 
 
 def test_a_batch_costs_what_its_videos_cost(model, owner):
-    orders = [
-        {"model": model, "prompt": "A", "size": size, "seconds": 12} for size in ("1280x720", "1024x1024")
-    ]
-    assert batches.price(orders) == batches.start(owner, orders).credits == 65
+    orders = [video_order("A", model=model, size=size, seconds=12) for size in ("1280x720", "1024x1024")]
+    assert batches.price(orders) == batches.place(owner, orders).credits == 65
     owner.refresh_from_db()
     assert owner.balance == 35

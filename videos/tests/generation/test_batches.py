@@ -8,9 +8,8 @@ import pytest
 from accounts import api_keys, credits
 from accounts.credits import InsufficientCredits
 from tests.support.api_client import Program, error_of
-from tests.support.fixtures import new_user, order, pump_until_done
+from tests.support.fixtures import new_user, order, pump_until_done, video_order
 from tests.support.webhook_receiver import Receiver
-from videos.catalogue import availability
 from videos.generation import batches, lifecycle, ordering
 from videos.generation.invariants import violations
 from videos.models import Batch, Channel, Delivery, Status, Video
@@ -27,18 +26,8 @@ def items(count, **fields):
     return [{"prompt": f"Kite {number}", **fields} for number in range(count)]
 
 
-def order_of(prompt, **fields):
-    return {
-        "model": availability.models().first(),
-        "prompt": prompt,
-        "size": "1280x720",
-        "seconds": 4,
-        **fields,
-    }
-
-
 def some(user, count, **options):
-    return batches.start(user, [order_of(f"Kite {number}") for number in range(count)], **options)
+    return batches.place(user, [video_order(f"Kite {number}") for number in range(count)], **options)
 
 
 def held(batch):
@@ -128,7 +117,7 @@ def test_a_strangers_batch_is_404(program, stranger):
 
 
 def test_only_so_many_are_in_the_queue_and_the_next_follow_when_one_ends(owner):
-    batch = some(owner, 5, at_once=2)
+    batch = some(owner, 5, concurrency=2)
     assert (held(batch), len(admission.admit(10))) == (3, 2)
     batches.advance()
     assert held(batch) == 3
@@ -141,25 +130,25 @@ def test_only_so_many_are_in_the_queue_and_the_next_follow_when_one_ends(owner):
 
 def test_a_batch_has_never_more_at_once_than_one_person_may(owner, settings):
     settings.USER_RUNNING_VIDEOS = 3
-    assert held(some(owner, 5, at_once=1000)) == 2
+    assert held(some(owner, 5, concurrency=1000)) == 2
 
 
 def test_what_is_held_back_does_not_time_out(owner, settings):
-    batch = some(owner, 3, at_once=1)
+    batch = some(owner, 3, concurrency=1)
     settings.JOB_DEADLINE_SECONDS = 0
     lifecycle.time_out_overdue()
     assert sorted(batch.videos.values_list("status", flat=True)) == ["failed", "queued", "queued"]
 
 
 def test_what_is_held_back_has_no_place_in_the_queue(owner):
-    batch = some(owner, 3, at_once=1)
+    batch = some(owner, 3, concurrency=1)
     admission._places.clear()
     places = [admission.place(video) for video in batch.videos.order_by("position")]
     assert places == [1, None, None]
 
 
 def test_the_rest_of_a_batch_can_be_canceled(owner):
-    batch = some(owner, 5, at_once=2)
+    batch = some(owner, 5, concurrency=2)
     lifecycle.mark_submitting(batch.videos.get(position=0))
     assert batches.cancel(batch) == 4
     owner.refresh_from_db()
@@ -264,14 +253,14 @@ def test_prompts_are_read_a_line_each_or_from_a_csv(text, prompts):
 
 
 def test_credits_that_are_spent_meanwhile_undo_all_of_it(owner, monkeypatch):
-    starts = ordering.start
+    place = ordering.place
 
-    def start(user, **order):
-        if order["position"] == 2:
-            starts(owner, **order_of("Meanwhile"))  # in the same transaction, as if it had come first
-        return starts(user, **order)
+    def place_beside_another(user, order, **of_batch):
+        if of_batch["position"] == 2:
+            place(owner, video_order("Meanwhile"))  # in the same transaction, as if it had come first
+        return place(user, order, **of_batch)
 
-    monkeypatch.setattr(ordering, "start", start)
+    monkeypatch.setattr(ordering, "place", place_beside_another)
     with pytest.raises(InsufficientCredits) as lack:
         some(owner, 10)
     assert lack.value.needed == 100

@@ -4,6 +4,7 @@ import base64
 import io
 import threading
 import uuid
+from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -19,9 +20,8 @@ from accounts.models import CreditEntry
 from aivideo.models import AuditEntry
 from aivideo.staff import actions
 from tests.support.api_client import Program, error_of
-from tests.support.fixtures import new_user, order, signed_in
+from tests.support.fixtures import new_user, order, signed_in, video_order
 from tests.support.moderation_server import KEY, MODEL, ModerationServer
-from videos.catalogue import availability
 from videos.generation import ordering
 from videos.media import uploads
 from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
@@ -78,16 +78,6 @@ def upload(user, colour="teal"):
 
 def data_url():
     return f"data:image/png;base64,{base64.b64encode(picture(200, 200).read()).decode()}"
-
-
-def asked_for(prompt="A red kite over the sea", **fields):
-    return {
-        "model": availability.models().first(),
-        "prompt": prompt,
-        "size": "1280x720",
-        "seconds": 4,
-        **fields,
-    }
 
 
 def page_of(answer):
@@ -158,11 +148,11 @@ def test_without_a_key_a_click_on_generate_asks_and_reads_nothing_more(
 ):
     monkeypatch.setattr(blocked_terms, "FRESH", 15)
     blocked_terms.found_in("")
-    wanted = asked_for()
+    wanted = video_order()
     with django_assert_num_queries(0):
         [cleared] = gate.clear(owner, [wanted])
-        gate.require_clearance(owner, wanted, cleared["clearance"])
-        gate.require_clearance(owner, wanted, None)
+        gate.require_clearance(owner, cleared)
+        gate.require_clearance(owner, wanted)
     assert not Verdict.objects.exists()
 
 
@@ -316,8 +306,8 @@ def test_a_remix_is_judged_by_its_new_prompt(program, owner, service):
 
 
 def order_cleared(user, **fields):
-    [cleared] = gate.clear(user, [asked_for(**fields)])
-    return ordering.start(user, **cleared)
+    [cleared] = gate.clear(user, [video_order(**fields)])
+    return ordering.place(user, cleared)
 
 
 @pytest.mark.parametrize(
@@ -405,30 +395,30 @@ def test_the_same_input_is_not_asked_about_again_within_the_hour(owner, service)
     for prompt in ("A kite", "A kite", "Much gore", "Much gore"):
         if "gore" in prompt:
             with pytest.raises(gate.Refused):
-                gate.clear(owner, [asked_for(prompt)])
+                gate.clear(owner, [video_order(prompt)])
         else:
-            gate.clear(owner, [asked_for(prompt)])
+            gate.clear(owner, [video_order(prompt)])
     assert len(service.asked) == owner.verdicts.count() == 2
     Verdict.objects.update(at=timezone.now() - gate.REUSED)
-    gate.clear(owner, [asked_for("A kite")])
+    gate.clear(owner, [video_order("A kite")])
     assert len(service.asked) == 3
 
 
 def test_a_verdict_counts_for_the_same_prompt_picture_and_person_only(owner, stranger, service):
-    gate.clear(owner, [asked_for("A kite")])
-    gate.clear(stranger, [asked_for("A kite")])
-    gate.clear(owner, [asked_for("A kite", upload=upload(owner))])
-    gate.clear(owner, [asked_for("A kite", upload=upload(owner, "pink"))])
-    gate.clear(owner, [asked_for("A kite", extras={"negative_prompt": "rain"})])
-    gate.clear(owner, [asked_for("A kite ")])
+    gate.clear(owner, [video_order("A kite")])
+    gate.clear(stranger, [video_order("A kite")])
+    gate.clear(owner, [video_order("A kite", upload=upload(owner))])
+    gate.clear(owner, [video_order("A kite", upload=upload(owner, "pink"))])
+    gate.clear(owner, [video_order("A kite", extras={"negative_prompt": "rain"})])
+    gate.clear(owner, [video_order("A kite ")])
     assert Verdict.objects.count() == 6
 
 
 def test_a_new_term_counts_for_what_the_service_allowed(owner, service):
-    gate.clear(owner, [asked_for("A zeppelin")])
+    gate.clear(owner, [video_order("A zeppelin")])
     BlockedTerm.objects.create(term="zeppelin")
     with pytest.raises(gate.Refused):
-        gate.clear(owner, [asked_for("A zeppelin")])
+        gate.clear(owner, [video_order("A zeppelin")])
     assert len(service.asked) == 1
 
 
@@ -437,7 +427,7 @@ def test_the_key_goes_to_the_configured_server_whatever_the_sdk_finds_in_the_env
 ):
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
-    gate.clear(owner, [asked_for()])
+    gate.clear(owner, [video_order()])
     assert len(service.asked) == 1
 
 
@@ -446,7 +436,7 @@ def test_without_a_server_of_its_own_the_key_goes_to_openai_alone(owner, setting
     with ModerationServer() as elsewhere, ModerationServer() as openais:
         monkeypatch.setenv("OPENAI_BASE_URL", elsewhere.url)
         monkeypatch.setattr(moderation_service, "OPENAI", openais.url)
-        gate.clear(owner, [asked_for()])
+        gate.clear(owner, [video_order()])
     assert (len(openais.asked), elsewhere.asked) == (1, [])
 
 
@@ -577,10 +567,10 @@ def test_a_site_may_choose_to_go_on_and_notes_what_was_not_judged(
 def test_what_was_not_judged_is_asked_about_the_next_time(owner, service, settings):
     settings.MODERATION_FAIL_CLOSED = False
     service.status = 500
-    gate.clear(owner, [asked_for("Much gore")])
+    gate.clear(owner, [video_order("Much gore")])
     service.status = 200
     with pytest.raises(gate.Refused):
-        gate.clear(owner, [asked_for("Much gore")])
+        gate.clear(owner, [video_order("Much gore")])
 
 
 def test_a_slow_service_does_not_keep_every_thread_of_the_site(owner, service, monkeypatch):
@@ -592,7 +582,7 @@ def test_a_slow_service_does_not_keep_every_thread_of_the_site(owner, service, m
     while not service.asked:
         pass
     with pytest.raises(gate.Unavailable, match="too many"):
-        gate.clear(owner, [asked_for("A boat")])
+        gate.clear(owner, [video_order("A boat")])
     waiting.join()
 
 
@@ -623,14 +613,14 @@ def test_pictures_of_a_batch_are_asked_about_some_at_a_time(owner, service, monk
     monkeypatch.setattr(moderation_service, "AT_ONCE", 3)
     service.delay = 0.05
     one = upload(owner)
-    orders = [asked_for(f"Kite {number}", upload=one) for number in range(10)]
+    orders = [video_order(f"Kite {number}", upload=one) for number in range(10)]
     gate.clear(owner, orders)
     assert (len(service.asked), service.most_at_once) == (10, 3)
 
 
 def test_one_item_without_a_verdict_is_enough_to_order_nothing(owner, service):
     one = upload(owner)
-    orders = [asked_for(f"Kite {number}", upload=one) for number in range(3)]
+    orders = [video_order(f"Kite {number}", upload=one) for number in range(3)]
     service.on_request = lambda: setattr(service, "status", 400 if len(service.asked) > 2 else 200)
     with pytest.raises(gate.Unavailable):
         gate.clear(owner, orders)
@@ -639,7 +629,7 @@ def test_one_item_without_a_verdict_is_enough_to_order_nothing(owner, service):
 
 def test_what_the_list_refuses_in_a_batch_shows_the_service_nothing(owner, service):
     with pytest.raises(gate.Refused) as refusal:
-        gate.clear(owner, [asked_for("A kite"), asked_for("csam")])
+        gate.clear(owner, [video_order("A kite"), video_order("csam")])
     assert (refusal.value.number, service.asked) == (1, [])
 
 
@@ -647,18 +637,18 @@ def test_what_the_list_refuses_in_a_batch_shows_the_service_nothing(owner, servi
 
 
 def test_A59_nothing_starts_that_did_not_come_through_the_gate(owner, stranger, service, nothing_charged):
-    [cleared] = gate.clear(owner, [asked_for("A kite")])
+    [cleared] = gate.clear(owner, [video_order("A kite")])
     for user, wrong in [
-        (owner, cleared | {"clearance": None}),
-        (owner, cleared | {"prompt": "Much gore"}),
-        (owner, cleared | {"extras": {"negative_prompt": "gore"}}),
-        (owner, cleared | {"upload": upload(owner)}),
+        (owner, replace(cleared, clearance=None)),
+        (owner, replace(cleared, prompt="Much gore")),
+        (owner, replace(cleared, extras={"negative_prompt": "gore"})),
+        (owner, replace(cleared, upload=upload(owner))),
         (stranger, cleared),
     ]:
         with pytest.raises(gate.NotCleared):
-            ordering.start(user, **wrong)
+            ordering.place(user, wrong)
     nothing_charged(owner, stranger)
-    assert ordering.start(owner, **cleared)
+    assert ordering.place(owner, cleared)
 
 
 def test_A59_nor_does_a_blocked_prompt_where_there_is_no_service(owner, nothing_charged):
@@ -700,7 +690,7 @@ def watch(monkeypatch):
 def test_a_door_that_asks_in_a_transaction_is_a_mistake_that_shows(service):
     user = new_user()
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        gate.clear(user, [asked_for()])
+        gate.clear(user, [video_order()])
     assert not Verdict.objects.exists()
 
 
@@ -730,7 +720,7 @@ def support(db):
 
 def refused(user, prompt="Much gore", **fields):
     with pytest.raises(gate.Refused) as refusal:
-        gate.clear(user, [asked_for(prompt, **fields)])
+        gate.clear(user, [video_order(prompt, **fields)])
     return refusal.value.verdict
 
 
@@ -760,7 +750,7 @@ def test_what_staff_overrule_passes_from_then_on_for_that_person_alone(
 
 
 def test_what_was_allowed_cannot_be_overruled(owner, boss, service):
-    gate.clear(owner, [asked_for()])
+    gate.clear(owner, [video_order()])
     form = actions.ActionRequest(boss, "why not", uuid.uuid4())
     assert not actions.overrule(form, owner.verdicts.get())
     assert not AuditEntry.objects.exists()

@@ -15,7 +15,7 @@ from PIL import Image
 from accounts import credits
 from tests.support.fixtures import entries, new_user, order, signed_in
 from videos.catalogue import availability
-from videos.generation import lifecycle, ordering
+from videos.generation import lifecycle
 from videos.media.presets import presets
 from videos.models import Status, Upload, Video
 from videos.worker import steps
@@ -149,10 +149,10 @@ def test_A27_whatever_is_asked_for_the_price_is_the_tables(as_owner, owner, odd)
     model = availability.models().first()
     for seconds in (-4, 0, 61, 10**20, 4.5, float("nan")):
         with pytest.raises(ValidationError):
-            ordering.start(owner, model=model, prompt="x", size=model.sizes[0], seconds=seconds)
+            order(owner, "x", model=model, size=model.sizes[0], seconds=seconds)
     assert nothing_happened(owner)
     for seconds in (1, 4, 60):
-        video = ordering.start(owner, model=model, prompt="x", size=model.sizes[0], seconds=seconds)
+        video = order(owner, "x", model=model, size=model.sizes[0], seconds=seconds)
         assert entries(video) == [("charge", -model.price)]
 
 
