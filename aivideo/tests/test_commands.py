@@ -338,7 +338,7 @@ def test_a_web_without_tables_starts_and_names_no_service(tmp_path):
 
 def test_all_that_serve_starts_say_which_service_is_used(tmp_path):
     with Site(tmp_path) as site:
-        wait_until(lambda: site.log.read_text().count(f"INFO videos.catalogue: {MOCK}") == 2)
+        wait_until(lambda: site.log.read_text().count(f"INFO videos.catalogue.connections: {MOCK}") == 2)
         for _ in range(20):
             assert answers(site)
         assert site.log.read_text().count(MOCK) == 2  # the web's and the worker's

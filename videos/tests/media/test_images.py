@@ -202,7 +202,7 @@ def test_A19_a_bomb_is_refused_without_a_rise_of_memory(tmp_path, bomb, sentence
 import json, resource, sys
 from django.conf import settings
 settings.configure(USE_I18N=False)
-from videos import images
+from videos.media import images
 try:
     images.clean(open(sys.argv[1], "rb"))
 except images.ImageRefused as refused:

@@ -164,7 +164,7 @@ def test_a_lost_probe_keeps_the_breaker_open_for_longer():
         breaker.record_failure(channel())
         breaks.append(round((channel().resumes_at - timezone.now()).total_seconds(), -1))
     assert breaks == sorted(breaks)
-    assert breaks[-1] == admission.LONGEST_BREAK
+    assert breaks[-1] == breaker.LONGEST_BREAK
 
 
 def test_a_paused_channel_keeps_its_queue():
