@@ -34,13 +34,13 @@ class InsufficientCredits(Exception):
 
 
 def grant(
-    user: User, amount: int, *, reference: str, note: str = "", lapses_at: datetime | None = None
+    user: User, amount: int, *, reference: str, note: str = "", expires_at: datetime | None = None
 ) -> bool:
     """Give `amount` credits (> 0), which are gone from `lapses_at` on where that is given.
 
     True if they were given now, False if this reference had them before.
     """
-    return _add(user, amount, Kind.GRANT, reference, note, lapses_at)
+    return _add(user, amount, Kind.GRANT, reference, note, expires_at)
 
 
 def grant_signup(user: User) -> bool:
@@ -100,9 +100,9 @@ def claw_back(user: User, amount: int, *, reference: str, note: str = "") -> boo
         account.balance -= taken
         account.debt += amount - taken
         for lot in _lots(account):
-            if account.lapsing <= account.balance:
+            if account.expiring <= account.balance:
                 break
-            _spend(account, lot, account.lapsing - account.balance)
+            _spend(account, lot, account.expiring - account.balance)
 
     return _once(user, -amount, Kind.CLAW_BACK, reference, note, take_back)
 
@@ -119,7 +119,7 @@ def expire(user: User) -> int:
 
 def expire_all() -> int:
     """The same for everybody; how many credits lapsed. To be called from time to time."""
-    due = Lot.objects.filter(left__gt=0, lapses_at__lte=timezone.now())
+    due = Lot.objects.filter(left__gt=0, expires_at__lte=timezone.now())
     return sum(expire(User(pk=pk)) for pk in set(due.values_list("user", flat=True)))
 
 
@@ -137,7 +137,7 @@ def _take(user: User, amount: int) -> bool:
 
 
 def _add(
-    user: User, amount: int, kind: str, reference: str, note: str = "", lapses_at: datetime | None = None
+    user: User, amount: int, kind: str, reference: str, note: str = "", expires_at: datetime | None = None
 ) -> bool:
     if amount == 0:
         return False
@@ -148,11 +148,11 @@ def _add(
         owed = min(amount, account.debt)
         account.debt -= owed
         account.balance += amount - owed
-        if lapses_at and amount > owed:
+        if expires_at and amount > owed:
             Lot.objects.create(
-                entry=entry, user=account, amount=amount - owed, left=amount - owed, lapses_at=lapses_at
+                entry=entry, user=account, amount=amount - owed, left=amount - owed, expires_at=expires_at
             )
-            account.lapsing += amount - owed
+            account.expiring += amount - owed
         if kind == Kind.REFUND:
             _put_back(account, reference)
 
@@ -185,20 +185,20 @@ def _once(
 
 def _locked(user: User) -> User:
     """The account as it is now; nobody else moves it until this transaction ends."""
-    return User.objects.select_for_update(no_key=True).only("balance", "debt", "lapsing").get(pk=user.pk)
+    return User.objects.select_for_update(no_key=True).only("balance", "debt", "expiring").get(pk=user.pk)
 
 
 def _keep(account: User) -> None:
-    account.save(update_fields=["balance", "debt", "lapsing"])
+    account.save(update_fields=["balance", "debt", "expiring"])
 
 
 def _lots(account: User) -> QuerySet[Lot]:
     """What may be spent of an account's lots, in that order."""
-    return account.lots.filter(left__gt=0).order_by("lapses_at", "pk")
+    return account.lots.filter(left__gt=0).order_by("expires_at", "pk")
 
 
 def _expire(account: User) -> None:
-    for lot in _lots(account).filter(lapses_at__lte=timezone.now()):
+    for lot in _lots(account).filter(expires_at__lte=timezone.now()):
         CreditEntry.objects.create(
             user=account, amount=-lot.left, kind=Kind.EXPIRE, reference=f"lot:{lot.pk}"
         )
@@ -220,10 +220,10 @@ def _draw(account: User, charge: CreditEntry) -> None:
 def _put_back(account: User, reference: str) -> None:
     """Return to the lots what a charge drew from them, as far as they live and the balance has it."""
     living = Draw.objects.filter(
-        charge__kind=Kind.CHARGE, charge__reference=reference, lot__lapses_at__gt=timezone.now()
+        charge__kind=Kind.CHARGE, charge__reference=reference, lot__expires_at__gt=timezone.now()
     )
-    for draw in living.select_related("lot").order_by("lot__lapses_at", "lot"):
-        _spend(account, draw.lot, -min(draw.amount, account.balance - account.lapsing))
+    for draw in living.select_related("lot").order_by("lot__expires_at", "lot"):
+        _spend(account, draw.lot, -min(draw.amount, account.balance - account.expiring))
 
 
 def _spend(account: User, lot: Lot, most: int) -> int:
@@ -231,5 +231,5 @@ def _spend(account: User, lot: Lot, most: int) -> int:
     spent = min(lot.left, most)
     lot.left -= spent
     lot.save(update_fields=["left"])
-    account.lapsing -= spent
+    account.expiring -= spent
     return spent

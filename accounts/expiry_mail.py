@@ -26,7 +26,7 @@ def send_expiry_mails() -> int:
     Who dies between the mark and the mail has told nobody; the page tells as well.
     """
     now = timezone.now()
-    soon = Lot.objects.filter(left__gt=0, lapses_at__gt=now, lapses_at__lte=now + AHEAD, noticed_at=None)
+    soon = Lot.objects.filter(left__gt=0, expires_at__gt=now, expires_at__lte=now + AHEAD, noticed_at=None)
     told = 0
     for lot in soon.select_related("user").exclude(user__email="")[:MOST]:
         # Marked first, so that two who do this at once write one mail.
@@ -44,7 +44,7 @@ def send_expiry_mails() -> int:
 
 
 def _write(lot: Lot) -> None:
-    day = date_format(timezone.localtime(lot.lapses_at), "DATETIME_FORMAT")
+    day = date_format(timezone.localtime(lot.expires_at), "DATETIME_FORMAT")
     subject = ngettext("%(n)d of your credits lapses soon", "%(n)d of your credits lapse soon", lot.left) % {
         "n": lot.left
     }

@@ -65,7 +65,7 @@ def accept(payment: Payment) -> bool:
     """Staff decide that what was paid for a held payment is enough. True if its credits were given now."""
     with transaction.atomic():
         held = Payment.objects.filter(pk=payment.pk, status=Status.HELD, paid_at=None)
-        if not held.update(status=Status.PAID, why="", paid_at=timezone.now(), moves=F("moves") + 1):
+        if not held.update(status=Status.PAID, reason="", paid_at=timezone.now(), version=F("version") + 1):
             return False
         return _give(payment)
 
@@ -87,7 +87,7 @@ def _move(payment: Payment, truth: Truth) -> bool:
         clawed_back = payment.clawed_back
     after = {
         "status": status,
-        "why": why,
+        "reason": why,
         "intent": truth.intent or payment.intent,
         "receipt_url": truth.receipt_url or payment.receipt_url,
         "clawed_back": clawed_back,
@@ -96,12 +96,12 @@ def _move(payment: Payment, truth: Truth) -> bool:
     if all(getattr(payment, name) == value for name, value in after.items()):
         return True
     with transaction.atomic():
-        as_read = Payment.objects.filter(pk=payment.pk, moves=payment.moves)
-        if not as_read.update(**after, moves=payment.moves + 1):
+        as_read = Payment.objects.filter(pk=payment.pk, version=payment.version)
+        if not as_read.update(**after, version=payment.version + 1):
             return False
         if becomes_paid:
             _give(payment)
-        reference, more = f"{payment.reference}:{payment.moves + 1}", clawed_back - payment.clawed_back
+        reference, more = f"{payment.reference}:{payment.version + 1}", clawed_back - payment.clawed_back
         if more > 0:
             credits.claw_back(payment.user, more, reference=reference, note=status)
         elif more < 0:

@@ -65,8 +65,10 @@ def redeem(user: User, text: str) -> int:
         mine = RedeemCode.objects.filter(pk=code.pk, redeemed_at=None)
         if not mine.update(redeemed_by=user, redeemed_at=now):
             raise CodeRefused(CodeRefused.USED, batch)
-        lapses_at = now + timedelta(days=batch.lasts_days) if batch.lasts_days else None
-        credits.grant(user, batch.credits, reference=f"code:{code.pk}", note=batch.name, lapses_at=lapses_at)
+        expires_at = now + timedelta(days=batch.lasts_days) if batch.lasts_days else None
+        credits.grant(
+            user, batch.credits, reference=f"code:{code.pk}", note=batch.name, expires_at=expires_at
+        )
     return batch.credits
 
 

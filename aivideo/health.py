@@ -72,7 +72,7 @@ def pump() -> str | None:
     """Work that waits must have somebody who does it: a live lease on a pump slot."""
     if PumpSlot.objects.filter(until__gt=Now()).exists():
         return None
-    overdue = Q(next_at__lt=Now() - SILENCE) | Q(status=Status.QUEUED, queued_at__lt=Now() - SILENCE)
+    overdue = Q(next_attempt_at__lt=Now() - SILENCE) | Q(status=Status.QUEUED, queued_at__lt=Now() - SILENCE)
     if Video.objects.live().filter(overdue).exists():
         return f"videos wait and no pump has held a slot for {SILENCE.seconds} s"
     return None

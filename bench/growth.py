@@ -127,7 +127,7 @@ def _serve(size: int) -> None:
     queued = [video.pk for video in rows.orders([owner, *others], half)]
     spent: list[Video] = []
     # Limits that never bind, so that admission has to count.
-    Channel.objects.update(most_running=10**6, most_credits_a_day=10**9)
+    Channel.objects.update(max_running=10**6, max_credits_per_day=10**9)
     model = availability.models().first()
     assert model is not None
     client = Client(headers={"cookie": rows.cookie(owner)})
@@ -155,8 +155,8 @@ def _serve(size: int) -> None:
         while spent:
             lifecycle.fail(spent.pop(), "timed_out")
         due = timezone.now() - timedelta(minutes=5)
-        Video.objects.filter(pk__in=running).update(next_at=due)
-        Video.objects.filter(pk__in=queued).update(status=Status.QUEUED, next_at=due)
+        Video.objects.filter(pk__in=running).update(next_attempt_at=due)
+        Video.objects.filter(pk__in=queued).update(status=Status.QUEUED, next_attempt_at=due)
 
     measured = {
         "library": page(reverse("videos:library")),

@@ -199,7 +199,7 @@ def _under_way(jobs: list[Job], now: float, number: int) -> dict[str, Any]:
         "created_at": _at(job.created - 1),
         "posted_at": _at(job.created - 1),
         "accepted_at": _at(job.created),
-        "next_at": _at(now + pause * random.random()),
+        "next_attempt_at": _at(now + pause * random.random()),
     }
 
 

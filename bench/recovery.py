@@ -48,8 +48,8 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
             say(f"{calm} s of calm, then {event}")
             usually = max(_pauses(videos, calm))
             # The worst moment: all have just been taken up.
-            Video.objects.update(next_at=Now())
-            measure.wait_until(lambda: not Video.objects.filter(next_at__lte=Now()).exists())
+            Video.objects.update(next_attempt_at=Now())
+            measure.wait_until(lambda: not Video.objects.filter(next_attempt_at__lte=Now()).exists())
             harm()
             moved = _until_all_move(videos)
             yield line(
@@ -90,9 +90,9 @@ def _until_all_move(videos: set[UUID]) -> list[float]:
     """
     began = time.time()
     since = dict.fromkeys(videos, began)
-    for video in Video.objects.filter(next_at__gt=Now() + timedelta(seconds=timing.LEASE)):
-        assert video.next_at is not None
-        since[video.pk] = video.next_at.timestamp()
+    for video in Video.objects.filter(next_attempt_at__gt=Now() + timedelta(seconds=timing.LEASE)):
+        assert video.next_attempt_at is not None
+        since[video.pk] = video.next_attempt_at.timestamp()
     seconds: list[float] = []
     for moved in _moves():
         now = time.time()

@@ -89,7 +89,12 @@ def finished(count: int, owner: User, others: Sequence[User]) -> None:
         "duration": 4.0,
     }
     facts |= {"status": Status.COMPLETED, "progress": 100, "ref": "bench-0", "file": "videos/0.mp4"}
-    facts |= {"next_at": None, "created_at": now, "accepted_at": now, "ended_at": now + timedelta(seconds=12)}
+    facts |= {
+        "next_attempt_at": None,
+        "created_at": now,
+        "accepted_at": now,
+        "ended_at": now + timedelta(seconds=12),
+    }
     first = orders([owner], 1, poster="posters/0.webp", **facts)[0]
     _hurry()
     user = f"CASE WHEN n %% 10 = 0 THEN {owner.pk} ELSE {others[0].pk} + n %% {len(others)} END"

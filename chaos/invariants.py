@@ -85,7 +85,7 @@ def judge(journals: Sequence[Journal], clicks: Clicks | None = None) -> Verdict:
 
 def _unfinished() -> Iterator[str]:
     for video in Video.objects.live():
-        yield f"{video.pk} is still {video.status} after {video.attempts} tries, due {video.next_at}"
+        yield f"{video.pk} is still {video.status} after {video.attempts} tries, due {video.next_attempt_at}"
 
 
 def _totals() -> Iterator[str]:

@@ -34,7 +34,7 @@ def blind_resend() -> None:
     """A request whose answer was lost is simply sent again."""
 
     def lose_sight(video: Video, why: str) -> bool:
-        return video.move_to(Status.QUEUED, why, next_at=timezone.now())
+        return video.move_to(Status.QUEUED, why, next_attempt_at=timezone.now())
 
     lifecycle.mark_unconfirmed = lose_sight
 

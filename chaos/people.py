@@ -20,7 +20,7 @@ def prepare(names: list[str], urls: dict[str, str], sessions: Path) -> None:
     VideoModel.objects.update(enabled=False)
     channels: dict[str, Channel] = {}
     for position, (slug, url) in enumerate(urls.items()):
-        channels[slug] = make_channel(slug, url, most_running=LISTED_AT_ONCE if slug == "listed" else None)
+        channels[slug] = make_channel(slug, url, max_running=LISTED_AT_ONCE if slug == "listed" else None)
         _make_model(slug, position, channels[slug])
     # Whose first channel is killed now and then, so that its videos go on to the second.
     _make_model("either", len(urls), channels["listed"], channels["keyed"])

@@ -82,15 +82,15 @@ def prepare(urls: dict[str, str]) -> None:
         model.offers.create(channel=make_channel(slug, url), provider_model="sora-2")
 
 
-def make_channel(slug: str, url: str, most_running: int | None = None) -> Channel:
+def make_channel(slug: str, url: str, max_running: int | None = None) -> Channel:
     """A channel without other limits, so that a fault is all that a video waits for."""
     return Channel.objects.create(
         slug=slug,
         base_url=url,
         honours_idempotency_key=slug in ("keyed", "hooked"),
         sends_webhooks=slug == "hooked",
-        most_running=most_running,
-        most_submits_a_minute=None,
+        max_running=max_running,
+        max_submits_per_minute=None,
     )
 
 
@@ -105,7 +105,7 @@ def tell(story: Story, mark: str) -> list[str]:
         return _wrong_ends({story.ends}, *Video.objects.all())
 
     if "close the channel" in story.acts:
-        Channel.objects.update(most_running=0)
+        Channel.objects.update(max_running=0)
     video = _insist(lambda: click(story, f"{mark}0"))
     ends = {story.ends}
     if "cancel" in story.acts and not _insist(lambda: lifecycle.cancel(_again(video))):
@@ -141,7 +141,7 @@ def click(story: Story, mark: str, user: str = "rich") -> Video:
 
 def pump_until_done() -> None:
     """What a queue does: run the task, note that it failed, run it again; until nothing will ever be due."""
-    while _insist(lambda: dispatcher.is_work_left() or Video.objects.exclude(next_at=None).exists()):
+    while _insist(lambda: dispatcher.is_work_left() or Video.objects.exclude(next_attempt_at=None).exists()):
         try:
             if not dispatcher.run():
                 time.sleep(0.2)

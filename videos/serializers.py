@@ -121,7 +121,7 @@ def batch_object(batch: Batch) -> dict[str, Any]:
         "failed": progress.failed,
         "progress": progress.percent,
         "credits": batch.credits,
-        "max_concurrency": batch.at_once,
+        "max_concurrency": batch.concurrency,
         "created_at": int(batch.created_at.timestamp()),
         "completed_at": int(batch.ended_at.timestamp()) if batch.ended_at else None,
         "data": [video_object(video) for video in videos if video.deleted_at is None],

@@ -53,24 +53,24 @@ class Lot(models.Model):
     user = models.ForeignKey(User, models.PROTECT, related_name="lots", verbose_name=_("user"))
     amount = models.PositiveBigIntegerField(_("amount"), help_text=_("Credits."))
     left = models.PositiveBigIntegerField(_("left"), help_text=_("Credits."))
-    lapses_at = models.DateTimeField(_("lapses"))
+    expires_at = models.DateTimeField(_("expires"), db_column="lapses_at")
     noticed_at = models.DateTimeField(_("notice sent"), null=True, blank=True)
 
     class Meta:
-        verbose_name = _("lapsing credits")
-        verbose_name_plural = _("lapsing credits")
+        verbose_name = _("expiring credits")
+        verbose_name_plural = _("expiring credits")
         constraints = [
             models.CheckConstraint(
                 condition=Q(left__gte=0, left__lte=F("amount")), name="no_more_left_than_given"
             )
         ]
         indexes = [
-            models.Index(fields=["user", "lapses_at"], condition=Q(left__gt=0), name="lots_to_spend"),
-            models.Index(fields=["lapses_at"], condition=Q(left__gt=0), name="lots_to_lapse"),
+            models.Index(fields=["user", "expires_at"], condition=Q(left__gt=0), name="lots_to_spend"),
+            models.Index(fields=["expires_at"], condition=Q(left__gt=0), name="lots_to_lapse"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.left} of {self.amount} until {self.lapses_at:%Y-%m-%d}"
+        return f"{self.left} of {self.amount} until {self.expires_at:%Y-%m-%d}"
 
 
 class Draw(models.Model):

@@ -72,9 +72,11 @@ class Payment(models.Model):
     intent = models.CharField(_("payment intent"), max_length=255, unique=True, null=True, blank=True)
     receipt_url = models.URLField(_("receipt"), max_length=1000, blank=True)
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.CREATED)
-    why = models.CharField(_("why"), max_length=300, blank=True, help_text=_("It needs a decision."))
+    reason = models.CharField(
+        _("reason"), max_length=300, blank=True, help_text=_("It needs a decision."), db_column="why"
+    )
     clawed_back = models.PositiveIntegerField(_("taken back"), default=0, help_text=_("Credits."))
-    moves = models.PositiveIntegerField(default=0, editable=False)
+    version = models.PositiveIntegerField(default=0, editable=False, db_column="moves")
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     paid_at = models.DateTimeField(_("paid"), null=True, blank=True)
 

@@ -18,8 +18,12 @@ class User(AbstractUser):
         editable=False,
         help_text=_("Credits that were taken back after they were spent."),
     )
-    lapsing = models.PositiveBigIntegerField(
-        _("lapsing"), default=0, editable=False, help_text=_("Credits of the balance that lapse one day.")
+    expiring = models.PositiveBigIntegerField(
+        _("expiring"),
+        default=0,
+        editable=False,
+        help_text=_("Credits of the balance that have an expiry date."),
+        db_column="lapsing",
     )
 
     class Meta(AbstractUser.Meta):
@@ -28,7 +32,7 @@ class User(AbstractUser):
             models.CheckConstraint(condition=Q(debt__gte=0), name="debt_not_negative"),
             models.CheckConstraint(condition=Q(balance=0) | Q(debt=0), name="no_balance_beside_a_debt"),
             models.CheckConstraint(
-                condition=Q(lapsing__gte=0, lapsing__lte=F("balance")), name="what_lapses_is_in_the_balance"
+                condition=Q(expiring__gte=0, expiring__lte=F("balance")), name="what_lapses_is_in_the_balance"
             ),
         ]
         indexes = [
@@ -47,7 +51,7 @@ class User(AbstractUser):
         """Save all but what `credits` writes: a row that was read earlier must not put an old balance back."""
         if not self._state.adding and kwargs.get("update_fields") is None:
             fields = [field.name for field in self._meta.concrete_fields if not field.primary_key]
-            kwargs["update_fields"] = [name for name in fields if name not in ("balance", "debt", "lapsing")]
+            kwargs["update_fields"] = [name for name in fields if name not in ("balance", "debt", "expiring")]
         super().save(*args, **kwargs)
 
     @property

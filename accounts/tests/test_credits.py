@@ -115,20 +115,20 @@ SOON, LATER = timedelta(days=1), timedelta(days=30)
 
 def give(user, amount, lapses_in):
     name = f"gift:{uuid4()}"
-    assert credits.grant(user, amount, reference=name, lapses_at=timezone.now() + lapses_in)
+    assert credits.grant(user, amount, reference=name, expires_at=timezone.now() + lapses_in)
     return Lot.objects.get(entry__reference=name)
 
 
 def let_lapse(lot):
-    Lot.objects.filter(pk=lot.pk).update(lapses_at=timezone.now())
+    Lot.objects.filter(pk=lot.pk).update(expires_at=timezone.now())
 
 
 def standing(user):
     """Balance, what of it lapses, debt, and what is left in each lot."""
     user.refresh_from_db()
     assert violations()[1] == []
-    left = user.lots.order_by("lapses_at").values_list("left", flat=True)
-    return (user.balance, user.lapsing, user.debt, list(left))
+    left = user.lots.order_by("expires_at").values_list("left", flat=True)
+    return (user.balance, user.expiring, user.debt, list(left))
 
 
 def test_what_lapses_soonest_is_spent_first(owner):
@@ -231,7 +231,7 @@ def test_what_pays_a_debt_does_not_lapse(owner):
 
 def test_a_gift_that_a_debt_swallows_leaves_no_lot(owner):
     credits.claw_back(owner, 130, reference="payment:1")
-    assert credits.grant(owner, 30, reference="gift:1", lapses_at=timezone.now() + SOON)
+    assert credits.grant(owner, 30, reference="gift:1", expires_at=timezone.now() + SOON)
     assert standing(owner) == (0, 0, 0, [])
 
 
@@ -263,7 +263,7 @@ def test_a_claw_back_takes_something(owner, amount):
     "broken",
     [
         {"debt": 1},
-        {"lapsing": 101},
+        {"expiring": 101},
         {"balance": 0, "debt": -1},
     ],
 )
@@ -298,14 +298,14 @@ def test_what_is_missing_is_what_is_not_there_however_much(owner):
 
 def test_a_gift_as_large_as_a_large_debt_leaves_no_lot(owner):
     credits.claw_back(owner, 1100, reference="payment:1")
-    credits.grant(owner, 1000, reference="gift:1", lapses_at=timezone.now() + SOON)
+    credits.grant(owner, 1000, reference="gift:1", expires_at=timezone.now() + SOON)
     assert standing(owner) == (0, 0, 0, [])
     assert not Lot.objects.exists()
 
 
 def test_a_gift_that_pays_a_debt_first_is_a_lot_of_what_is_left_of_it(owner):
     credits.claw_back(owner, 105, reference="payment:1")
-    credits.grant(owner, 30, reference="gift:1", lapses_at=timezone.now() + SOON)
+    credits.grant(owner, 30, reference="gift:1", expires_at=timezone.now() + SOON)
     assert standing(owner) == (25, 25, 0, [25])
     assert Lot.objects.get().amount == 25
 
@@ -367,7 +367,7 @@ def test_a_lot_that_somebody_else_filled_up_stops_a_refund_and_nothing_moves(own
     lot = give(owner, 10, SOON)
     credits.charge(owner, 10, reference="order:a")
     Lot.objects.filter(pk=lot.pk).update(left=10)
-    User.objects.filter(pk=owner.pk).update(lapsing=10)
+    User.objects.filter(pk=owner.pk).update(expiring=10)
     with pytest.raises(IntegrityError):
         credits.refund(owner, 10, reference="order:a")
     assert standing(owner) == (100, 10, 0, [10])
@@ -377,7 +377,7 @@ def test_a_lot_that_somebody_else_filled_up_stops_a_refund_and_nothing_moves(own
 
 DIED = OperationalError("the machine dies here")
 VERBS = {
-    "grant": lambda user: credits.grant(user, 5, reference="x:1", lapses_at=timezone.now() + SOON),
+    "grant": lambda user: credits.grant(user, 5, reference="x:1", expires_at=timezone.now() + SOON),
     "purchase": lambda user: credits.purchase(user, 5, reference="x:1"),
     "charge": lambda user: credits.charge(user, 15, reference="x:1"),
     "refund": lambda user: credits.refund(user, 12, reference="earlier:1"),

@@ -95,14 +95,14 @@ class Model:
         self.add(amount)
         for lot, taken in sorted(drawn, key=lambda pair: pair[0].days):
             if not lot.is_over:
-                lot.left += min(taken, self.balance - self.lapsing)
+                lot.left += min(taken, self.balance - self.expiring)
 
     def claw_back(self, amount):
         taken = min(amount, self.balance)
         self.balance -= taken
         self.debt += amount - taken
         for lot in self.in_order():
-            lot.left -= min(lot.left, max(0, self.lapsing - self.balance))
+            lot.left -= min(lot.left, max(0, self.expiring - self.balance))
 
 
 class Ledger(RuleBasedStateMachine):
@@ -130,8 +130,8 @@ class Ledger(RuleBasedStateMachine):
     @rule(who=who, process=process, amount=amounts, days=days)
     def give_for_some_days(self, who, process, amount, days):
         model, reference = self.models[who], f"gift:{next(references)}"
-        lapses_at = self.now + timedelta(days=days)
-        assert credits.grant(self.user(process, who), amount, reference=reference, lapses_at=lapses_at)
+        expires_at = self.now + timedelta(days=days)
+        assert credits.grant(self.user(process, who), amount, reference=reference, expires_at=expires_at)
         if rest := model.add(amount):
             model.lots.append(ModelLot(days, rest))
 
@@ -173,7 +173,7 @@ class Ledger(RuleBasedStateMachine):
     def a_process_dies_before_its_commit(self, who, process, amount, days):
         user = self.user(process, who)
         with transaction.atomic():
-            credits.grant(user, amount, reference="never", lapses_at=self.now + timedelta(days=days))
+            credits.grant(user, amount, reference="never", expires_at=self.now + timedelta(days=days))
             with suppress(credits.InsufficientCredits):
                 credits.charge(user, amount, reference="never")
             credits.claw_back(user, amount, reference="never")
@@ -183,8 +183,8 @@ class Ledger(RuleBasedStateMachine):
     def time_passes(self, who, days):
         """The lots of that many days are over, though nobody has swept them."""
         user = self.user(0, who)
-        over = user.lots.filter(lapses_at__lte=self.now + timedelta(days=days), lapses_at__gt=self.now)
-        over.update(lapses_at=self.now - timedelta(days=100))
+        over = user.lots.filter(expires_at__lte=self.now + timedelta(days=days), expires_at__gt=self.now)
+        over.update(expires_at=self.now - timedelta(days=100))
         for lot in self.models[who].lots:
             lot.is_over |= lot.days <= days
 
@@ -202,7 +202,7 @@ class Ledger(RuleBasedStateMachine):
                 assert cursor.fetchone() == (
                     model.balance,
                     model.debt,
-                    model.lapsing,
+                    model.expiring,
                     model.balance - model.debt,
                 )
                 cursor.execute(LOTS, [user.pk])

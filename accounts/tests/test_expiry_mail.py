@@ -11,8 +11,8 @@ pytestmark = pytest.mark.django_db
 
 
 def gift(user, days, amount=20):
-    lapses_at = timezone.now() + timedelta(days=days)
-    credits.grant(user, amount, reference=f"gift:{days}:{user.pk}", lapses_at=lapses_at)
+    expires_at = timezone.now() + timedelta(days=days)
+    credits.grant(user, amount, reference=f"gift:{days}:{user.pk}", expires_at=expires_at)
 
 
 def test_people_are_told_once_before_their_credits_lapse(owner):

@@ -179,7 +179,7 @@ def test_A33_another_amount_or_currency_is_held_for_staff(stripe, payment, clien
     stripe.pay(payment, amount, currency)
     assert deliver(client, completed(stripe, payment)) == 200
     assert settled(payment) == ("held", 100, 0, [])
-    assert "not what was ordered" in payment.why
+    assert "not what was ordered" in payment.reason
     answer = signed_in(payment.user).get(f"/credits/paid/{payment.pk}/", follow=True)
     assert "We look into it." in answer.text
 
@@ -300,7 +300,7 @@ def test_A76_an_unknown_word_about_a_dispute_moves_nothing_and_waits_for_staff(
     for _ in range(2):
         assert deliver(client, stripe.event("charge.dispute.updated", dispute)) == 200
         assert settled(payment) == ("held", *before[1:])
-    assert (payment.clawed_back, "half_forgiven" in payment.why) == (200, True)
+    assert (payment.clawed_back, "half_forgiven" in payment.reason) == (200, True)
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len([text for text in warnings if "half_forgiven" in text]) == 1
     assert "half_forgiven" in as_staff.get("/admin/money/").text
@@ -535,7 +535,7 @@ def test_refunds_piece_by_piece_take_back_each_piece(stripe, payment):
 def test_an_answer_that_says_nothing_new_moves_nothing(stripe, payment):
     for expected in (1, 1, 1):
         payments.settle(payment, truth())
-        assert Payment.objects.get(pk=payment.pk).moves == expected
+        assert Payment.objects.get(pk=payment.pk).version == expected
     payments.settle(payment, truth(refunded=500))
     taken_back = payment.user.credit_entries.get(kind="claw_back")
     assert taken_back.reference == f"{payment.reference}:2"
@@ -560,9 +560,9 @@ def test_what_was_refunded_and_what_is_disputed_add_up(stripe, payment):
 
 def test_a_decision_counts_as_a_move_so_that_an_older_answer_loses(stripe, payment):
     payments.settle(payment, truth(amount=2400))
-    before = Payment.objects.get(pk=payment.pk).moves
+    before = Payment.objects.get(pk=payment.pk).version
     assert payments.accept(payment)
-    assert Payment.objects.get(pk=payment.pk).moves == before + 1
+    assert Payment.objects.get(pk=payment.pk).version == before + 1
 
 
 def test_staff_can_ask_stripe_again_and_hear_when_it_does_not_answer(stripe, payment, as_staff):

@@ -81,7 +81,7 @@ def test_a_code_can_be_redeemed_until_its_day(owner):
 def test_the_credits_of_a_code_may_lapse(owner):
     redeem_codes.redeem(owner, new_code(lasts_days=30))
     lot = owner.lots.get()
-    assert (lot.left, round((lot.lapses_at - timezone.now()) / timedelta(days=1))) == (50, 30)
+    assert (lot.left, round((lot.expires_at - timezone.now()) / timedelta(days=1))) == (50, 30)
 
 
 def test_after_too_many_wrong_codes_even_a_right_one_has_to_wait(owner):
@@ -177,7 +177,7 @@ def test_nobody_redeems_without_signing_in(client):
 
 
 def test_the_page_tells_what_lapses_and_what_is_owed(owner):
-    credits.grant(owner, 20, reference="x:1", lapses_at=timezone.now() + timedelta(days=3))
+    credits.grant(owner, 20, reference="x:1", expires_at=timezone.now() + timedelta(days=3))
     assert "20 credits lapse on" in signed_in(owner).get("/credits/").text
     credits.claw_back(owner, 200, reference="x:1")
     assert "You owe 80 credits" in signed_in(owner).get("/credits/").text

@@ -77,7 +77,7 @@ def _payments() -> Worklist:
         ),
         [_("Payment"), _("Who"), _("State"), _("Why"), _("Since")],
         [
-            [_link(one), one.user, one.get_status_display(), one.why, _since(one.created_at)]
+            [_link(one), one.user, one.get_status_display(), one.reason, _since(one.created_at)]
             for one in _some(waiting.select_related("user"))
         ],
     )

@@ -209,9 +209,9 @@ def full(site):
         imports = "from tests.support.fixtures import *; from videos.models import *; from videos.generation import lifecycle"
         site.manage("shell", "--no-imports", "-c", f"{imports}; {code}")
 
-    run("Channel.objects.update(most_running=0)")
+    run("Channel.objects.update(max_running=0)")
     yield run
-    run("Channel.objects.update(most_running=None)")
+    run("Channel.objects.update(max_running=None)")
 
 
 def test_a_queued_video_tells_its_place_and_can_be_canceled(site, visit, full):

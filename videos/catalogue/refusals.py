@@ -70,14 +70,14 @@ def _lately() -> list[tuple[datetime, str, str]]:
     """The time of each refusal, the channel's name and the provider's words, oldest first."""
     newest = VideoEvent.objects.aggregate(pk=Max("pk"))["pk"] or 0
     events = VideoEvent.objects.filter(
-        Q(went_to=Status.FAILED, why="provider_refused")
-        | Q(went_to=Status.QUEUED, why__startswith=REFUSED_BY),
+        Q(went_to=Status.FAILED, reason="provider_refused")
+        | Q(went_to=Status.QUEUED, reason__startswith=REFUSED_BY),
         pk__gt=newest - LOOKED_AT,
         at__gt=timezone.now() - LOOK_BACK,
     )
     found = []
     for at, why, slug, detail in events.order_by("pk").values_list(
-        "at", "why", "video__channel__slug", "video__error_detail"
+        "at", "reason", "video__channel__slug", "video__error_detail"
     ):
         if why.startswith(REFUSED_BY):
             slug, _colon, detail = why.removeprefix(REFUSED_BY).partition(": ")

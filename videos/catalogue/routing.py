@@ -73,6 +73,6 @@ def reroute_waiting() -> None:
             channel=offer.channel,
             provider_model=offer.provider_model,
             attempts=0,
-            next_at=timing.database_now(),
+            next_attempt_at=timing.database_now(),
         )
         log.info("%d videos of %s go on to %s", moved, model, offer.channel)

@@ -105,12 +105,12 @@ def place(
                 kind=kind,
                 total=len(orders),
                 credits=total,
-                at_once=min(concurrency or max_running, max_running),
+                concurrency=min(concurrency or max_running, max_running),
                 api_key=api_key,
                 webhook_url=webhook_url,
             )
             for number, order in enumerate(orders):
-                is_held_back = number >= batch.at_once
+                is_held_back = number >= batch.concurrency
                 ordering.place(user, order, batch=batch, position=number, is_held_back=is_held_back)
                 charged += order.price
     except IntegrityError:
@@ -133,7 +133,7 @@ def advance() -> None:
             if not live:
                 _end(batch)
                 continue
-            room = batch.at_once - sum(queued_at is not None for _pk, queued_at in live)
+            room = batch.concurrency - sum(queued_at is not None for _pk, queued_at in live)
             if room > 0:
                 _let_in([pk for pk, queued_at in live if queued_at is None][:room])
 
@@ -187,7 +187,7 @@ def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None
 def _let_in(ids: list[Any]) -> None:
     now = timing.database_now()
     Video.objects.filter(pk__in=ids, status=Status.QUEUED, queued_at=None).update(
-        queued_at=timezone.now(), next_at=now
+        queued_at=timezone.now(), next_attempt_at=now
     )
 
 

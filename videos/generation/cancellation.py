@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 
 def ask(video_id: str) -> None:
     """Ask the provider to stop a video's job, unless somebody waits for it again."""
-    given_up = Video.objects.filter(pk=video_id, status=Status.FAILED, next_at=None, ref__isnull=False)
+    given_up = Video.objects.filter(
+        pk=video_id, status=Status.FAILED, next_attempt_at=None, ref__isnull=False
+    )
     video = given_up.select_related("channel").first()
     if video is None:
         return

@@ -35,8 +35,8 @@ def _balances() -> Iterator[str]:
         Lot.objects.filter(user=OuterRef("pk")).order_by().values("user").annotate(n=Sum("left")).values("n")
     )
     lots = User.objects.annotate(left=Coalesce(Subquery(left), 0))
-    for owner in lots.exclude(lapsing=F("left"))[:MAX_SHOWN]:
-        yield f"of user {owner.pk} {owner.lapsing} credits lapse, but {owner.left} are left in the lots"
+    for owner in lots.exclude(expiring=F("left"))[:MAX_SHOWN]:
+        yield f"of user {owner.pk} {owner.expiring} credits lapse, but {owner.left} are left in the lots"
 
 
 def _charges() -> Iterator[str]:

@@ -36,14 +36,18 @@ def mark_submitting(video: Video) -> bool:
     `posted_at` is the time of the earliest request whose fate is open.
     """
     posted_at = video.posted_at if video.status == Status.UNCONFIRMED else timezone.now()
-    return video.move_to(Status.SUBMITTING, posted_at=posted_at, next_at=_seconds_from_now(timing.LEASE))
+    return video.move_to(
+        Status.SUBMITTING, posted_at=posted_at, next_attempt_at=_seconds_from_now(timing.LEASE)
+    )
 
 
 def renew_lease(video: Video) -> bool:
     """Prolong the lease of a video that is submitting. False if it has ended, or somebody else moved the video on."""
     now = timing.database_now()
-    held = Video.objects.filter(pk=video.pk, moves=video.moves, status=Status.SUBMITTING, next_at__gt=now)
-    return bool(held.update(next_at=now + timedelta(seconds=timing.LEASE)))
+    held = Video.objects.filter(
+        pk=video.pk, version=video.version, status=Status.SUBMITTING, next_attempt_at__gt=now
+    )
+    return bool(held.update(next_attempt_at=now + timedelta(seconds=timing.LEASE)))
 
 
 def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
@@ -54,7 +58,9 @@ def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
     if video.is_late:
         return fail(video, "timed_out", str(error))
     delay = timing.backoff(video, error.after if isinstance(error, Busy) else None)
-    return video.move_to(back_to, str(error), attempts=video.attempts + 1, next_at=_seconds_from_now(delay))
+    return video.move_to(
+        back_to, str(error), attempts=video.attempts + 1, next_attempt_at=_seconds_from_now(delay)
+    )
 
 
 def reroute_or_postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
@@ -72,7 +78,7 @@ def reroute(video: Video, offer: Offer, why: str) -> bool:
         channel_id=offer.channel_id,
         provider_model=offer.provider_model,
         attempts=video.attempts + 1,
-        next_at=_seconds_from_now(0),
+        next_attempt_at=_seconds_from_now(0),
     )
     if went_on:
         event_log.went_on(video, offer.channel, why)
@@ -90,13 +96,16 @@ def reject(video: Video, code: str, why: str) -> bool:
 def mark_unconfirmed(video: Video, why: str) -> bool:
     """submitting → unconfirmed: the request may have arrived, or not."""
     return video.move_to(
-        Status.UNCONFIRMED, why, attempts=video.attempts + 1, next_at=_seconds_from_now(timing.backoff(video))
+        Status.UNCONFIRMED,
+        why,
+        attempts=video.attempts + 1,
+        next_attempt_at=_seconds_from_now(timing.backoff(video)),
     )
 
 
 def requeue(video: Video) -> bool:
     """unconfirmed → queued: the provider's list shows that the request never arrived."""
-    return video.move_to(Status.QUEUED, ABSENT, attempts=0, next_at=_seconds_from_now(0))
+    return video.move_to(Status.QUEUED, ABSENT, attempts=0, next_attempt_at=_seconds_from_now(0))
 
 
 def accept(video: Video, job: JobState) -> bool:
@@ -133,7 +142,7 @@ def _own_job(video: Video, job: JobState) -> bool:
         attempts=0,
         accepted_at=timezone.now(),
         progress=job.progress or 0,
-        next_at=_seconds_from_now(timing.FIRST_POLL),
+        next_attempt_at=_seconds_from_now(timing.FIRST_POLL),
     )
 
 
@@ -179,8 +188,10 @@ def record_progress(news: list[tuple[Video, JobState]]) -> None:
             before, video.progress = video.progress, max(video.progress, min(job.progress or 0, 99))
             if video.progress // 10 > before // 10:
                 tenths.append((video, video.progress // 10 * 10))
-            next_at = database_now + timedelta(seconds=timing.next_poll(video, now))
-            rows.append((video.progress, adapt(database_now), adapt(next_at), _key(video), video.moves))
+            next_attempt_at = database_now + timedelta(seconds=timing.next_poll(video, now))
+            rows.append(
+                (video.progress, adapt(database_now), adapt(next_attempt_at), _key(video), video.version)
+            )
     with connection.cursor() as cursor:
         # Who is due although a pump has it, had a webhook meanwhile: this answer may be older than that.
         cursor.executemany(
@@ -204,12 +215,12 @@ def retry_later(video: Video, why: str) -> None:
         return
     log.info("%s (%s) waits: %s", video.public_id, video.status, why)
     changes: dict[str, Any] = {"attempts": video.attempts + 1}
-    changes["next_at"] = _seconds_from_now(timing.backoff(video)) if video.status in LIVE else None
+    changes["next_attempt_at"] = _seconds_from_now(timing.backoff(video)) if video.status in LIVE else None
     now = timezone.now()
     if video.posted_at and video.posted_at > now:
         # Under a clock that has been set back since: what is counted from it would take as much longer.
         changes["posted_at"] = now
-    Video.objects.filter(pk=video.pk, moves=video.moves).update(**changes)
+    Video.objects.filter(pk=video.pk, version=video.version).update(**changes)
 
 
 def finish(video: Video, cost: Decimal | None = None) -> bool:
@@ -223,7 +234,7 @@ def finish(video: Video, cost: Decimal | None = None) -> bool:
         "finished after the deadline" if is_free else "",
         progress=99,
         attempts=0,
-        next_at=_seconds_from_now(timing.LEASE),
+        next_attempt_at=_seconds_from_now(timing.LEASE),
         is_free=is_free,
         ended_at=None,
         error_code="",
@@ -239,7 +250,12 @@ def complete(video: Video, result: dict[str, Any]) -> bool:
     """
     with transaction.atomic(savepoint=False):
         if video.move_to(
-            Status.COMPLETED, progress=100, attempts=0, ended_at=timezone.now(), next_at=None, **result
+            Status.COMPLETED,
+            progress=100,
+            attempts=0,
+            ended_at=timezone.now(),
+            next_attempt_at=None,
+            **result,
         ):
             outbox.announce(video)
             return True
@@ -266,10 +282,10 @@ def refund_completed(video: Video, note: str = "") -> bool:
     Its owner reads `note` beside the credits.
     """
     with transaction.atomic():
-        if not Video.objects.paid_for().filter(pk=video.pk).update(is_free=True, moves=F("moves") + 1):
+        if not Video.objects.paid_for().filter(pk=video.pk).update(is_free=True, version=F("version") + 1):
             return False
         VideoEvent.objects.create(
-            video=video, came_from=Status.COMPLETED, went_to=Status.COMPLETED, why=FORGIVEN
+            video=video, came_from=Status.COMPLETED, went_to=Status.COMPLETED, reason=FORGIVEN
         )
         credits.refund(video.user, video.credits, reference=video.reference, note=note)
     return True
@@ -281,7 +297,11 @@ def retry_now(video: Video) -> bool:
     Who is submitting is left alone: that row is due only when somebody died.
     """
     with transaction.atomic():
-        if not Video.objects.waiting().filter(pk=video.pk).update(next_at=_seconds_from_now(0), attempts=0):
+        if (
+            not Video.objects.waiting()
+            .filter(pk=video.pk)
+            .update(next_attempt_at=_seconds_from_now(0), attempts=0)
+        ):
             return False
         queue.wake_worker(video)()
     return True
@@ -296,7 +316,7 @@ def _fail(video: Video, code: str, detail: str, note: str = "") -> bool:
             error_code=code,
             error_detail=detail[:2000],
             ended_at=timezone.now(),
-            next_at=_seconds_from_now(timing.LONGEST_WAIT) if watched else None,
+            next_attempt_at=_seconds_from_now(timing.LONGEST_WAIT) if watched else None,
             is_free=False,
         ):
             return False
@@ -314,8 +334,8 @@ def _watch_late_job(video: Video) -> None:
     """
     is_watched = video.error_code == "timed_out" and video.ref is not None
     over = timezone.now() > video.deadline + LATE_WATCH or video.deleted_at is not None
-    Video.objects.filter(pk=video.pk, moves=video.moves).update(
-        next_at=_seconds_from_now(timing.LONGEST_WAIT) if is_watched and not over else None
+    Video.objects.filter(pk=video.pk, version=video.version).update(
+        next_attempt_at=_seconds_from_now(timing.LONGEST_WAIT) if is_watched and not over else None
     )
     if is_watched and over:
         queue.cancel_later(video)
@@ -323,12 +343,12 @@ def _watch_late_job(video: Video) -> None:
 
 def stop_watching(video: Video) -> None:
     """Stop watching a job that timed out: its provider says that it failed."""
-    Video.objects.filter(pk=video.pk, moves=video.moves).update(next_at=None)
+    Video.objects.filter(pk=video.pk, version=video.version).update(next_attempt_at=None)
 
 
 def attach_poster(video: Video, poster: str) -> bool:
     """Note the stored poster of a completed video. False if it is deleted, or has another one."""
-    shown = Video.objects.filter(pk=video.pk, moves=video.moves, deleted_at=None, poster__in=["", poster])
+    shown = Video.objects.filter(pk=video.pk, version=video.version, deleted_at=None, poster__in=["", poster])
     return bool(shown.update(poster=poster))
 
 
@@ -344,7 +364,7 @@ def time_out_overdue(limit: int = 100) -> None:
 def cancel(video: Video) -> bool:
     """queued → canceled, and the credits go back. False once it is on its way to a provider."""
     with transaction.atomic():
-        if not video.move_to(Status.CANCELED, ended_at=timezone.now(), next_at=None):
+        if not video.move_to(Status.CANCELED, ended_at=timezone.now(), next_attempt_at=None):
             return False
         credits.refund(video.user, video.credits, reference=video.reference)
         outbox.announce(video)
@@ -372,8 +392,8 @@ def delete(video: Video) -> bool:
             poster="",
             upload=None,
             last_frame=None,
-            next_at=None,
-            moves=F("moves") + 1,
+            next_attempt_at=None,
+            version=F("version") + 1,
         ):
             return False
         for picture in {video.upload, video.last_frame}:
@@ -381,7 +401,7 @@ def delete(video: Video) -> bool:
                 files.append(str(picture.file.name))
                 picture.delete()
         outbox.redact_video(video)
-        if video.next_at is not None:  # of what has ended, only a job that timed out is still watched
+        if video.next_attempt_at is not None:  # of what has ended, only a job that timed out is still watched
             queue.cancel_later(video)
         transaction.on_commit(lambda: storage.discard(*files))
     return True

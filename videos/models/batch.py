@@ -27,8 +27,10 @@ class Batch(models.Model):
     webhook_url = models.URLField(_("webhook"), max_length=500, blank=True, editable=False)
     total = models.PositiveIntegerField(_("videos"))
     credits = models.PositiveIntegerField(_("credits"), help_text=_("What all its videos were charged."))
-    at_once = models.PositiveIntegerField(
-        _("at once"), help_text=_("So many of its videos are in the queue or at work at a time.")
+    concurrency = models.PositiveIntegerField(
+        _("concurrency"),
+        help_text=_("How many of its videos are queued or running at a time."),
+        db_column="at_once",
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True, editable=False)

@@ -60,37 +60,44 @@ class Channel(models.Model):
             "To /webhooks/openai/ of this site. Running jobs are then asked about only once a minute."
         ),
     )
-    most_running = models.PositiveIntegerField(
+    max_running = models.PositiveIntegerField(
         _("running at once"),
         null=True,
         blank=True,
         default=5,
         help_text=_("Jobs at the provider at a time; the others wait here. Empty: no limit."),
+        db_column="most_running",
     )
-    most_submits_a_minute = models.PositiveIntegerField(
-        _("submits a minute"), null=True, blank=True, default=20, help_text=_("Empty: no limit.")
+    max_submits_per_minute = models.PositiveIntegerField(
+        _("submits a minute"),
+        null=True,
+        blank=True,
+        default=20,
+        help_text=_("Empty: no limit."),
+        db_column="most_submits_a_minute",
     )
-    most_credits_a_day = models.PositiveIntegerField(
+    max_credits_per_day = models.PositiveIntegerField(
         _("credits a day"),
         null=True,
         blank=True,
         help_text=_(
             "When today's accepted videos have cost this many credits, the others wait. Empty: no stop."
         ),
+        db_column="most_credits_a_day",
     )
     enabled = models.BooleanField(
-        _("enabled"), default=True, help_text=_("While it is not, its queue waits and what runs goes on.")
+        _("enabled"), default=True, help_text=_("While disabled, its queue waits and running jobs go on.")
     )
 
-    # What `limits` keeps about it.
+    # What `admission` and `breaker` keep about it.
     recent_submits = models.JSONField(
         default=list, editable=False, help_text=_("Unix times of the past minute, where submits are limited.")
     )
     failures = models.PositiveIntegerField(
-        default=0, editable=False, help_text=_("Submits in a row that were lost on the way.")
+        default=0, editable=False, help_text=_("Submits lost in a row.")
     )
     resumes_at = models.DateTimeField(
-        _("resumes"), null=True, editable=False, help_text=_("Takes no new job before.")
+        _("resumes"), null=True, editable=False, help_text=_("No new jobs before this time.")
     )
 
     class Meta:

@@ -19,8 +19,8 @@ class PumpSlot(models.Model):
     until = models.DateTimeField(_("until"), default=timezone.now)
 
     class Meta:
-        verbose_name = _("pump slot")
-        verbose_name_plural = _("pump slots")
+        verbose_name = _("worker lease")
+        verbose_name_plural = _("worker leases")
         ordering = ["number"]
 
     def __str__(self) -> str:
@@ -70,12 +70,16 @@ class Delivery(models.Model):
     event = models.CharField(_("event"), max_length=40)
     body = models.TextField(_("body"))
     created_at = models.DateTimeField(_("created"), default=timezone.now)
-    next_at = models.DateTimeField(
-        _("due"), null=True, default=timezone.now, help_text=_("When it is sent next; empty: never again.")
+    next_attempt_at = models.DateTimeField(
+        _("due"),
+        null=True,
+        default=timezone.now,
+        help_text=_("When it is sent next; empty: never again."),
+        db_column="next_at",
     )
     attempts = models.PositiveSmallIntegerField(_("tries"), default=0)
     status = models.PositiveSmallIntegerField(_("last answer"), null=True, help_text=_("HTTP status."))
-    why = models.CharField(_("last problem"), max_length=200, blank=True)
+    reason = models.CharField(_("last problem"), max_length=200, blank=True, db_column="why")
     delivered_at = models.DateTimeField(_("delivered"), null=True)
 
     class Meta:
@@ -84,7 +88,9 @@ class Delivery(models.Model):
         ordering = ["-created_at"]
         indexes = [
             models.Index(fields=["api_key", "-created_at"], name="deliveries_of_a_key"),
-            models.Index(fields=["next_at"], name="deliveries_due", condition=Q(next_at__isnull=False)),
+            models.Index(
+                fields=["next_attempt_at"], name="deliveries_due", condition=Q(next_attempt_at__isnull=False)
+            ),
             models.Index(fields=["created_at"], name="deliveries_by_age"),
         ]
 

@@ -92,7 +92,7 @@ class Video(models.Model):
         db_index=False,
         verbose_name=_("last frame"),
     )
-    credits = models.PositiveIntegerField(_("credits"), help_text=_("What the start of this video charged."))
+    credits = models.PositiveIntegerField(_("credits"), help_text=_("What ordering this video charged."))
     extras = models.JSONField(
         _("extras"), default=dict, editable=False, help_text=_("Seed and the like: see EXTRAS.")
     )
@@ -129,27 +129,31 @@ class Video(models.Model):
         verbose_name=_("API key"),
     )
     metadata = models.JSONField(
-        _("metadata"), default=dict, editable=False, help_text=_("What the program wanted kept with it.")
+        _("metadata"), default=dict, editable=False, help_text=_("Kept for the program that ordered it.")
     )
     webhook_url = models.URLField(_("webhook"), max_length=500, blank=True, editable=False)
 
     # Where the job stands.
     status = models.CharField(_("state"), max_length=12, choices=Status, default=Status.QUEUED)
-    moves = models.PositiveIntegerField(
-        default=0, editable=False, help_text=_("Counts state changes; a change names the number it saw.")
+    version = models.PositiveIntegerField(
+        default=0,
+        editable=False,
+        help_text=_("Counts state changes, for optimistic locking."),
+        db_column="moves",
     )
-    next_at = models.DateTimeField(
+    next_attempt_at = models.DateTimeField(
         _("due"),
         null=True,
         default=timezone.now,
-        help_text=_("When a pump looks at it next, its schedule and its lease in one; empty: never again."),
+        help_text=_("When the dispatcher looks at it next: schedule and lease in one. Empty: never again."),
+        db_column="next_at",
     )
     queued_at = models.DateTimeField(
         _("queued"),
         null=True,
         default=timezone.now,
         editable=False,
-        help_text=_("Empty: its batch holds it back, and its time does not run yet."),
+        help_text=_("Empty: its batch holds it back, and its deadline does not run yet."),
     )
     progress = models.PositiveSmallIntegerField(_("progress"), default=0, help_text=_("Per cent."))
     error_code = models.CharField(
@@ -164,7 +168,7 @@ class Video(models.Model):
         _("attempts"),
         default=0,
         editable=False,
-        help_text=_("Tries of the present step that came to nothing."),
+        help_text=_("Failed tries of the current step."),
     )
     accepted_at = models.DateTimeField(_("accepted"), null=True, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True, editable=False)
@@ -172,7 +176,7 @@ class Video(models.Model):
         _("delivered free"),
         default=False,
         editable=False,
-        help_text=_("Its credits returned all the same: the operator's cost."),
+        help_text=_("Its credits were refunded all the same: the operator pays."),
     )
     cost = models.DecimalField(
         _("cost"),
@@ -180,7 +184,7 @@ class Video(models.Model):
         decimal_places=4,
         null=True,
         editable=False,
-        help_text=_("US dollars that its provider takes, by the model's price when the job was done."),
+        help_text=_("US dollars its provider charges, by the model's price when the job was done."),
     )
 
     # The result.
@@ -215,7 +219,9 @@ class Video(models.Model):
             models.Index(fields=["model", "-ended_at"], name="track_record"),
             # Only unfinished videos are in these, so they stay small beside a million finished ones.
             models.Index(
-                fields=["next_at"], name="due", condition=Q(next_at__isnull=False) & ~Q(status=Status.QUEUED)
+                fields=["next_attempt_at"],
+                name="due",
+                condition=Q(next_attempt_at__isnull=False) & ~Q(status=Status.QUEUED),
             ),
             models.Index(
                 fields=["status", "channel", "user", "created_at"],
@@ -280,10 +286,10 @@ class Video(models.Model):
         """
         if self.status not in COMES_FROM[status]:
             return False
-        changes = {"status": status, "moves": self.moves + 1, **fields}
-        event = VideoEvent(video_id=self.pk, came_from=self.status, went_to=status, why=why[:200])
+        changes = {"status": status, "version": self.version + 1, **fields}
+        event = VideoEvent(video_id=self.pk, came_from=self.status, went_to=status, reason=why[:200])
         with transaction.atomic(savepoint=False):
-            if not fast_sql.update(Video, changes, {"id": self.pk, "moves": self.moves}):
+            if not fast_sql.update(Video, changes, {"id": self.pk, "version": self.version}):
                 return False
             fast_sql.insert(event)
             event_log.moved(self, status, why, fields)
@@ -299,7 +305,7 @@ class VideoEvent(models.Model):
     at = models.DateTimeField(_("at"), default=timezone.now)
     came_from = models.CharField(_("from"), max_length=12, choices=Status, blank=True)
     went_to = models.CharField(_("to"), max_length=12, choices=Status)
-    why = models.CharField(_("why"), max_length=200, blank=True)
+    reason = models.CharField(_("reason"), max_length=200, blank=True, db_column="why")
 
     class Meta:
         verbose_name = _("event")

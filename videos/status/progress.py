@@ -86,10 +86,10 @@ def progress_of(video: Video, balance: int) -> Progress:
     poll_ms = _poll_ms(video, age, place, door)
     shown = (
         video.status,
-        video.moves,
+        video.version,
         video.progress,
         bool(video.poster),
-        video.next_at is None,  # whether it is still watched after it timed out
+        video.next_attempt_at is None,  # whether it is still watched after it timed out
         is_starting,
         place if is_waiting else None,
         door.answers,

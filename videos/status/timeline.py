@@ -35,7 +35,7 @@ def timeline_of(video: Video) -> list[Line]:
             continue
         if not event.came_from:
             credits = _amount(moved, CreditEntry.Kind.CHARGE)
-        elif (event.went_to in (Status.FAILED, Status.CANCELED) or event.why == FORGIVEN) and not returned:
+        elif (event.went_to in (Status.FAILED, Status.CANCELED) or event.reason == FORGIVEN) and not returned:
             credits, returned = _amount(moved, CreditEntry.Kind.REFUND), True
             if credits and (note := moved[CreditEntry.Kind.REFUND].note):
                 text = _("%(text)s The staff say: “%(note)s”") % {"text": text, "note": note}
@@ -52,14 +52,14 @@ def _text(event: VideoEvent, video: Video, returned: bool) -> str:
     held = ngettext("%(n)d credit", "%(n)d credits", video.credits) % {"n": video.credits}
     if not event.came_from:
         return _("Ordered, and %(credits)s held.") % {"credits": held}
-    if event.why == FORGIVEN:
+    if event.reason == FORGIVEN:
         return _("The staff gave %(credits)s back. The video stays yours.") % {"credits": held}
     if event.went_to == Status.COMPLETED and returned:
         return _("Ready to play after all. It is free: %(credits)s stay returned.") % {"credits": held}
     if event.went_to == Status.COMPLETED:
         return _("Ready to play. %(credits)s charged.") % {"credits": held}
     if event.went_to in (Status.FAILED, Status.CANCELED):
-        reason = REASONS.get(event.why, "") or _("Canceled.")
+        reason = REASONS.get(event.reason, "") or _("Canceled.")
         return _("%(reason)s %(credits)s returned.") % {"reason": reason, "credits": held}
     return {
         Status.QUEUED: _("The video service took nothing yet; waiting to ask again."),

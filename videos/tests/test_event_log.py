@@ -87,10 +87,12 @@ def test_no_words_of_others_make_a_second_line(owner, told):
 
 def test_progress_is_told_at_each_tenth_and_asks_the_database_nothing_more(owner, told):
     videos = [order(new_user()) for _ in range(30)]
-    Video.objects.update(status="in_progress", ref=None, accepted_at=timezone.now(), next_at=timezone.now())
+    Video.objects.update(
+        status="in_progress", ref=None, accepted_at=timezone.now(), next_attempt_at=timezone.now()
+    )
     counts = []
     for percent in (5, 9, 10, 14, 19, 55, 54, 99, 99):
-        Video.objects.update(next_at=timezone.now())
+        Video.objects.update(next_attempt_at=timezone.now())
         claimed = leases.claim(100)
         assert len(claimed) == 30
         assert "prompt" in claimed[0].get_deferred_fields()
@@ -103,7 +105,7 @@ def test_progress_is_told_at_each_tenth_and_asks_the_database_nothing_more(owner
 
 def test_a_row_in_a_pumps_hands_is_told_of_without_a_further_read(owner, told):
     order(owner)
-    Video.objects.update(status="saving", accepted_at=timezone.now(), next_at=timezone.now())
+    Video.objects.update(status="saving", accepted_at=timezone.now(), next_attempt_at=timezone.now())
     (video,) = leases.claim(1)
     with CaptureQueriesContext(connection) as asked:
         event_log.moved(video, "failed", "", {"error_code": "no_file", "error_detail": "x"})

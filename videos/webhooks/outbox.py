@@ -64,8 +64,8 @@ def ping(key: ApiKey) -> Delivery:
 def replay(delivery: Delivery) -> bool:
     """Send the same event once more, under its old id. False while it is on its way anyway."""
     with transaction.atomic():
-        again = Delivery.objects.filter(pk=delivery.pk, next_at=None)
-        if not again.update(next_at=Now(), attempts=0, delivered_at=None):
+        again = Delivery.objects.filter(pk=delivery.pk, next_attempt_at=None)
+        if not again.update(next_attempt_at=Now(), attempts=0, delivered_at=None):
             return False
         transaction.on_commit(queue.deliver_later, robust=True)
     return True
@@ -86,12 +86,12 @@ def deliver(seconds: float = SLICE) -> None:
 
 def is_due_within(seconds: float) -> bool:
     """Whether an event is to be sent by then."""
-    return Delivery.objects.filter(next_at__lte=Now() + timedelta(seconds=seconds)).exists()
+    return Delivery.objects.filter(next_attempt_at__lte=Now() + timedelta(seconds=seconds)).exists()
 
 
 def purge_expired() -> None:
     """Delete what was settled long ago."""
-    Delivery.objects.filter(created_at__lt=timezone.now() - KEPT, next_at=None).delete()
+    Delivery.objects.filter(created_at__lt=timezone.now() - KEPT, next_attempt_at=None).delete()
 
 
 def redact_video(video: Video) -> None:
@@ -179,15 +179,15 @@ def _claim(most: int) -> list[Delivery]:
     if most <= 0:
         return []
     with transaction.atomic():
-        due = Delivery.objects.filter(next_at__lte=Now()).order_by("next_at")
+        due = Delivery.objects.filter(next_attempt_at__lte=Now()).order_by("next_attempt_at")
         can_skip = connection.features.has_select_for_update_skip_locked
         ids = list(due.select_for_update(skip_locked=can_skip).values_list("pk", flat=True)[:most])
-        Delivery.objects.filter(pk__in=ids).update(next_at=Now() + timedelta(seconds=LEASE))
+        Delivery.objects.filter(pk__in=ids).update(next_attempt_at=Now() + timedelta(seconds=LEASE))
     return list(Delivery.objects.filter(pk__in=ids).select_related("api_key"))
 
 
 def _put_off(ids: list[Any]) -> None:
-    Delivery.objects.filter(pk__in=ids).update(next_at=Now() + timedelta(seconds=LATER))
+    Delivery.objects.filter(pk__in=ids).update(next_attempt_at=Now() + timedelta(seconds=LATER))
 
 
 async def _try(client: aiohttp.ClientSession, delivery: Delivery) -> None:
@@ -214,9 +214,14 @@ async def _post(client: aiohttp.ClientSession, delivery: Delivery) -> tuple[int 
 
 def _note(delivery: Delivery, status: int | None, why: str) -> None:
     tries = delivery.attempts + 1
-    changes: dict[str, Any] = {"attempts": F("attempts") + 1, "status": status, "why": why, "next_at": None}
+    changes: dict[str, Any] = {
+        "attempts": F("attempts") + 1,
+        "status": status,
+        "reason": why,
+        "next_attempt_at": None,
+    }
     if status is not None and 200 <= status < 300:
         changes["delivered_at"] = timezone.now()
     elif tries < MAX_TRIES:
-        changes["next_at"] = timing.database_now() + timedelta(seconds=PAUSES[tries - 1])
+        changes["next_attempt_at"] = timing.database_now() + timedelta(seconds=PAUSES[tries - 1])
     Delivery.objects.filter(pk=delivery.pk).update(**changes)

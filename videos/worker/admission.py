@@ -91,23 +91,23 @@ def room_of(channel: Channel, now: datetime) -> int | None:
     if channel.failures >= BREAKS_AFTER:
         # Half open: one probe, and nothing beside it.
         rooms.append(1 - running.filter(status=Status.SUBMITTING).count())
-    if channel.most_running is not None:
-        rooms.append(channel.most_running - running.filter(status__in=AT_PROVIDER).count())
-    if channel.most_submits_a_minute is not None:
-        rooms.append(channel.most_submits_a_minute - len(_past_minute(channel, now)))
+    if channel.max_running is not None:
+        rooms.append(channel.max_running - running.filter(status__in=AT_PROVIDER).count())
+    if channel.max_submits_per_minute is not None:
+        rooms.append(channel.max_submits_per_minute - len(_past_minute(channel, now)))
     return max(0, min(rooms)) if rooms else None
 
 
 def credits_left_today(channel: Channel) -> int | None:
     """What may still be spent at the provider today (UTC), in credits of the videos it accepts; None: no stop."""
-    if channel.most_credits_a_day is None:
+    if channel.max_credits_per_day is None:
         return None
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     videos = Video.objects.filter(channel=channel).order_by()
     total = models.functions.Coalesce(Sum("credits"), 0)
     accepted = videos.filter(accepted_at__gte=midnight).aggregate(n=total)["n"]
     open_ = videos.filter(ended_at=None, status__in=[Status.SUBMITTING, Status.UNCONFIRMED])
-    return channel.most_credits_a_day - accepted - open_.aggregate(n=total)["n"]
+    return channel.max_credits_per_day - accepted - open_.aggregate(n=total)["n"]
 
 
 def _count_places(channel_id: int) -> dict[UUID, int]:
@@ -153,9 +153,9 @@ def _take(ids: list[UUID]) -> list[Video]:
     # A video that is canceled at this moment is one or the other, never both: each UPDATE names the state.
     Video.objects.filter(pk__in=ids, status=Status.QUEUED).update(
         status=Status.SUBMITTING,
-        moves=F("moves") + 1,
+        version=F("version") + 1,
         posted_at=now,
-        next_at=Now() + timedelta(seconds=timing.LEASE),
+        next_attempt_at=Now() + timedelta(seconds=timing.LEASE),
     )
     taken = Video.objects.filter(pk__in=ids, status=Status.SUBMITTING, posted_at=now)
     videos = list(taken.select_related("model", "channel", "upload", "last_frame"))
@@ -167,7 +167,7 @@ def _take(ids: list[UUID]) -> list[Video]:
 
 
 def _note_submits(channel: Channel, count: int) -> None:
-    if channel.most_submits_a_minute is not None:
+    if channel.max_submits_per_minute is not None:
         now = timezone.now()
         channel.recent_submits = _past_minute(channel, now) + [now.timestamp()] * count
         channel.save(update_fields=["recent_submits"])

@@ -81,7 +81,7 @@ CLAIMED = (
 def rescue() -> None:
     """Make due what is due further in the future than any step waits: a clock was set back since."""
     far = Now() + timedelta(seconds=2 * timing.LONGEST_WAIT + 30)
-    Video.objects.live().filter(next_at__gt=far).update(next_at=Now())
+    Video.objects.live().filter(next_attempt_at__gt=far).update(next_attempt_at=Now())
 
 
 def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
@@ -90,5 +90,5 @@ def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
     if not PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(until=until):
         return False
     for start in range(0, len(video_ids), CLAIM):
-        Video.objects.live().filter(pk__in=video_ids[start : start + CLAIM]).update(next_at=until)
+        Video.objects.live().filter(pk__in=video_ids[start : start + CLAIM]).update(next_attempt_at=until)
     return True

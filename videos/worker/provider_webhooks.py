@@ -104,7 +104,7 @@ def _make_due(ref: str) -> bool:
     channels = Channel.objects.filter(kind="openai")
     # Channel first, as in the index that keeps a provider's job one video's.
     running = Video.objects.filter(channel__in=channels, ref=ref, status=Status.IN_PROGRESS)
-    return bool(running.update(next_at=Now()))
+    return bool(running.update(next_attempt_at=Now()))
 
 
 def _wake_worker() -> None:

@@ -53,7 +53,7 @@ class ApiKeyAdmin(StaffActions, ReadOnly, ModelAdmin):
 
 @admin.register(Batch)
 class BatchAdmin(LargeTable, ReadOnly, ModelAdmin):
-    list_display = ["created_at", "user", "kind", "total", "credits", "at_once", "ended_at"]
+    list_display = ["created_at", "user", "kind", "total", "credits", "concurrency", "ended_at"]
     list_select_related = ["user"]
     list_filter = ["kind", "created_at"]
     search_fields = ["=id", "=user__email"]
@@ -61,11 +61,20 @@ class BatchAdmin(LargeTable, ReadOnly, ModelAdmin):
 
 @admin.register(Delivery)
 class DeliveryAdmin(LargeTable, ReadOnly, ModelAdmin):
-    list_display = ["created_at", "event", "api_key", "url", "attempts", "status", "delivered_at", "next_at"]
+    list_display = [
+        "created_at",
+        "event",
+        "api_key",
+        "url",
+        "attempts",
+        "status",
+        "delivered_at",
+        "next_attempt_at",
+    ]
     list_select_related = ["api_key"]
     list_filter = ["event", "created_at"]
     search_fields = ["=id", "=url"]
     fields = [
-        *("event", "api_key", "video", "url", "created_at", "attempts", "status", "why"),
-        *("delivered_at", "next_at"),
+        *("event", "api_key", "video", "url", "created_at", "attempts", "status", "reason"),
+        *("delivered_at", "next_attempt_at"),
     ]

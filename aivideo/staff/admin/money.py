@@ -55,10 +55,10 @@ class DrawInline(ReadOnly, TabularInline):
 
 @admin.register(Lot)
 class LotAdmin(ReadOnly, ModelAdmin):
-    list_display = ["user", "amount", "left", "lapses_at"]
+    list_display = ["user", "amount", "left", "expires_at"]
     list_select_related = ["user"]
     search_fields = ["user__email", "user__username"]
-    date_hierarchy = "lapses_at"
+    date_hierarchy = "expires_at"
     inlines = [DrawInline]
 
 
@@ -82,7 +82,7 @@ class CreditPackAdmin(ModelAdmin):
 class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
     """Payments are moved by `accounts/payments.py` to what the processor says of them."""
 
-    list_display = ["created_at", "user", "shown_price", "credits", "state", "clawed_back", "why"]
+    list_display = ["created_at", "user", "shown_price", "credits", "state", "clawed_back", "reason"]
     list_filter = ["status", "processor", "created_at"]
     list_select_related = ["user"]
     search_fields = ["=id", "=session", "=intent", "user__email", "user__username"]

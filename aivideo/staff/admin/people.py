@@ -32,8 +32,8 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
     search_fields = ["email", "username", "first_name", "last_name"]
     ordering = ["-date_joined"]
     show_full_result_count = False
-    readonly_fields = ["balance", "lapsing", "debt", "last_login", "date_joined"]
-    fieldsets = [*(UserAdmin.fieldsets or ()), (_("Credits"), {"fields": ["balance", "lapsing", "debt"]})]
+    readonly_fields = ["balance", "expiring", "debt", "last_login", "date_joined"]
+    fieldsets = [*(UserAdmin.fieldsets or ()), (_("Credits"), {"fields": ["balance", "expiring", "debt"]})]
     actions_detail = ["grant", "suspend", "readmit"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -79,7 +79,7 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
         if _is_superuser(request):
             return super().get_fieldsets(request, obj)
         person = ["username", "email", "first_name", "last_name", "is_active", "last_login", "date_joined"]
-        return [(None, {"fields": person}), (_("Credits"), {"fields": ["balance", "lapsing", "debt"]})]
+        return [(None, {"fields": person}), (_("Credits"), {"fields": ["balance", "expiring", "debt"]})]
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """The ledger refers to every user: suspend instead."""

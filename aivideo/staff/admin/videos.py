@@ -149,7 +149,7 @@ class EventInline(ReadOnly, TabularInline):
     """Every move, with the provider's own words."""
 
     model = VideoEvent
-    fields = ["at", "came_from", "went_to", "why"]
+    fields = ["at", "came_from", "went_to", "reason"]
     extra = 0
 
 
@@ -166,7 +166,16 @@ class VideoAdmin(StaffActions, ReadOnly, LargeTable, ModelAdmin):
     change_form_before_template = "admin/video_receipt.html"
     inlines = [EventInline]
     readonly_fields = [
-        *("created_at", "deleted_at", "ref", "posted_at", "accepted_at", "ended_at", "attempts", "next_at"),
+        *(
+            "created_at",
+            "deleted_at",
+            "ref",
+            "posted_at",
+            "accepted_at",
+            "ended_at",
+            "attempts",
+            "next_attempt_at",
+        ),
         *("is_free", "cost", "bytes", "sha256", "width", "height", "duration", "stored_as"),
     ]
     actions_detail = ["refund", "hurry", "fail"]
@@ -182,7 +191,13 @@ class VideoAdmin(StaffActions, ReadOnly, LargeTable, ModelAdmin):
             "posted_at",
             "accepted_at",
         ]
-        job += ["ended_at", "attempts", "next_at", "is_free", *(["cost"] if sees_money(request) else [])]
+        job += [
+            "ended_at",
+            "attempts",
+            "next_attempt_at",
+            "is_free",
+            *(["cost"] if sees_money(request) else []),
+        ]
         order = ["user", "model", "prompt", "size", "seconds", "preset", "upload", "credits"]
         result = ["stored_as", "bytes", "sha256", "width", "height", "duration"]
         return [

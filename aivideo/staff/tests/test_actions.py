@@ -37,7 +37,11 @@ def wish(boss):
 def ready(video):
     """Bring a video to its end without a provider."""
     Video.objects.filter(pk=video.pk).update(
-        status="completed", file="videos/x.mp4", sha256="0" * 64, ended_at=timezone.now(), next_at=None
+        status="completed",
+        file="videos/x.mp4",
+        sha256="0" * 64,
+        ended_at=timezone.now(),
+        next_attempt_at=None,
     )
     video.refresh_from_db()
     return video
@@ -167,7 +171,7 @@ def test_a_refund_survives_that_its_owner_deleted_the_video(wish, owner):
 def test_stopping_a_video_returns_its_credits_and_tells_its_owner_who_did(wish, owner, status):
     video = at(order(owner), status, ref="job-1", posted_at=timezone.now())
     assert [actions.fail(wish("it hangs"), video), actions.fail(wish(), video)] == [True, False]
-    assert (video.status, video.error_code, video.next_at) == ("failed", "stopped", None)
+    assert (video.status, video.error_code, video.next_attempt_at) == ("failed", "stopped", None)
     assert entries(video) == [("charge", -10), ("refund", 10)]
     assert log() == [("fail", video.reference, "it hangs")]
     assert (
@@ -188,30 +192,30 @@ def later():
 
 @pytest.mark.parametrize("status", ["queued", "unconfirmed", "in_progress", "saving"])
 def test_a_waiting_video_can_be_made_due_now(wish, owner, status):
-    video = at(order(owner), status, next_at=later(), attempts=5)
+    video = at(order(owner), status, next_attempt_at=later(), attempts=5)
     rung = queued_messages()
     assert actions.hurry(wish(), video)
     video.refresh_from_db()
-    assert (video.next_at <= timezone.now(), video.attempts, video.status) == (True, 0, status)
+    assert (video.next_attempt_at <= timezone.now(), video.attempts, video.status) == (True, 0, status)
     assert connection.in_atomic_block or queued_messages() == rung + 1
 
 
 def test_a_video_whose_request_is_under_way_is_not_disturbed(wish, owner):
     due = later()
-    video = at(order(owner), "submitting", next_at=due)
+    video = at(order(owner), "submitting", next_attempt_at=due)
     assert not actions.hurry(wish(), video)
     video.refresh_from_db()
-    assert video.next_at == due
+    assert video.next_attempt_at == due
 
 
 def test_the_provider_of_a_job_that_timed_out_is_asked_once_more(wish, owner):
     video = order(owner)
     at(video, "in_progress", ref="job-1")
     lifecycle.fail(video, "timed_out")
-    at(video, "failed", next_at=None)
+    at(video, "failed", next_attempt_at=None)
     assert actions.hurry(wish(), video)
     video.refresh_from_db()
-    assert video.next_at is not None
+    assert video.next_attempt_at is not None
     assert not actions.hurry(wish(), at(video, "failed", error_code="generation_failed"))
 
 
@@ -303,5 +307,5 @@ def test_a_deed_that_ends_at_any_of_its_statements_has_done_nothing(wish, owner,
 
 def state():
     moved = list(CreditEntry.objects.values_list("kind", "reference").order_by("pk"))
-    videos = list(Video.objects.order_by("pk").values_list("status", "is_free", "next_at"))
+    videos = list(Video.objects.order_by("pk").values_list("status", "is_free", "next_attempt_at"))
     return moved, videos, list(Payment.objects.values_list("status")), log()

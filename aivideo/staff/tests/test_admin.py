@@ -111,7 +111,7 @@ def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
     redeem_codes.create(CodeBatch.objects.create(name="Fair", credits=5), 2)
     FreeCredits.objects.create()
     outbox.ping(api_keys.create(owner, "tests", webhook_url="https://example.com/")[0])
-    Batch.objects.create(user=owner, total=1, credits=10, at_once=1)
+    Batch.objects.create(user=owner, total=1, credits=10, concurrency=1)
     BlockedTerm.objects.create(term="zeppelin")
     Verdict.objects.create(user=owner, digest="0" * 64, outcome="refused", inputs=["prompt"], source="list")
     LedgerCheck.objects.create(violations=["something"])

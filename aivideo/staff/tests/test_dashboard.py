@@ -60,7 +60,7 @@ def ended(user, status, age, cost=None, seconds=60):
         created_at=at - timedelta(seconds=seconds),
         ended_at=at,
         cost=cost,
-        next_at=None,
+        next_attempt_at=None,
         file=f"videos/{video.pk}.mp4",
         sha256="0" * 64,
     )

@@ -160,7 +160,7 @@ def test_a_batch_of_200_ends_with_200_verdicts_exact_credits_and_one_webhook(sim
     settings.PRIVATE_NETWORKS_ALLOWED = [ip_network("127.0.0.1")]
     settings.USER_RUNNING_VIDEOS = 40
     Channel.objects.filter(slug="simulator").update(
-        sends_webhooks=False, most_running=None, most_submits_a_minute=None
+        sends_webhooks=False, max_running=None, max_submits_per_minute=None
     )
     user = new_user()
     credits.grant(user, 1900, reference="test")

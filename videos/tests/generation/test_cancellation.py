@@ -82,7 +82,7 @@ def test_what_ended_otherwise_or_never_began_rings_nobody(simulator):
 def test_a_job_that_somebody_waits_for_is_never_stopped(simulator, status):
     video = running(simulator, "A kite [sim:stuck]")
     done = {"file": "videos/a.mp4", "sha256": "0"} if status == Status.COMPLETED else {}
-    Video.objects.filter(pk=video.pk).update(status=status, next_at=None, **done)
+    Video.objects.filter(pk=video.pk).update(status=status, next_attempt_at=None, **done)
     tasks.cancel(str(video.pk))
     assert is_at_the_provider(simulator, video)
 

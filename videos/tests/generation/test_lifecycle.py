@@ -198,7 +198,7 @@ def test_a_busy_provider_leaves_the_video_waiting_for_its_turn(owner, error):
     lifecycle.postpone(video, Status.QUEUED, error)
     video = again(video)
     assert (video.status, video.attempts, entries(video)) == (Status.QUEUED, 1, [("charge", -10)])
-    assert video.next_at > timezone.now()
+    assert video.next_attempt_at > timezone.now()
 
 
 def test_a_move_from_a_state_that_does_not_lead_there_changes_nothing(owner):

@@ -106,7 +106,7 @@ def test_a_test_event_is_sent_and_every_delivery_can_be_seen_and_sent_again(as_o
     as_owner.post(f"/account/keys/{key.pk}/ping/")
     video = order(owner, api_key=key, webhook_url=key.webhook_url)
     outbox._write(key.pk, key.webhook_url, "video.completed", {}, video)
-    Delivery.objects.filter(event="ping").update(attempts=8, status=500, next_at=None)
+    Delivery.objects.filter(event="ping").update(attempts=8, status=500, next_attempt_at=None)
     page = text_of(as_owner.get(f"/account/keys/{key.pk}/"))
     for words in ("Given up", "8 tries, HTTP 500", "On its way", f"/videos/{video.pk}/"):
         assert words in page
@@ -114,7 +114,7 @@ def test_a_test_event_is_sent_and_every_delivery_can_be_seen_and_sent_again(as_o
     ping = Delivery.objects.get(event="ping")
     as_owner.post(f"/account/deliveries/{ping.pk}/")
     ping.refresh_from_db()
-    assert (ping.attempts, ping.next_at is None) == (0, False)
+    assert (ping.attempts, ping.next_attempt_at is None) == (0, False)
 
 
 def test_without_an_address_there_is_no_test_event(as_owner, owner):

@@ -131,7 +131,7 @@ def test_each_news_of_a_running_video_is_told(as_owner, owner, what):
 QUEUE_NEWS = {
     "its place": lambda video: change(order(video.user), queued_at=timezone.now() - timedelta(seconds=9)),
     "no answer": lambda video: Channel.objects.update(enabled=False),
-    "a full channel": lambda video: Channel.objects.update(most_running=0),
+    "a full channel": lambda video: Channel.objects.update(max_running=0),
     "canceled": lifecycle.cancel,
     "submitting": lifecycle.mark_submitting,
 }
@@ -154,7 +154,7 @@ def test_no_state_is_ever_taken_for_another(as_owner, owner):
         tags.append(as_owner.get(url(video))["ETag"])
     change(video, status=Status.FAILED, error_code="timed_out", ended_at=timezone.now())
     tags.append(as_owner.get(url(video))["ETag"])
-    change(video, next_at=None)
+    change(video, next_attempt_at=None)
     tags.append(as_owner.get(url(video))["ETag"])
     assert len(set(tags)) == 7
 
@@ -207,7 +207,7 @@ def test_a_video_behind_others_tells_its_place(as_owner, owner):
 
 
 @pytest.mark.parametrize(
-    "limit", [{"most_running": 0}, {"most_submits_a_minute": 0}, {"most_credits_a_day": 0}]
+    "limit", [{"max_running": 0}, {"max_submits_per_minute": 0}, {"max_credits_per_day": 0}]
 )
 def test_the_first_in_front_of_a_full_channel_waits_as_well(as_owner, owner, limit):
     video = order(owner)

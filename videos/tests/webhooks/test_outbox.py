@@ -39,7 +39,9 @@ def ordered(key, prompt="A kite", **fields):
 
 
 def due_now():
-    Delivery.objects.exclude(next_at=None).update(next_at=timezone.now() - timedelta(seconds=1))
+    Delivery.objects.exclude(next_attempt_at=None).update(
+        next_attempt_at=timezone.now() - timedelta(seconds=1)
+    )
 
 
 def deliver_again(times):
@@ -94,7 +96,7 @@ def test_a_receiver_that_fails_three_times_gets_the_event_the_fourth_time(key, r
     assert len({arrival.id for arrival in receiver.arrivals}) == 1
     assert believed(key, receiver.arrivals[-1])["type"] == "video.failed"
     delivery = Delivery.objects.get()
-    assert (delivery.attempts, delivery.status, delivery.next_at) == (4, 200, None)
+    assert (delivery.attempts, delivery.status, delivery.next_attempt_at) == (4, 200, None)
     assert delivery.delivered_at
 
 
@@ -105,8 +107,8 @@ def test_after_eight_tries_within_twelve_hours_it_is_given_up(key, receiver):
     for _ in range(outbox.MAX_TRIES):
         due_now()
         outbox.deliver(0.5)
-        if next_at := Delivery.objects.get().next_at:
-            pauses.append((next_at - timezone.now()).total_seconds())
+        if next_attempt_at := Delivery.objects.get().next_attempt_at:
+            pauses.append((next_attempt_at - timezone.now()).total_seconds())
     assert 11 * 3600 < sum(pauses) < 12.5 * 3600
     deliver_again(1)
     assert len(receiver.arrivals) == outbox.MAX_TRIES
@@ -195,7 +197,7 @@ def test_A13_nobody_is_told_in_our_own_network(key, receiver, settings, url):
     outbox.deliver(0.5)
     delivery = Delivery.objects.get()
     assert (delivery.attempts, delivery.status, receiver.arrivals) == (1, None, [])
-    assert delivery.next_at
+    assert delivery.next_attempt_at
 
 
 def test_of_a_deleted_video_no_word_stays_in_what_was_told(key, receiver):

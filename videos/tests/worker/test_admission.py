@@ -64,7 +64,7 @@ def test_everybodys_first_video_goes_before_anybodys_second():
 
 def test_A55_a_thousand_videos_of_one_person_keep_nobody_waiting(settings):
     settings.USER_RUNNING_VIDEOS = 2
-    channel(most_running=5)
+    channel(max_running=5)
     greedy = new_user()
     Video.objects.bulk_create(copies_of(order(greedy, "greedy"), 1000))
     assert admit() == ["greedy"] * 2
@@ -82,12 +82,12 @@ def copies_of(video, count):
             size=video.size,
             seconds=video.seconds,
             credits=0,
-            next_at=timezone.now(),
+            next_attempt_at=timezone.now(),
         )
 
 
 def test_no_more_jobs_run_at_the_provider_than_the_channel_allows():
-    channel(most_running=3)
+    channel(max_running=3)
     user = new_user()
     orders(user, "1", "2", "3", "4", "5")
     assert admit() == ["1", "2", "3"]
@@ -100,7 +100,7 @@ def test_no_more_jobs_run_at_the_provider_than_the_channel_allows():
 
 
 def test_pumps_that_admit_at_the_same_time_do_not_exceed_the_limit_together():
-    channel(most_running=4)
+    channel(max_running=4)
     user = new_user()
     orders(user, *"abcdefghij")
     admitted = []
@@ -120,7 +120,7 @@ def test_pumps_that_admit_at_the_same_time_do_not_exceed_the_limit_together():
 
 
 def test_no_more_requests_leave_in_a_minute_than_the_channel_allows():
-    channel(most_submits_a_minute=2)
+    channel(max_submits_per_minute=2)
     orders(new_user(), "1", "2", "3")
     assert admit() == ["1", "2"]
     assert admit() == []
@@ -130,7 +130,7 @@ def test_no_more_requests_leave_in_a_minute_than_the_channel_allows():
 
 
 def test_the_daily_stop_counts_what_was_accepted_today():
-    channel(most_credits_a_day=20)
+    channel(max_credits_per_day=20)
     orders(new_user(), "1", "2", "3")
     assert admit() == ["1", "2"]
     for number in "12":
@@ -183,7 +183,7 @@ def test_a_rest_that_a_jumped_clock_left_behind_is_none():
 
 
 def test_waiting_videos_keep_their_place():
-    channel(most_running=0)
+    channel(max_running=0)
     first, second = new_user(), new_user()
     a, b = orders(first, "a", "b")
     (c,) = orders(second, "c")
@@ -193,7 +193,7 @@ def test_waiting_videos_keep_their_place():
 
 
 def test_who_was_turned_away_does_not_stand_in_the_way_of_others():
-    channel(most_running=1)
+    channel(max_running=1)
     user = new_user()
     turned_away, _patient = orders(user, "turned away", "patient")
     assert admit() == ["turned away"]
@@ -211,7 +211,7 @@ def test_a_busy_provider_gets_the_rest_it_asks_for(simulator):
 
 
 def test_a_queue_of_a_full_channel_is_worked_off(simulator):
-    channel(most_running=2)
+    channel(max_running=2)
     for number in range(6):
         order(new_user(), f"Kite {number}")
     pump_until_done(60)

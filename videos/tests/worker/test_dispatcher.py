@@ -36,7 +36,7 @@ def in_progress(user, **fields):
     video = order(user)
     lifecycle.mark_submitting(video)
     lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress"))
-    Video.objects.filter(pk=video.pk).update(**{"next_at": timezone.now(), **fields})
+    Video.objects.filter(pk=video.pk).update(**{"next_attempt_at": timezone.now(), **fields})
     return Video.objects.get(pk=video.pk)
 
 
@@ -84,14 +84,14 @@ def test_a_lease_from_a_clock_that_was_set_back_is_no_lease():
 
 def test_a_claim_takes_what_is_due_and_leases_it():
     user = new_user()
-    due, later = in_progress(user), in_progress(user, next_at=timezone.now() + timedelta(seconds=40))
+    due, later = in_progress(user), in_progress(user, next_attempt_at=timezone.now() + timedelta(seconds=40))
     assert [video.pk for video in leases.claim(10)] == [due.pk]
     assert leases.claim(10) == []
-    assert Video.objects.get(pk=later.pk).next_at == later.next_at
+    assert Video.objects.get(pk=later.pk).next_attempt_at == later.next_attempt_at
 
 
 def test_a_slice_begins_with_what_a_jumped_clock_has_put_far_into_the_future():
-    video = in_progress(new_user(), next_at=timezone.now() + timedelta(hours=1))
+    video = in_progress(new_user(), next_attempt_at=timezone.now() + timedelta(hours=1))
     assert leases.claim(10) == []
     leases.rescue()
     assert [found.pk for found in leases.claim(10)] == [video.pk]
@@ -125,7 +125,7 @@ def test_two_pumps_never_claim_the_same_video():
 def test_a_pump_renews_what_it_has_in_hand():
     video = in_progress(new_user())
     leases.claim(10)
-    Video.objects.filter(pk=video.pk).update(next_at=timezone.now())
+    Video.objects.filter(pk=video.pk).update(next_attempt_at=timezone.now())
     assert leases.renew(leases.take_slot(), [video.pk])
     assert leases.claim(10) == []
 

@@ -73,7 +73,7 @@ def wait_for_the_provider(simulator, video):
 
 
 def make_due(video, **fields):
-    Video.objects.filter(pk=video.pk).update(next_at=timezone.now() - timedelta(seconds=1), **fields)
+    Video.objects.filter(pk=video.pk).update(next_attempt_at=timezone.now() - timedelta(seconds=1), **fields)
 
 
 # --- The deadline ---------------------------------------------------------------------------------
@@ -100,13 +100,17 @@ def test_a_timed_out_job_that_fails_in_the_end_is_asked_about_no_more(simulator)
     lifecycle.fail(video, "timed_out")
 
     def is_settled():
-        if again(video).next_at:
+        if again(video).next_attempt_at:
             make_due(video)
             asyncio.run(take_one_step())
-        return again(video).next_at is None
+        return again(video).next_attempt_at is None
 
     wait_until(is_settled)
-    assert (again(video).status, again(video).next_at, entries(video)) == (Status.FAILED, None, REFUNDED)
+    assert (again(video).status, again(video).next_attempt_at, entries(video)) == (
+        Status.FAILED,
+        None,
+        REFUNDED,
+    )
 
 
 def test_a_timed_out_job_is_watched_for_some_hours_only(simulator):
@@ -114,7 +118,7 @@ def test_a_timed_out_job_is_watched_for_some_hours_only(simulator):
     lifecycle.fail(video, "timed_out")
     make_due(video, queued_at=timezone.now() - timedelta(days=1))
     asyncio.run(take_one_step())
-    assert again(video).next_at is None
+    assert again(video).next_attempt_at is None
 
 
 def test_a_timed_out_video_that_its_owner_deleted_does_not_come_back(simulator):
@@ -123,18 +127,18 @@ def test_a_timed_out_video_that_its_owner_deleted_does_not_come_back(simulator):
     stale = again(video)
     assert lifecycle.delete(again(video)) is True
     assert lifecycle.finish(stale) is False
-    assert (again(video).status, again(video).next_at) == (Status.FAILED, None)
+    assert (again(video).status, again(video).next_attempt_at) == (Status.FAILED, None)
 
 
 def test_a_video_that_failed_for_any_other_reason_is_not_watched(simulator):
     video = running(simulator)
     lifecycle.fail(video, "moderation_blocked")
-    assert again(video).next_at is None
+    assert again(video).next_attempt_at is None
     assert leases.claim(10) == []
 
 
 def test_a_video_whose_turn_never_comes_fails_at_its_deadline(settings):
-    Channel.objects.update(most_running=0)
+    Channel.objects.update(max_running=0)
     settings.JOB_DEADLINE_SECONDS = 1
     video = order(new_user())
     pump_until_done(20)
@@ -207,7 +211,11 @@ def test_what_breaks_right_after_a_verdict_leaves_nothing_to_be_asked_about(simu
     monkeypatch.setattr(breaker, "record_success", lose_the_database)
     video = order(new_user(), "A red kite [sim:rejected]")
     asyncio.run(take_one_step())
-    assert (again(video).status, again(video).next_at, entries(video)) == (Status.FAILED, None, REFUNDED)
+    assert (again(video).status, again(video).next_attempt_at, entries(video)) == (
+        Status.FAILED,
+        None,
+        REFUNDED,
+    )
 
 
 def test_a_failed_video_without_a_job_that_is_due_all_the_same_is_put_to_rest():
@@ -215,7 +223,7 @@ def test_a_failed_video_without_a_job_that_is_due_all_the_same_is_put_to_rest():
     lifecycle.fail(video, "moderation_blocked")
     make_due(video)
     asyncio.run(take_one_step())
-    assert (again(video).status, again(video).next_at) == (Status.FAILED, None)
+    assert (again(video).status, again(video).next_attempt_at) == (Status.FAILED, None)
 
 
 def test_no_part_of_a_file_stays_behind(simulator, settings):

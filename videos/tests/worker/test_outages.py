@@ -83,7 +83,7 @@ def running(user, **fields):
     video = order(user)
     lifecycle.mark_submitting(video)
     lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress"))
-    Video.objects.filter(pk=video.pk).update(next_at=timezone.now(), **fields)
+    Video.objects.filter(pk=video.pk).update(next_attempt_at=timezone.now(), **fields)
     return again(video)
 
 
@@ -368,12 +368,12 @@ def test_nobody_gets_a_video_of_somebody_elses_picture(settings, monkeypatch):
     with server(lambda method, path: (200, listing)) as settings.SIMULATOR_URL:
         ada, ben = (unconfirmed(new_user(), preset=name) for name in ("coffee", "cat"))
         # Ben's is not looked at yet, so that Ada's meets it.
-        Video.objects.filter(pk=ben.pk).update(next_at=timezone.now() + timedelta(seconds=30))
+        Video.objects.filter(pk=ben.pk).update(next_attempt_at=timezone.now() + timedelta(seconds=30))
         dispatcher.run()
     assert again(ada).ref is None
     assert (again(ada).error_code, entries(ada)) == ("unconfirmed", REFUNDED)
     Video.objects.filter(pk=ben.pk).update(
-        next_at=timezone.now(), queued_at=timezone.now() - timedelta(days=1)
+        next_attempt_at=timezone.now(), queued_at=timezone.now() - timedelta(days=1)
     )
     pump_until_done(60)
     assert violations()[1] == []

@@ -64,7 +64,7 @@ def make_running(ref):
     lifecycle.mark_submitting(video)
     lifecycle.accept(video, JobState(ref=ref, word="in_progress"))
     in_a_while = timezone.now() + timedelta(seconds=30)
-    Video.objects.filter(pk=video.pk).update(next_at=in_a_while)
+    Video.objects.filter(pk=video.pk).update(next_attempt_at=in_a_while)
     return Video.objects.get(pk=video.pk)
 
 
@@ -104,7 +104,7 @@ def rows():
 
 
 def is_due(video):
-    return Video.objects.get(pk=video.pk).next_at <= timezone.now()
+    return Video.objects.get(pk=video.pk).next_attempt_at <= timezone.now()
 
 
 class CaptureStatements:
@@ -133,7 +133,11 @@ def test_a_webhook_makes_its_running_video_due_and_changes_nothing_else(running,
     assert deliver(event(kind=kind)) == 200
     assert (is_due(running), is_due(other)) == (True, False)
     now = Video.objects.get(pk=running.pk)
-    assert {**now.__dict__, "next_at": 0, "_state": 0} == {**running.__dict__, "next_at": 0, "_state": 0}
+    assert {**now.__dict__, "next_attempt_at": 0, "_state": 0} == {
+        **running.__dict__,
+        "next_attempt_at": 0,
+        "_state": 0,
+    }
     assert running.events.count() == 3
     receipt = WebhookReceipt.objects.get()
     assert (receipt.id, receipt.event, receipt.ref) == ("wh_1", kind, "job-1")
@@ -253,7 +257,7 @@ def test_an_answer_that_is_older_than_the_webhook_leaves_the_video_due(running):
         async with pump_that_asks(provider := Hesitant(), running):
             provider.answer.set()
 
-    Video.objects.filter(pk=running.pk).update(next_at=timezone.now())
+    Video.objects.filter(pk=running.pk).update(next_attempt_at=timezone.now())
     asyncio.run(meet())
     assert is_due(running)
 
@@ -266,7 +270,7 @@ def test_a_video_whose_webhook_came_while_it_was_asked_about_is_asked_about_agai
             provider.answer.set()
             await asyncio.wait_for(provider.asked.wait(), TEST_TIMEOUT)
 
-    Video.objects.filter(pk=running.pk).update(next_at=timezone.now())
+    Video.objects.filter(pk=running.pk).update(next_attempt_at=timezone.now())
     asyncio.run(meet())
 
 
@@ -403,7 +407,7 @@ def test_A38_a_webhook_that_is_replayed_fifty_times_at_once_counts_once(running)
 def test_A38_a_webhook_that_is_replayed_later_changes_nothing(running):
     body, headers = delivery()
     assert post(body, headers).status_code == 200
-    Video.objects.filter(pk=running.pk).update(next_at=running.next_at)
+    Video.objects.filter(pk=running.pk).update(next_attempt_at=running.next_attempt_at)
     before = rows()
     for _ in range(3):
         assert post(body, headers).status_code == 200

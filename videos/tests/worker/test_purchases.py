@@ -106,7 +106,7 @@ def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatc
             os.kill(stopped.pid, signal.SIGSTOP)
             # Time goes by: its leases end.
             long_ago = timezone.now() - timedelta(seconds=1)
-            Video.objects.filter(status=Status.SUBMITTING).update(next_at=long_ago)
+            Video.objects.filter(status=Status.SUBMITTING).update(next_attempt_at=long_ago)
             PumpSlot.objects.update(until=long_ago)
             wait_until(
                 lambda: dispatcher.run() and Video.objects.filter(status=Status.IN_PROGRESS).count() == 5
@@ -146,7 +146,7 @@ def test_a_lease_is_held_only_by_who_has_the_row_as_it_is():
     lifecycle.mark_unconfirmed(again(video), "another pump took it for dead")
     assert not lifecycle.renew_lease(stale)
     ended = submitting(new_user())
-    Video.objects.filter(pk=ended.pk).update(next_at=timezone.now() - timedelta(seconds=1))
+    Video.objects.filter(pk=ended.pk).update(next_attempt_at=timezone.now() - timedelta(seconds=1))
     assert not lifecycle.renew_lease(ended)
 
 
