@@ -1,4 +1,4 @@
-"""What every test finds: settings of its own, people, a simulator, and a whole site where one is needed."""
+"""The environment that every test runs in; what tests share is in tests/support."""
 
 import atexit
 import os
@@ -7,13 +7,21 @@ import shutil
 import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import django
-import pytest
 
-DATA_DIR = Path(tempfile.mkdtemp(prefix="aivideo-tests-"))
-atexit.register(shutil.rmtree, DATA_DIR, ignore_errors=True)
+# Databases wait for their disk at every commit. Where memory can be used as one, and there is plenty, tests use that.
+MEMORY = Path("/dev/shm")
+if "TESTS_FOLDER" not in os.environ:
+    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+    # The processes that share the tests inherit this, and everything temporary is in there.
+    folder = tempfile.mkdtemp(prefix="aivideo-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["TESTS_FOLDER"] = os.environ["TMPDIR"] = tempfile.tempdir = folder
+
+DATA_DIR = Path(tempfile.mkdtemp(prefix="data-"))
 (DATA_DIR / "static").mkdir()
 
 # Before Django reads its settings, and so that no `.env` leaks in. DATABASE_URL and REDIS_URL count:
@@ -60,74 +68,9 @@ os.environ["PGOPTIONS"] = "-c synchronous_commit=off"
 
 django.setup()
 
-# In the Redis that they share, each process of the suite counts the doorbells of its own tests only.
+# In the Redis that they share, each process of the suite counts the wake-up messages of its own tests only.
 if os.environ.get("REDIS_URL"):
     Conf = import_module("django_q.conf").Conf
     Conf.CLUSTER_NAME = f"aivideo-tests-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
-pytest_plugins = ["tests.support.fixtures", "tests.support.browser"]
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole sites first: they wait more than they work, and no process should be left alone with them in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("django_db") is not None)
-
-
-@pytest.fixture(autouse=True)
-def _whole_database(request: pytest.FixtureRequest) -> None:
-    """Make the database of each test complete, also after a test that emptied it for good."""
-    if request.node.get_closest_marker("django_db") is None:
-        yield
-        return
-    from django.db import connection
-
-    request.getfixturevalue("django_db_setup")
-    if connection.vendor == "postgresql":
-        connection.ops.sql_flush = _emptying
-    # Outside of the transaction of the test, which takes back all that it does: so once is enough for many.
-    with request.getfixturevalue("django_db_blocker").unblock():
-        _complete()
-    request.getfixturevalue("transactional_db" if _is_transactional(request) else "db")
-    yield
-    if connection.vendor == "sqlite" and _is_transactional(request):
-        # The emptying of the tables deletes entries, which is just what this trigger forbids.
-        with connection.cursor() as cursor:
-            cursor.execute("DROP TRIGGER IF EXISTS credit_entries_never_go")
-
-
-def _emptying(style: Any, tables: list[str], **options: Any) -> list[str]:
-    """The statements that empty PostgreSQL's tables of the few rows of a test: to truncate them takes seconds."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT current_setting('is_superuser')")
-        if cursor.fetchone() != ("on",):
-            return type(connection.ops).sql_flush(connection.ops, style, tables, **options)
-    # Neither foreign keys nor the trigger that keeps the ledger have a say.
-    return [
-        "SET LOCAL session_replication_role = replica",
-        *(f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables),
-    ]
-
-
-def _complete() -> None:
-    """Put back what the migrations had put into a database that was emptied since."""
-    from django.apps import apps
-    from django.db import connection
-
-    if apps.get_model("videos", "Channel").objects.exists():
-        return
-    if connection.vendor == "sqlite":
-        ledger = import_module("accounts.migrations.0002_ledger_is_append_only")
-        with connection.cursor() as cursor:
-            for statement in ledger.SQLITE:
-                cursor.execute(statement.replace("CREATE TRIGGER", "CREATE TRIGGER IF NOT EXISTS"))
-    import_module("videos.migrations.0011_catalogue_of_today").forwards(apps, None)
-    import_module("videos.migrations.0015_moderation").add_terms(apps, None)
-    import_module("videos.migrations.0016_what_models_take").forwards(apps, None)
-    import_module("videos.migrations.0017_what_the_simulator_makes").forwards(apps, None)
-
-
-def _is_transactional(request: pytest.FixtureRequest) -> bool:
-    return bool(request.node.get_closest_marker("django_db").kwargs.get("transaction"))
+pytest_plugins = ["tests.support.database", "tests.support.fixtures", "tests.support.browser"]

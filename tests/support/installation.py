@@ -1,6 +1,5 @@
 """A whole installation of real processes, as `make run` starts one: web, worker, simulator, a database of its own."""
 
-import atexit
 import json
 import os
 import random
@@ -11,16 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 
-import psycopg
 import requests
 
+from tests.support.database import POSTGRES, STATIC, on_server, template, url_of
 from tests.support.fixtures import MANAGE, TEST_TIMEOUT
 
 ROOT = Path(__file__).parents[2]
@@ -43,10 +40,9 @@ class Site:
         }
         self.log = folder / "site.log"
         self.hands: subprocess.Popen[str] | None = None  # see aivideo.tests.hands
-        self.postgres = os.environ.get("DATABASE_URL", "")
-        if self.postgres:
+        if POSTGRES:
             self.database = f"site_{secrets.token_hex(6)}"
-            self.env["DATABASE_URL"] = re.sub(r"/[^/?]*(\?|$)", rf"/{self.database}\1", self.postgres)
+            self.env["DATABASE_URL"] = url_of(self.database)
         if os.environ.get("REDIS_URL"):
             # Queues of their own for sites that run side by side.
             worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
@@ -55,18 +51,18 @@ class Site:
     @contextmanager
     def database_of_its_own(self) -> Iterator[None]:
         """Its database, with all tables, while no process of it runs yet."""
-        model = pattern()
-        if self.postgres:
-            _on_server(self.postgres, f'CREATE DATABASE "{self.database}" TEMPLATE "{model.database}"')
+        original = template()
+        if POSTGRES:
+            on_server(f'CREATE DATABASE "{self.database}" TEMPLATE "{original}"')
         else:
-            shutil.copy(model.folder / "db.sqlite3", self.folder / "db.sqlite3")
-        shutil.copytree(model.folder / "static", self.folder / "static", copy_function=os.link)
+            shutil.copy(original, self.folder / "db.sqlite3")
+        shutil.copytree(STATIC, self.folder / "static", copy_function=os.link)
         try:
             yield
         finally:
             self.fold_hands()
-            if self.postgres:
-                _on_server(self.postgres, f'DROP DATABASE "{self.database}" WITH (FORCE)')
+            if POSTGRES:
+                on_server(f'DROP DATABASE "{self.database}" WITH (FORCE)')
 
     def __enter__(self) -> "Site":
         self.resources = ExitStack()
@@ -121,25 +117,6 @@ class Site:
 
     def visitor(self) -> "Visitor":
         return Visitor(self.url)
-
-
-@cache
-def pattern() -> Site:
-    """An installation that is set up and never started: setting up each anew would take most of the time."""
-    model = Site(Path(tempfile.mkdtemp(prefix="aivideo-pattern-")))
-    atexit.register(shutil.rmtree, model.folder, ignore_errors=True)
-    if model.postgres:
-        _on_server(model.postgres, f'CREATE DATABASE "{model.database}"')
-        atexit.register(_on_server, model.postgres, f'DROP DATABASE "{model.database}" WITH (FORCE)')
-    model.manage("migrate", "--verbosity", "0")
-    model.manage("collectstatic", "--noinput", "--verbosity", "0")
-    model.fold_hands()  # nobody may be connected to a database that is copied
-    return model
-
-
-def _on_server(url: str, statement: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(statement)
 
 
 class Visitor(requests.Session):

@@ -1,0 +1,140 @@
+"""Databases for tests: migrated once per session, copied for each process, put back after each test that committed."""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, connections, transaction
+from django.test import TransactionTestCase
+
+ROOT = Path(__file__).parents[2]
+POSTGRES = os.environ.get("DATABASE_URL", "")
+FOLDER = Path(os.environ["TESTS_FOLDER"])
+STATIC = FOLDER / "template" / "static"
+# A schema in a test database: what the tables held after the migrations.
+ORIGINAL = "original"
+
+
+@cache
+def template() -> str:
+    """A migrated database that nobody uses: the path of SQLite's file or a name on the server of PostgreSQL.
+
+    With it come the collected static files, in STATIC. The first process of the session that asks makes both.
+    """
+    folder = FOLDER / "template"
+    name = f"template_{FOLDER.name.rpartition('-')[2]}" if POSTGRES else str(folder / "db.sqlite3")
+    with (FOLDER / "template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "ready").exists():
+            folder.mkdir()
+            if POSTGRES:
+                on_server(f'CREATE DATABASE "{name}"')
+            _set_up(folder, name)
+            (folder / "ready").touch()
+    return name
+
+
+def _set_up(folder: Path, name: str) -> None:
+    env = {**os.environ, "DATA_DIR": str(folder), "DJANGO_ALLOW_ASYNC_UNSAFE": ""}
+    if POSTGRES:
+        env["DATABASE_URL"] = url_of(name)
+    commands = [["migrate", "--verbosity", "0"], ["collectstatic", "--noinput", "--verbosity", "0"]]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.command_server"],
+        env=env,
+        cwd=ROOT,
+        input="".join(json.dumps(command) + "\n" for command in commands),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    for line in done.stdout.splitlines():
+        is_well, said = json.loads(line)
+        assert is_well, said
+
+
+def on_server(statement: str) -> None:
+    """Run a statement beside the databases of tests, on PostgreSQL."""
+    with psycopg.connect(POSTGRES, autocommit=True) as server:
+        server.execute(statement)
+
+
+def url_of(name: str) -> str:
+    """DATABASE_URL of another database on the same PostgreSQL server."""
+    return re.sub(r"/[^/?]*(\?|$)", rf"/{name}\1", POSTGRES)
+
+
+@pytest.hookimpl
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Drop the template when all processes that copied it have ended."""
+    if POSTGRES and not hasattr(config, "workerinput") and (FOLDER / "template" / "ready").exists():
+        on_server(f'DROP DATABASE IF EXISTS "{template()}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Begin with a copy of the template, so that no migration is left to run."""
+    test = connections.settings["default"]["TEST"]
+    if POSTGRES:
+        test["TEMPLATE"] = template()
+    else:
+        shutil.copy(template(), test["NAME"])
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    return not POSTGRES  # Django would delete the copy; with the folder of the session it goes anyway
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
+        if POSTGRES:
+            _remember()
+        # Django's own would leave the tables empty, also of what the migrations had put into them.
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: _restore())
+        yield
+
+
+def _remember() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA {ORIGINAL}")
+        for table in _tables():
+            cursor.execute(f'CREATE TABLE {ORIGINAL}."{table}" AS TABLE public."{table}"')
+
+
+def _restore() -> None:
+    """Make the database again what it was after the migrations."""
+    if not POSTGRES:
+        connection.ensure_connection()
+        with sqlite3.connect(template()) as original:
+            original.backup(connection.connection)
+        return
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('is_superuser')")
+        if cursor.fetchone() == ("on",):
+            # Without foreign keys and the trigger that guards the ledger.
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            cursor.execute(";".join(f'DELETE FROM public."{table}"' for table in _tables()))
+        else:
+            cursor.execute(
+                "TRUNCATE " + ", ".join(f'public."{table}"' for table in _tables())
+            )  # takes seconds
+        for table in _tables():
+            cursor.execute(f'INSERT INTO public."{table}" SELECT * FROM {ORIGINAL}."{table}"')
+
+
+@cache
+def _tables() -> list[str]:
+    return connection.introspection.django_table_names(only_existing=True, include_views=False)
