@@ -39,7 +39,7 @@ class Site:
             **env,
         }
         self.log = folder / "site.log"
-        self.hands: subprocess.Popen[str] | None = None  # see aivideo.tests.hands
+        self.hands: subprocess.Popen[str] | None = None
         if POSTGRES:
             self.database = f"site_{secrets.token_hex(6)}"
             self.env["DATABASE_URL"] = url_of(self.database)
