@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import django
+import pytest
 
 # Databases wait for their disk at every commit. Where memory can be used as one, and there is plenty, tests use that.
 MEMORY = Path("/dev/shm")
@@ -73,4 +74,5 @@ if os.environ.get("REDIS_URL"):
     Conf = import_module("django_q.conf").Conf
     Conf.CLUSTER_NAME = f"aivideo-tests-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
+pytest.register_assert_rewrite("tests.support")
 pytest_plugins = ["tests.support.database", "tests.support.fixtures", "tests.support.browser"]

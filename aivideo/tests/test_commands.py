@@ -16,11 +16,11 @@ from django.utils import timezone
 from accounts.models import CreditEntry, User
 from tests.support.fixtures import MANAGE, TEST_TIMEOUT, new_user, order, signed_in, wait_until
 from tests.support.installation import Site
+from tests.support.video_server import server
 from videos.catalogue import availability, connections
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, Worker
 from videos.providers import ADDRESSES, KINDS, adapter
-from videos.tests.worker.test_outages import server
 from videos.worker import dispatcher, leases
 
 pytestmark = pytest.mark.django_db

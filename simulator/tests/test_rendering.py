@@ -19,7 +19,7 @@ from simulator.journal import Journal
 from simulator.pictures import Picture
 from simulator.render import Stills, render
 from simulator.submission import Submission
-from simulator.tests.test_protocol import Simulator, image_of, running
+from tests.support.simulator_process import Simulator, image_of, running
 from videos.providers import adapter
 from videos.providers.base import Order
 

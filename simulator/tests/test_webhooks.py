@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from simulator.tests.test_protocol import PROJECT, PROMPT, running
 from tests.support.fixtures import scaled_timeout, wait_until
 from tests.support.installation import free_port
+from tests.support.simulator_process import PROJECT, PROMPT, running
 from tests.support.webhook_receiver import SECRET, Receiver
 
 

@@ -75,6 +75,12 @@ def url_of(name: str) -> str:
     return re.sub(r"/[^/?]*(\?|$)", rf"/{name}\1", POSTGRES)
 
 
+def database_env() -> dict[str, str]:
+    """The environment of a process that works on the database of this test."""
+    name = str(connection.settings_dict["NAME"])
+    return {"DATABASE_URL": url_of(name) if POSTGRES else f"sqlite:///{name}"}
+
+
 @pytest.hookimpl
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Drop the template when all processes that copied it have ended."""

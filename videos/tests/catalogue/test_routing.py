@@ -20,12 +20,12 @@ from tests.support.fixtures import (
     start_simulator,
     wait_until,
 )
+from tests.support.video_server import job, server
 from videos import timing
 from videos.catalogue import availability, breaker, refusals, routing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Offer, Status, Video, VideoModel
-from videos.tests.worker.test_outages import job, server
 from videos.worker import admission
 
 pytestmark = pytest.mark.django_db(transaction=True)

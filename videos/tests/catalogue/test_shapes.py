@@ -7,10 +7,10 @@ from html import unescape
 import pytest
 
 from tests.support.fixtures import order
+from tests.support.studio_page import HTMX, form, nothing_happened
 from videos.catalogue import shapes
 from videos.models import Price, Video, VideoModel
 from videos.pages import form_options
-from videos.tests.pages.test_studio import HTMX, form, nothing_happened
 
 pytestmark = pytest.mark.django_db
 

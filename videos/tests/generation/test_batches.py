@@ -8,6 +8,7 @@ import pytest
 from accounts import api_keys, credits
 from accounts.credits import InsufficientCredits
 from tests.support.api_client import Program, error_of
+from tests.support.batches import some
 from tests.support.fixtures import new_user, order, pump_until_done, video_order
 from tests.support.webhook_receiver import Receiver
 from videos.generation import batches, lifecycle, ordering
@@ -24,10 +25,6 @@ PATH = "/v1/batches/videos"
 
 def items(count, **fields):
     return [{"prompt": f"Kite {number}", **fields} for number in range(count)]
-
-
-def some(user, count, **options):
-    return batches.place(user, [video_order(f"Kite {number}") for number in range(count)], **options)
 
 
 def held(batch):

@@ -8,11 +8,11 @@ import requests
 from django.utils import timezone
 
 from tests.support.fixtures import entries, new_user, order, queued_messages
+from tests.support.worker import again, make_due, running, take_one_step
 from videos import tasks, timing
 from videos.generation import cancellation, lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
-from videos.tests.worker.test_endings import again, make_due, running, take_one_step
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -22,13 +22,13 @@ from aivideo.staff import actions
 from tests.support.api_client import Program, error_of
 from tests.support.fixtures import new_user, order, signed_in, video_order
 from tests.support.moderation_server import KEY, MODEL, ModerationServer
+from tests.support.studio_page import HTMX, form, picture
 from videos.generation import ordering
 from videos.media import uploads
 from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
 from videos.moderation import blocked_terms, gate
 from videos.moderation import service as moderation_service
 from videos.serializers import public_id
-from videos.tests.pages.test_studio import HTMX, form, picture
 
 pytestmark = pytest.mark.django_db
 

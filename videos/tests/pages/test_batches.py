@@ -8,10 +8,10 @@ import zipfile
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from tests.support.batches import some
 from tests.support.fixtures import new_user, pump_until_done, signed_in
 from videos.generation import batches, lifecycle
 from videos.models import Batch, Status
-from videos.tests.generation.test_batches import some
 
 pytestmark = pytest.mark.django_db
 

@@ -11,12 +11,12 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import credits
+from tests.support.completed import completed
 from tests.support.fixtures import entries, order
 from videos.generation import lifecycle
 from videos.models import MAX_POSTER_TRIES, Channel, Status, Video
 from videos.providers.base import JobState
 from videos.status import progress
-from videos.tests.pages.test_library import completed
 from videos.worker import admission
 
 pytestmark = pytest.mark.django_db

@@ -14,40 +14,16 @@ from PIL import Image
 
 from accounts import credits
 from tests.support.fixtures import entries, new_user, order, signed_in
+from tests.support.studio_page import HTMX, form, nothing_happened, picture
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.media.presets import presets
-from videos.models import Status, Upload, Video
+from videos.models import Status, Upload
 from videos.worker import steps
 
 pytestmark = pytest.mark.django_db
 
 NOBODYS = uuid.UUID(int=7)
-HTMX = {"HX-Request": "true"}
-
-
-def form(**fields):
-    return {
-        "nonce": str(uuid.uuid4()),
-        "image": "",
-        "prompt": "A red kite over the sea",
-        "model": "sora-2",
-        "aspect_ratio": "16:9",
-        "resolution": "720p",
-        "seconds": "4",
-        **fields,
-    }
-
-
-def picture(width=640, height=480, kind="PNG", **options):
-    file = io.BytesIO()
-    Image.effect_noise((width, height), 40).convert("RGB").save(file, kind, **options)
-    return SimpleUploadedFile(f"x.{kind.lower()}", file.getvalue())
-
-
-def nothing_happened(user):
-    user.refresh_from_db()
-    return (user.balance, Video.objects.count(), user.credit_entries.count()) == (100, 0, 1)
 
 
 def test_a_visitor_sees_the_studio_and_its_samples():

@@ -11,10 +11,10 @@ from django.test import Client
 from tests.support.chat_server import completion, fake_chat
 from tests.support.fixtures import entries, order, signed_in
 from tests.support.installation import free_port
+from tests.support.studio_page import HTMX, form, nothing_happened, picture
 from videos.models import MAX_PROMPT_CHARACTERS
 from videos.prompts import assistant
 from videos.prompts.templates import BY_NAME, TEMPLATES
-from videos.tests.pages.test_studio import HTMX, form, nothing_happened, picture
 
 pytestmark = pytest.mark.django_db
 

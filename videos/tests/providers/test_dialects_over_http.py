@@ -20,13 +20,12 @@ from simulator.store import Options, Studio
 from simulator.submission import Submission
 from tests.support.fixtures import MANAGE, entries, new_user, pump_until_done, start_simulator
 from tests.support.fixtures import order as start
-from tests.support.provider_contract import FILE, as_json, order, picture
+from tests.support.provider_contract import FILE, OpenAIContract, as_json, order, picture
 from videos.catalogue import connections
 from videos.media import mp4, storage
 from videos.models import Channel, Video
 from videos.providers import adapter, dialects
 from videos.providers.base import Busy, JobState, MaybeSent, NoFile, Rejected, Unavailable
-from videos.tests.providers import test_openai
 
 NAMES = sorted(filter(None, PROFILES))
 
@@ -38,7 +37,7 @@ def test_the_simulator_takes_after_each_server_that_the_adapter_knows():
 # --- The contract of every adapter, in the words of each server -----------------------------------
 
 
-class InItsWords(test_openai.TestOpenAI):
+class InItsWords(OpenAIContract):
     """What the server of that name says, where the test of the plain protocol says it in OpenAI's words."""
 
     cancels = False

@@ -12,6 +12,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from tests.support.database import database_env
 from tests.support.fixtures import (
     MANAGE,
     TEST_TIMEOUT,
@@ -239,13 +240,6 @@ def test_nothing_of_a_cluster_outlives_its_supervisor_and_its_guard(simulator):
 def is_alive(pid):
     state = subprocess.run(["ps", "-o", "state=", str(pid)], capture_output=True, text=True).stdout.strip()
     return state not in ("", "Z")
-
-
-def database_env():
-    name = str(connection.settings_dict["NAME"])
-    if connection.vendor == "sqlite":
-        return {"DATABASE_URL": f"sqlite:///{name}"}
-    return {"DATABASE_URL": os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{name}"}
 
 
 def children_of(pid):

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -18,6 +17,7 @@ from django.utils import timezone
 
 from accounts import credits
 from tests.support.fixtures import entries, new_user, order, pump_until_done, wait_until
+from tests.support.worker import again, make_due, running, take_one_step
 from videos import timing
 from videos.catalogue import breaker
 from videos.generation import lifecycle
@@ -27,7 +27,7 @@ from videos.media.decoder import Decoder
 from videos.media.mp4 import measure
 from videos.models import Channel, Status, Video
 from videos.status.timeline import timeline_of
-from videos.worker import dispatcher, leases, steps, write_queue
+from videos.worker import dispatcher, leases, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,41 +39,10 @@ def _hasty(monkeypatch):
     monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
 
 
-def again(video):
-    return Video.objects.get(pk=video.pk)
-
-
-def running(simulator, prompt="A red kite over the sea"):
-    """A video that its provider has accepted."""
-    video = order(new_user(), prompt)
-    asyncio.run(take_one_step())
-    assert again(video).status == Status.IN_PROGRESS
-    return again(video)
-
-
-async def take_one_step():
-    """One turn of a pump, and what it began."""
-    engine = dispatcher.Dispatcher(leases.take_slot())
-    engine.db = write_queue.WriteQueue()
-    engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
-    engine.began = engine.renewed = time.monotonic()
-    await engine.turn()
-    await asyncio.gather(*(hold.task for hold in engine.under_way.values()))
-    await engine.tools.decoder.close()
-    for provider in engine.providers.values():
-        await provider.close()
-    await engine.db.close()
-    leases.dismiss(leases.worker_name())
-
-
 def wait_for_the_provider(simulator, video):
     job = f"{simulator}/videos/{video.ref}"
     while requests.get(job, headers={"Authorization": "Bearer x"}).json()["status"] != "completed":
         pass
-
-
-def make_due(video, **fields):
-    Video.objects.filter(pk=video.pk).update(next_attempt_at=timezone.now() - timedelta(seconds=1), **fields)
 
 
 # --- The deadline ---------------------------------------------------------------------------------

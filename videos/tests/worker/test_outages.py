@@ -1,18 +1,16 @@
 """Machines that die, databases that restart, and servers that answer what nobody expects."""
 
-import json
 import socket
 import threading
-from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from tests.support.fixtures import entries, new_user, order, pump_until_done, scaled_timeout, serve
+from tests.support.fixtures import entries, new_user, order, pump_until_done, scaled_timeout
+from tests.support.video_server import job, server
 from videos import timing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
@@ -28,51 +26,6 @@ REFUNDED = [("charge", -10), ("refund", 10)]
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
     monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
-
-
-@contextmanager
-def server(answer):
-    """A real HTTP server; `answer(method, path)` gives (status, body), or None to hang up without a word."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do(self):
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            reply = answer(self.command, self.path)
-            if reply is None:
-                self.close_connection = True
-                return
-            body = json.dumps(reply[1]).encode()
-            self.send_response(reply[0])
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = do
-
-        def log_message(self, *_arguments):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        serve(http)
-        yield f"http://127.0.0.1:{http.server_port}/v1"
-        http.shutdown()
-
-
-def job(clock=0, **fields):
-    """A video object of a provider that was made just now, by a clock that is `clock` seconds ahead of ours."""
-    return {
-        "id": "job-1",
-        "object": "video",
-        "model": "sora-2",
-        "status": "in_progress",
-        "progress": 0,
-        "created_at": int(timezone.now().timestamp()) + clock,
-        "prompt": "A red kite over the sea",
-        "size": "1280x720",
-        "seconds": "4",
-        **fields,
-    }
 
 
 def again(video):

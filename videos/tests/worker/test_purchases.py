@@ -13,12 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from django.utils import timezone
 
+from tests.support.database import database_env
 from tests.support.fixtures import MANAGE, TEST_TIMEOUT, entries, new_user, order, serve, wait_until
 from videos import timing
 from videos.generation import lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import Found, JobState
-from videos.tests.worker.test_dispatcher import database_env
 from videos.worker import dispatcher, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
