@@ -75,4 +75,6 @@ if os.environ.get("REDIS_URL"):
     Conf.CLUSTER_NAME = f"aivideo-tests-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 
 pytest.register_assert_rewrite("tests.support")
-pytest_plugins = ["tests.support.database", "tests.support.fixtures", "tests.support.browser"]
+pytest_plugins = [
+    f"tests.support.{name}" for name in ("database", "selection", "fixtures", "installation", "browser")
+]
