@@ -12,7 +12,7 @@ PEERS ?= $(VENV)
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
 
-.PHONY: run test test-peers check bench chaos sabotage chromium
+.PHONY: run test quick test-peers check bench chaos sabotage chromium
 
 run: $(VENV)/installed .env
 	@$(MANAGE) migrate --verbosity 0
@@ -22,6 +22,11 @@ run: $(VENV)/installed .env
 # More processes than two cores have: whole sites wait more than they work.
 test: $(VENV)/installed-dev $(VENV)/other-clients chromium
 	$(BIN)/python -m pytest -n 3 $(ARGS)
+
+# For every save: what starts no process and no browser, with long random runs cut short.
+quick: export QUICK = true
+quick: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 -m quick --ignore tests/journeys --ignore tests/installation $(ARGS)
 
 # Our adapters, simulator and API against what others wrote; OPENAI_OPENAPI is the path of OpenAI's document, as JSON.
 test-peers: export PEERS := $(abspath $(PEERS))

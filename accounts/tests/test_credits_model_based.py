@@ -14,10 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from accounts import credits
 from accounts.models import User
+from tests.support.fixtures import QUICK
 
 pytestmark = pytest.mark.django_db
 
-LIVES, STEPS = 2000, 8
+LIVES, STEPS = 100 if QUICK else 2000, 8
 PROCESSES = 3
 references = count(1)
 

@@ -1,13 +1,18 @@
 """A real browser, and what people do in it on every page."""
 
+from __future__ import annotations
+
 import re
 import shutil
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.support.fixtures import TEST_TIMEOUT
 from tests.support.installation import Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -15,6 +20,8 @@ FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component
 
 @pytest.fixture(scope="module")
 def browser():
+    from playwright.sync_api import expect, sync_playwright  # not in processes that need no browser
+
     expect.set_options(
         timeout=1000 * TEST_TIMEOUT
     )  # a whole site beside other tests on few cores takes its time

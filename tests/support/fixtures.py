@@ -18,6 +18,9 @@ from django.test import Client
 MANAGE = [sys.executable, str(Path(__file__).parents[2] / "manage.py")]
 numbers = itertools.count(1)
 
+# `make quick` sets this; random runs that are long otherwise are then short.
+QUICK = bool(os.environ.get("QUICK"))
+
 # Seconds that a test waits for anything at the most. It is long, since it only ends a test that fails anyway.
 TEST_TIMEOUT = 300
 # How many times as long as on an idle machine anything may take on a slow and busy one.

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from accounts import credits
-from tests.support.fixtures import entries, new_user, order
+from tests.support.fixtures import QUICK, entries, new_user, order
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Status, Video
@@ -33,7 +33,7 @@ VERBS = {
 }
 # The ways of a life without accidents, so that interleavings also happen far along it.
 LIFE = ["intend", "accept", "finish", "complete"]
-PROCESSES, STEPS, SEEDS = 3, 12, 1000
+PROCESSES, STEPS, SEEDS = 3, 12, 60 if QUICK else 1000
 
 
 def test_A35_a_thousand_interleavings_end_with_a_video_or_with_the_credits():

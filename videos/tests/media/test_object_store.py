@@ -24,7 +24,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.test import Client
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from aivideo import health
 from tests.support.browser import CHROMIUM, FLAGS
@@ -399,6 +398,8 @@ def long_video(path):
 
 
 def test_a_player_that_outlives_its_link_fetches_a_new_one(completed, settings, live_server, tmp_path):
+    from playwright.sync_api import sync_playwright  # not in processes that need no browser
+
     user = new_user()
     video = completed(user)
     Video.objects.filter(pk=video.pk).update(poster="")
