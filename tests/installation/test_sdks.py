@@ -26,6 +26,7 @@ from videos.api.openapi import document, examples
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 SEVERAL = 5
+KITE = "A red kite"  # marks tell prompts apart that share this one picture
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def client(site, key):
 
 @pytest.fixture(scope="module")
 def finished(client):
-    return client.videos.create_and_poll(prompt="A red kite", model="sora-2", seconds="4", size="1280x720")
+    return client.videos.create_and_poll(prompt=KITE, model="sora-2", seconds="4", size="1280x720")
 
 
 def strict(video):
@@ -67,7 +68,7 @@ def test_create_and_poll_ends_with_a_video(finished):
 def test_the_asynchronous_client_does_the_same(site, key):
     async def run():
         async with openai.AsyncOpenAI(api_key=key, base_url=f"{site.url}/v1") as client:
-            video = await client.videos.create_and_poll(prompt="A blue kite", seconds="4")
+            video = await client.videos.create_and_poll(prompt=f"{KITE} [sim:mark-async]", seconds="4")
             content = await client.videos.download_content(video.id)
             names = [one.id async for one in client.videos.list(limit=1)]
             return strict(video), content.content, names
@@ -95,7 +96,7 @@ def test_the_signed_link_of_a_video_needs_no_key(finished):
 
 
 def test_the_list_pages_by_itself_and_shows_each_video_once(client):
-    wanted = {client.videos.create(prompt=f"Kite {number}").id for number in range(SEVERAL)}
+    wanted = {client.videos.create(prompt=f"{KITE} [sim:mark-{number}]").id for number in range(SEVERAL)}
     listed = [video.id for video in client.videos.list(limit=2)]
     oldest_first = [video.id for video in client.videos.list(limit=2, order="asc")]
     assert wanted <= set(listed)
@@ -119,7 +120,7 @@ def test_a_remix_names_its_source(client, finished):
 
 
 def test_deleting_is_for_good(client):
-    video = client.videos.create_and_poll(prompt="Away", seconds="4")
+    video = client.videos.create_and_poll(prompt=f"{KITE} [sim:mark-away]", seconds="4")
     deleted = client.videos.delete(video.id)
     assert (deleted.id, deleted.object, deleted.deleted) == (video.id, "video.deleted", True)
     with pytest.raises(openai.NotFoundError):
@@ -161,7 +162,7 @@ def test_each_kind_of_error_is_the_sdks_own_class(site, client, key, finished):
         client.with_options(max_retries=0).videos.delete(running.id)
 
     once = client.with_options(max_retries=0)
-    once.videos.create(prompt="One", extra_headers={"Idempotency-Key": "same"})
+    once.videos.create(prompt=f"{KITE} [sim:mark-one]", extra_headers={"Idempotency-Key": "same"})
     with pytest.raises(openai.UnprocessableEntityError) as refusal:
         once.videos.create(prompt="Other", extra_headers={"Idempotency-Key": "same"})
     assert refusal.value.code == "idempotency_key_reused"
@@ -177,7 +178,7 @@ def test_each_kind_of_error_is_the_sdks_own_class(site, client, key, finished):
 def test_no_event_is_lost_when_the_worker_dies_between_the_end_and_its_delivery(site, client):
     with Receiver() as receiver:
         receiver.refusals = [500]
-        video = client.videos.create(prompt="A kite", extra_body={"webhook_url": receiver.url})
+        video = client.videos.create(prompt=KITE, extra_body={"webhook_url": receiver.url})
         wait_until(lambda: receiver.arrivals)  # the first try, which is refused
         for pid in processes_of(site, "qcluster"):
             with suppress(ProcessLookupError):
@@ -196,11 +197,11 @@ from openai import AsyncOpenAI, OpenAI
 assert openai.__version__ == "2.2.0", openai.__version__
 site, key = sys.argv[1:]
 client = OpenAI(base_url=site + "/v1", api_key=key)
-video = client.videos.create_and_poll(prompt="A kite for the oldest", seconds="4", size="1280x720")
+video = client.videos.create_and_poll(prompt="A red kite [sim:mark-oldest]", seconds="4", size="1280x720")
 assert video.status == "completed", video
 assert client.videos.download_content(video.id).content[4:8] == b"ftyp"
 assert video.id in [one.id for one in client.videos.list(limit=2)]
-remix = client.videos.remix(video.id, prompt="By night")
+remix = client.videos.remix(video.id, prompt="A red kite [sim:mark-night]")
 assert remix.remixed_from_video_id == video.id
 try:
     client.videos.create(prompt="A kite", seconds="61")
@@ -219,7 +220,7 @@ JAVASCRIPT = """
 import OpenAI from "openai";
 const [site, key] = process.argv.slice(2);
 const client = new OpenAI({ baseURL: site + "/v1", apiKey: key });
-let video = await client.videos.create({ prompt: "A kite for JavaScript", seconds: "4", size: "1280x720" });
+let video = await client.videos.create({ prompt: "A red kite [sim:mark-js]", seconds: "4", size: "1280x720" });
 while (video.status === "queued" || video.status === "in_progress") {
   await new Promise((done) => setTimeout(done, 500));
   video = await client.videos.retrieve(video.id);
