@@ -40,4 +40,4 @@ async def take_one_step():
 
 
 def make_due(video, **fields):
-    Video.objects.filter(pk=video.pk).update(next_at=timezone.now() - timedelta(seconds=1), **fields)
+    Video.objects.filter(pk=video.pk).update(next_attempt_at=timezone.now() - timedelta(seconds=1), **fields)

@@ -93,9 +93,7 @@ class Channel(models.Model):
     recent_submits = models.JSONField(
         default=list, editable=False, help_text=_("Unix times of the past minute, where submits are limited.")
     )
-    failures = models.PositiveIntegerField(
-        default=0, editable=False, help_text=_("Submits lost in a row.")
-    )
+    failures = models.PositiveIntegerField(default=0, editable=False, help_text=_("Submits lost in a row."))
     resumes_at = models.DateTimeField(
         _("resumes"), null=True, editable=False, help_text=_("No new jobs before this time.")
     )
