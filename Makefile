@@ -12,7 +12,7 @@ PEERS ?= $(VENV)
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
 
-.PHONY: run test quick test-peers check bench chaos sabotage chromium
+.PHONY: run test quick test-peers check bench chaos sabotage requirements chromium
 
 run: $(VENV)/installed .env
 	@$(MANAGE) migrate --verbosity 0
@@ -60,13 +60,29 @@ chaos: $(VENV)/installed-dev
 sabotage: $(VENV)/installed-dev chromium
 	@$(BIN)/python -m tests.sabotage $(CASES)
 
-# A stamp newer than the list of packages means that they are installed.
+# Writes requirements.txt and requirements-dev.txt, which hold for every platform. Needed after a change of a .in file.
+# Versions that still fit are kept; ARGS=--upgrade or ARGS="--upgrade-package NAME" takes newer ones.
+COMPILE = $(VENV)/uv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command 'make requirements' $(ARGS)
+
+requirements: $(VENV)/uv/installed
+	$(COMPILE) --output-file requirements.txt requirements.in
+	$(COMPILE) --output-file requirements-dev.txt requirements-dev.in
+
+$(VENV)/uv/installed: Makefile | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/uv
+	$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@touch $@
+
+# A stamp newer than the compiled lists means that the packages are installed.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
 $(VENV)/installed: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(INSTALL) -r requirements.txt
 	@touch $@
 
 $(VENV)/installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(INSTALL) -r requirements.txt -r requirements-dev.txt
 	@touch $@ $(VENV)/installed
 
 # Of the API: the oldest SDK that has videos, and the one for JavaScript where there is npm.
