@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
+from aivideo import __version__
 from videos.models import PumpSlot, Status, Video, Worker
 
 # A worker reports every few seconds; one that has been silent for longer is gone or hung.
@@ -21,8 +22,8 @@ SILENCE = timedelta(seconds=30)
 
 @login_not_required
 def healthz(request: HttpRequest) -> HttpResponse:
-    """This process answers."""
-    return HttpResponse("ok", content_type="text/plain")
+    """This process answers, and which version it runs."""
+    return HttpResponse(f"ok {__version__}", content_type="text/plain")
 
 
 @login_not_required

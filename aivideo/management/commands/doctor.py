@@ -13,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from accounts import stripe_gateway
 from accounts.models import Payment
-from aivideo import health
+from aivideo import __version__, health
 from videos.catalogue import availability, connections, provider_check, refusals
 from videos.models import Channel
 from videos.moderation import service
@@ -34,6 +34,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["providers"]:
             return self.ask_providers()
+        self.stdout.write(f"aivideo {__version__}")
         wrong = 0
         for name, (check, mend) in CHECKS.items():
             problem = health.problem(check)
