@@ -9,10 +9,13 @@ export HOST PORT DATA_DIR
 VENV := .venv
 # Where what others wrote is installed, away from our own packages.
 PEERS ?= $(VENV)
+# What builds the documentation, likewise.
+DOCS ?= $(VENV)/docs
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --clean
 
-.PHONY: run test quick test-peers check bench chaos sabotage requirements chromium
+.PHONY: run test quick test-peers check docs bench chaos sabotage requirements chromium
 
 run: $(VENV)/installed .env
 	@$(MANAGE) migrate --verbosity 0
@@ -36,7 +39,7 @@ test-peers: $(VENV)/installed-dev $(PEERS)/litellm/installed $(PEERS)/aimock/ins
 # Settings of its own, so that it says the same with and without a .env.
 check: export DEBUG = true
 check: export SECRET_KEY = for-this-check-only
-check: $(VENV)/installed-dev
+check: $(VENV)/installed-dev $(DOCS)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/djade --check --target-version 5.2 $$(git ls-files 'templates/*.html')
@@ -44,9 +47,14 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports --no-cache
 	$(MANAGE) makemigrations --check --dry-run
 	$(MANAGE) openapi --check
+	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && $(MKDOCS) --site-dir "$$site" && echo "The documentation is well."
 	DEBUG=false SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
 	  ALLOWED_HOSTS=video.example.com CSRF_TRUSTED_ORIGINS=https://video.example.com \
 	  SITE_URL=https://video.example.com $(MANAGE) check --deploy --fail-level WARNING
+
+# The documentation, as a site that needs no network: site/index.html.
+docs: $(DOCS)/installed
+	@$(MKDOCS) && echo "Read site/index.html. To search in it: python3 -m http.server --directory site"
 
 # ONLY=name for one of them; SQLite, or what DATABASE_URL and REDIS_URL name, with a database of its own there.
 bench: $(VENV)/installed $(PEERS)/litellm/installed
@@ -90,6 +98,11 @@ $(VENV)/other-clients: Makefile | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/openai-2 openai==2.2.0
 	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/node openai@7.57.0; \
 	  else echo "Without npm, the tests do not try the API from JavaScript."; fi
+	@touch $@
+
+$(DOCS)/installed: requirements-docs.txt
+	@$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	@touch $@
 
 # The proxy that `make bench` compares the API with.
