@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.plugins import get_plugin_logger
+from mkdocs.structure.files import File
 
 log = get_plugin_logger("docs")
 
@@ -27,14 +28,26 @@ OPENAPI = ROOT / "videos/api/openapi/openapi.json"
 # Markdown outside of docs/, whose names and links are held to the same.
 OTHER_PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "deploy/README.md")
 
-TEXT = {".py", ".html", ".js", ".mjs", ".css", ".json", ".toml", ".txt", ".yml", ".yaml", ".conf", ".service", ".target", ""}
+PICTURE = "static/img/studio.webp"
+# What files have to end in whose words are looked up, and what makes a word in backticks a path.
+TEXTS = (
+    ".py",
+    ".html",
+    ".js",
+    ".mjs",
+    ".css",
+    ".json",
+    ".toml",
+    ".txt",
+    ".yml",
+    ".yaml",
+    ".conf",
+    ".service",
+)
+TEXTS_WITHOUT_SUFFIX = ("Makefile", "Dockerfile", ".env.example", ".gitignore")
 SUFFIXES = "py|md|html|json|toml|txt|in|yml|yaml|js|css|conf|service|svg|webp|ttf"
-# Commands of Django, and names of programs and settings that are not ours.
-DJANGOS = {"migrate", "collectstatic", "createsuperuser", "makemigrations", "check", "shell"}
-FOREIGN = {
-    "max_connections", "pg_dump", "SIGTERM", "SIGKILL", "SIGSTOP", "data", "pkill", "journalctl", "KillMode", "docker", "fullchain",
-    "privkey", "aws", "s3", "sync", "sub", "site", "index",
-}  # fmt: skip
+# Commands that come with Django.
+DJANGO_COMMANDS = {"migrate", "collectstatic", "createsuperuser", "makemigrations", "check", "shell"}
 
 
 # --- What the code says ---
@@ -53,7 +66,7 @@ def words_of_the_code() -> set[str]:
     """Every word in the project outside of its documentation."""
     words: set[str] = set()
     for path in tracked():
-        if Path(path).suffix in TEXT and not path.startswith("docs/"):
+        if path.endswith((*TEXTS, *TEXTS_WITHOUT_SUFFIX)) and not path.startswith("docs/"):
             words.update(re.findall(r"\w+", (ROOT / path).read_text(errors="ignore")))
             words.update(Path(path).stem.replace("-", "_").split("_"))
     return words
@@ -65,13 +78,21 @@ def threat_tests() -> dict[str, list[tuple[str, str]]]:
     found: dict[str, list[tuple[str, str]]] = {}
     for path in tracked():
         if Path(path).name.startswith("test_") and path.endswith(".py"):
-            for name, numbers in re.findall(r"^def (test_((?:A\d\d_)+)\w+)", (ROOT / path).read_text(), re.MULTILINE):
+            for name, numbers in re.findall(
+                r"^def (test_((?:A\d\d_)+)\w+)", (ROOT / path).read_text(), re.MULTILINE
+            ):
                 for number in re.findall(r"A\d\d", numbers):
                     found.setdefault(number, []).append((path, name))
     return found
 
 
 # --- Pages made from it ---
+
+
+def on_files(files: Any, config: Any, **_: Any) -> Any:
+    """The picture stands once in the project, where the README shows it; the site gets a copy."""
+    files.append(File.generated(config, Path(PICTURE).name, abs_src_path=str(ROOT / PICTURE)))
+    return files
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
@@ -86,21 +107,20 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     for comment, make in made.items():
         if comment in markdown:
             markdown = markdown.replace(comment, make())
-    markdown = markdown.replace(f"../{PICTURE}", "studio.webp")
+    markdown = markdown.replace(f"../{PICTURE}", Path(PICTURE).name)
     return re.sub(r"<!-- api example (\w+) -->", lambda found: api_example(found[1]), markdown)
 
 
 def settings() -> str:
-    """`.env.example` as tables, a section each. Settings that follow one another without a comment share one."""
+    """`.env.example` as tables, one a section. A setting without a comment of its own shares the one above it."""
     lines: list[str] = []
     comment: list[str] = []
     for line in (ROOT / ".env.example").read_text().splitlines():
         if line.startswith("# --- "):
             title, _dot, rest = line.removeprefix("# --- ").partition(". ")
             lines += ["", f"## {title.partition(':')[0].rstrip('.')}", ""]
-            intro = " ".join([title.partition(": ")[2], rest]).strip()
-            comment = [f"{intro[0].upper()}{intro[1:]}"] if intro else []
-            lines += [] if not comment else [" ".join(comment), ""]
+            intro = f"{title.partition(': ')[2]} {rest}".strip()
+            lines += [intro[:1].upper() + intro[1:], ""] if intro else []
             comment = []
             lines += ["| setting | default, or an example | meaning |", "|---|---|---|"]
         elif line.startswith("#"):
@@ -173,7 +193,7 @@ def check_names(markdown: str, where: str) -> None:
         elif re.fullmatch(rf"[\w.*-]+(/[\w.*@-]+)*\.({SUFFIXES})|[\w.-]+(/[\w.-]+)*/", span):
             check_path(span, where)
         elif re.fullmatch(r"_*[A-Za-z][\w.]*(\(\))?", span):
-            missing = {word for word in re.findall(r"\w+", span)} - words_of_the_code() - FOREIGN
+            missing = set(re.findall(r"\w+", span)) - words_of_the_code()
             if missing:
                 log.warning(f"{where}: `{span}` names nothing in the code ({', '.join(sorted(missing))})")
 
@@ -184,7 +204,9 @@ def check_command(text: str, where: str) -> None:
         known = re.search(rf"^{re.escape(name)}:", (ROOT / "Makefile").read_text(), re.MULTILINE) is not None
         known |= "=" in name
     else:
-        known = name in DJANGOS or any(path.endswith(f"/management/commands/{name}.py") for path in tracked())
+        known = name in DJANGO_COMMANDS or any(
+            path.endswith(f"/management/commands/{name}.py") for path in tracked()
+        )
     if not known:
         log.warning(f"{where}: `{text}` is no command")
 
@@ -201,30 +223,17 @@ def check_path(span: str, where: str) -> None:
 
 
 def check_threats(markdown: str) -> None:
-    """Each threat names exactly the files whose tests carry its number, and no other is called open or held."""
-    listed: dict[str, str] = {}
-    for line in markdown.splitlines():
-        if found := re.match(r"\| (A\d\d) \|.*\| ([^|]*) \|$", line):
-            listed[found[1]] = found[2]
+    """Each threat names exactly the files whose tests carry its number, or other tests, or says that it is open."""
+    rows = re.findall(r"^\| (A\d\d) \|.*\| ([^|]*) \|$", markdown, re.MULTILINE)
     for number, tests in threat_tests().items():
-        missing = sorted({path for path, _name in tests if f"`{path}`" not in listed.get(number, "")})
-        if missing:
-            log.warning(f"threats.md: {number} lacks {', '.join(missing)}")
-    for number, held in listed.items():
+        named = set(re.findall(r"`([^`]+\.py)`", dict(rows).get(number, "")))
+        carry = {path for path, _name in tests}
+        for path in sorted(carry - named):
+            log.warning(f"threats.md: {number} does not name {path}, whose tests carry its number")
+        for path in sorted(named - carry):
+            log.warning(f"threats.md: {number} names {path}, where no test carries its number")
+    for number, held in rows:
         if "open" not in held and not re.search(r"`[^`]+\.py`", held):
-            log.warning(f"threats.md: {number} names neither a test nor says that it is open")
+            log.warning(f"threats.md: {number} neither names a test nor says that it is open")
         if held.startswith("open") and number in threat_tests():
-            log.warning(f"threats.md: {number} is said to be open and has tests")
-
-
-# --- The picture of the README ---
-
-PICTURE = "static/img/studio.webp"
-
-
-def on_files(files: Any, config: Any, **_: Any) -> Any:
-    """The picture stands once in the project; the site gets a copy."""
-    from mkdocs.structure.files import File
-
-    files.append(File.generated(config, "studio.webp", abs_src_path=str(ROOT / PICTURE)))
-    return files
+            log.warning(f"threats.md: {number} is said to be open, but has tests")
