@@ -167,10 +167,10 @@ CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
     "disk": (disk, "Free some space, or move DATA_DIR to a larger disk."),
     "sign-in": (
         sign_in,
-        "Set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET; the README says where they come from.",
+        "Set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET; docs/operating.md says where they come from.",
     ),
     "models": (models, "Enable a model and its channel in the admin."),
-    "providers": (providers, "Start the provider, or correct its address and key; the README says how."),
+    "providers": (providers, "Start the provider, or correct its address and key: docs/providers.md says how."),
     "refusals": (refused, "The first screen of the admin shows the same until the channel takes an order."),
     "moderation": (
         moderation,
