@@ -5,6 +5,7 @@ A page may hold one of these comments, and the build puts in its place
     <!-- settings -->            the settings, from .env.example
     <!-- api calls -->           the calls of the API, from its OpenAPI document
     <!-- api example NAME -->    the curl example of one call
+    <!-- layers -->              the layers inside `videos`, from the contracts of import-linter
     <!-- threat tests -->        the tests of each threat, by the numbers in their names
 
 Everything that the documentation sets in backticks is looked up: paths, `make` targets, management commands, settings
@@ -14,6 +15,7 @@ and names in the code. The build is strict, so a warning from here fails it.
 import json
 import re
 import subprocess
+import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     made = {
         "<!-- settings -->": settings,
         "<!-- api calls -->": api_calls,
+        "<!-- layers -->": layers,
         "<!-- threat tests -->": list_of_threat_tests,
     }
     for comment, make in made.items():
@@ -150,6 +153,13 @@ def api_example(name: str) -> str:
                 return f"```sh\n{call['x-codeSamples'][0]['source']}\n```"
     log.warning(f"no call of the API is named {name}")
     return ""
+
+
+def layers() -> str:
+    """One line a layer, the topmost first."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (inside_videos,) = (one["layers"] for one in contracts if one.get("containers") == ["videos"])
+    return "\n".join(f"1. `{layer.replace(' | ', '`, `')}`" for layer in inside_videos)
 
 
 def list_of_threat_tests() -> str:
