@@ -170,7 +170,10 @@ CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
         "Set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET; docs/operating.md says where they come from.",
     ),
     "models": (models, "Enable a model and its channel in the admin."),
-    "providers": (providers, "Start the provider, or correct its address and key: docs/providers.md says how."),
+    "providers": (
+        providers,
+        "Start the provider, or correct its address and key: docs/providers.md says how.",
+    ),
     "refusals": (refused, "The first screen of the admin shows the same until the channel takes an order."),
     "moderation": (
         moderation,
