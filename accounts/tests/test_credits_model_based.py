@@ -57,7 +57,7 @@ class Model:
     done: set[tuple[str, str]] = field(default_factory=set)
 
     @property
-    def lapsing(self):
+    def expiring(self):
         return sum(lot.left for lot in self.lots)
 
     def in_order(self):
@@ -70,7 +70,7 @@ class Model:
         self.balance += amount - owed
         return amount - owed
 
-    def lapse(self):
+    def expire(self):
         for lot in self.lots:
             if lot.is_over:
                 self.balance -= lot.left
@@ -193,7 +193,7 @@ class Ledger(RuleBasedStateMachine):
     def sweep(self):
         credits.expire_all()
         for model in self.models:
-            model.lapse()
+            model.expire()
 
     @invariant()
     def the_accounts_are_as_the_model_says(self):
