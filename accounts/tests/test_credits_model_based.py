@@ -77,7 +77,7 @@ class Model:
                 lot.left = 0
 
     def charge(self, amount, reference):
-        self.lapse()
+        self.expire()
         if self.balance < amount:
             return False
         drawn, wanted = [], amount
