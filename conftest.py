@@ -13,14 +13,36 @@ import pytest
 
 # Databases wait for their disk at every commit. Where memory can be used as one, and there is plenty, tests use that.
 MEMORY = Path("/dev/shm")
-if "TESTS_FOLDER" not in os.environ:
+PREFIX = "aivideo-tests-"
+
+
+def make_folder() -> str:
+    """Where everything temporary of this session lies, also that of the processes that share the tests."""
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
-        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
-    # The processes that share the tests inherit this, and everything temporary is in there.
-    folder = tempfile.mkdtemp(prefix="aivideo-tests-")
+        tempfile.tempdir = str(MEMORY)
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}[0-9]*-*"):
+        if not is_alive(int(left.name.split("-")[2])):  # that session was killed
+            shutil.rmtree(left, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["TESTS_FOLDER"] = os.environ["TMPDIR"] = tempfile.tempdir = folder
+    return folder
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+# Processes that are started by this one inherit it.
+if "TESTS_FOLDER" not in os.environ:
+    os.environ["TESTS_FOLDER"] = os.environ["TMPDIR"] = make_folder()
+tempfile.tempdir = os.environ["TESTS_FOLDER"]
 
 DATA_DIR = Path(tempfile.mkdtemp(prefix="data-"))
 (DATA_DIR / "static").mkdir()
