@@ -17,6 +17,7 @@ import openai
 from openai.types import Video
 from PIL import Image
 
+from simulator import jobs
 from tests.support.fixtures import TEST_TIMEOUT, wait_until
 from tests.support.webhook_receiver import Receiver
 
@@ -126,3 +127,11 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def a_job(fault: str, duration: float) -> jobs.Job:
+    return jobs.Job(
+        *(1, "video_1", "x", "sora-2", "4", "720x1280", frozenset([fault]), "abc", "", None, 0.0, duration),
+        submit_key=None,
+        body_hash="",
+    )
