@@ -10,6 +10,7 @@ from pathlib import Path
 
 import django
 import pytest
+from django.conf import settings
 
 # Databases wait for their disk at every commit. Where memory can be used as one, and there is plenty, tests use that.
 MEMORY = Path("/dev/shm")
@@ -90,6 +91,7 @@ for name in (
 os.environ["PGOPTIONS"] = "-c synchronous_commit=off"
 
 django.setup()
+settings.PASSWORD_HASHERS = ["tests.support.passwords.QuickHasher"]
 
 # In the Redis that they share, each process of the suite counts the wake-up messages of its own tests only.
 if os.environ.get("REDIS_URL"):
