@@ -1,7 +1,6 @@
 """Databases for tests: migrated once per session, copied for each process, put back after each test that committed."""
 
 import fcntl
-import json
 import os
 import re
 import shutil
@@ -9,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,49 +19,56 @@ from django.db import connection, connections, transaction
 from django.test import TransactionTestCase
 
 ROOT = Path(__file__).parents[2]
-POSTGRES = os.environ.get("DATABASE_URL", "")
+POSTGRES = url if (url := os.environ.get("DATABASE_URL", "")).startswith("postgres") else ""
 FOLDER = Path(os.environ["TESTS_FOLDER"])
-STATIC = FOLDER / "template" / "static"
 # A schema in a test database: what the tables held after the migrations.
 ORIGINAL = "original"
 
 
 @cache
 def template() -> str:
-    """A migrated database that nobody uses: the path of SQLite's file or a name on the server of PostgreSQL.
-
-    With it come the collected static files, in STATIC. The first process of the session that asks makes both.
-    """
-    folder = FOLDER / "template"
-    name = f"template_{FOLDER.name.rpartition('-')[2]}" if POSTGRES else str(folder / "db.sqlite3")
-    with (FOLDER / "template.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "ready").exists():
-            folder.mkdir()
+    """A migrated database that nobody uses: the path of SQLite's file or a name on the server of PostgreSQL."""
+    name = (
+        f"template_{FOLDER.name.rpartition('-')[2]}" if POSTGRES else str(FOLDER / "template" / "db.sqlite3")
+    )
+    with _once("template") as is_first:
+        if is_first:
             if POSTGRES:
                 on_server(f'CREATE DATABASE "{name}"')
-            _set_up(folder, name)
-            (folder / "ready").touch()
+            _manage("migrate", DATABASE_URL=url_of(name) if POSTGRES else "")
     return name
 
 
-def _set_up(folder: Path, name: str) -> None:
-    env = {**os.environ, "DATA_DIR": str(folder), "DJANGO_ALLOW_ASYNC_UNSAFE": ""}
-    if POSTGRES:
-        env["DATABASE_URL"] = url_of(name)
-    commands = [["migrate", "--verbosity", "0"], ["collectstatic", "--noinput", "--verbosity", "0"]]
+@cache
+def static_files() -> Path:
+    """The folder of the collected static files."""
+    with _once("static") as is_first:
+        if is_first:
+            _manage("collectstatic", "--noinput")
+    return FOLDER / "template" / "static"
+
+
+@contextmanager
+def _once(what: str) -> Iterator[bool]:
+    """Whether this process is the first of the session; the others wait until it is done."""
+    with (FOLDER / f"{what}.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        is_done = FOLDER / f"{what}.done"
+        yield not is_done.exists()
+        is_done.touch()
+
+
+def _manage(*arguments: str, **env: str) -> None:
+    folder = FOLDER / "template"
+    folder.mkdir(exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.command_server"],
-        env=env,
+        [sys.executable, "manage.py", *arguments, "--verbosity", "0"],
+        env={**os.environ, "DATA_DIR": str(folder), "DJANGO_ALLOW_ASYNC_UNSAFE": "", **env},
         cwd=ROOT,
-        input="".join(json.dumps(command) + "\n" for command in commands),
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
-        check=True,
     )
-    for line in done.stdout.splitlines():
-        is_well, said = json.loads(line)
-        assert is_well, said
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def on_server(statement: str) -> None:
@@ -84,7 +91,7 @@ def database_env() -> dict[str, str]:
 @pytest.hookimpl
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Drop the template when all processes that copied it have ended."""
-    if POSTGRES and not hasattr(config, "workerinput") and (FOLDER / "template" / "ready").exists():
+    if POSTGRES and not hasattr(config, "workerinput") and (FOLDER / "template.done").exists():
         on_server(f'DROP DATABASE IF EXISTS "{template()}" WITH (FORCE)')
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import requests
 
-from tests.support.database import POSTGRES, STATIC, on_server, template, url_of
+from tests.support.database import POSTGRES, on_server, static_files, template, url_of
 from tests.support.fixtures import MANAGE, TEST_TIMEOUT
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ class Site:
             on_server(f'CREATE DATABASE "{self.database}" TEMPLATE "{original}"')
         else:
             shutil.copy(original, self.folder / "db.sqlite3")
-        shutil.copytree(STATIC, self.folder / "static", copy_function=os.link)
+        shutil.copytree(static_files(), self.folder / "static", copy_function=os.link)
         try:
             yield
         finally:
