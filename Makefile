@@ -29,7 +29,7 @@ test: $(VENV)/installed-dev $(VENV)/other-clients chromium
 # For every save: what starts no process and no browser, with long random runs cut short.
 quick: export QUICK = true
 quick: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 -m quick --ignore tests/journeys --ignore tests/installation $(ARGS)
+	$(BIN)/python -m pytest -n 3 -m quick --ignore tests/journeys --ignore tests/installation $(ARGS)
 
 # Our adapters, simulator and API against what others wrote; OPENAI_OPENAPI is the path of OpenAI's document, as JSON.
 test-peers: export PEERS := $(abspath $(PEERS))
