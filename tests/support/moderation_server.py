@@ -6,6 +6,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from tests.support.fixtures import serve
+
 KEY = "sk-of-the-tests"
 MODEL = "omni-moderation-2024-09-26"
 # Of the service's thirteen categories, those that it looks for here.
@@ -62,7 +64,7 @@ class ModerationServer:
         self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        serve(self.server)
         return self
 
     def __exit__(self, *_: object) -> None:
