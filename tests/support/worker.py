@@ -31,7 +31,7 @@ async def take_one_step():
     engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     engine.began = engine.renewed = time.monotonic()
     await engine.turn()
-    await asyncio.gather(*(hold.task for hold in engine.under_way.values()))
+    await asyncio.gather(*(item.task for item in engine.in_flight.values()))
     await engine.tools.decoder.close()
     for provider in engine.providers.values():
         await provider.close()

@@ -1,8 +1,8 @@
-"""How many new jobs a channel takes now, and whose turn it is.
+"""Admission: which queued videos may be submitted now.
 
-A queued video waits until its channel has room: fewer jobs running than allowed, fewer submits in
-the past minute, money left for today, and a provider that can be reached. Whose turn it is, is a
-question of fairness: everybody's first video goes before anybody's second one.
+A queued video waits until its channel has capacity: fewer running jobs than allowed, fewer submits in
+the past minute, credits left in the daily budget, and a closed circuit breaker. The order is fair
+between users: every user's first video goes before anybody's second one.
 """
 
 import logging
@@ -28,8 +28,8 @@ AT_PROVIDER = (Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS)
 PLACES_FRESH = 2.0  # seconds
 _places: dict[int, tuple[float, dict[UUID, int]]] = {}
 
-# The queue of one channel in the order in which it is admitted. A user's videos that run already take
-# the first turns, so the limit on them and the fairness between users are one number.
+# The queue of one channel. A user's running videos occupy the first turns, so that one number, `turn`,
+# implements both the limit per user and the fairness between users.
 QUEUE = """
     SELECT id, queued_at, attempts, credits,
         row_number() OVER (PARTITION BY user_id ORDER BY attempts, queued_at, id)
@@ -41,22 +41,22 @@ QUEUE = """
     ) AS running ON runner = user_id
     WHERE ended_at IS NULL AND status = 'queued' AND channel_id = %s AND queued_at IS NOT NULL
 """
-# The others were turned away a moment ago, or are past their deadline.
+# Excludes videos that are backing off or past their deadline.
 READY = "AND next_at <= %s AND queued_at > %s"
 IN_ORDER = "ORDER BY turn, attempts, queued_at, id"
 
 
 def admit(room: int) -> list[Video]:
-    """Move up to `room` queued videos whose turn it is to submitting, and return them.
+    """Move up to `room` queued videos to submitting, in fair order, and return them.
 
-    This is the intent of a submit, and must be committed before the request leaves; who then dies
-    leaves a row that comes due after pace.LEASE seconds. Call it in a transaction: the channel's row is
-    locked, so that pumps that admit at the same time do not exceed its limits together.
+    This records the intent to submit and must be committed before the request is sent; if the worker
+    crashes after that, the row comes due again after timing.LEASE seconds. Call it in a transaction: it
+    locks the channel's row so that concurrent dispatchers cannot exceed the channel's limits together.
     """
     admitted: list[Video] = []
     waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None).order_by()
     for channel_id in waiting.values_list("channel", flat=True).distinct():
-        # Another pump is choosing for this channel: it will take whom it can.
+        # If the row is locked, another dispatcher is admitting videos for this channel.
         channel = Channel.objects.select_for_update(skip_locked=_can_skip()).filter(pk=channel_id).first()
         if channel is None:
             continue
@@ -69,49 +69,49 @@ def admit(room: int) -> list[Video]:
 
 
 def place(video: Video) -> int | None:
-    """The place of a queued video in its channel's queue, 1 for who is next; None when it is not queued.
+    """The position of a queued video in its channel's queue, counted from 1; None if it is not queued.
 
-    All places of a channel are counted at once and kept for PLACES_FRESH, however many pages ask.
+    All positions of a channel are computed at once and cached for PLACES_FRESH seconds.
     """
     if video.status != Status.QUEUED:
         return None
-    until, places = _places.get(video.channel_id, (0.0, {}))
-    if time.monotonic() >= until:
+    expires_at, places = _places.get(video.channel_id, (0.0, {}))
+    if time.monotonic() >= expires_at:
         places = _count_places(video.channel_id)
         _places[video.channel_id] = (time.monotonic() + PLACES_FRESH, places)
     return places.get(video.pk)
 
 
 def room_of(channel: Channel, now: datetime) -> int | None:
-    """How many jobs the channel takes now, by all limits but the daily stop; None: any number."""
+    """How many more jobs the channel takes now, by all limits but the daily budget; None if unlimited."""
     if breaker.is_paused(channel, now):
         return 0
     running = Video.objects.filter(channel=channel, ended_at=None).order_by()
-    rooms: list[int] = []
+    limits: list[int] = []
     if channel.failures >= BREAKS_AFTER:
-        # Half open: one probe, and nothing beside it.
-        rooms.append(1 - running.filter(status=Status.SUBMITTING).count())
+        # The circuit breaker is half-open: one probe at a time.
+        limits.append(1 - running.filter(status=Status.SUBMITTING).count())
     if channel.max_running is not None:
-        rooms.append(channel.max_running - running.filter(status__in=AT_PROVIDER).count())
+        limits.append(channel.max_running - running.filter(status__in=AT_PROVIDER).count())
     if channel.max_submits_per_minute is not None:
-        rooms.append(channel.max_submits_per_minute - len(_past_minute(channel, now)))
-    return max(0, min(rooms)) if rooms else None
+        limits.append(channel.max_submits_per_minute - len(_past_minute(channel, now)))
+    return max(0, min(limits)) if limits else None
 
 
 def credits_left_today(channel: Channel) -> int | None:
-    """What may still be spent at the provider today (UTC), in credits of the videos it accepts; None: no stop."""
+    """Credits left in the channel's budget for today (UTC): budget minus accepted and unsettled videos; None if unlimited."""
     if channel.max_credits_per_day is None:
         return None
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     videos = Video.objects.filter(channel=channel).order_by()
     total = models.functions.Coalesce(Sum("credits"), 0)
     accepted = videos.filter(accepted_at__gte=midnight).aggregate(n=total)["n"]
-    open_ = videos.filter(ended_at=None, status__in=[Status.SUBMITTING, Status.UNCONFIRMED])
-    return channel.max_credits_per_day - accepted - open_.aggregate(n=total)["n"]
+    unsettled = videos.filter(ended_at=None, status__in=[Status.SUBMITTING, Status.UNCONFIRMED])
+    return channel.max_credits_per_day - accepted - unsettled.aggregate(n=total)["n"]
 
 
 def _count_places(channel_id: int) -> dict[UUID, int]:
-    """The place of every queued video of a channel, 1 for who is next. One query, whatever its length."""
+    """The position of every queued video of a channel, counted from 1, in one query."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT id, row_number() OVER ({IN_ORDER}) FROM ({QUEUE}) AS queue", [channel_id])
         return {_uuid(pk): place for pk, place in cursor.fetchall()}
@@ -150,7 +150,7 @@ def _choose(channel: Channel, room: int) -> list[UUID]:
 
 def _take(ids: list[UUID]) -> list[Video]:
     now = timezone.now()
-    # A video that is canceled at this moment is one or the other, never both: each UPDATE names the state.
+    # The UPDATE names the state, so a video that is canceled concurrently is not admitted as well.
     Video.objects.filter(pk__in=ids, status=Status.QUEUED).update(
         status=Status.SUBMITTING,
         version=F("version") + 1,
@@ -182,5 +182,5 @@ def _can_skip() -> bool:
 
 
 def _uuid(value: UUID | str) -> UUID:
-    """SQLite keeps a UUID as text."""
+    """SQLite stores UUIDs as text."""
     return value if isinstance(value, UUID) else UUID(value)

@@ -1,10 +1,9 @@
-"""The engine: one process that carries every unfinished video at once.
+"""The dispatcher: one asyncio loop that drives every unfinished video concurrently.
 
-A pump holds a leased slot, admits queued videos and claims those that are due, and takes each one
-step further, all of them concurrently. `next_at` is schedule and lease in one: a claim pushes it
-forward before the work begins and the pump renews it while the work lasts, so that the videos of a
-pump that died come due by themselves within LEASE seconds. Nothing depends on any message, process
-or timer staying alive.
+A dispatcher items a leased slot, admits queued videos, claims those that are due, and runs the next
+step of each. `next_at` is both schedule and lease: a claim pushes it into the future before the work
+starts, and the dispatcher renews it while the work lasts. If the dispatcher crashes, its videos come
+due again within LEASE seconds. No message, process or timer has to survive for that.
 """
 
 import asyncio
@@ -33,62 +32,61 @@ from videos.worker.write_queue import WriteQueue
 log = logging.getLogger(__name__)
 
 # Seconds.
-SLICE = (
-    15  # after it a pump submits nothing new, and rings for its successor when it has finished what it began
-)
-LONGEST_SLICE = 240  # below the queue's own time-out for a task
+SLICE = 15  # after this a dispatcher admits nothing new, finishes its steps and wakes its successor
+LONGEST_SLICE = 240  # below the queue's own task timeout
 TICK = 0.25
-HAND_BACK = 5  # how long a pump that must stop waits for what is under way
-MAX_IN_HAND = 4000
+HAND_BACK = 5  # how long a stopping dispatcher waits for its running steps
+MAX_IN_FLIGHT = 4000  # videos
 MAX_SUBMITS = 400
-MAX_PICTURES = 50  # of orders, in memory
-POSTERS = 8  # at a time, one after the other
+MAX_PICTURES = 50  # submits that hold their pictures in memory
+POSTERS = 8  # per batch, made one after the other
 MAX_DOWNLOADS = 8
-BEING_MOVED = (Status.SUBMITTING, Status.UNCONFIRMED, Status.SAVING)
+COSTLY_TO_CANCEL = (Status.SUBMITTING, Status.UNCONFIRMED, Status.SAVING)
 
 
 def run() -> bool:
-    """Be the pump for one slice, if a slot is free. Rings for a successor while anything is unfinished.
+    """Dispatch for one slice if a slot is free, then wake a successor while any video is unfinished.
 
-    Returns whether this call was the pump. Harmless to call at any time and any number of times.
+    Returns False if no slot was free. Safe to call at any time and concurrently.
     """
     close_old_connections()
     slot = leases.take_slot()
     if slot is None:
         return False
-    pump = Dispatcher(slot)
+    dispatcher = Dispatcher(slot)
     try:
-        asyncio.run(pump.run())
+        asyncio.run(dispatcher.run())
     finally:
-        # First the slot, then the look: who orders a video in between rings for a free slot.
+        # Free the slot before checking for work: an order placed in between then finds a free slot.
         PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(owner="", until=timezone.now())
-        if not pump.dismissed and is_work_left():
+        if not dispatcher.dismissed and is_work_left():
             queue.wake_any()
     return True
 
 
 def is_work_left() -> bool:
-    """Whether any video is unfinished, or lacks its poster."""
+    """Whether any video is unfinished or still needs its poster."""
     return Video.objects.live().exists() or bool(without_poster(1))
 
 
 def run_maintenance() -> None:
-    """What nobody else does in time: give up what waits too long, find another way for what is held up, let batches go on."""
+    """Periodic maintenance: time out overdue videos, reroute waiting ones, advance batches."""
     lifecycle.time_out_overdue()
     routing.reroute_waiting()
     batches.advance()
 
 
 def without_poster(limit: int) -> list[Video]:
-    """Completed videos whose poster was put off, the newest first."""
-    wanting = Video.objects.extra(where=["status = 'completed' AND poster = ''"])  # the words of the index
-    tried = wanting.filter(deleted_at=None, attempts__lt=MAX_POSTER_TRIES)
-    return list(tried.order_by("-ended_at")[:limit])
+    """Completed videos whose poster is still to be made, newest first."""
+    # Worded exactly like the partial index `wants_poster`, or the database does not use it.
+    lacking = Video.objects.extra(where=["status = 'completed' AND poster = ''"])
+    retryable = lacking.filter(deleted_at=None, attempts__lt=MAX_POSTER_TRIES)
+    return list(retryable.order_by("-ended_at")[:limit])
 
 
 @dataclass(frozen=True)
-class InHand:
-    """A video in a pump's hands, and since when (monotonic seconds)."""
+class InFlight:
+    """A video with a running step, and when the step started (monotonic seconds)."""
 
     video: Video
     task: asyncio.Task[None]
@@ -97,7 +95,7 @@ class InHand:
 
 @dataclass
 class Work:
-    """What one look into the database found to do."""
+    """What one database visit found to do."""
 
     due: list[Video]
     admitted: list[Video] = field(default_factory=list)
@@ -106,15 +104,15 @@ class Work:
 
 
 class Dispatcher:
-    """One slice of work: see `run`."""
+    """Runs one slice; see `run`."""
 
     def __init__(self, slot: PumpSlot) -> None:
         self.slot = slot
         self.dismissed = False
-        self.under_way: dict[UUID, InHand] = {}
-        self.due_again: dict[UUID, Video] = {}  # a webhook came while they were in hand
+        self.in_flight: dict[UUID, InFlight] = {}
+        self.due_again: dict[UUID, Video] = {}  # a webhook made them due while a step was running
         self.posters: asyncio.Task[None] | None = None
-        self.posters_at = 0.0  # not before, on the clock that only goes forward
+        self.posters_at = 0.0  # earliest start of the next poster batch (monotonic seconds)
         self.channels: dict[int, Channel] = {}
         self.providers: dict[int, Provider] = {}
 
@@ -132,8 +130,8 @@ class Dispatcher:
                     if not await self.turn():
                         break
                 except DatabaseError:
-                    # What is under way goes on: its outcome is worth more than this moment's lease.
-                    log.exception("The pump cannot reach the database.")
+                    # Keep the running steps: their outcome is worth more than renewing the lease on time.
+                    log.exception("The dispatcher cannot reach the database.")
                     self.dismissed = time.monotonic() - self.renewed > timing.LEASE
                 await asyncio.sleep(TICK)
             await self.hand_back()
@@ -145,12 +143,12 @@ class Dispatcher:
             await self.db.close()
 
     async def turn(self) -> bool:
-        """Renew, take up what is due. False when the slice is over."""
+        """Renew leases and start steps for due videos. False when the slice is over."""
         now = time.monotonic()
         if now - self.renewed > timing.RENEW:
-            # A step that ends at this moment has written its own next time; only long ones need a lease.
-            long = [pk for pk, hold in self.under_way.items() if now - hold.since > timing.LEASE / 2]
-            if not await self.db(leases.renew, self.slot, long):
+            # A short step writes its own next_at before its lease runs out; only long ones need renewal.
+            long_running = [pk for pk, item in self.in_flight.items() if now - item.since > timing.LEASE / 2]
+            if not await self.db(leases.renew, self.slot, long_running):
                 self.dismissed = True
                 return False
             self.renewed = now
@@ -163,7 +161,7 @@ class Dispatcher:
         else:
             return False
         for video in work.due:
-            if video.pk in self.under_way:
+            if video.pk in self.in_flight:
                 self.due_again[video.pk] = video
             else:
                 self.take_up(video, steps.step)
@@ -171,55 +169,55 @@ class Dispatcher:
             self.take_up(video, steps.submit)
         if work.posters:
             self.posters = asyncio.create_task(self.make_posters(work.posters))
-        return bool(self.under_way) or work.is_left
+        return bool(self.in_flight) or work.is_left
 
     def find_work(self) -> Work:
-        """All that may be taken up now, in one visit to the database."""
+        """Everything that can be started now, in one database visit."""
         work = self.find_running(only_running=False)
-        submitting = sum(hold.video.status == Status.SUBMITTING for hold in list(self.under_way.values()))
+        submitting = sum(item.video.status == Status.SUBMITTING for item in list(self.in_flight.values()))
         if submitting < MAX_SUBMITS:
             work.admitted = admission.admit(MAX_SUBMITS - submitting)
             self.channels |= {video.channel_id: video.channel for video in work.admitted}
-        # Of several pumps only the first makes posters, one after the other.
+        # Only the first dispatcher makes posters, one batch at a time.
         is_idle = self.posters is None or self.posters.done()
         if self.slot.number == 0 and is_idle and time.monotonic() >= self.posters_at:
             work.posters = without_poster(POSTERS)
-        work.is_left = bool(self.under_way or work.due or work.admitted) or is_work_left()
+        work.is_left = bool(self.in_flight or work.due or work.admitted) or is_work_left()
         return work
 
     def find_running(self, only_running: bool = True) -> Work:
-        """Only running jobs to ask about."""
-        room = min(CLAIM, MAX_IN_HAND - len(self.under_way))
+        """Due videos; with `only_running`, only those whose job is to be polled."""
+        room = min(CLAIM, MAX_IN_FLIGHT - len(self.in_flight))
         due = leases.claim(room, only_running) if room > 0 else []
         for video in due:
             if video.channel_id not in self.channels:
                 self.channels[video.channel_id] = Channel.objects.get(pk=video.channel_id)
         return Work(due, is_left=True)
 
-    def take_up(self, video: Video, verb: Callable[..., Coroutine[Any, Any, None]]) -> None:
+    def take_up(self, video: Video, step: Callable[..., Coroutine[Any, Any, None]]) -> None:
         video.channel = self.channels[video.channel_id]
-        task = asyncio.create_task(self.drive(video, verb))
-        self.under_way[video.pk] = InHand(video, task, time.monotonic())
+        task = asyncio.create_task(self.drive(video, step))
+        self.in_flight[video.pk] = InFlight(video, task, time.monotonic())
         task.add_done_callback(partial(self._put_down, video.pk))
 
     def _put_down(self, pk: UUID, _task: asyncio.Task[None]) -> None:
-        self.under_way.pop(pk, None)
+        self.in_flight.pop(pk, None)
         again = self.due_again.pop(pk, None)
         if again and again.status == Status.IN_PROGRESS:
             self.take_up(again, steps.step)
 
     def is_held_up(self) -> bool:
-        """Whether more than questions is under way: a cut submit would be unconfirmed, a cut download repeated."""
-        return any(hold.video.status in BEING_MOVED for hold in list(self.under_way.values()))
+        """Whether a submit, reconciliation or download is running: unlike a poll, cutting it off costs something."""
+        return any(item.video.status in COSTLY_TO_CANCEL for item in list(self.in_flight.values()))
 
-    async def drive(self, video: Video, verb: Callable[..., Coroutine[Any, Any, None]]) -> None:
-        """Take one video one step further. Whatever goes wrong here is one video's trouble only."""
+    async def drive(self, video: Video, step: Callable[..., Coroutine[Any, Any, None]]) -> None:
+        """Run one step of one video. An error affects this video only."""
         try:
-            await verb(video, self.provider(video), self.tools)
+            await step(video, self.provider(video), self.tools)
         except Exception as error:
-            # Our own fault, or the machine's (a full disk, a lost database). It must be seen, and it
-            # must not decide about money: the row is tried again until its deadline.
-            log.exception("%s: a step in state %s broke", video.public_id, video.status)
+            # A bug of ours or trouble with the machine (disk full, database gone). It must be logged but must
+            # not settle the video: the step is retried until the deadline.
+            log.exception("%s: a step failed in state %s", video.public_id, video.status)
             await self.db(lifecycle.retry_later, video, repr(error))
 
     def provider(self, video: Video) -> Provider:
@@ -234,19 +232,21 @@ class Dispatcher:
                 return
 
     async def hand_back(self) -> None:
-        """Let what is under way end, for a moment; cut the rest, which counts as a try."""
+        """Wait up to HAND_BACK seconds for running steps, then cancel the rest; a canceled step counts as an attempt."""
         if self.posters:
             self.posters.cancel()
         self.due_again.clear()
-        holds = list(self.under_way.values())
-        if not holds:
+        items = list(self.in_flight.values())
+        if not items:
             return
-        await asyncio.wait([hold.task for hold in holds], timeout=HAND_BACK)
-        late = [hold for hold in holds if not hold.task.done()]
-        for hold in late:
-            hold.task.cancel()
-        await asyncio.gather(*(hold.task for hold in late), return_exceptions=True)
-        # A cut submit comes due by itself when its lease runs out, and is unconfirmed then.
-        cut = [hold.video for hold in late if hold.video.status != Status.SUBMITTING]
-        waits = (self.db(lifecycle.retry_later, video, "cut off at the end of a slice") for video in cut)
+        await asyncio.wait([item.task for item in items], timeout=HAND_BACK)
+        canceled = [item for item in items if not item.task.done()]
+        for item in canceled:
+            item.task.cancel()
+        await asyncio.gather(*(item.task for item in canceled), return_exceptions=True)
+        # A canceled submit comes due when its lease expires and becomes unconfirmed then.
+        retryable = [item.video for item in canceled if item.video.status != Status.SUBMITTING]
+        waits = (
+            self.db(lifecycle.retry_later, video, "canceled at the end of a slice") for video in retryable
+        )
         await asyncio.gather(*waits, return_exceptions=True)

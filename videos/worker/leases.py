@@ -1,4 +1,4 @@
-"""Leases: which worker dispatches, and which videos are in its hands."""
+"""Leases: which worker runs a dispatcher, and which videos that dispatcher holds."""
 
 import os
 import socket
@@ -14,26 +14,26 @@ from videos import timing
 from videos.models import PumpSlot, Status, Video
 
 CLAIM = 2000  # videos at a time
-# Two pumps that share a SQLite file would only wait for each other's locks.
+# Two dispatchers on one SQLite file would only wait for each other's locks.
 SLOTS = 1 if connection.vendor == "sqlite" else 2
 
 
 def worker_name() -> str:
-    """Who owns the slots of this worker's pumps: the supervisor names itself in the environment."""
+    """The name under which this worker's dispatchers own their slots: set by the supervisor in AIVIDEO_WORKER."""
     return os.environ.get("AIVIDEO_WORKER") or f"{socket.gethostname()}:{os.getpid()}"
 
 
 def take_slot() -> PumpSlot | None:
-    """Lease a free slot, or None when live pumps hold them all."""
+    """Lease a free slot; None if live dispatchers hold them all."""
     owner = f"{worker_name()}/{uuid4().hex[:8]}"
-    free = timezone.now() - timedelta(seconds=1)  # SQLite's clock shows no more than milliseconds
+    free = timezone.now() - timedelta(seconds=1)  # SQLite's clock has millisecond resolution only
     PumpSlot.objects.bulk_create(
         [PumpSlot(number=n, until=free) for n in range(SLOTS)], ignore_conflicts=True
     )
-    # A lease that ends later than any lease can was written before the clock was set back.
-    lapsed = Q(until__lte=Now()) | Q(until__gt=Now() + timedelta(seconds=2 * timing.LEASE))
+    # A lease further in the future than any lease can be was written before the clock was set back.
+    expired = Q(until__lte=Now()) | Q(until__gt=Now() + timedelta(seconds=2 * timing.LEASE))
     for number in range(SLOTS):
-        if PumpSlot.objects.filter(lapsed, number=number).update(
+        if PumpSlot.objects.filter(expired, number=number).update(
             owner=owner, until=Now() + timedelta(seconds=timing.LEASE)
         ):
             return PumpSlot.objects.get(number=number)
@@ -41,15 +41,15 @@ def take_slot() -> PumpSlot | None:
 
 
 def dismiss(worker: str) -> None:
-    """Take the slots away from a worker's pumps: each hands back what it has and ends."""
+    """Revoke the slots of a worker's dispatchers: each finishes or cancels its running steps, then stops."""
     PumpSlot.objects.filter(owner__startswith=f"{worker}/").update(owner="", until=timezone.now())
 
 
 def claim(limit: int, only_running: bool = False) -> list[Video]:
     """Lease up to `limit` due videos for LEASE seconds and return them.
 
-    They come with the fields that asking about them needs; what needs all of them, has all. Queued
-    videos are not claimed but admitted (see limits).
+    Only the CLAIMED fields are loaded, which is what polling needs; unconfirmed videos are loaded in full. Queued
+    videos are not claimed but admitted (see `admission`).
     """
     skip_locked = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
     running = "AND status = 'in_progress'" if only_running else ""
@@ -57,18 +57,18 @@ def claim(limit: int, only_running: bool = False) -> list[Video]:
     adapt = connection.ops.adapt_datetimefield_value
     claim = Video.objects.raw(
         "UPDATE videos_video SET next_at = %s WHERE id IN (SELECT id FROM videos_video"
-        # In the words of the index `due`: SQLite uses it only then.
+        # Worded like the partial index `due`, or SQLite does not use it.
         f" WHERE NOT (status = 'queued') AND next_at <= %s {running}"
         f" ORDER BY next_at LIMIT %s {skip_locked}) RETURNING {CLAIMED}",
         [adapt(now + timedelta(seconds=timing.LEASE)), adapt(now), limit],
     )
     videos = list(claim)
-    unknown = [video.pk for video in videos if video.status == Status.UNCONFIRMED]
-    if unknown:
-        whole = Video.objects.filter(pk__in=unknown).select_related(
+    unconfirmed = [video.pk for video in videos if video.status == Status.UNCONFIRMED]
+    if unconfirmed:
+        complete = Video.objects.filter(pk__in=unconfirmed).select_related(
             "model", "channel", "upload", "last_frame"
         )
-        videos = [video for video in videos if video.status != Status.UNCONFIRMED] + list(whole)
+        videos = [video for video in videos if video.status != Status.UNCONFIRMED] + list(complete)
     return videos
 
 
@@ -79,13 +79,13 @@ CLAIMED = (
 
 
 def rescue() -> None:
-    """Make due what is due further in the future than any step waits: a clock was set back since."""
-    far = Now() + timedelta(seconds=2 * timing.LONGEST_WAIT + 30)
-    Video.objects.live().filter(next_attempt_at__gt=far).update(next_attempt_at=Now())
+    """Make videos due now whose next_attempt_at is further away than any backoff: the clock was set back since."""
+    too_far = Now() + timedelta(seconds=2 * timing.LONGEST_WAIT + 30)
+    Video.objects.live().filter(next_attempt_at__gt=too_far).update(next_attempt_at=Now())
 
 
 def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
-    """Prolong the lease of a slot and of the videos in its pump's hands. False if the slot is lost."""
+    """Renew the lease of a slot and of these videos. False if the slot has been lost."""
     until = Now() + timedelta(seconds=timing.LEASE)
     if not PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(until=until):
         return False

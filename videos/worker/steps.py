@@ -1,7 +1,7 @@
-"""What a pump does for a video at its provider: submit → check → save, each step asynchronous.
+"""The steps of a video at its provider: submit → check → save, all asynchronous.
 
-A step reads no row and moves none: it asks the provider, and tells `generation`'s verbs through `db`
-what came of it. They run in the pump's batch, and are the only ones that change anything.
+A step neither reads nor writes rows. It talks to the provider and passes the outcome through `db` to a
+function of `lifecycle`, which runs in the dispatcher's write queue and makes the change.
 """
 
 import asyncio
@@ -41,20 +41,20 @@ from videos.providers.base import (
 
 log = logging.getLogger(__name__)
 
-# Seconds. GRACE is counted from a lost reply: longer than a request can take, plus the time a listing may lag behind.
+# Seconds. GRACE runs from a lost reply; it exceeds the longest request plus the lag of a provider's job list.
 GRACE = 90
 LONGEST_SUBMIT = 60
 LONGEST_DOWNLOAD = 150
-CLOCKS_DIFFER = timedelta(minutes=10)
+MAX_CLOCK_SKEW = timedelta(minutes=10)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-MAX_BAD_FILES = 6  # about a minute of tries, then the provider's "completed" is not believed
+MAX_BAD_FILES = 6  # attempts, about a minute; then the provider's "completed" is no longer trusted
 
 Database = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What a pump lends to each step: its database thread, the right to submit or download, and the decoder."""
+    """What steps share: the write queue, semaphores that limit submits and downloads, and the decoder."""
 
     db: Database
     submits: asyncio.Semaphore
@@ -63,9 +63,9 @@ class Tools:
 
 
 async def step(video: Video, provider: Provider, tools: Tools) -> None:
-    """Do what is next for a video that is due, until it has to wait again. Queued ones are `admit`ted instead."""
+    """Run the next step of a due video. Queued videos are not due; they are admitted (see `admission`)."""
     if video.status == Status.SUBMITTING:
-        # Due although somebody is submitting: that somebody died before the outcome was written.
+        # Its lease expired while submitting: the worker crashed before it recorded the outcome.
         await tools.db(lifecycle.mark_unconfirmed, video, "the worker stopped in mid-request")
     elif video.status == Status.UNCONFIRMED:
         await reconcile(video, provider, tools)
@@ -78,12 +78,12 @@ async def step(video: Video, provider: Provider, tools: Tools) -> None:
 
 
 async def submit(video: Video, provider: Provider, tools: Tools, came_from: Status = Status.QUEUED) -> None:
-    """Send the order of a video whose intent is committed (it is submitting), once."""
-    db, channel = tools.db, video.channel  # it may go on to another one
+    """Submit a video once. Its intent is already committed (it is in state submitting)."""
+    db, channel = tools.db, video.channel  # rerouting changes video.channel
     event_log.submitting(video)
     try:
         async with tools.submits:
-            order = await _order_surely(video)
+            order = await _prepare_order(video)
             await _make_sure_of(video, db)
             async with asyncio.timeout(LONGEST_SUBMIT):
                 job = await provider.submit(order, key=video.pk.hex)
@@ -97,7 +97,7 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
         await db(breaker.pause, channel, timing.backoff(video, error.after))
     except Rejected as error:
         if came_from == Status.UNCONFIRMED and error.code == "provider_refused":
-            # Whoever refused this request says nothing of the earlier one.
+            # Refusing this request says nothing about the earlier one.
             await db(lifecycle.mark_unconfirmed, video, str(error))
         else:
             await db(lifecycle.reject, video, error.code, str(error))
@@ -112,37 +112,37 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
 
 
 async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
-    """Find out whether a request whose answer was lost had arrived; never send again on a guess."""
+    """Find out whether a request whose reply was lost was accepted; never resubmit on a guess."""
     db = tools.db
     if video.channel.honours_idempotency_key:
         if video.is_late:
             await db(lifecycle.fail, video, "unconfirmed", "no answer until the deadline")
         elif await db(lifecycle.mark_submitting, video):
-            # The same key (the video's id) and body again: the first job comes back, or this makes it.
+            # Same idempotency key (the video's id), same body: returns the first job or creates it now.
             await submit(video, provider, tools, Status.UNCONFIRMED)
         return
     assert video.posted_at is not None
     waited = (timezone.now() - video.posted_at).total_seconds()
     order = await asyncio.to_thread(order_of, video)
     try:
-        # Clocks differ, and are set back; what is older and somebody's already is not taken anyway.
-        since = min(video.posted_at, video.created_at) - CLOCKS_DIFFER
+        # Clocks differ and may be set back. Looking too far back is harmless: jobs with an owner are skipped.
+        since = min(video.posted_at, video.created_at) - MAX_CLOCK_SKEW
         found = await provider.find(order, since=since)
-        answer = await db(lifecycle.adopt, video, found)
+        result = await db(lifecycle.adopt, video, found)
     except Unavailable as error:
-        answer = str(error)
-    if answer == lifecycle.ADOPTED:
+        result = str(error)
+    if result == lifecycle.ADOPTED:
         return
     if waited <= GRACE:
-        await db(lifecycle.retry_later, video, answer)
-    elif answer == lifecycle.ABSENT:
+        await db(lifecycle.retry_later, video, result)
+    elif result == lifecycle.ABSENT:
         await db(lifecycle.requeue, video)
     else:
-        await db(lifecycle.fail, video, "unconfirmed", answer)
+        await db(lifecycle.fail, video, "unconfirmed", result)
 
 
 async def check(video: Video, provider: Provider, tools: Tools) -> None:
-    """Ask how the job stands, of a late one that has failed here too. Only a definite word changes anything."""
+    """Poll a job, including one that timed out here. Only a definite answer changes the video's state."""
     db = tools.db
     assert video.ref is not None
     try:
@@ -162,10 +162,10 @@ async def check(video: Video, provider: Provider, tools: Tools) -> None:
 
 
 async def save(video: Video, provider: Provider, tools: Tools) -> None:
-    """Bring the file home before the provider's copy expires: stream, check, store.
+    """Download, check and store the file before the provider's copy expires.
 
-    When many end at once the decoder has no time for each. Then the file's index is believed, and its
-    poster, and with it the proof that it plays, comes a little later (see `picture`).
+    When many videos finish at once, the decoder cannot look at each right away. The file's index is then
+    trusted, and its poster, which also proves that the file plays, is made later (see `picture`).
     """
     db = tools.db
     assert video.ref is not None
@@ -191,10 +191,10 @@ async def save(video: Video, provider: Provider, tools: Tools) -> None:
 
 
 async def picture(video: Video, tools: Tools) -> bool:
-    """Give a completed video the poster that it still lacks; take it back if its file turns out not to play.
+    """Make the poster of a completed video; fail the video if its file turns out not to play.
 
-    False if something stood in the way: better wait a little before any other poster. A disk that is
-    full is nobody's fault, so it does not count as one of a video's tries.
+    False if something went wrong; the caller should back off before making other posters. A full disk
+    does not count as one of the video's attempts.
     """
     part = _part(video)
     try:
@@ -218,15 +218,15 @@ async def picture(video: Video, tools: Tools) -> bool:
 
 
 async def _look(part: Path, decoder: Decoder) -> tuple[mp4.Probe, bytes]:
-    """What the file holds, and its poster: empty when the decoder has no time, or dies, and the index says enough."""
+    """Facts about the file, and its poster, which is empty if the decoder is busy or dies and the index says enough."""
     if not decoder.is_free:
         with suppress(mp4.Unclear):
             return await asyncio.to_thread(mp4.measure, part), b""
     try:
         return await decoder.look(part)
     except Died:
-        # That says nothing about a file that was paid for, and its index does.
-        log.exception("The index of %s is believed without a look at its pictures.", part.name)
+        # A dead decoder proves nothing against a file that was paid for; its index is evidence enough.
+        log.exception("The decoder died on %s; trusting the file's index instead.", part.name)
         try:
             return await asyncio.to_thread(mp4.measure, part), b""
         except mp4.Unclear as unclear:
@@ -237,7 +237,7 @@ async def _look(part: Path, decoder: Decoder) -> tuple[mp4.Probe, bytes]:
 
 
 def order_of(video: Video) -> Order:
-    """What to send: always the same bytes for the same video, since a repeat must be recognisable."""
+    """What to submit. Deterministic, since a repeat under the same idempotency key must send the same body."""
     width, height = video.wanted_size
     image = None
     if video.upload:
@@ -253,23 +253,23 @@ def _bytes_of(upload: Upload) -> bytes:
         return file.read()
 
 
-async def _order_surely(video: Video) -> Order:
-    """Raises NoOrder, whatever it was: a picture that is gone, a storage that does not answer."""
+async def _prepare_order(video: Video) -> Order:
+    """What to submit. Raises NoOrder for any error, such as a missing picture or an unavailable storage."""
     if not video.upload_id and not video.last_frame_id and not video.preset:
         return order_of(video)
     try:
         return await asyncio.to_thread(order_of, video)
     except Exception as error:
-        log.exception("%s: its order cannot be put together", video.public_id)
+        log.exception("%s: cannot prepare the request", video.public_id)
         raise NoOrder(repr(error)) from error
 
 
 async def _make_sure_of(video: Video, db: Database) -> None:
-    """Raise NoOrder unless the video is still in this pump's hands: asked directly before a request that costs money.
+    """Raise NoOrder unless this dispatcher still holds the video's lease. Called right before a request that costs money.
 
-    It waited for its turn and its picture, and the process or the whole machine may have stood still meanwhile.
-    The database is asked because the clock of a paused machine is paused as well; our own clock, since we may
-    stand still again while it answers.
+    The video waited for the semaphore and its picture, and the process or the machine may have been suspended
+    meanwhile. The lease is checked by the database, since a suspended machine's own clock may have stopped, and the
+    check is timed by our own clock, since we may be suspended again while waiting for the answer.
     """
     asked_at = timing.clock()
     if not await db(lifecycle.renew_lease, video) or timing.clock() - asked_at >= timing.LEASE:
@@ -277,19 +277,19 @@ async def _make_sure_of(video: Video, db: Database) -> None:
 
 
 class NoOrder(NotSent):
-    """Nothing has left, and the provider has nothing to do with it."""
+    """Nothing was sent, for a reason that has nothing to do with the provider."""
 
 
 async def _accept_surely(db: Database, video: Video, job: JobState) -> None:
-    """Write down whose job this is, also across a restart of the database: it may be paid for.
+    """Record which job belongs to the video, retrying across a database restart: the job may be paid for.
 
-    Each try moves a copy, since a commit that fails leaves a moved object behind and an unmoved row.
+    Each attempt works on a copy, since a failed commit leaves the object changed but not the row.
     """
     for seconds in (0.5, 1, 2, 4):
         try:
             await db(lifecycle.accept, copy(video), job)
         except DatabaseError:
-            log.exception("%s: job %s is not written yet", video.public_id, job.ref)
+            log.exception("%s: job %s is not recorded yet", video.public_id, job.ref)
             await asyncio.sleep(seconds)
         else:
             return
@@ -297,5 +297,5 @@ async def _accept_surely(db: Database, video: Video, job: JobState) -> None:
 
 
 def _part(video: Video) -> Path:
-    """A new place for bytes on their way."""
+    """A new temporary path for a download."""
     return settings.DATA_DIR / "parts" / f"{video.pk}-{uuid.uuid4().hex}.part"

@@ -1,4 +1,4 @@
-"""The supervisor: starts the q2 cluster, and starts it again when it ended or hangs."""
+"""The supervisor: starts the q2 cluster and restarts it when it exits or hangs."""
 
 import logging
 import signal
@@ -21,14 +21,11 @@ log = logging.getLogger(__name__)
 # Seconds.
 LOOK = 2
 REPORT = 6
-REMIND = 10  # how often an event that is due is rung for: its sender has died, or it is to be tried again
-HUNG = 10  # how long work may wait without a live pump, though it was rung for
-START, MAX_PATIENCE = (
-    15,
-    240,
-)  # what a cluster may need from its start to its first pump; a slow machine more
+REMIND = 10  # minimum interval between messages for due deliveries (retries, or their sender crashed)
+HUNG = 10  # how long videos may wait without a live dispatcher after a wake-up message
+# How long a cluster may take from its start to its first dispatcher; doubled after each restart, up to the maximum.
+START, MAX_PATIENCE = 15, 240
 STOP = 8
-
 
 SCHEDULES = (
     ("videos.tasks.sweep", Schedule.MINUTES),
@@ -40,7 +37,7 @@ SCHEDULES = (
 
 
 class Supervisor:
-    """Starts the cluster, and starts it anew when it ended or when work waits though it was rung for."""
+    """Starts the cluster, and restarts it when it exits or when videos wait although a wake-up message was sent."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -56,25 +53,25 @@ class Supervisor:
         self.report()
 
     def start(self) -> None:
-        # Asked to stop, a cluster whose guard was killed waits for that guard for ever.
+        # SIGKILL, because a cluster whose guard process was killed never reacts to SIGTERM: it waits for the guard.
         self.cluster: subprocess.Popen[bytes] = child_processes.manage(
             "qcluster", env={"AIVIDEO_WORKER": self.name}, when_orphaned=signal.SIGKILL
         )
         self.started = time.monotonic()
 
     def look(self) -> None:
-        """One look: is the cluster alive, and does somebody pump while there is work?"""
+        """One check: is the cluster alive, and is a dispatcher running while there is work?"""
         try:
             if self.cluster.poll() is not None:
-                log.error("The cluster ended with status %s; starting it again.", self.cluster.returncode)
+                log.error("The cluster exited with status %s; restarting it.", self.cluster.returncode)
                 self.restart()
             close_old_connections()
             self.report()
             self.remind()
             self.mend()
         except Exception:
-            # The database, Redis or memory is away for a while. Whoever mends others must outlive that.
-            log.exception("The supervisor will look again.")
+            # The database, Redis or memory may be unavailable for a while. The supervisor must survive that.
+            log.exception("The supervisor's check failed; it will try again.")
             connection.close()
 
     def report(self) -> None:
@@ -100,7 +97,7 @@ class Supervisor:
             self.waiting_since = now
             queue.wake_any()
         elif now - self.waiting_since > HUNG and now - self.started > self.patience:
-            log.error("Work waits and no pump takes it: starting the cluster again.")
+            log.error("Videos are waiting but no dispatcher is running; restarting the cluster.")
             self.waiting_since = None
             self.patience = min(2 * self.patience, MAX_PATIENCE)
             self.restart()
@@ -109,12 +106,12 @@ class Supervisor:
     def restart(self) -> None:
         child_processes.kill_group(self.cluster)
         if not settings.REDIS_URL:
-            # Doorbells that a dead cluster had taken would only come back when it is of no use.
+            # Messages locked by the dead cluster would be redelivered too late to be of use.
             OrmQ.objects.all().delete()
         self.start()
 
     def stop(self) -> None:
-        """Let the pumps hand back what they have, then end the cluster."""
+        """Let the dispatchers finish their running steps, then stop the cluster."""
         try:
             leases.dismiss(self.name)
             Worker.objects.filter(name=self.name).delete()

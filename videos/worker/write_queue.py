@@ -1,4 +1,4 @@
-"""Database calls of the event loop: one thread runs them, under load many in one transaction."""
+"""Database calls of the event loop: run in one thread and, under load, many per transaction."""
 
 import asyncio
 import time
@@ -13,21 +13,21 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from videos.models import Video
 
-BATCH_EVERY = 0.2  # between two commits under load
-SMALL_BATCH = 8  # after one so small, the next commit need not wait for company
+BATCH_EVERY = 0.2  # seconds between two commits under load
+SMALL_BATCH = 8  # calls; after a batch this small, the next one does not wait
 
 
 class WriteQueue:
-    """Runs database functions in one thread; under load, all that is asked within BATCH_EVERY in one transaction.
+    """Runs database functions in one thread; under load, all calls within BATCH_EVERY seconds share a transaction.
 
-    `await db(function, *args)` returns or raises what the function did, after the commit. A function
-    that raises takes back its own writes only. One that is marked `for_many` is called once with the
-    arguments of all who asked for it.
+    `await db(function, *args)` returns or raises what the function did, after the commit. A function that
+    raises rolls back only its own writes. A function marked `for_many` is called once per batch, with the
+    list of the arguments of all its calls.
     """
 
     def __init__(self) -> None:
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="pump-db")
-        self.asked: asyncio.Queue[tuple[Callable[..., Any], tuple[Any, ...], asyncio.Future[Any]]] = (
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="dispatcher-db")
+        self.calls: asyncio.Queue[tuple[Callable[..., Any], tuple[Any, ...], asyncio.Future[Any]]] = (
             asyncio.Queue()
         )
         self.loop = asyncio.get_running_loop()
@@ -35,30 +35,30 @@ class WriteQueue:
 
     async def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
         answer: asyncio.Future[Any] = self.loop.create_future()
-        self.asked.put_nowait((function, args, answer))
+        self.calls.put_nowait((function, args, answer))
         return await answer
 
     async def close(self) -> None:
         with suppress(DatabaseError):
-            await self(bool)  # what was asked before this is then written
+            await self(bool)  # waits until all earlier calls are committed
         self.worker.cancel()
-        # A connection belongs to its thread, and the name resolves to the asking thread's own.
+        # Connections are thread-local, so it must be closed in its own thread; `connection.close` would resolve here.
         await self.loop.run_in_executor(self.thread, lambda: connection.close())
         self.thread.shutdown()
 
     async def _run(self) -> None:
         not_before = 0.0
         while True:
-            batch = [await self.asked.get()]
-            # A single video is in a hurry; thousands share one commit.
+            batch = [await self.calls.get()]
+            # A small load is committed at once; thousands of calls share a commit.
             await asyncio.sleep(max(0.0, not_before - time.monotonic()))
-            while not self.asked.empty():
-                batch.append(self.asked.get_nowait())
+            while not self.calls.empty():
+                batch.append(self.calls.get_nowait())
             calls = [(function, args) for function, args, _answer in batch]
             try:
                 answers = await self.loop.run_in_executor(self.thread, _in_one_transaction, calls)
             except Exception as broken:
-                # Whoever waits for an answer must get one, or the whole pump stands still.
+                # Every caller must get an answer, or the whole dispatcher hangs.
                 answers = [(None, broken)] * len(batch)
             not_before = time.monotonic() + (BATCH_EVERY if len(batch) > SMALL_BATCH else 0)
             for (_function, _args, future), (result, error) in zip(batch, answers, strict=True):
@@ -75,32 +75,32 @@ Answer = tuple[Any, Exception | None]
 
 
 def _in_one_transaction(calls: list[Call]) -> list[Answer]:
-    """All in one transaction; when one of them raises, each in its own."""
-    # A move that is taken back leaves a moved object behind and an unmoved row.
+    """Run all calls in one transaction; if one of them raises, run each in its own."""
+    # A rollback restores rows but not the model instances, so their fields are restored by hand.
     videos = [arg for _function, args in calls for arg in args if isinstance(arg, Video)]
-    as_before = [(video, vars(video).copy()) for video in videos]
+    saved_fields = [(video, vars(video).copy()) for video in videos]
     answers, error = _attempt(calls)
-    for video, values in as_before if error else ():
+    for video, values in saved_fields if error else ():
         vars(video).clear()
         vars(video).update(values)
     if error is None:
         return [(answer, None) for answer in answers]
     if len(calls) == 1 or isinstance(error, OperationalError | InterfaceError):
-        # The database is away, or the disk is full: nothing happened, and nothing else would.
+        # The database is unavailable or the disk is full: nothing was written, and retrying now would not help.
         connection.close()
         return [(None, error)] * len(calls)
     return [answer for call in calls for answer in _in_one_transaction([call])]
 
 
 def _attempt(calls: list[Call]) -> tuple[list[Any], Exception | None]:
-    together: dict[Callable[..., Any], list[tuple[Any, ...]]] = defaultdict(list)
+    batched: dict[Callable[..., Any], list[tuple[Any, ...]]] = defaultdict(list)
     for function, args in calls:
         if hasattr(function, "for_many"):
-            together[function].append(args)
+            batched[function].append(args)
     try:
         with transaction.atomic():
-            for function, all_args in together.items():
+            for function, all_args in batched.items():
                 function(all_args)
-            return [None if function in together else function(*args) for function, args in calls], None
+            return [None if function in batched else function(*args) for function, args in calls], None
     except Exception as error:
         return [], error

@@ -248,7 +248,7 @@ async def pump_that_asks(provider, video):
     await provider.asked.wait()
     await engine.db(provider_webhooks.take_hint, "wh_1", Event("video.completed", "job-1"))
     yield engine
-    await asyncio.gather(*(hold.task for hold in engine.under_way.values()))
+    await asyncio.gather(*(item.task for item in engine.in_flight.values()))
     await engine.db.close()
 
 
