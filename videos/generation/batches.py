@@ -1,8 +1,8 @@
-"""Many videos at once: ordered all or none, and made some at a time.
+"""Batches: many videos ordered all or none, and made a few at a time.
 
-Of a batch only so many videos are in the queue or at work as it allows; the others are held back, and
-their time does not run. A pump looks after open batches once a second or so: it lets the next ones in
-and notes the end. Nothing else has to be told when a video of a batch ends.
+Only as many videos of a batch as its concurrency allows are queued or running; the others are held back, and
+their deadline does not run yet. The dispatcher calls `advance` about once a second, which queues the next
+videos and records the end of a batch. Nothing else has to react when a video of a batch ends.
 """
 
 import csv
@@ -27,7 +27,7 @@ from videos.webhooks import outbox
 
 MAX_VIDEOS = 500
 
-# What is shown where, and how it should feel. The sentence goes in front of the idea, and people may change it.
+# Each platform's shape, length and style. The style is prepended to the idea, and people may edit it.
 PLATFORMS: dict[str, dict[str, Any]] = {
     "youtube": {
         "name": "YouTube",
@@ -55,12 +55,12 @@ PLATFORMS: dict[str, dict[str, Any]] = {
     },
 }
 
-# What programs may still call them.
+# Old names that API clients may still send.
 RENAMED_PLATFORMS = {"twitter": "x"}
 
 
 class ItemRefused(Exception):
-    """One item of a batch cannot be made. `number` counts from 0; `errors` are ValidationError's."""
+    """One item of a batch is not valid. `number` is its index, from 0; `errors` is the ValidationError."""
 
     def __init__(self, number: int, errors: ValidationError) -> None:
         super().__init__(f"item {number}")
@@ -68,7 +68,7 @@ class ItemRefused(Exception):
 
 
 def price(orders: Sequence[VideoOrder]) -> int:
-    """Credits that all of them cost together."""
+    """The total price in credits."""
     return sum(order.price for order in orders)
 
 
@@ -84,11 +84,11 @@ def place(
 ) -> Batch:
     """Order all these videos, or none of them.
 
-    Raises ItemRefused for what cannot be made, InsufficientCredits with the price of all. `concurrency` is
-    never more than one person may have running anyway. The same `pk` returns the same batch.
+    Raises ItemRefused for an invalid item, and InsufficientCredits with the total price. `concurrency` is capped
+    at the number of videos that one user may have running. Idempotent: the same `pk` returns the same batch.
     """
-    if pk and (before := user.batches.filter(pk=pk).first()):
-        return before
+    if pk and (existing := user.batches.filter(pk=pk).first()):
+        return existing
     for number, order in enumerate(orders):
         try:
             capabilities.check_order(order)
@@ -114,8 +114,10 @@ def place(
                 ordering.place(user, order, batch=batch, position=number, is_held_back=is_held_back)
                 charged += order.price
     except IntegrityError:
-        if pk and (before := user.batches.filter(pk=pk).first()):  # it came twice in this very moment
-            return before
+        if pk and (
+            existing := user.batches.filter(pk=pk).first()
+        ):  # the same request came twice concurrently
+            return existing
         raise
     except credits.InsufficientCredits as error:
         raise credits.InsufficientCredits(total, error.available + charged) from error
@@ -123,7 +125,7 @@ def place(
 
 
 def advance() -> None:
-    """Let the next videos of every open batch into the queue, and note which batches have ended."""
+    """Queue the next videos of every open batch, and record which batches have ended."""
     can_skip = connection.features.has_select_for_update_skip_locked
     with transaction.atomic():
         for batch in Batch.objects.filter(ended_at=None).select_for_update(skip_locked=can_skip):
@@ -135,11 +137,11 @@ def advance() -> None:
                 continue
             room = batch.concurrency - sum(queued_at is not None for _pk, queued_at in live)
             if room > 0:
-                _let_in([pk for pk, queued_at in live if queued_at is None][:room])
+                _release([pk for pk, queued_at in live if queued_at is None][:room])
 
 
 def cancel(batch: Batch) -> int:
-    """Cancel what is not at its provider yet; how many videos that were. Their credits return."""
+    """Cancel and refund the videos that are not yet submitted; returns how many."""
     waiting = batch.videos.filter(status=Status.QUEUED)
     return sum(lifecycle.cancel(video) for video in waiting)
 
@@ -147,13 +149,13 @@ def cancel(batch: Batch) -> int:
 def campaign(
     model: VideoModel, idea: str, platforms: Sequence[str], styles: dict[str, str]
 ) -> list[VideoOrder]:
-    """One order a platform (names of PLATFORMS), in its shape, length and style; `styles` are changed sentences."""
+    """One order for each platform (keys of PLATFORMS), in its shape, length and style; `styles` overrides styles by platform."""
     return [_for_platform(model, idea, platform, styles.get(platform)) for platform in platforms]
 
 
 def read_prompts(text: str) -> list[str]:
-    """The prompts in a pasted text, one a line, or in the first column of a CSV: `prompt` as its heading is optional."""
-    text = text.removeprefix("\ufeff")  # by which some programs mark UTF-8
+    """The prompts in a text, one per line, or in the first column of a CSV whose header is `prompt`."""
+    text = text.removeprefix("\ufeff")  # byte order mark
     rows = (
         csv.reader(io.StringIO(text), strict=False)
         if _is_csv(text)
@@ -164,27 +166,27 @@ def read_prompts(text: str) -> list[str]:
 
 
 def _is_csv(text: str) -> bool:
-    """Only a heading says so for sure: a prompt of many clauses is full of commas."""
+    """Only the header is proof: a prompt of several clauses contains commas, too."""
     first = text.partition("\n")[0].strip().lower()
     return first == "prompt" or first.startswith(("prompt,", '"prompt"'))
 
 
 def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None) -> VideoOrder:
-    about = PLATFORMS[platform]
-    style = about["style"] if style is None else style
-    # In the resolution that the model makes by itself.
-    across, down = about["shape"]
+    preset = PLATFORMS[platform]
+    style = preset["style"] if style is None else style
+    # At the model's default resolution.
+    across, down = preset["shape"]
     scale = min(shapes.pixels(model.sizes[0])) / min(across, down)
     return VideoOrder(
         model=model,
         prompt=f"{style} {idea}".strip(),
         size=capabilities.nearest_size(model.sizes, round(across * scale), round(down * scale)),
-        seconds=min(model.lengths, key=lambda seconds: abs(seconds - about["seconds"])),
+        seconds=min(model.lengths, key=lambda seconds: abs(seconds - preset["seconds"])),
         metadata={"platform": platform},
     )
 
 
-def _let_in(ids: list[Any]) -> None:
+def _release(ids: list[Any]) -> None:
     now = timing.database_now()
     Video.objects.filter(pk__in=ids, status=Status.QUEUED, queued_at=None).update(
         queued_at=timezone.now(), next_attempt_at=now

@@ -1,11 +1,11 @@
-"""Telling a provider that nobody waits for a job any more, so that it need not go on with it.
+"""Canceling jobs at their provider once nobody needs the result.
 
-Asked when staff stop a video, when its owner deletes one that timed out and was still watched, and when that watch is
-over. Not at the deadline itself: what finishes after it is delivered free (see `lifecycle.finish`), and of a job that
-was cancelled nothing comes. Nor for a submit whose answer was lost: its job has no name here, and what a key or a list
-brings back then may be another video's.
+Requested when staff stop a video, when its owner deletes one that timed out and was still watched, and when that watch
+ends. Not at the deadline itself: a job that finishes late is delivered free (see `lifecycle.finish`), and a canceled
+job never finishes. Nor for a submit whose reply was lost: its job id is unknown, and a job found by key or in a list
+may belong to another video.
 
-It is best effort. The move is committed before, and whatever a provider answers changes neither outcome nor money.
+Best effort: the state change is committed first, and the provider's answer changes neither the outcome nor the credits.
 """
 
 import asyncio
@@ -19,21 +19,21 @@ log = logging.getLogger(__name__)
 
 
 def ask(video_id: str) -> None:
-    """Ask the provider to stop a video's job, unless somebody waits for it again."""
-    given_up = Video.objects.filter(
+    """Ask the provider to cancel a video's job, unless the video is in use again."""
+    abandoned = Video.objects.filter(
         pk=video_id, status=Status.FAILED, next_attempt_at=None, ref__isnull=False
     )
-    video = given_up.select_related("channel").first()
+    video = abandoned.select_related("channel").first()
     if video is None:
         return
     try:
-        taken_up = asyncio.run(_cancel(video))
+        accepted = asyncio.run(_cancel(video))
     except Unavailable as error:
         log.warning(
-            "%s: %s was not asked to stop job %s: %s", video.public_id, video.channel, video.ref, error
+            "%s: could not ask %s to cancel job %s: %s", video.public_id, video.channel, video.ref, error
         )
     else:
-        outcome = "stops" if taken_up else "does not stop"
+        outcome = "is canceling" if accepted else "does not cancel"
         log.info("%s: %s %s job %s", video.public_id, video.channel, outcome, video.ref)
 
 

@@ -1,4 +1,4 @@
-"""What must be true of credits and videos at every moment, as queries that find what breaks it."""
+"""Invariants of credits and videos, as queries that find violations."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,11 +9,11 @@ from django.db.models.functions import Cast, Coalesce, Concat, Replace, Substr
 from accounts.models import CreditEntry, Lot, User
 from videos.models import Status, Video
 
-MAX_SHOWN = 20  # of each kind of violation
+MAX_SHOWN = 20  # per kind of violation
 
 
 def violations() -> tuple[dict[str, int], list[str]]:
-    """How many rows were looked at, and a sentence for each thing that is wrong (none when all is well)."""
+    """The number of rows checked, by kind, and one sentence per violation."""
     counts = {
         "users": User.objects.count(),
         "credit entries": CreditEntry.objects.count(),
@@ -24,7 +24,7 @@ def violations() -> tuple[dict[str, int], list[str]]:
 
 
 def _balances() -> Iterator[str]:
-    """What an account has less what it owes is the sum of its entries; what lapses is what is left in its lots."""
+    """Balance minus debt equals the sum of the ledger entries; expiring credits equal what is left in the lots."""
     totals = User.objects.annotate(total=Coalesce(Sum("credit_entries__amount"), 0))
     for user in totals.exclude(balance=F("total") + F("debt"))[:MAX_SHOWN]:
         yield (
@@ -40,27 +40,27 @@ def _balances() -> Iterator[str]:
 
 
 def _charges() -> Iterator[str]:
-    """Every video was charged its price once; that it is never twice is a constraint."""
+    """Every video was charged its price. (A database constraint prevents charging twice.)"""
     charged = _entries(CreditEntry.Kind.CHARGE).filter(amount=-OuterRef("credits"))
     for video in _videos().filter(~Exists(charged), credits__gt=0)[:MAX_SHOWN]:
         yield f"video {video.pk} was not charged its {video.credits} credits"
 
 
 def _refunds() -> Iterator[str]:
-    """Failed or canceled if and only if refunded in full; what was delivered free keeps its refund."""
+    """A video is refunded in full if and only if it failed, was canceled or was delivered free."""
     refunds = _entries(CreditEntry.Kind.REFUND)
-    lost = Q(status__in=[Status.FAILED, Status.CANCELED])
+    unsuccessful = Q(status__in=[Status.FAILED, Status.CANCELED])
     in_full = refunds.filter(amount=OuterRef("credits"))
-    for video in _videos().filter(lost, ~Exists(in_full), credits__gt=0)[:MAX_SHOWN]:
+    for video in _videos().filter(unsuccessful, ~Exists(in_full), credits__gt=0)[:MAX_SHOWN]:
         yield f"video {video.pk} is {video.status}, but its {video.credits} credits did not return"
-    for video in _videos().filter(~lost, Exists(refunds), is_free=False)[:MAX_SHOWN]:
+    for video in _videos().filter(~unsuccessful, Exists(refunds), is_free=False)[:MAX_SHOWN]:
         yield f"video {video.pk} is {video.status}, but its credits returned"
-    for video in _videos().filter(~lost, ~Exists(refunds), is_free=True, credits__gt=0)[:MAX_SHOWN]:
+    for video in _videos().filter(~unsuccessful, ~Exists(refunds), is_free=True, credits__gt=0)[:MAX_SHOWN]:
         yield f"video {video.pk} counts as delivered free, but its credits did not return"
 
 
 def _strays() -> Iterator[str]:
-    """Entries of videos that do not exist. Counted first, since that is cheap and nearly always enough."""
+    """Entries whose video does not exist. Counting first is cheap and nearly always sufficient."""
     of_videos = CreditEntry.objects.filter(reference__startswith="video:")
     videos = _videos().filter(name=OuterRef("reference"))
     charges = of_videos.aggregate(n=Count("pk", filter=Q(kind=CreditEntry.Kind.CHARGE)))["n"]
@@ -75,7 +75,7 @@ def _entries(kind: str) -> QuerySet[CreditEntry]:
 
 
 def _videos() -> QuerySet[Any]:
-    """Videos with `name`, which is Video.reference in SQL: SQLite keeps a UUID as 32 digits without dashes."""
+    """Videos annotated with `name`, Video.reference in SQL. SQLite stores a UUID as 32 hex digits without dashes."""
     digits = Replace(Cast("pk", TextField()), Value("-"), Value(""))
     parts = [Substr(digits, start, length) for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))]
     dashed = [piece for part in parts for piece in (Value("-"), part)][1:]

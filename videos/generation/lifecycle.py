@@ -1,8 +1,8 @@
-"""The story of a video: start → intend → accept → finish → complete | fail | cancel.
+"""Every state change of a video: submit → accept → finish → complete | fail | cancel.
 
-Page, API, admin and worker all call these verbs. Each moves a row by `move_to` and does what follows
-from it in the same transaction; each may run twice, at any time, on any machine. What a pump does at
-a provider between two verbs is in `steps`.
+Pages, API, admin and worker all call these functions. Each changes the state by `move_to` and does what
+follows from it, such as a refund, in the same transaction; each is safe to run twice, concurrently, on
+any machine. What the dispatcher does at a provider between two of them is in `worker.steps`.
 """
 
 import logging
@@ -26,14 +26,14 @@ from videos.webhooks import outbox
 log = logging.getLogger(__name__)
 
 ADOPTED, ABSENT = "adopted", "not in the provider's list"
-LATE_WATCH = timedelta(hours=6)  # after the deadline; files of finished jobs rarely live longer
-LAST_TRIES = 5  # a job that was done in time is not lost to one hiccup after the deadline
+LATE_WATCH = timedelta(hours=6)  # after the deadline; providers rarely keep files longer
+LAST_TRIES = 5  # attempts after the deadline, so that one hiccup does not lose a job that was done in time
 
 
 def mark_submitting(video: Video) -> bool:
-    """queued | unconfirmed → submitting: from here on a request may be under way (see limits.admit as well).
+    """queued | unconfirmed → submitting: from here on a request may be in flight (see also `admission.admit`).
 
-    `posted_at` is the time of the earliest request whose fate is open.
+    `posted_at` is the time of the earliest request whose outcome is unknown.
     """
     posted_at = video.posted_at if video.status == Status.UNCONFIRMED else timezone.now()
     return video.move_to(
@@ -42,18 +42,18 @@ def mark_submitting(video: Video) -> bool:
 
 
 def renew_lease(video: Video) -> bool:
-    """Prolong the lease of a video that is submitting. False if it has ended, or somebody else moved the video on."""
+    """Renew the lease of a submitting video. False if it has expired or the video has changed state."""
     now = timing.database_now()
-    held = Video.objects.filter(
+    leased = Video.objects.filter(
         pk=video.pk, version=video.version, status=Status.SUBMITTING, next_attempt_at__gt=now
     )
-    return bool(held.update(next_attempt_at=now + timedelta(seconds=timing.LEASE)))
+    return bool(leased.update(next_attempt_at=now + timedelta(seconds=timing.LEASE)))
 
 
 def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
-    """submitting → where it came from: nothing was taken now, so asking again later costs nothing.
+    """submitting → `back_to`: the provider accepted nothing, so a retry after a backoff is safe.
 
-    `back_to` is queued, or unconfirmed while the fate of an earlier request is still open.
+    `back_to` is queued, or unconfirmed if the outcome of an earlier request is still unknown.
     """
     if video.is_late:
         return fail(video, "timed_out", str(error))
@@ -64,65 +64,65 @@ def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
 
 
 def reroute_or_postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
-    """submitting → queued at another channel of the model, where one takes it now; else it waits, as in `postpone`."""
+    """submitting → queued at another channel of the model if one is available now; otherwise `postpone`."""
     if back_to == Status.QUEUED and not video.is_late and (offer := routing.next_after(video)):
         return reroute(video, offer, str(error))
     return postpone(video, back_to, error)
 
 
-def reroute(video: Video, offer: Offer, why: str) -> bool:
-    """submitting → queued at another channel, which is asked at once: this one surely took nothing."""
-    went_on = video.move_to(
+def reroute(video: Video, offer: Offer, reason: str) -> bool:
+    """submitting → queued at another channel, due at once. Only for a video that its channel surely did not accept."""
+    rerouted = video.move_to(
         Status.QUEUED,
-        why,
+        reason,
         channel_id=offer.channel_id,
         provider_model=offer.provider_model,
         attempts=video.attempts + 1,
         next_attempt_at=_seconds_from_now(0),
     )
-    if went_on:
-        event_log.went_on(video, offer.channel, why)
-    return went_on
+    if rerouted:
+        event_log.went_on(video, offer.channel, reason)
+    return rerouted
 
 
-def reject(video: Video, code: str, why: str) -> bool:
-    """submitting → failed, since its provider will never make it; or → queued where another channel lets us in."""
+def reject(video: Video, code: str, reason: str) -> bool:
+    """submitting → failed: its provider will never accept it. If it refused us (bad key, no balance), try another channel."""
     if code == "provider_refused" and (offer := routing.next_after(video)):
-        log.error("%s refused %s: %s", video.channel, video.public_id, why)
-        return reroute(video, offer, f"{REFUSED_BY}{video.channel}: {why}")
-    return fail(video, code, why)
+        log.error("%s refused %s: %s", video.channel, video.public_id, reason)
+        return reroute(video, offer, f"{REFUSED_BY}{video.channel}: {reason}")
+    return fail(video, code, reason)
 
 
-def mark_unconfirmed(video: Video, why: str) -> bool:
+def mark_unconfirmed(video: Video, reason: str) -> bool:
     """submitting → unconfirmed: the request may have arrived, or not."""
     return video.move_to(
         Status.UNCONFIRMED,
-        why,
+        reason,
         attempts=video.attempts + 1,
         next_attempt_at=_seconds_from_now(timing.backoff(video)),
     )
 
 
 def requeue(video: Video) -> bool:
-    """unconfirmed → queued: the provider's list shows that the request never arrived."""
+    """unconfirmed → queued: the provider's job list shows that the request never arrived."""
     return video.move_to(Status.QUEUED, ABSENT, attempts=0, next_attempt_at=_seconds_from_now(0))
 
 
 def accept(video: Video, job: JobState) -> bool:
-    """submitting → in_progress, owning the job that the provider answered this video's own request with.
+    """submitting → in_progress with the job that the provider returned for this video's own request.
 
-    The answer counts whoever holds the row by now: another pump may have taken the request for lost meanwhile,
-    and even decided to send it again. False for a job that the video can no longer have: it is paid, and nobody's.
+    The reply is accepted whoever holds the row by now: another dispatcher may have considered the request lost
+    and even decided to resend it. False if the video can no longer take the job, which is then paid for but orphaned.
     """
     if _own_job(video, job):
         return True
     now = Video.objects.get(pk=video.pk)
-    if now.ref == job.ref:  # an earlier call was committed although its caller saw it fail
+    if now.ref == job.ref:  # an earlier call was committed although it seemed to fail
         return True
     if now.ref is None and now.channel_id == video.channel_id and _own_job(now, job):
         return True
     log.error(
-        "%s: job %s was bought at %s and is nobody's: the video is %s.",
+        "%s: job %s was bought at channel %s but has no video: the video is %s.",
         video.public_id,
         job.ref,
         video.channel_id,
@@ -133,7 +133,7 @@ def accept(video: Video, job: JobState) -> bool:
 
 def _own_job(video: Video, job: JobState) -> bool:
     """queued | submitting | unconfirmed → in_progress with this job. False if it is another video's."""
-    # Two at once meet the constraint; the loser is asked again, and finds the winner here.
+    # Concurrent claims of one job hit the unique constraint; the loser retries and finds the winner here.
     if Video.objects.filter(channel=video.channel, ref=job.ref).exclude(pk=video.pk).exists():
         return False
     return video.move_to(
@@ -147,10 +147,10 @@ def _own_job(video: Video, job: JobState) -> bool:
 
 
 def adopt(video: Video, found: Found) -> str:
-    """unconfirmed → in_progress with the listed job that is this video's: ADOPTED.
+    """unconfirmed → in_progress with the job from the provider's list that is this video's. Returns ADOPTED.
 
-    ABSENT if the list shows that there is none; otherwise the reason why nobody can tell. A list does
-    not show pictures or seeds, so two orders that differ in nothing else could get each other's video.
+    Returns ABSENT if the list proves that there is no such job, otherwise the reason why it is inconclusive. A list
+    does not show pictures or seeds, so orders that differ only in those could be given each other's job.
     """
     refs = [job.ref for job in found.jobs]
     owned = set(Video.objects.filter(channel=video.channel, ref__in=refs).values_list("ref", flat=True))
@@ -171,15 +171,15 @@ def adopt(video: Video, found: Found) -> str:
     return "a job in the provider's list may be this one"
 
 
-def record_progress(news: list[tuple[Video, JobState]]) -> None:
-    """Note the progress of running jobs, and when to ask next; past the deadline, give up.
+def record_progress(updates: list[tuple[Video, JobState]]) -> None:
+    """Record the progress of running jobs and schedule the next poll; fail those past their deadline.
 
-    For many at a time, because this is what a pump does most.
+    Takes many videos per call, because this is the dispatcher's most frequent write.
     """
     now, database_now = timezone.now(), timing.database_now()
     adapt = connection.ops.adapt_datetimefield_value
     rows, tenths = [], []
-    for video, job in news:
+    for video, job in updates:
         if video.status == Status.FAILED:
             _watch_late_job(video)
         elif video.is_late:
@@ -193,7 +193,7 @@ def record_progress(news: list[tuple[Video, JobState]]) -> None:
                 (video.progress, adapt(database_now), adapt(next_attempt_at), _key(video), video.version)
             )
     with connection.cursor() as cursor:
-        # Who is due although a pump has it, had a webhook meanwhile: this answer may be older than that.
+        # A leased video that is due again got a webhook meanwhile, and this answer may be older: keep it due.
         cursor.executemany(
             "UPDATE videos_video SET progress = %s, attempts = 0,"
             " next_at = CASE WHEN next_at > %s THEN %s ELSE next_at END WHERE id = %s AND moves = %s",
@@ -205,28 +205,28 @@ def record_progress(news: list[tuple[Video, JobState]]) -> None:
 record_progress.for_many = True  # type: ignore[attr-defined]
 
 
-def retry_later(video: Video, why: str) -> None:
-    """Try the same step again later; past the deadline and after some tries in a row, give up."""
+def retry_later(video: Video, reason: str) -> None:
+    """Retry the same step after a backoff; fail after LAST_TRIES attempts in a row once past the deadline."""
     if video.status == Status.FAILED:
         _watch_late_job(video)
         return
     if video.status in LIVE and video.is_late and video.attempts >= LAST_TRIES:
-        fail(video, "timed_out", why)
+        fail(video, "timed_out", reason)
         return
-    log.info("%s (%s) waits: %s", video.public_id, video.status, why)
+    log.info("%s (%s) will retry: %s", video.public_id, video.status, reason)
     changes: dict[str, Any] = {"attempts": video.attempts + 1}
     changes["next_attempt_at"] = _seconds_from_now(timing.backoff(video)) if video.status in LIVE else None
     now = timezone.now()
     if video.posted_at and video.posted_at > now:
-        # Under a clock that has been set back since: what is counted from it would take as much longer.
+        # The clock was set back since; waits counted from posted_at would take that much longer.
         changes["posted_at"] = now
     Video.objects.filter(pk=video.pk, version=video.version).update(**changes)
 
 
 def finish(video: Video, cost: Decimal | None = None) -> bool:
-    """in_progress → saving: the provider is done. Failed → saving, when it finished after the deadline's refund.
+    """in_progress → saving: the provider is done. failed → saving if it finished after the timeout and its refund.
 
-    `cost` is what the provider says it took, in US dollars; else what staff noted is reckoned with.
+    `cost` is what the provider reports, in US dollars; if None, it is computed from the catalog's cost per second.
     """
     is_free = video.status == Status.FAILED
     return video.move_to(
@@ -243,10 +243,9 @@ def finish(video: Video, cost: Decimal | None = None) -> bool:
 
 
 def complete(video: Video, result: dict[str, Any]) -> bool:
-    """saving → completed, with the stored file and its facts.
+    """saving → completed, with the stored file and its facts. On False, the caller discards the file.
 
-    True as well when this very file is the video's already: an earlier call was committed although its
-    caller saw it fail. Who hears False throws the file away.
+    Also True if the video already has this very file: an earlier call was committed although it seemed to fail.
     """
     with transaction.atomic(savepoint=False):
         if video.move_to(
@@ -263,23 +262,23 @@ def complete(video: Video, result: dict[str, Any]) -> bool:
 
 
 def fail(video: Video, code: str, detail: str = "", note: str = "") -> bool:
-    """Any unfinished state → failed, and the credits go back. True for exactly one caller.
+    """Any unfinished state → failed, with a refund. True for exactly one caller.
 
-    `detail` is for staff; its owner reads `note` beside the credits. A job that timed out at its provider
-    is looked after for some time more: see `finish`.
+    `detail` is for staff; `note` is shown to the owner with the refund. A job that timed out at its provider is
+    polled for another LATE_WATCH: see `finish`.
     """
     return video.status in LIVE and _fail(video, code, detail, note)
 
 
 def fail_unplayable(video: Video, detail: str) -> bool:
-    """completed → failed, and the credits go back: the file that was delivered does not play."""
+    """completed → failed, with a refund: the delivered file does not play."""
     return video.status == Status.COMPLETED and _fail(video, "no_file", detail)
 
 
 def refund_completed(video: Video, note: str = "") -> bool:
-    """completed stays so, and its credits go back: staff find that it was not worth them. True for one caller.
+    """Refund a completed video, at the discretion of staff; it stays completed. True for exactly one caller.
 
-    Its owner reads `note` beside the credits.
+    `note` is shown to the owner with the refund.
     """
     with transaction.atomic():
         if not Video.objects.paid_for().filter(pk=video.pk).update(is_free=True, version=F("version") + 1):
@@ -292,9 +291,9 @@ def refund_completed(video: Video, note: str = "") -> bool:
 
 
 def retry_now(video: Video) -> bool:
-    """Make a waiting video due now; of one that timed out, its provider is asked once more. False where nothing waits.
+    """Make a waiting video due now; one that timed out is polled once more. False if nothing is waiting.
 
-    Who is submitting is left alone: that row is due only when somebody died.
+    Submitting videos are left alone: such a row must come due only by an expired lease.
     """
     with transaction.atomic():
         if (
@@ -308,7 +307,7 @@ def retry_now(video: Video) -> bool:
 
 
 def _fail(video: Video, code: str, detail: str, note: str = "") -> bool:
-    watched = code == "timed_out" and video.ref is not None
+    is_watched = code == "timed_out" and video.ref is not None
     with transaction.atomic(savepoint=False):
         if not video.move_to(
             Status.FAILED,
@@ -316,7 +315,7 @@ def _fail(video: Video, code: str, detail: str, note: str = "") -> bool:
             error_code=code,
             error_detail=detail[:2000],
             ended_at=timezone.now(),
-            next_attempt_at=_seconds_from_now(timing.LONGEST_WAIT) if watched else None,
+            next_attempt_at=_seconds_from_now(timing.LONGEST_WAIT) if is_watched else None,
             is_free=False,
         ):
             return False
@@ -328,32 +327,34 @@ def _fail(video: Video, code: str, detail: str, note: str = "") -> bool:
 
 
 def _watch_late_job(video: Video) -> None:
-    """Ask about a job that timed out once more, unless it is too long ago or its owner deleted it.
+    """Schedule another poll of a job that timed out, unless LATE_WATCH is over or its owner deleted the video.
 
-    A video that failed otherwise has nothing to be asked about: it comes here when something broke right after its end.
+    A video that failed for another reason has nothing to poll; it gets here if a step broke right after it failed.
     """
     is_watched = video.error_code == "timed_out" and video.ref is not None
-    over = timezone.now() > video.deadline + LATE_WATCH or video.deleted_at is not None
+    is_over = timezone.now() > video.deadline + LATE_WATCH or video.deleted_at is not None
     Video.objects.filter(pk=video.pk, version=video.version).update(
-        next_attempt_at=_seconds_from_now(timing.LONGEST_WAIT) if is_watched and not over else None
+        next_attempt_at=_seconds_from_now(timing.LONGEST_WAIT) if is_watched and not is_over else None
     )
-    if is_watched and over:
+    if is_watched and is_over:
         queue.cancel_later(video)
 
 
 def stop_watching(video: Video) -> None:
-    """Stop watching a job that timed out: its provider says that it failed."""
+    """Stop polling a job that timed out: its provider reported that it failed."""
     Video.objects.filter(pk=video.pk, version=video.version).update(next_attempt_at=None)
 
 
 def attach_poster(video: Video, poster: str) -> bool:
-    """Note the stored poster of a completed video. False if it is deleted, or has another one."""
-    shown = Video.objects.filter(pk=video.pk, version=video.version, deleted_at=None, poster__in=["", poster])
-    return bool(shown.update(poster=poster))
+    """Record the stored poster of a completed video. False if the video is deleted or has another poster."""
+    wanting = Video.objects.filter(
+        pk=video.pk, version=video.version, deleted_at=None, poster__in=["", poster]
+    )
+    return bool(wanting.update(poster=poster))
 
 
 def time_out_overdue(limit: int = 100) -> None:
-    """Give up videos whose turn never came before their deadline, and those whose owner owes credits."""
+    """Fail queued videos that are past their deadline, and cancel those whose owner has a debt."""
     for video in Video.objects.live().late().filter(status=Status.QUEUED)[:limit]:
         fail(video, "timed_out", "its turn never came")
     debtors = User.objects.filter(debt__gt=0)
@@ -362,7 +363,7 @@ def time_out_overdue(limit: int = 100) -> None:
 
 
 def cancel(video: Video) -> bool:
-    """queued → canceled, and the credits go back. False once it is on its way to a provider."""
+    """queued → canceled, with a refund. False once it is being submitted."""
     with transaction.atomic():
         if not video.move_to(Status.CANCELED, ended_at=timezone.now(), next_attempt_at=None):
             return False
@@ -372,17 +373,17 @@ def cancel(video: Video) -> bool:
 
 
 def delete(video: Video) -> bool:
-    """Remove a finished video from its owner's sight, and its files and words for good.
+    """Delete a finished video: hide it from its owner, and erase its files and texts for good.
 
-    The row stays, emptied, because the ledger refers to it; deleting returns no credits. False
-    while the video is still being made.
+    The emptied row stays because the ledger refers to it. Deleting refunds nothing. False if the video is
+    unfinished or already deleted.
     """
     with transaction.atomic():
         files = [str(file.name) for file in (video.file, video.poster) if file]
         if video.file:
             files.append(sprite_sheets.name_of(str(video.file.name)))
-        gone = Video.objects.filter(pk=video.pk, deleted_at=None).exclude(status__in=LIVE)
-        if not gone.update(
+        deletable = Video.objects.filter(pk=video.pk, deleted_at=None).exclude(status__in=LIVE)
+        if not deletable.update(
             deleted_at=timezone.now(),
             prompt="",
             extras={},
@@ -401,7 +402,7 @@ def delete(video: Video) -> bool:
                 files.append(str(picture.file.name))
                 picture.delete()
         outbox.redact_video(video)
-        if video.next_attempt_at is not None:  # of what has ended, only a job that timed out is still watched
+        if video.next_attempt_at is not None:  # only a job that timed out is still polled after its end
             queue.cancel_later(video)
         transaction.on_commit(lambda: storage.discard(*files))
     return True
@@ -421,5 +422,5 @@ def _key(video: Video) -> Any:
 
 
 def _seconds_from_now(seconds: float) -> datetime:
-    """That many seconds from now by the database's clock, the one that all pumps share."""
+    """A time `seconds` from now by the database's clock, which all dispatchers share."""
     return timing.database_now() + timedelta(seconds=seconds)

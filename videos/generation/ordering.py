@@ -1,4 +1,4 @@
-"""Ordering videos: charge, row, event and queue message in one transaction."""
+"""Ordering videos: the charge, the row, its event and the wake-up message in one transaction."""
 
 from dataclasses import replace
 from typing import Any
@@ -24,10 +24,10 @@ def place(
 ) -> Video:
     """Order a video: charge its price, create its row and wake a worker, all or nothing.
 
-    The same `client_key` returns the same video, whatever else the order says. Of a `batch`, `position` counts
-    from 0, and a video that `is_held_back` waits until the batch lets it in. Raises ValidationError (by field) for
-    what the model cannot make, InsufficientCredits, and NotCleared for an order that did not come through
-    `moderation.gate.clear`; then nothing is left behind.
+    Idempotent by `client_key`: the same key returns the same video, whatever else the order says. `position` is the
+    index in the `batch`, from 0; a video that `is_held_back` waits until the batch releases it. Raises ValidationError
+    (by field) for what the model cannot make, InsufficientCredits, and NotCleared for an order that did not come from
+    `moderation.gate.clear`.
     """
     capabilities.check_order(order)
     gate.require_clearance(user, order)
@@ -55,7 +55,7 @@ def place(
         position=position,
         **held_back,
     )
-    # All that needs no lock comes before it, because other clicks wait for it.
+    # Everything that needs no lock is prepared outside the transaction, to keep the locks short.
     insert_video = fast_sql.insertion(video)
     insert_event = fast_sql.insertion(VideoEvent(video_id=video.pk, went_to=Status.QUEUED))
     wake_worker = queue.wake_worker(video)
@@ -68,16 +68,16 @@ def place(
             wake_worker()
             log_order()
     except (IntegrityError, credits.InsufficientCredits):
-        # The same order came before, perhaps with the last credits, or in this very moment; this one is undone.
-        if order.client_key and (first := user.videos.filter(client_key=order.client_key).first()):
-            return first
+        # A repeat: the same order came earlier (perhaps with the last credits) or concurrently. This one is rolled back.
+        if order.client_key and (existing := user.videos.filter(client_key=order.client_key).first()):
+            return existing
         raise
     video._state.adding = False
     return video
 
 
 def place_all(user: User, order: VideoOrder, count: int) -> list[Video]:
-    """Order `count` variations of one video, all or none. Raises what `place` raises."""
+    """Order `count` variations of one video, all or none. Raises what `place` raises; InsufficientCredits has the total."""
     key = order.client_key
     keys = [f"{key}-{number}" if key and number else key for number in range(count)]
     charged = 0
