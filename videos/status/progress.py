@@ -1,4 +1,4 @@
-"""Where a video stands: what a page shows of it that changes by itself, and when the page should ask again."""
+"""A video's progress: what its page shows while the video is unfinished, and when the page should poll again."""
 
 import hashlib
 import time
@@ -15,8 +15,8 @@ from videos.catalogue import breaker, track_record
 from videos.models import MAX_POSTER_TRIES, Channel, Status, Video, VideoModel
 from videos.worker import admission
 
-# What the fragment of an unfinished video is made of, and no more. Django would take three times as long to
-# put this statement together as all of the rest takes, and nothing is asked of the site more often.
+# Only the columns that the fragment of an unfinished video shows. Raw SQL, because this is the site's most frequent
+# request, and the ORM would take three times as long to build the statement as everything else together.
 POLLING_SQL = """
     SELECT v.id, v.status, v.moves, v.progress, v.attempts, v.next_at, v.channel_id, v.created_at, v.accepted_at,
         v.poster, v.prompt, v.seconds, v.model_id, m.name AS model_name
@@ -24,13 +24,13 @@ POLLING_SQL = """
     WHERE v.id = %s AND v.user_id = %s AND v.deleted_at IS NULL
 """
 
-# How often a page asks, in milliseconds: a young video may be a quick one, and where nothing will happen
-# soon, nobody is served by asking.
+# Poll intervals in milliseconds: short for a young video, which may be done quickly, and long where nothing will
+# happen soon.
 POLL_MS, YOUNG_POLL_MS, SLOW_POLL_MS = 1000, 500, 3000
 YOUNG, OLD, FAR_BEHIND = timedelta(seconds=30), timedelta(minutes=2), 10
-# The time left is shown so coarsely that it need not be renewed more often.
+# The remaining time is shown so coarsely that it need not be refreshed more often.
 TICK = timedelta(seconds=5)
-# A video that is next and still here after this long is waiting for something.
+# A video that is first in line but not submitted after this long is shown as waiting.
 STARTS_WITHIN = timedelta(seconds=3)
 
 _channel_states: dict[int, tuple[float, "ChannelState"]] = {}
@@ -38,7 +38,7 @@ _channel_states: dict[int, tuple[float, "ChannelState"]] = {}
 
 @dataclass(frozen=True)
 class ChannelState:
-    """Of a channel: whether it answers at all, and whether it has room for one more job now."""
+    """Whether a channel answers at all, and whether it has capacity for another job now."""
 
     answers: bool
     is_open: bool
@@ -46,9 +46,9 @@ class ChannelState:
 
 @dataclass(frozen=True)
 class Progress:
-    """What to say of a video. `poll_ms` is when to ask again, in milliseconds; 0 when nothing more will come.
+    """What to show of a video. `poll_ms` is the delay until the next poll in milliseconds; 0 if nothing will change.
 
-    `place` counts from 1 and is None unless the video is waiting. `tag` differs whenever what is shown does.
+    `place` is its position in the queue, from 1; None unless it is waiting. `tag` changes whenever the display does.
     """
 
     is_starting: bool
@@ -60,12 +60,12 @@ class Progress:
 
     @property
     def etag(self) -> str:
-        # Weak: it names what is shown, not its bytes.
+        # Weak: it identifies what is shown, not the exact bytes.
         return f'W/"{self.tag}"'
 
 
 def load_for_polling(pk: UUID, user: User) -> Video | None:
-    """The user's video, as far as its fragment shows it while it is live. One query; None if there is none."""
+    """The user's video with the columns of POLLING_SQL, in one query; None if there is none."""
     key = Video._meta.pk.get_db_prep_value(pk, connection)
     for video in Video.objects.raw(POLLING_SQL, [key, user.pk]):
         video.model = VideoModel(pk=video.model_id, name=video.model_name)  # type: ignore[attr-defined]
@@ -74,25 +74,28 @@ def load_for_polling(pk: UUID, user: User) -> Video | None:
 
 
 def progress_of(video: Video, balance: int) -> Progress:
-    """How the video stands now, beside its owner's balance. Reads what is ON_CARD, and rarely the queue."""
+    """The video's progress. Needs only the columns of POLLING_SQL; of queued videos it also reads the (cached) queue.
+
+    `balance` is shown on the same fragment, so it is part of the tag.
+    """
     now = timezone.now()
     age = now - video.created_at
-    place, door = None, ChannelState(answers=True, is_open=True)
+    place, channel = None, ChannelState(answers=True, is_open=True)
     if video.status == Status.QUEUED:
-        place, door = admission.place(video), _channel_state(video.channel_id, now)
-    is_next = door.is_open and place in (1, None) and not video.attempts and age < STARTS_WITHIN
+        place, channel = admission.place(video), _channel_state(video.channel_id, now)
+    is_next = channel.is_open and place in (1, None) and not video.attempts and age < STARTS_WITHIN
     is_waiting = video.status == Status.QUEUED and not is_next
     is_starting = video.status == Status.SUBMITTING or (video.status == Status.QUEUED and is_next)
-    poll_ms = _poll_ms(video, age, place, door)
+    poll_ms = _poll_ms(video, age, place, channel)
     shown = (
         video.status,
         video.version,
         video.progress,
         bool(video.poster),
-        video.next_attempt_at is None,  # whether it is still watched after it timed out
+        video.next_attempt_at is None,  # whether it is still polled after it timed out
         is_starting,
         place if is_waiting else None,
-        door.answers,
+        channel.answers,
         age // TICK if video.status == Status.IN_PROGRESS else None,
         poll_ms,
         balance,
@@ -100,7 +103,7 @@ def progress_of(video: Video, balance: int) -> Progress:
     return Progress(
         is_starting=is_starting,
         is_waiting=is_waiting,
-        is_unanswered=is_waiting and not door.answers,
+        is_unanswered=is_waiting and not channel.answers,
         place=place if is_waiting else None,
         poll_ms=poll_ms,
         tag=hashlib.blake2b(repr(shown).encode(), digest_size=12).hexdigest(),
@@ -108,7 +111,7 @@ def progress_of(video: Video, balance: int) -> Progress:
 
 
 def time_left(video: Video) -> str:
-    """How long it will probably still take, in words; empty where nothing is known."""
+    """The estimated time left, in words; empty if unknown."""
     seconds = seconds_left(video, timezone.now()) if video.status == Status.IN_PROGRESS else None
     if seconds is None:
         return ""
@@ -120,7 +123,7 @@ def time_left(video: Video) -> str:
 
 
 def seconds_left(video: Video, now: datetime) -> int | None:
-    """How long a running video will probably still take; None where nothing is known."""
+    """The estimated time left in seconds; None if unknown."""
     record = track_record.track_record(video.model)
     if video.status == Status.IN_PROGRESS and video.progress >= 10 and video.accepted_at:
         age = (now - video.accepted_at).total_seconds()
@@ -130,24 +133,24 @@ def seconds_left(video: Video, now: datetime) -> int | None:
     return None
 
 
-def _poll_ms(video: Video, age: timedelta, place: int | None, door: ChannelState) -> int:
+def _poll_ms(video: Video, age: timedelta, place: int | None, channel: ChannelState) -> int:
     if not video.is_live:
         lacks_poster = video.status == Status.COMPLETED and not video.poster
         return SLOW_POLL_MS if lacks_poster and video.attempts < MAX_POSTER_TRIES else 0
-    if age > OLD or not door.answers or (place or 0) > FAR_BEHIND:
+    if age > OLD or not channel.answers or (place or 0) > FAR_BEHIND:
         return SLOW_POLL_MS
     return YOUNG_POLL_MS if age < YOUNG else POLL_MS
 
 
 def _channel_state(channel_id: int, now: datetime) -> ChannelState:
-    """Kept as long as the places are, so that many waiting pages cost the database no more than one."""
-    until, door = _channel_states.get(channel_id, (0.0, None))
-    if door is None or time.monotonic() >= until:
+    """Cached for as long as queue positions are, so that many waiting pages cost the database no more than one."""
+    expires_at, state = _channel_states.get(channel_id, (0.0, None))
+    if state is None or time.monotonic() >= expires_at:
         channel = Channel.objects.get(pk=channel_id)
         left = admission.credits_left_today(channel)
-        door = ChannelState(
+        state = ChannelState(
             answers=not breaker.is_paused(channel, now),
             is_open=admission.room_of(channel, now) != 0 and (left is None or left > 0),
         )
-        _channel_states[channel_id] = (time.monotonic() + admission.PLACES_FRESH, door)
-    return door
+        _channel_states[channel_id] = (time.monotonic() + admission.PLACES_FRESH, state)
+    return state
