@@ -1,8 +1,8 @@
-"""What programs are told by themselves: an event when a video has ended, signed as Standard Webhooks says.
+"""Outgoing webhooks, as a transactional outbox: an event when a video or batch ends, signed per Standard Webhooks.
 
-An event is written in the transaction of what it tells of, so that no crash loses one, and is sent
-afterwards until its receiver took it or the tries are used up. Whoever dies between sending and
-writing that down leads to a second delivery with the same webhook-id, never to none.
+An event is written in the same transaction as the state change, so no crash can lose it, and is sent
+afterwards until the receiver accepts it or the attempts are used up. Delivery is at least once: a crash
+between sending and recording it causes a second delivery with the same webhook-id.
 """
 
 import asyncio
@@ -29,73 +29,75 @@ from videos.models import Batch, Delivery, Status, Video
 
 log = logging.getLogger(__name__)
 
-# Seconds after each try that failed: eight tries within twelve hours.
+# Seconds to wait after each failed attempt: eight attempts within twelve hours.
 PAUSES = (5, 60, 5 * 60, 30 * 60, 60 * 60, 3 * 3600, 7 * 3600)
 MAX_TRIES = len(PAUSES) + 1
-SLICE = 20  # seconds of one task
-AT_ONCE, AT_ONCE_TO_ONE = 40, 4  # deliveries on their way, in all and to one server
-LEASE = 30  # seconds until a delivery whose sender died comes due again; longer than any try takes
-LATER = 5  # seconds after which a delivery to a busy server is looked at again
+SLICE = 20  # seconds that one task runs
+MAX_CONCURRENT, MAX_PER_SERVER = 40, 4  # deliveries in flight
+LEASE = 30  # seconds until a delivery whose sender crashed comes due again; longer than any attempt takes
+LATER = 5  # seconds by which a delivery to a busy server is postponed
 KEPT = timedelta(days=30)
 
 ENDED = {Status.COMPLETED: "video.completed", Status.FAILED: "video.failed", Status.CANCELED: "video.failed"}
 
 
 def announce(video: Video) -> None:
-    """Tell whoever ordered this video, if they want to be told, that it has ended. Call it in the move's transaction."""
+    """Write the event that this video has ended, if its API key wants one. Call it in the state change's transaction."""
     if video.api_key_id and video.webhook_url:
-        whole = Video.objects.select_related("model").get(pk=video.pk)  # a pump has only what it needs
-        kind = ENDED[Status(whole.status)]
-        _write(video.api_key_id, video.webhook_url, kind, serializers.video_object(whole), whole)
+        complete = Video.objects.select_related("model").get(
+            pk=video.pk
+        )  # the dispatcher loads only some columns
+        kind = ENDED[Status(complete.status)]
+        _write(video.api_key_id, video.webhook_url, kind, serializers.video_object(complete), complete)
 
 
 def announce_batch(batch: Batch) -> None:
-    """Tell whoever ordered these videos, once, that all of them have ended. Call it in the transaction of that."""
+    """Write the event that all videos of a batch have ended. Call it in the transaction that ends the batch."""
     if batch.api_key_id and batch.webhook_url:
         _write(batch.api_key_id, batch.webhook_url, "video_batch.completed", serializers.batch_object(batch))
 
 
 def ping(key: ApiKey) -> Delivery:
-    """Send a test event to the webhook of a key."""
+    """Queue a test event for the webhook of a key."""
     with transaction.atomic():
         return _write(key.pk, key.webhook_url, "ping", {"message": "This is a test."})
 
 
 def replay(delivery: Delivery) -> bool:
-    """Send the same event once more, under its old id. False while it is on its way anyway."""
+    """Queue the same event for redelivery under its old id. False if it is still queued."""
     with transaction.atomic():
-        again = Delivery.objects.filter(pk=delivery.pk, next_attempt_at=None)
-        if not again.update(next_attempt_at=Now(), attempts=0, delivered_at=None):
+        settled = Delivery.objects.filter(pk=delivery.pk, next_attempt_at=None)
+        if not settled.update(next_attempt_at=Now(), attempts=0, delivered_at=None):
             return False
         transaction.on_commit(queue.deliver_later, robust=True)
     return True
 
 
 def deliver(seconds: float = SLICE) -> None:
-    """Send what is due, for so many seconds at most. May run any number of times at once."""
+    """Send due events for up to `seconds` seconds. Safe to run concurrently."""
 
     async def run() -> None:
         try:
             await _deliver(time.monotonic() + seconds)
         finally:
-            # That thread's own: nobody else would ever close it, or notice that it is broken.
+            # Close the connection of sync_to_async's thread; nothing else would close it or notice that it is broken.
             await sync_to_async(lambda: connection.close())()
 
     asyncio.run(run())
 
 
 def is_due_within(seconds: float) -> bool:
-    """Whether an event is to be sent by then."""
+    """Whether any event is due within `seconds` seconds."""
     return Delivery.objects.filter(next_attempt_at__lte=Now() + timedelta(seconds=seconds)).exists()
 
 
 def purge_expired() -> None:
-    """Delete what was settled long ago."""
+    """Delete settled deliveries older than KEPT."""
     Delivery.objects.filter(created_at__lt=timezone.now() - KEPT, next_attempt_at=None).delete()
 
 
 def redact_video(video: Video) -> None:
-    """Take a video whose owner deletes it out of all that programs were told and may be told again."""
+    """Remove a deleted video's events, and its texts from stored batch events and idempotent answers."""
     Delivery.objects.filter(video=video).delete()
     name = serializers.public_id(video.pk)
     of_batches = Delivery.objects.filter(api_key__user=video.user_id, video=None)
@@ -110,14 +112,14 @@ def redact_video(video: Video) -> None:
 
 
 def signature(secret: str, webhook_id: str, sent_at: int, body: str) -> str:
-    """One `v1,…` of the header webhook-signature, https://www.standardwebhooks.com"""
+    """One `v1,…` signature for the webhook-signature header, see https://www.standardwebhooks.com"""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     digest = hmac.digest(key, f"{webhook_id}.{sent_at}.{body}".encode(), hashlib.sha256)
     return "v1," + base64.b64encode(digest).decode()
 
 
 def headers_of(delivery: Delivery, sent_at: int) -> dict[str, str]:
-    """What makes a delivery believable. For a day after a secret was changed, both sign."""
+    """The headers that sign a delivery. For a day after a secret was rotated, both secrets sign."""
     key = delivery.api_key
     secrets = [key.webhook_secret]
     if key.old_secret_until and key.old_secret_until > timezone.now():
@@ -142,7 +144,9 @@ def _write(key_id: int, url: str, kind: str, data: dict[str, Any], video: Video 
     }
     delivery.body = json.dumps(event, ensure_ascii=False)
     delivery.save()
-    transaction.on_commit(queue.deliver_later, robust=True)  # if it is lost, the supervisor finds what is due
+    transaction.on_commit(
+        queue.deliver_later, robust=True
+    )  # if this is lost, the supervisor notices due events
     return delivery
 
 
@@ -150,53 +154,53 @@ def _write(key_id: int, url: str, kind: str, data: dict[str, Any], video: Video 
 
 
 async def _deliver(end: float) -> None:
-    under_way: dict[asyncio.Task[None], URL] = {}
+    in_flight: dict[asyncio.Task[None], URL] = {}
     async with safe_http.session() as client:
         while time.monotonic() < end:
             busy = []
-            for delivery in await sync_to_async(_claim)(AT_ONCE - len(under_way)):
+            for delivery in await sync_to_async(_claim)(MAX_CONCURRENT - len(in_flight)):
                 server = URL(delivery.url).origin()
-                if list(under_way.values()).count(server) >= AT_ONCE_TO_ONE:
+                if list(in_flight.values()).count(server) >= MAX_PER_SERVER:
                     busy.append(delivery.pk)
                     continue
-                task = asyncio.create_task(_try(client, delivery))
-                under_way[task] = server
-                task.add_done_callback(under_way.pop)
+                task = asyncio.create_task(_attempt(client, delivery))
+                in_flight[task] = server
+                task.add_done_callback(in_flight.pop)
             if busy:
-                await sync_to_async(_put_off)(busy)
-            if under_way:
-                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+                await sync_to_async(_postpone)(busy)
+            if in_flight:
+                await asyncio.wait(in_flight, return_when=asyncio.FIRST_COMPLETED, timeout=1)
             elif not await sync_to_async(is_due_within)(LATER):
                 return
             else:
                 await asyncio.sleep(0.5)
-        if under_way:
-            await asyncio.wait(under_way)
+        if in_flight:
+            await asyncio.wait(in_flight)
 
 
-def _claim(most: int) -> list[Delivery]:
-    """Up to `most` that are due, leased to the caller: a second one at the same time gets others."""
-    if most <= 0:
+def _claim(limit: int) -> list[Delivery]:
+    """Up to `limit` due deliveries, leased to the caller: concurrent callers get different ones."""
+    if limit <= 0:
         return []
     with transaction.atomic():
         due = Delivery.objects.filter(next_attempt_at__lte=Now()).order_by("next_attempt_at")
         can_skip = connection.features.has_select_for_update_skip_locked
-        ids = list(due.select_for_update(skip_locked=can_skip).values_list("pk", flat=True)[:most])
+        ids = list(due.select_for_update(skip_locked=can_skip).values_list("pk", flat=True)[:limit])
         Delivery.objects.filter(pk__in=ids).update(next_attempt_at=Now() + timedelta(seconds=LEASE))
     return list(Delivery.objects.filter(pk__in=ids).select_related("api_key"))
 
 
-def _put_off(ids: list[Any]) -> None:
+def _postpone(ids: list[Any]) -> None:
     Delivery.objects.filter(pk__in=ids).update(next_attempt_at=Now() + timedelta(seconds=LATER))
 
 
-async def _try(client: aiohttp.ClientSession, delivery: Delivery) -> None:
-    status, why = await _post(client, delivery)
-    await sync_to_async(_note)(delivery, status, why)
+async def _attempt(client: aiohttp.ClientSession, delivery: Delivery) -> None:
+    status, problem = await _post(client, delivery)
+    await sync_to_async(_record)(delivery, status, problem)
 
 
 async def _post(client: aiohttp.ClientSession, delivery: Delivery) -> tuple[int | None, str]:
-    """The receiver's status, or why there is none."""
+    """The receiver's HTTP status, or None and the reason for the owner of the key."""
     try:
         safe_http.check_url(delivery.url)
         headers = headers_of(delivery, int(time.time()))
@@ -207,21 +211,21 @@ async def _post(client: aiohttp.ClientSession, delivery: Delivery) -> tuple[int 
     except TimeoutError:
         return None, f"no answer within {safe_http.SECONDS} seconds"
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        # What exactly stood in the way stays here: it would show what our network looks like.
-        log.info("webhook %s to %s: %r", delivery.webhook_id, URL(delivery.url).host, error)
+        # The exact error is only logged: it could reveal the layout of our network.
+        log.info("Webhook %s to %s failed: %r", delivery.webhook_id, URL(delivery.url).host, error)
         return None, str(error) if isinstance(error, safe_http.AddressRefused) else "no connection"
 
 
-def _note(delivery: Delivery, status: int | None, why: str) -> None:
-    tries = delivery.attempts + 1
+def _record(delivery: Delivery, status: int | None, problem: str) -> None:
+    attempts = delivery.attempts + 1
     changes: dict[str, Any] = {
         "attempts": F("attempts") + 1,
         "status": status,
-        "reason": why,
+        "reason": problem,
         "next_attempt_at": None,
     }
     if status is not None and 200 <= status < 300:
         changes["delivered_at"] = timezone.now()
-    elif tries < MAX_TRIES:
-        changes["next_attempt_at"] = timing.database_now() + timedelta(seconds=PAUSES[tries - 1])
+    elif attempts < MAX_TRIES:
+        changes["next_attempt_at"] = timing.database_now() + timedelta(seconds=PAUSES[attempts - 1])
     Delivery.objects.filter(pk=delivery.pk).update(**changes)
