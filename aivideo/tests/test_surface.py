@@ -125,7 +125,7 @@ def test_pictures_that_no_video_was_made_of_do_not_pile_up(owner, monkeypatch):
     lifecycle.fail(order(owner, upload=used), "generation_failed")
     for number in range(1, 6):
         newest = upload(owner, number)
-        uploads._forget_unused(owner, newest)
+        uploads._delete_unused(owner, newest)
     assert set(owner.uploads.values_list("sha256", flat=True)) == {"0" * 64, "3" * 64, "4" * 64, "5" * 64}
 
 

@@ -1,7 +1,7 @@
-"""A child process that decodes downloaded videos, one at a time, behind everything else on the machine.
+"""A child process that decodes downloaded videos, one at a time, at low CPU priority.
 
-Decoding a frame takes twenty times the CPU of all the rest of a video, and a hostile file may crash FFmpeg or keep it
-busy for ever. So it happens in a process of its own that may be killed, and that politely waits for a free core.
+Decoding one frame takes twenty times the CPU of everything else that a video needs, and a hostile file may crash FFmpeg
+or keep it busy forever. So it happens in a niced process that can be killed.
 """
 
 import asyncio
@@ -20,19 +20,21 @@ from videos.media.mp4 import NotAVideo, Probe
 
 FOLDER = Path(__file__).parents[2]
 
-CPU_SECONDS = 30  # of a core, for one file: a busy machine gives it those in its own time
-PATIENCE_SECONDS = 200  # on the clock, after which a child that does nothing is taken for dead
-MAX_BYTES = 8 * 1024**2  # of an answer: a poster is far smaller
-QUEUE_LENGTH = 1  # files at a time before newcomers are told to come back later
+CPU_SECONDS = 30  # CPU time for one file
+PATIENCE_SECONDS = (
+    200  # wall-clock time, far longer because the process is niced, after which the child is killed
+)
+MAX_BYTES = 8 * 1024**2  # of an answer; a poster is far smaller
+QUEUE_LENGTH = 1  # files that may be in the decoder before it reports itself as busy
 NICE = 10
 
 
 class Died(Exception):
-    """The child ended or was killed before it answered: it says nothing about the file."""
+    """The child exited or was killed before it answered, which proves nothing about the file."""
 
 
 class Decoder:
-    """Starts its child with the first file, and a new one when that died."""
+    """Starts its child process for the first file, and a new one if it has died."""
 
     def __init__(self) -> None:
         self.child: asyncio.subprocess.Process | None = None
@@ -44,7 +46,7 @@ class Decoder:
         return self.waiting < QUEUE_LENGTH
 
     async def look(self, path: Path) -> tuple[Probe, bytes]:
-        """What the file holds, and its poster (see media). Raises NotAVideo, or Died."""
+        """Facts about the file, and its poster (see `inspection.look`). Raises NotAVideo or Died."""
         self.waiting += 1
         try:
             async with self.turn:
@@ -82,27 +84,27 @@ class Decoder:
             await self.close()
             raise Died(f"the decoder died: {error!r}") from error
         except asyncio.CancelledError:
-            # An answer that nobody waits for would be taken for the next one's.
+            # Otherwise the answer that nobody reads now would be read as the answer for the next file.
             await self.close()
             raise
 
 
 def _main() -> None:
-    """The child: a path on each line of stdin, what was found on each line of stdout."""
+    """The child process: reads a path (JSON) per line from stdin and writes a result (JSON) per line to stdout."""
     os.nice(NICE)
     for line in sys.stdin:
         path = Path(json.loads(line))
         _limit_the_next_file()
         try:
             facts, poster = inspection.look(path)
-            found = {"probe": asdict(facts), "poster": base64.b64encode(poster).decode()}
-        except NotAVideo as refusal:
-            found = {"refused": str(refusal)}
-        print(json.dumps(found), flush=True)
+            result = {"probe": asdict(facts), "poster": base64.b64encode(poster).decode()}
+        except NotAVideo as error:
+            result = {"refused": str(error)}
+        print(json.dumps(result), flush=True)
 
 
 def _limit_the_next_file() -> None:
-    """Have the kernel end this process once it has used CPU_SECONDS more."""
+    """Have the kernel kill this process once it has used another CPU_SECONDS."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     _soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + CPU_SECONDS, hard))

@@ -1,7 +1,7 @@
-"""Reference images that people upload: made safe to keep and to send on.
+"""Uploaded reference pictures, made safe to store and to send to providers.
 
-Nothing of the upload itself is kept. It is decoded in a child process with little memory and little time, since a
-picture of 1 KB can ask for half a gigabyte and one of 10 MB for half an hour, and only our own re-encoding comes back.
+The upload itself is not kept. It is decoded in a child process with limited memory and CPU time, since a 1 KB file can
+take half a gigabyte to decode and a 10 MB file half an hour, and only our own re-encoding comes back.
 """
 
 import io
@@ -21,11 +21,11 @@ LIMITS = {"megabytes": 10, "megapixels": 25, "side": 64}
 LONG_SIDE = 2048
 QUALITY = 90
 
-# What the child may use. The worst honest picture, a WebP of 25 megapixels, takes 500 MB of addresses and 1.5 s.
+# Limits of the child. The worst legitimate picture, a 25-megapixel WebP, takes 500 MB of address space and 1.5 s.
 CHILD_BYTES = 1 << 30
-CHILD_SECONDS = 6  # of a core
-TIMEOUT_SECONDS = 20  # seconds on the clock, in which a busy server gives it those
-QUEUE_SECONDS = 2
+CHILD_SECONDS = 6  # CPU time
+TIMEOUT_SECONDS = 20  # wall-clock time, longer because the server may be busy
+QUEUE_SECONDS = 2  # how long an upload waits for the one before it
 
 REFUSALS = {
     "unreadable": _("This file is not a picture we can read. Use a JPEG, PNG or WebP."),
@@ -37,20 +37,20 @@ REFUSALS = {
     "moving": _("This picture is animated. Use a still one."),
 }
 
-# Many small uploads at once must not add up to the memory that one large one is denied.
+# Concurrent uploads must not add up to more memory than one child may use.
 _one_at_a_time = threading.Lock()
 
 
 class ImageRefused(ValueError):
-    """The upload is not a picture we take. Its text is a translated sentence for the person."""
+    """The upload is not a picture we accept. `reason` is a key of REFUSALS; the text is a translated sentence for the user."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(REFUSALS[why] % LIMITS)
+    def __init__(self, reason: str) -> None:
+        super().__init__(REFUSALS[reason] % LIMITS)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A JPEG of our own making, upright and without metadata; width and height in pixels."""
+    """A JPEG that we encoded, upright and without metadata; width and height in pixels."""
 
     data: bytes
     width: int
@@ -58,14 +58,14 @@ class Picture:
 
 
 def clean(file: BinaryIO) -> Picture:
-    """Read an upload from where it stands and make it a picture we can trust, at most 2048 pixels long.
+    """Read an upload from its current position and re-encode it as a safe JPEG of at most 2048 pixels on its long side.
 
     Raises ImageRefused for anything but one still JPEG, PNG or WebP within LIMITS.
     """
-    most = LIMITS["megabytes"] * 1_000_000
-    upload = file.read(most + 1)
+    max_bytes = LIMITS["megabytes"] * 1_000_000
+    upload = file.read(max_bytes + 1)
 
-    if len(upload) > most:
+    if len(upload) > max_bytes:
         raise ImageRefused("heavy")
 
     data = _decode_in_child(upload)
@@ -74,9 +74,9 @@ def clean(file: BinaryIO) -> Picture:
 
 
 def fit(data: bytes, width: int, height: int) -> bytes:
-    """A cleaned picture as a JPEG of exactly width x height pixels: scaled to cover it, cut evenly at the edges.
+    """A cleaned picture as a JPEG of exactly width x height pixels: scaled to cover that size, and cropped at the center.
 
-    The same input gives the same bytes, so that a repeated submit sends an identical body.
+    Deterministic, so that a repeated submit sends an identical body.
     """
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         return _jpeg(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS))
@@ -85,7 +85,7 @@ def fit(data: bytes, width: int, height: int) -> bytes:
 def _decode_in_child(upload: bytes) -> bytes:
     command = [sys.executable, "-I", "-W", "ignore", __file__, str(CHILD_SECONDS)]
 
-    # Everybody who waits here keeps one of the few threads that serve the site.
+    # Everyone who waits here occupies one of the web process's few threads.
     if not _one_at_a_time.acquire(timeout=QUEUE_SECONDS):
         raise ImageRefused("busy")
     try:
@@ -96,16 +96,16 @@ def _decode_in_child(upload: bytes) -> bytes:
         _one_at_a_time.release()
 
     if child.returncode:
-        # One of our words, or the last line of whatever Pillow stumbled over; nothing at all when a limit killed it.
-        word = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        logger.info("Refused a picture: %r, status %d", word, child.returncode)
-        raise ImageRefused(word if word in REFUSALS else "unreadable")
+        # A key of REFUSALS, or the last line of Pillow's traceback, or nothing if a limit killed the child.
+        reason = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        logger.info("Refused a picture: %r, status %d", reason, child.returncode)
+        raise ImageRefused(reason if reason in REFUSALS else "unreadable")
 
     return child.stdout
 
 
 def _main() -> None:
-    """The child: an upload on stdin, our JPEG on stdout, or a word of REFUSALS on stderr and status 1."""
+    """The child process: an upload on stdin; our JPEG on stdout, or a key of REFUSALS on stderr and status 1."""
     _limit_this_process(int(sys.argv[1]))
     upload = io.BytesIO(sys.stdin.buffer.read())
 
@@ -115,16 +115,16 @@ def _main() -> None:
     except Image.DecompressionBombError:
         sys.exit("large")
 
-    # Phones save a photo together with its depth map or a second view as one "MPO": still a picture, the first one.
+    # Phones save a photo with its depth map or a second view as an "MPO", whose first frame is the photo.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         sys.exit("moving")
     if min(image.size) < LIMITS["side"]:
         sys.exit("small")
 
     profile = image.info.get("icc_profile")
-    if image.mode == "I;16":  # convert() would make all but the darkest shades white
+    if image.mode == "I;16":  # convert() would turn all but the darkest shades white
         image = image.point(lambda shade: shade / 256, "L")
-    if image.mode not in ("RGB", "RGBA"):  # palettes and the like do not shrink smoothly
+    if image.mode not in ("RGB", "RGBA"):  # palette images do not scale smoothly
         image = image.convert("RGBA")
     image.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
     image = _on_white(ImageOps.exif_transpose(image))
@@ -133,28 +133,28 @@ def _main() -> None:
 
 
 def _limit_this_process(seconds: int) -> None:
-    import resource  # not on Windows: the site still starts there, only uploads are refused
+    import resource  # missing on Windows: the site still starts there, but refuses uploads
 
-    # Should the parent be killed, its own clock is gone, and a JPEG of many scans would keep us busy for half an hour.
+    # The parent's timeout is gone if the parent is killed, and a JPEG with many scans would take half an hour.
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     if sys.platform == "linux":  # macOS refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (CHILD_BYTES, CHILD_BYTES))
 
-    # Pillow reads the size from the header and refuses what has more than twice this, before it decodes anything.
+    # Before decoding, Pillow reads the size from the header and refuses anything larger than twice this.
     Image.MAX_IMAGE_PIXELS = LIMITS["megapixels"] * 1_000_000 // 2
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """A new image, so that no comment, profile or EXIF can ride along in the old one's info."""
+    """A new image, so that no comment, profile or EXIF of the old one is carried along."""
     layer = image.convert("RGBA")
-    sheet = Image.new("RGB", layer.size, "white")
-    sheet.paste(layer, mask=layer)
+    canvas = Image.new("RGB", layer.size, "white")
+    canvas.paste(layer, mask=layer)
 
-    return sheet
+    return canvas
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Phones photograph in wider colour spaces: without their profile the colours would look dull."""
+    """Phones use wide color spaces; with the profile just dropped, the colors would look dull."""
     if not profile:
         return image
 
@@ -162,7 +162,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB")) or image
     except (ImageCms.PyCMSError, OSError):
-        return image  # a broken profile, or one for greys or inks: the colours are close enough without
+        return image  # a broken profile, or one for gray or CMYK: the colors are close enough without it
 
 
 def _jpeg(image: Image.Image) -> bytes:

@@ -1,8 +1,8 @@
-"""What a downloaded file really is, and a picture to show for it.
+"""Checks that a downloaded file really is a playable MP4, and makes its poster and sprite sheet.
 
-A provider may send anything under the name of an MP4: an error page, half a file, a playlist that asks the reader to
-open /etc/passwd. So its boxes are walked first, and no other format than MP4 is ever tried on it. All of this blocks:
-call it from a thread.
+A provider may send anything as an MP4: an error page, half a file, a playlist that makes the reader open /etc/passwd.
+So the boxes are walked first, and no demuxer but MP4's is ever tried. All of this blocks and decodes: call it in a child
+process.
 """
 
 import hashlib
@@ -24,15 +24,15 @@ from videos.media.mp4 import NotAVideo, Probe
 DECODERS = ("h264", "hevc", "vp9", "av1", "libdav1d")  # FFmpeg's names
 
 POSTER_SIDE = 640
-DULL = 8  # standard deviation of grey, of 255, below which a frame shows next to nothing
-MAX_STEPS = 600  # frames from one key frame on: a hostile file must not hold the worker
+DULL = 8  # standard deviation of gray levels (0-255) below which a frame counts as blank
+MAX_STEPS = 600  # frames decoded after a seek: a hostile file must not keep the decoder busy
 
 
 def look(path: Path) -> tuple[Probe, bytes]:
-    """Check that a file is a whole, playable MP4, measure it, and make its poster. Raises NotAVideo.
+    """Check that a file is a complete, playable MP4, and return its facts and its poster. Raises NotAVideo.
 
-    The poster is a WebP of at most 640 pixels on its long side: the frame a quarter in, or a later one if that shows
-    nothing.
+    The poster is a WebP of at most 640 pixels on its long side: the frame a quarter of the way in, or another one if
+    that is blank.
     """
     mp4.walk(path)
 
@@ -40,7 +40,7 @@ def look(path: Path) -> tuple[Probe, bytes]:
         frame = next(container.decode(video=0), None)
         if frame is None or frame.is_corrupt:
             raise NotAVideo("its first frame cannot be decoded")
-        # The decoder's word counts: the header was checked before, but need not tell the truth.
+        # Check the decoded frame as well: the header was checked before, but may lie.
         mp4.check_side(frame.width, frame.height)
 
         facts = Probe(
@@ -55,9 +55,9 @@ def look(path: Path) -> tuple[Probe, bytes]:
 
 
 def _poster(container: InputContainer, length: float) -> bytes:
-    # Frames that no other needs are passed over: a quarter of the time.
+    # Skipping frames that no other frame refers to takes only a quarter of the time.
     container.streams.video[0].codec_context.skip_frame = "NONREF"
-    # From where it stands to the quarter first: going back to the key frame would decode that piece twice.
+    # First decode on from the current position: seeking back to the key frame would decode that part twice.
     frames = chain(
         [_frame_until(container, length * 0.25)],
         (_frame_at(container, length * share) for share in (0.5, 0.75, 0)),
@@ -70,9 +70,9 @@ def _poster(container: InputContainer, length: float) -> bytes:
 
 
 def sheet(path: Path, columns: int, rows: int, width: int) -> bytes:
-    """Frames at even distances, in reading order, as one JPEG. Raises NotAVideo.
+    """A sprite sheet: evenly spaced frames in reading order, as one JPEG. Raises NotAVideo.
 
-    `path` is a file that `look` has passed; `width` is of each frame, in pixels.
+    `path` is a file that has passed `look`; `width` is that of each frame, in pixels.
     """
     with _opened(path) as container:
         length, count = _seconds(container), columns * rows
@@ -89,7 +89,7 @@ def sheet(path: Path, columns: int, rows: int, width: int) -> bytes:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[InputContainer]:
-    # Nothing is guessed from the content, nothing else is opened, and only decoders that browsers have too may run.
+    # No format detection, no other files or URLs, and only decoders for codecs that browsers support.
     options = {"protocol_whitelist": "file", "codec_whitelist": ",".join(DECODERS)}
 
     try:
@@ -116,15 +116,15 @@ def _seconds(container: InputContainer) -> float:
 
 
 def _frame_at(container: InputContainer, seconds: float) -> Image.Image:
-    """The frame shown at that time, wherever the container stands."""
+    """The frame shown at `seconds`, regardless of the container's current position."""
     container.seek(round(seconds * av.time_base))
     return _frame_until(container, seconds)
 
 
 def _frame_until(container: InputContainer, seconds: float) -> Image.Image:
-    """The next frame shown at that time; the last one before it where decoding takes too many steps or ends early.
+    """Decode on to the frame shown at `seconds`, or to the last one before that within MAX_STEPS.
 
-    At most POSTER_SIDE on its long side: FFmpeg scales in a tenth of the time that Pillow takes.
+    Scaled to at most POSTER_SIDE pixels: FFmpeg scales ten times as fast as Pillow.
     """
     frame = None
 
@@ -133,7 +133,7 @@ def _frame_until(container: InputContainer, seconds: float) -> Image.Image:
             break
     if frame is None:
         raise NotAVideo(f"no frame can be decoded at {seconds:.1f} s")
-    mp4.check_side(frame.width, frame.height)  # a stream may change its size on the way
+    mp4.check_side(frame.width, frame.height)  # a stream may change its size midway
 
     scale = min(1.0, POSTER_SIDE / max(frame.width, frame.height))
     width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
@@ -141,7 +141,7 @@ def _frame_until(container: InputContainer, seconds: float) -> Image.Image:
 
 
 def _shows_something(image: Image.Image) -> bool:
-    """False for black, white and other plain frames, as at the start and in a fade."""
+    """False for black, white and other blank frames, as at the start or in a fade."""
     return ImageStat.Stat(image.convert("L")).stddev[0] >= DULL
 
 
@@ -151,7 +151,7 @@ def _sha256(path: Path) -> str:
 
 
 def _main() -> None:
-    """A child that makes one sheet: path, columns, rows and width on the command line, the JPEG on stdout."""
+    """Child process for one sprite sheet: path, columns, rows and width as arguments, the JPEG on stdout."""
     path, *numbers = sys.argv[1:]
     columns, rows, width = map(int, numbers)
     sys.stdout.buffer.write(sheet(Path(path), columns, rows, width))

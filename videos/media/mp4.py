@@ -1,7 +1,7 @@
-"""An MP4 by its boxes alone: is it whole, and what does its index say of the pictures? No decoder is involved.
+"""Reads an MP4's boxes without decoding it: is the file complete, and what does its index say about the video?
 
-The layout is that of ISO/IEC 14496-12: a file is a row of boxes, each with its length and a name of four letters, and
-some boxes hold more boxes. Reading them takes a third of a millisecond where decoding one frame takes twenty.
+The layout is that of ISO/IEC 14496-12: a file is a sequence of boxes, each with its length and a four-letter name, and
+some boxes contain other boxes. Reading them takes a third of a millisecond, decoding one frame takes twenty.
 """
 
 import hashlib
@@ -16,16 +16,16 @@ CODECS = {b"avc1", b"avc3", b"hvc1", b"hev1", b"vp09", b"av01"}
 
 
 class NotAVideo(ValueError):
-    """The file is not an MP4 that a browser could play. Its text is a reason for the log."""
+    """The file is not an MP4 that a browser could play. The text is for the log."""
 
 
 class Unclear(Exception):
-    """The boxes do not say enough, as in a fragmented file: only a decoder can tell."""
+    """The boxes do not say enough, as in a fragmented file; the file has to be decoded."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a video file holds. Width and height in pixels, seconds of play, size in bytes, sha256 in hex."""
+    """Facts about a video file: width and height in pixels, duration in seconds, size in bytes, SHA-256 in hex."""
 
     width: int
     height: int
@@ -36,7 +36,7 @@ class Probe:
 
 
 def measure(path: Path) -> Probe:
-    """What the index of an MP4 says of it. Raises NotAVideo, or Unclear where a decoder has to look."""
+    """Facts from the index of an MP4. Raises NotAVideo, or Unclear if the file has to be decoded."""
     boxes = walk(path)
     offset, length = boxes[b"moov"]
     if length > MAX_INDEX:
@@ -66,9 +66,9 @@ def measure(path: Path) -> Probe:
 
 
 def walk(path: Path) -> dict[bytes, tuple[int, int]]:
-    """The top-level boxes by name: where the content begins, and its length in bytes.
+    """The top-level boxes by name: the offset and length of their content in bytes.
 
-    Raises NotAVideo unless they begin with ftyp, fill the file exactly and hold a moov.
+    Raises NotAVideo unless the first is ftyp, they fill the file exactly and one is moov.
     """
     size = path.stat().st_size
     boxes: dict[bytes, tuple[int, int]] = {}
@@ -101,7 +101,7 @@ def walk(path: Path) -> dict[bytes, tuple[int, int]]:
 
 
 def check_side(width: int, height: int) -> None:
-    """Raises NotAVideo for a picture that no player shows."""
+    """Raise NotAVideo for dimensions (in pixels) that players do not support."""
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise NotAVideo(f"it measures {width}x{height}")
 
@@ -124,13 +124,13 @@ def _parts(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _seconds(mvhd: bytes) -> float:
-    """Version 1 of the header has times of 64 bits, version 0 of 32."""
+    """Version 1 of the header has 64-bit times, version 0 has 32-bit ones."""
     scale, length = (mvhd[20:24], mvhd[24:32]) if mvhd[0] == 1 else (mvhd[12:16], mvhd[16:20])
     return _number(length) / _number(scale) if _number(scale) else 0.0
 
 
 def _sides(tkhd: bytes) -> tuple[int, int]:
-    """Numbers with 16 bits behind the point, the last eight bytes of the header."""
+    """Width and height are 16.16 fixed-point numbers in the last eight bytes of the header."""
     return _number(tkhd[-8:-4]) >> 16, _number(tkhd[-4:]) >> 16
 
 

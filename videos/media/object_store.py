@@ -1,7 +1,7 @@
 """Videos, posters and uploads in S3, R2 or the like.
 
-Objects are private. Whoever may have one gets a link that is signed for it and for a few minutes, and
-fetches it, by byte ranges, from the store itself.
+Objects are private. A user who may have one gets a signed link that is valid for a few minutes, and
+fetches the object, by byte ranges, from the store itself.
 """
 
 import threading
@@ -20,9 +20,9 @@ from django.core.files import File
 from s3transfer.exceptions import RetriesExceededError
 from storages.backends.s3 import S3Storage
 
-LINK_SECONDS = 300  # how long a signed link opens its object, even after its owner has lost the right to it
+LINK_SECONDS = 300  # validity of a signed link; it cannot be revoked earlier
 
-# Seconds and tries. The pump tries again by itself, and people sit before a page.
+# Seconds and attempts. Kept low, because the dispatcher retries anyway and users wait for pages.
 PATIENT = {"connect_timeout": 5, "read_timeout": 20, "retries": {"mode": "standard", "total_max_attempts": 3}}
 IMPATIENT = {
     "connect_timeout": 2,
@@ -30,9 +30,9 @@ IMPATIENT = {
     "retries": {"mode": "standard", "total_max_attempts": 1},
 }
 
-PART = 8 * 1024**2  # bytes; larger files travel in parts of this size
+PART = 8 * 1024**2  # bytes; larger files are sent as multipart uploads with parts of this size
 
-# What an answer of the store means to the person who set it up.
+# What the store's error codes mean to the operator.
 MEANINGS = {
     "NoSuchBucket": "the bucket does not exist: create it, or correct AWS_STORAGE_BUCKET_NAME",
     "InvalidAccessKeyId": "the key is unknown there: correct AWS_ACCESS_KEY_ID",
@@ -48,13 +48,13 @@ FORBIDDEN = (
 
 
 class StoreError(OSError):
-    """The store did not do what it was asked: for the rest of the code, what a full disk is. The text is for staff."""
+    """A request to the store failed. An OSError, so that other code treats it like a full disk. The text is for staff."""
 
 
 class ObjectStore(S3Storage):
-    """django-storages' S3 as this project wants it. The settings AWS_… say which bucket, where and with what key.
+    """django-storages' S3 backend, configured by the AWS_… settings.
 
-    Everything that asks the store raises StoreError, and FileNotFoundError for what is not there.
+    Every method that contacts the store raises StoreError, or FileNotFoundError for a missing object.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -67,11 +67,11 @@ class ObjectStore(S3Storage):
             "bucket_name": settings.AWS_STORAGE_BUCKET_NAME,
             "endpoint_url": settings.AWS_S3_ENDPOINT_URL or None,
             "region_name": settings.AWS_S3_REGION_NAME,
-            # Empty: what boto3 finds by itself, such as the role of a machine at Amazon.
+            # If empty, boto3 looks for credentials itself, such as an EC2 instance role.
             "access_key": settings.AWS_ACCESS_KEY_ID or None,
             "secret_key": settings.AWS_SECRET_ACCESS_KEY or None,
             "client_config": _client_config(PATIENT),
-            # One part of a file in memory at a time, since several files are on their way at once.
+            # One part of a file in memory at a time, since several files are transferred concurrently.
             "transfer_config": TransferConfig(
                 multipart_threshold=PART, multipart_chunksize=PART, use_threads=False
             ),
@@ -83,7 +83,7 @@ class ObjectStore(S3Storage):
 
     @property
     def connection(self) -> Any:
-        """One for all threads: each costs 10 MB and a tenth of a second, and its client may be shared."""
+        """One for all threads: it takes 10 MB and 0.1 s to create, and its client is thread-safe."""
         with self._connecting:
             if self._connection is None:
                 self._connection = self._create_session().resource(
@@ -96,25 +96,25 @@ class ObjectStore(S3Storage):
 
     @property
     def bucket(self) -> Any:
-        """A new one at each use: other than the client, boto3's resources are not for several threads."""
+        """A new one for each use: unlike clients, boto3's resources are not thread-safe."""
         return self.connection.Bucket(self.bucket_name)
 
     @cached_property
     def impatient(self) -> "ObjectStore":
-        """The same store, asked once and not for long: for checks, which somebody waits for and nobody's names."""
+        """The same store with short timeouts and no retries, for health checks that somebody waits for."""
         return ObjectStore(client_config=_client_config(IMPATIENT), file_overwrite=True)
 
     def link(self, name: str, *, method: str, content_type: str, disposition: str) -> str:
-        """A URL that opens this one object to whoever has it, by `method` (GET or HEAD), for LINK_SECONDS."""
-        said = {
+        """A signed URL that gives access to this object by `method` (GET or HEAD) for LINK_SECONDS seconds."""
+        headers = {
             "ResponseContentType": content_type,
             "ResponseContentDisposition": disposition,
             "ResponseCacheControl": "private, no-store",
         }
-        return self.url(name, parameters=said, http_method=method)
+        return self.url(name, parameters=headers, http_method=method)
 
     def files(self, folder: str) -> Iterator[tuple[str, datetime]]:
-        """The name of every object in a folder such as "videos/", and when it was stored."""
+        """The name and time of storage of every object in a folder such as "videos/"."""
         with self._our_errors():
             for stored in self.bucket.objects.filter(Prefix=folder):
                 yield stored.key, stored.last_modified
@@ -135,7 +135,7 @@ class ObjectStore(S3Storage):
         with self._our_errors():
             file = super()._open(name, mode)
             if "r" in mode:
-                file.open()  # fetches it, so that nothing goes wrong later and elsewhere
+                file.open()  # fetches it, so that errors occur here and not at the first read
             return file
 
     def _save(self, name: str, content: File) -> str:
@@ -150,20 +150,20 @@ class ObjectStore(S3Storage):
             raise StoreError(f"bucket {self.bucket_name}: {_meaning(error)}") from error
 
 
-def _client_config(patience: dict[str, Any]) -> Config:
+def _client_config(timeouts: dict[str, Any]) -> Config:
     return Config(
         signature_version="s3v4",
         s3={
-            # Amazon wants the bucket in the host's name; at an address of its own, every store knows it in the path.
+            # Amazon wants the bucket in the host name; at a custom endpoint, every store supports it in the path.
             "addressing_style": "path" if settings.AWS_S3_ENDPOINT_URL else "virtual",
-            # Links point at the region's own host, as everywhere else, which is what pages may show.
+            # Links point at the regional host, which is what the content security policy allows.
             "us_east_1_regional_endpoint": "regional",
         },
-        # The newer checksums are more than many other stores understand.
+        # Many S3-compatible stores do not support the newer checksums.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         max_pool_connections=32,
-        **patience,
+        **timeouts,
     )
 
 

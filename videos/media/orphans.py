@@ -1,8 +1,8 @@
-"""Stored files that no row names: what a worker leaves behind that dies between storing a file and `completed`.
+"""Orphaned files: stored files that no row refers to, left by a worker that crashed before it committed `completed`.
 
-A file may be there before its row names it, so only what is older than a day counts; and the files are
-listed first and the rows read after them, so that whatever is named meanwhile is safe. The list lies on
-the disk: a million names take no memory, and each table is read once.
+A file is stored before its row refers to it, so only files older than a day count. The files are listed
+before the rows are read, so that a file that gets its row meanwhile is safe. The list of names is kept on
+disk: a million names take no memory, and each table is read once.
 """
 
 import logging
@@ -24,48 +24,49 @@ log = logging.getLogger(__name__)
 
 OLD = timedelta(days=1)
 FOLDERS = ("videos/", "posters/", "sprites/", "uploads/", "probe/")  # the last one is a health check's
-CHUNK = 2000  # names from the database at a time
+CHUNK = 2000  # names read from the database at a time
 
-# More than this of all files, and more than so many: that is no accident of a worker, but another database.
+# More orphans than both this share of all files and this number are not a worker's crash but a wrong database.
 MAX_SHARE, MAX_FILES = 0.1, 100
 
 
 class TooManyStrays(Exception):
-    """So many files without a row that this is rather the wrong bucket or the wrong database. The text is for staff."""
+    """So many orphans that the bucket or the database is probably the wrong one. The text is for staff."""
 
 
 def sweep(*, however_many: bool = False) -> int:
-    """Delete every stray file; returns how many. Harmless at any time, any number of times, also when cut off.
+    """Delete all orphaned files; returns how many. Safe to run at any time, concurrently, and to interrupt.
 
-    Raises TooManyStrays, and deletes nothing then, unless `however_many`. Raises OSError when the storage is away.
+    If there are suspiciously many, raises TooManyStrays and deletes nothing, unless `however_many`. Raises OSError if
+    the storage is unavailable.
     """
-    with _list() as names:
-        files = _note_old_files(names)
-        _strike_out_named_ones(names)
+    with _name_list() as names:
+        files = _add_old_files(names)
+        _remove_referenced_files(names)
         (count,) = names.execute("SELECT count(*) FROM names").fetchone()
         if count > MAX_FILES and count > MAX_SHARE * files and not however_many:
             raise TooManyStrays(
-                f"{count} of {files} files are named by no row, which looks like the wrong bucket or database."
-                " Nothing is removed. See `manage.py sweep_files --dry-run`."
+                f"No row refers to {count} of {files} files, which looks like the wrong bucket or database."
+                " Nothing was deleted. See `manage.py sweep_files --dry-run`."
             )
         for (name,) in names.execute("SELECT name FROM names"):
             storage.discard(name)
-    log.log(logging.WARNING if count else logging.INFO, "%d stray files are removed", count)
+    log.log(logging.WARNING if count else logging.INFO, "%d orphaned files deleted", count)
     return count
 
 
 def strays() -> Iterator[str]:
-    """The names of all stray files. Raises OSError when the storage is away."""
-    with _list() as names:
-        _note_old_files(names)
-        _strike_out_named_ones(names)
+    """The names of all orphaned files. Raises OSError if the storage is unavailable."""
+    with _name_list() as names:
+        _add_old_files(names)
+        _remove_referenced_files(names)
         for (name,) in names.execute("SELECT name FROM names"):
             yield name
 
 
 @contextmanager
-def _list() -> Iterator[sqlite3.Connection]:
-    """An empty list of names in a file of its own, gone in the end."""
+def _name_list() -> Iterator[sqlite3.Connection]:
+    """An empty table of names in a temporary SQLite file."""
     with (
         TemporaryDirectory(dir=settings.DATA_DIR) as folder,
         closing(sqlite3.connect(os.path.join(folder, "names"))) as names,
@@ -75,10 +76,10 @@ def _list() -> Iterator[sqlite3.Connection]:
         yield names
 
 
-def _note_old_files(names: sqlite3.Connection) -> int:
-    """Put every old file of the storage on the list; returns how many there are."""
+def _add_old_files(names: sqlite3.Connection) -> int:
+    """Add every file older than OLD to the list; returns how many there are."""
     before = timezone.now() - OLD
-    # An object store lists its files itself.
+    # ObjectStore can list its files; FileSystemStorage cannot.
     files = getattr(default_storage, "files", _local_files)
     for folder in FOLDERS:
         old = ((name,) for name, stored_at in files(folder) if stored_at < before)
@@ -86,19 +87,19 @@ def _note_old_files(names: sqlite3.Connection) -> int:
     return names.execute("SELECT count(*) FROM names").fetchone()[0]
 
 
-def _strike_out_named_ones(names: sqlite3.Connection) -> None:
+def _remove_referenced_files(names: sqlite3.Connection) -> None:
     for model, column in ((Video, "file"), (Video, "poster"), (Upload, "file")):
-        named = model._default_manager.exclude(**{column: ""}).values_list(column)
-        names.executemany("DELETE FROM names WHERE name = ?", named.iterator(CHUNK))
+        referenced = model._default_manager.exclude(**{column: ""}).values_list(column)
+        names.executemany("DELETE FROM names WHERE name = ?", referenced.iterator(CHUNK))
     files = Video.objects.exclude(file="").values_list("file", flat=True)
     sheets = ((sprite_sheets.name_of(file),) for file in files.iterator(CHUNK))
     names.executemany("DELETE FROM names WHERE name = ?", sheets)
 
 
 def _local_files(folder: str) -> Iterator[tuple[str, datetime]]:
-    # A million names at once would be too many, and `listdir` knows no other way.
+    # Not `listdir`, which would load a million names into memory at once.
     with suppress(FileNotFoundError), os.scandir(default_storage.path(folder)) as entries:
         for entry in entries:
-            with suppress(FileNotFoundError):  # somebody deleted it meanwhile
+            with suppress(FileNotFoundError):  # deleted meanwhile
                 if entry.is_file(follow_symlinks=False):
                     yield folder + entry.name, datetime.fromtimestamp(entry.stat().st_mtime, UTC)

@@ -1,9 +1,10 @@
-"""A stored file over HTTP, by byte range.
+"""Serves a stored file over HTTP, with byte ranges.
 
-Safari refuses to play and Chromium cannot seek without ranges, and Django's FileResponse has none. The rules are those
-of RFC 9110, sections 13 and 14, for one range at a time: a request for several gets the whole file, as it may.
+Without ranges Safari refuses to play and Chromium cannot seek, and Django's FileResponse does not support them. The
+rules are those of RFC 9110, sections 13 and 14, for single ranges: a request for several gets the whole file, which the
+RFC allows.
 
-Where files lie in an object store, or behind nginx, those send them; here it is only said who may have which.
+If the files are in an object store or behind nginx, those send the bytes, and this only authorizes the request.
 """
 
 import re
@@ -20,7 +21,7 @@ from django.utils.http import content_disposition_header, quote_etag
 
 BLOCK = 128 * 1024
 
-# Longer numbers than any file are malformed: Python would refuse to read one of 5,000 digits.
+# 18 digits are enough for any file; int() raises ValueError for numbers of several thousand digits.
 ONE_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
 
 
@@ -33,17 +34,17 @@ def serve(
     content_type: str,
     download_as: str | None = None,
 ) -> HttpResponseBase:
-    """Answer GET or HEAD with a stored file, or with the part of it that was asked for.
+    """Answer GET or HEAD with a stored file, or with the requested range of it.
 
     `etag` must change whenever the bytes do: a hash of them, without quotes. With `download_as`, the browser saves the
-    file under that name instead of showing it. The caller has checked that this person may have the file. Raises
-    FileNotFoundError before anything is sent; where somebody else sends the file, that one says 404.
+    file under that name instead of showing it. The caller has checked that the user may have the file. Raises
+    FileNotFoundError before anything is sent; if the object store or nginx sends the file, they answer 404 instead.
     """
     response: HttpResponseBase | None
     disposition = _disposition(download_as)
 
     if link := getattr(storage, "link", None):
-        # No conditions and no ranges: whatever the browser asks next, it asks the store.
+        # A redirect: conditional and range requests go to the store.
         response = HttpResponse(status=302)
         response["Location"] = link(
             name, method=request.method, content_type=content_type, disposition=disposition
@@ -58,7 +59,7 @@ def serve(
         response["ETag"] = etag
         response["Content-Disposition"] = disposition
 
-    # Private to whoever asked, and never a page of ours, whatever a provider has put into the file.
+    # Private to this user, and never run as a page of our origin, whatever a provider put into the file.
     response["Cache-Control"] = "private, no-store"
     patch_vary_headers(response, ["Cookie", "Authorization"])
     response["X-Content-Type-Options"] = "nosniff"
@@ -68,7 +69,7 @@ def serve(
 
 
 def _by_nginx(name: str, content_type: str) -> HttpResponse:
-    """Nginx, in front, replaces the empty body by the file, or by the part of it that was asked for."""
+    """Nginx replaces the empty body with the file, or with the requested range of it."""
     response = HttpResponse(content_type=content_type)
     response["X-Accel-Redirect"] = settings.X_ACCEL_PREFIX + filepath_to_uri(name)
     return response
@@ -76,14 +77,14 @@ def _by_nginx(name: str, content_type: str) -> HttpResponse:
 
 def _answer(request: HttpRequest, file: File, etag: str, content_type: str) -> HttpResponseBase:
     size = file.size
-    asked = _asked_range(request, etag, size)
-    part = range(size) if asked is None else asked
+    requested = _requested_range(request, etag, size)
+    part = range(size) if requested is None else requested
 
     response: HttpResponseBase
     if request.method == "HEAD":
         file.close()
         response = HttpResponse(content_type=content_type)
-    elif asked is not None and not asked:
+    elif requested is not None and not requested:
         file.close()
         return HttpResponse(
             status=416, headers={"Accept-Ranges": "bytes", "Content-Range": f"bytes */{size}"}
@@ -93,17 +94,17 @@ def _answer(request: HttpRequest, file: File, etag: str, content_type: str) -> H
 
     response["Accept-Ranges"] = "bytes"
     response["Content-Length"] = str(len(part))
-    if asked is not None:
+    if requested is not None:
         response.status_code = 206
         response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
 
     return response
 
 
-def _asked_range(request: HttpRequest, etag: str, size: int) -> range | None:
-    """The bytes asked for: None means the whole file, an empty range one that the file does not have."""
-    # Only GET has ranges. A part is of no use to a client that holds the beginning of another file; we send no
-    # Last-Modified, so a date in If-Range cannot be ours either.
+def _requested_range(request: HttpRequest, etag: str, size: int) -> range | None:
+    """The requested bytes: None means the whole file, an empty range means 416 Range Not Satisfiable."""
+    # Only GET has ranges. If If-Range is not our ETag, the client has part of another version and needs the whole file;
+    # we send no Last-Modified, so a date there does not match either.
     if request.method != "GET" or request.headers.get("If-Range", etag).strip() != etag:
         return None
 
@@ -126,17 +127,17 @@ def _disposition(download_as: str | None) -> str:
     if download_as is None:
         return "inline"
 
-    # No folders, no line breaks, and no marks that show a name in another order than it is written.
-    letters = (letter if letter.isprintable() else "_" for letter in download_as)
-    safe = re.sub(r'[/\\:*?"<>|]', "_", "".join(letters))
+    # No folders, no line breaks, and no bidirectional marks that make a name look different.
+    characters = (character if character.isprintable() else "_" for character in download_as)
+    safe = re.sub(r'[/\\:*?"<>|]', "_", "".join(characters))
 
     return content_disposition_header(True, safe) or "attachment"
 
 
 class _Part:
-    """Some bytes of an open file, in blocks. Django calls `close` at the end, and also when the client goes away.
+    """A range of bytes of an open file, in blocks. Django calls `close` at the end or when the client disconnects.
 
-    A generator alone would not do: closed before its first block, it never runs, and leaves the file open.
+    A generator would not do: closed before its first block, it never runs and leaves the file open.
     """
 
     def __init__(self, file: File, part: range) -> None:

@@ -1,4 +1,4 @@
-"""The pictures and clips that come with the studio, as `static/presets` and `static/samples` list them."""
+"""The preset pictures and sample clips of the studio, listed in `static/presets` and `static/samples`."""
 
 import json
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Preset:
 
 @cache
 def presets() -> dict[str, Preset]:
-    """All presets by name, in the order they are shown."""
+    """All presets by name, in display order."""
     return {entry["name"]: Preset(**entry) for entry in json.loads((PRESETS / "presets.json").read_text())}
 
 

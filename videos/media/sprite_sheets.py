@@ -1,7 +1,7 @@
-"""The sprite sheet of a video: ten moments of it in one JPEG, for whoever scrubs or looks it over.
+"""The sprite sheet of a video: ten frames in one JPEG, for scrubbing and previews.
 
-Few ask for one, so it is made when somebody does, and kept beside the video's file. The file was
-checked when it came, and is decoded in a child process all the same, with little time.
+Few clients ask for one, so it is made on first request and then kept beside the video's file. Although
+the file was checked after its download, it is decoded in a child process with a timeout.
 """
 
 import subprocess
@@ -17,25 +17,25 @@ from django.core.files.storage import FileSystemStorage, default_storage
 from videos.media import storage
 
 COLUMNS, ROWS = 5, 2
-WIDTH = 320  # pixels of each picture; its height follows from the shape
-SECONDS = 30
+WIDTH = 320  # pixels of each frame; the height follows from the aspect ratio
+SECONDS = 30  # timeout of the decoding, and of waiting for another one
 FOLDER = Path(__file__).parents[2]
 
-# Many who ask at once must not have as many decoders run.
+# Concurrent requests must not run as many decoders.
 _one_at_a_time = threading.Lock()
 
 
 class NoSheet(Exception):
-    """The sheet cannot be made now. The text is for the log."""
+    """The sprite sheet cannot be made now. The text is for the log."""
 
 
 def name_of(file: str) -> str:
-    """Where the sheet of a stored file lies: as hard to guess as the file itself."""
+    """The storage name of a stored file's sprite sheet: as hard to guess as the file's own."""
     return f"sprites/{Path(file).stem}.jpg"
 
 
 def of(file: str) -> str:
-    """The stored name of a file's sheet, which is made if it is not there yet. Raises NoSheet."""
+    """The storage name of a file's sprite sheet, making it first if necessary. Raises NoSheet."""
     name = name_of(file)
     if default_storage.exists(name):
         return name
@@ -43,24 +43,24 @@ def of(file: str) -> str:
         raise NoSheet("others are being made")
     try:
         if not default_storage.exists(name):
-            default_storage.save(name, ContentFile(_made(file)))
+            default_storage.save(name, ContentFile(_make(file)))
     finally:
         _one_at_a_time.release()
     return name
 
 
-def _made(file: str) -> bytes:
+def _make(file: str) -> bytes:
     if isinstance(default_storage, FileSystemStorage):
-        return _decoded(Path(default_storage.path(file)))
+        return _decode(Path(default_storage.path(file)))
     part = settings.DATA_DIR / "parts" / f"{uuid.uuid4().hex}.part"
     try:
         storage.fetch(file, part)
-        return _decoded(part)
+        return _decode(part)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _decoded(path: Path) -> bytes:
+def _decode(path: Path) -> bytes:
     command = [
         sys.executable,
         "-m",

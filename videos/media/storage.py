@@ -1,4 +1,4 @@
-"""The file of a finished video: brought home, checked, stored, and in the end thrown away."""
+"""The files of a finished video: download, store and delete them."""
 
 import logging
 import os
@@ -31,10 +31,10 @@ async def download(provider: Provider, ref: str, part: Path) -> None:
 
 
 def store(part: Path, facts: Probe, poster: bytes) -> dict[str, Any]:
-    """Move a checked file into storage under a name that nobody can guess; an empty poster comes later.
+    """Move a checked file into storage under an unguessable name. `poster` may be empty; it is then made later.
 
-    Returns the fields of the video that this settles. Raises OSError when the storage does not take it: a full
-    disk, an object store that is away.
+    Returns the resulting fields of the video. Raises OSError if storing fails, such as on a full disk or an
+    unavailable object store.
     """
     name = uuid.uuid4().hex
     with part.open("rb") as file:
@@ -57,7 +57,7 @@ def store(part: Path, facts: Probe, poster: bytes) -> dict[str, Any]:
 
 
 def store_poster(poster: bytes, name: str) -> str:
-    """The stored name of a poster (WebP)."""
+    """Store a poster (WebP) and return its stored name."""
     stored = default_storage.save(f"posters/{name}.webp", ContentFile(poster))
     _sync(stored)
     return stored
@@ -72,25 +72,25 @@ def fetch(name: str, part: Path) -> None:
 
 
 def discard(*names: str) -> None:
-    """Remove stored files; one that is gone already is no mistake, and one that cannot be reached is left to the sweep."""
+    """Delete stored files. A missing file is not an error, and one that cannot be deleted is left to the orphan sweep."""
     for name in names:
         try:
             default_storage.delete(name)
         except OSError:
-            log.exception("%s is not removed; `manage.py sweep_files` will find it", name)
+            log.exception("%s could not be deleted; `manage.py sweep_files` will find it", name)
 
 
 class _Movable(File):
-    """A file that a storage on the same disk takes by renaming it, without a copy."""
+    """A file that FileSystemStorage moves (renames) instead of copying it, if it is on the same disk."""
 
     def temporary_file_path(self) -> str:
         return str(self.name)
 
 
 def _sync(name: str) -> None:
-    """Bring a stored file to the disk: `completed` must not be there before it."""
+    """Flush a stored file to disk: `completed` must not be committed before the file is durable."""
     if not isinstance(default_storage, FileSystemStorage):
-        return  # an object store answers when it is safe
+        return  # an object store answers once the object is durable
     path = Path(default_storage.path(name))
     for what in (path, path.parent):
         descriptor = os.open(what, os.O_RDONLY)

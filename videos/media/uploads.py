@@ -1,4 +1,4 @@
-"""Pictures that people bring: checked, kept once each, and forgotten when no video was made of them."""
+"""Uploaded pictures: checked, stored once each, and deleted again if no video uses them."""
 
 import hashlib
 import logging
@@ -14,29 +14,29 @@ from videos.models import Upload
 
 log = logging.getLogger(__name__)
 
-MAX_UNUSED = 10  # a user
+MAX_UNUSED = 10  # per user
 
 
 def keep(user: User, file: BinaryIO) -> Upload:
-    """The user's upload of this picture, the one there is or a new one, re-encoded by us.
+    """The user's upload of this picture, existing or new, re-encoded by us.
 
-    Raises ImageRefused, with a sentence for the person, for what we do not take or cannot store.
+    Raises ImageRefused, with a sentence for the user, if we do not accept the picture or cannot store it.
     """
     picture = images.clean(file)
     sha256 = hashlib.sha256(picture.data).hexdigest()
     upload = user.uploads.filter(sha256=sha256).first()
     if upload is None:
-        upload = _new(user, picture, sha256)
-    _forget_unused(user, upload)
+        upload = _create(user, picture, sha256)
+    _delete_unused(user, upload)
     return upload
 
 
-def _new(user: User, picture: images.Picture, sha256: str) -> Upload:
+def _create(user: User, picture: images.Picture, sha256: str) -> Upload:
     try:
-        # First the file: a slow storage must not hold a transaction open.
+        # Store the file first: a slow storage must not hold a transaction open.
         file = default_storage.save(f"uploads/{uuid.uuid4().hex}.jpg", ContentFile(picture.data))
     except OSError as error:
-        log.exception("The storage takes no picture")
+        log.exception("The uploaded picture could not be stored")
         raise images.ImageRefused("unkept") from error
     upload, created = Upload.objects.get_or_create(
         user=user,
@@ -48,8 +48,8 @@ def _new(user: User, picture: images.Picture, sha256: str) -> Upload:
     return upload
 
 
-def _forget_unused(user: User, newest: Upload) -> None:
-    """Keep the last few pictures that no video was made of, so that refused orders do not fill the disk."""
+def _delete_unused(user: User, newest: Upload) -> None:
+    """Delete all but the newest unused pictures, so that refused orders do not fill the disk."""
     unused = user.uploads.filter(videos=None).exclude(pk=newest.pk).order_by("-created_at")
     for upload in unused[MAX_UNUSED:]:
         storage.discard(str(upload.file.name))

@@ -1,4 +1,4 @@
-"""A zip file of stored videos, made while it is sent."""
+"""A zip file of stored videos, generated while it is sent."""
 
 import zipfile
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ BLOCK = 256 * 1024
 
 
 class _Pipe:
-    """Where a zip file is written to, and read from at once."""
+    """A write-only buffer between the zip writer and the response."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -20,14 +20,14 @@ class _Pipe:
 
     def flush(self) -> None: ...
 
-    def taken(self) -> bytes:
+    def drain(self) -> bytes:
         data = b"".join(self.pieces)
         self.pieces.clear()
         return data
 
 
 def zipped(files: list[tuple[str, str]]) -> Iterator[bytes]:
-    """A zip of stored files, piece by piece. Videos are compressed already, so nothing is compressed here."""
+    """A zip of these (name in the zip, stored name) files, in pieces. Stored uncompressed: videos are compressed already."""
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
         for name, stored in files:
@@ -37,5 +37,5 @@ def zipped(files: list[tuple[str, str]]) -> Iterator[bytes]:
             ):
                 while block := source.read(BLOCK):
                     target.write(block)
-                    yield pipe.taken()
-    yield pipe.taken()
+                    yield pipe.drain()
+    yield pipe.drain()
