@@ -1,4 +1,4 @@
-"""Which models there are, where they run, and what may be asked of them."""
+"""Which models are offered to whom, and which are about to retire."""
 
 import logging
 from datetime import timedelta
@@ -18,16 +18,16 @@ from videos.models import (
 )
 
 log = logging.getLogger(__name__)
-WARNED_AHEAD = timedelta(days=60)  # of the day on which a model retires
+WARNED_AHEAD = timedelta(days=60)  # how long before its retirement a model is announced as retiring
 
 
 def models(user: User | None = None) -> QuerySet[VideoModel]:
-    """What may be chosen today, in display order: by everybody, or by this user, who may be staff."""
+    """The models on offer today to this user (staff see more than others), or to everybody, in display order."""
     return offered() if user is not None and user.is_staff else offered().filter(audience=Audience.EVERYONE)
 
 
 def offered() -> QuerySet[VideoModel]:
-    """What can be made today, whoever may choose it, in display order."""
+    """The models on offer today to anybody, staff included, in display order."""
     channels = [
         channel.pk for channel in Channel.objects.filter(enabled=True) if connections.is_available(channel)
     ]
@@ -38,19 +38,19 @@ def offered() -> QuerySet[VideoModel]:
 
 
 def current(model: VideoModel, user: User | None = None) -> VideoModel | None:
-    """This model or, where it is not offered (to this user) any more, the next of its successors that is."""
+    """This model or, if it is no longer offered (to this user), the first of its successors that is; None if none is."""
     seen: set[int] = set()
-    following: VideoModel | None = model
-    while following is not None and following.pk not in seen:
-        if models(user).filter(pk=following.pk).exists():
-            return following
-        seen.add(following.pk)
-        following = following.successor
+    candidate: VideoModel | None = model
+    while candidate is not None and candidate.pk not in seen:
+        if models(user).filter(pk=candidate.pk).exists():
+            return candidate
+        seen.add(candidate.pk)
+        candidate = candidate.successor
     return None
 
 
 def retirement_notice(slug: str) -> str:
-    """What to tell who asks for a model that has retired, in a sentence; empty for any other name."""
+    """The sentence for a request for a retired model; empty for any other name."""
     model = VideoModel.objects.filter(slug=slug, retires_on__lte=timezone.localdate()).first()
     if model is None:
         return ""
@@ -65,6 +65,6 @@ def retirement_notice(slug: str) -> str:
 
 
 def retiring() -> QuerySet[VideoModel]:
-    """What is offered for at most WARNED_AHEAD more, the first to go first."""
+    """The models on offer that retire within WARNED_AHEAD, the soonest first."""
     until = timezone.localdate() + WARNED_AHEAD
     return offered().filter(retires_on__lte=until).select_related("successor").order_by("retires_on")

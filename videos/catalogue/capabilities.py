@@ -1,4 +1,4 @@
-"""What a model can make: whether an order fits it, and what comes nearest."""
+"""What a model can make: validates orders against it, and finds the closest possible order."""
 
 from collections.abc import Collection, Mapping
 from math import log as logarithm
@@ -19,19 +19,19 @@ from videos.order import Extras, VideoOrder
 
 
 def repeat_order(video: Video, user: User) -> VideoOrder:
-    """The order that made this video, as near to it as the model comes that makes it today.
+    """The order that made this video, adapted to the model or successor that is offered today.
 
-    A successor may make other sizes and lengths, and lack some of what else was asked for.
+    A successor may have other sizes and lengths, and may not support all of the extras.
     """
     model = availability.current(video.model, user) or video.model
-    lacking = _lacking(model, video.extras)
+    unsupported = _unsupported(model, video.extras)
     takes_image = "image" in model.takes
     return VideoOrder(
         model=model,
         prompt=video.prompt,
         size=nearest_size(model.sizes, *video.wanted_size),
         seconds=min(model.lengths, key=lambda seconds: abs(seconds - video.seconds)),
-        extras=cast(Extras, {name: value for name, value in video.extras.items() if name not in lacking}),
+        extras=cast(Extras, {name: value for name, value in video.extras.items() if name not in unsupported}),
         preset=video.preset if takes_image else "",
         upload=video.upload if takes_image else None,
         last_frame=video.last_frame if "last_frame" in model.takes else None,
@@ -39,7 +39,7 @@ def repeat_order(video: Video, user: User) -> VideoOrder:
 
 
 def nearest_size(sizes: list[str], across: int, down: int) -> str:
-    """The size whose shape comes nearest and, of those, the one that is about as large."""
+    """The size with the closest aspect ratio and, among those, the closest number of pixels."""
 
     def distance(size: str) -> tuple[float, int]:
         width, height = map(int, size.split("x"))
@@ -49,12 +49,12 @@ def nearest_size(sizes: list[str], across: int, down: int) -> str:
 
 
 def check_order(order: VideoOrder, pictures: Collection[str] = ()) -> None:
-    """Raise ValidationError, by field, for what the order's model cannot make. Page and API ask this same question.
+    """Raise ValidationError, by field, for anything that the order's model cannot make.
 
-    `pictures` are those that the order will have once they are fetched, by the names of CAN_TAKE.
+    `pictures` names (as in CAN_TAKE) the pictures that the order will have once they have been fetched.
     """
     model, prompt, size, seconds = order.model, order.prompt, order.size, order.seconds
-    problems = _lacking(model, order.extras, *sorted(order.pictures.union(pictures)))
+    problems = _unsupported(model, order.extras, *sorted(order.pictures.union(pictures)))
     if not prompt.strip():
         problems["prompt"] = _("Say what should happen in the video.")
     elif len(prompt) > model.longest_prompt:
@@ -81,18 +81,18 @@ def check_order(order: VideoOrder, pictures: Collection[str] = ()) -> None:
 
 
 def in_words(numbers: list[int]) -> str:
-    """Numbers in a sentence, from the smallest on; three and more in a row by the first and the last: 1, 4–60."""
-    rows: list[list[int]] = []
+    """Numbers in ascending order, with runs of three or more as ranges: 1, 4–60."""
+    runs: list[list[int]] = []
     for number in sorted(numbers):
-        if rows and number == rows[-1][-1] + 1:
-            rows[-1].append(number)
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
         else:
-            rows.append([number])
-    return ", ".join(f"{row[0]}–{row[-1]}" if len(row) > 2 else ", ".join(map(str, row)) for row in rows)
+            runs.append([number])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
-def _lacking(model: VideoModel, extras: Mapping[str, Any], *pictures: str) -> dict[str, str]:
-    """What this model does not take of what an order has besides words, by field."""
+def _unsupported(model: VideoModel, extras: Mapping[str, Any], *pictures: str) -> dict[str, str]:
+    """The pictures and extras of an order that this model does not support: a sentence by field."""
     problems = {}
     for name in (*pictures, *extras):
         if name in CAN_TAKE and name not in model.takes:

@@ -1,4 +1,4 @@
-"""Where a channel's provider is, whether videos can be made there, and a client of it."""
+"""A channel's provider: its address, whether it is available, and a client for it."""
 
 import logging
 from urllib.parse import urlsplit
@@ -14,16 +14,16 @@ from videos.providers.base import Provider
 
 log = logging.getLogger(__name__)
 
-OPENAI = "https://api.openai.com"  # where no videos are made any more
+OPENAI = "https://api.openai.com"  # its video service has ended
 
 
 def is_available(channel: Channel) -> bool:
-    """Whether videos can be made there."""
+    """Whether videos can be made at this channel."""
     return not unavailable_reason(channel)
 
 
 def unavailable_reason(channel: Channel) -> str:
-    """Why no video can be made there, for operators; empty where it can."""
+    """Why no video can be made at this channel, for operators; empty if it is available."""
     if not channel.enabled:
         return "it is switched off"
     if refusal := keys.refusal(channel.key_variable):
@@ -35,35 +35,35 @@ def unavailable_reason(channel: Channel) -> str:
     own_server = _own_address(channel)
     if channel.kind == "openai" and urlsplit(own_server or OPENAI).hostname == urlsplit(OPENAI).hostname:
         return "OpenAI ended its video service on 24 September 2026; name another server of its protocol"
-    # A server of your own may need no key.
+    # The operator's own server may need no key.
     if own_server or not channel.key_variable or keys.read(channel.key_variable):
         return ""
     return f"{channel.key_variable} is not set"
 
 
 def provider_for(channel: Channel) -> Provider:
-    """A client of this channel's provider, with the key that the environment holds for it."""
+    """A client for this channel's provider, with the key from the environment. The caller closes it."""
     key = keys.read(channel.key_variable)
     return adapter(channel.kind)(base_url(channel), key, channel.profile)
 
 
 def base_url(channel: Channel) -> str:
-    """The channel's own address, what the settings say for the two that come with the product, or the provider's."""
+    """The channel's base URL: its own, the one from the settings (channels `simulator` and `openai`), or the provider's default."""
     if channel.slug == "simulator":
         return settings.SIMULATOR_URL
     return _own_address(channel) or ADDRESSES[channel.kind]
 
 
 def announce_service() -> None:
-    """Write into the log which service makes the videos: web and worker do so when they start."""
+    """Log which service makes the videos. Web and worker call this at startup."""
     if line := service_line():
         log.info(line)
 
 
 def service_line() -> str:
-    """Which service makes the videos, in a line that shows no key.
+    """A log line, without keys, that says which service makes the videos.
 
-    Empty while the catalogue cannot be read: before the first migration, or without its database.
+    Empty if the catalog cannot be read: before the first migration, or without a database.
     """
     if settings.USE_MOCK_SORA:
         return "USING MOCK SORA SERVICE FOR TESTING"
@@ -71,12 +71,12 @@ def service_line() -> str:
         channels = [channel for channel in Channel.objects.all() if is_available(channel)]
     except DatabaseError:
         return ""
-    named = [f"{channel} ({_shown_address(channel)})" for channel in channels]
-    return f"USING REAL VIDEO SERVICE: {', '.join(named) or 'no channel is open, see manage.py doctor'}"
+    names = [f"{channel} ({_safe_address(channel)})" for channel in channels]
+    return f"USING REAL VIDEO SERVICE: {', '.join(names) or 'no channel is open, see manage.py doctor'}"
 
 
-def _shown_address(channel: Channel) -> str:
-    """Without what some addresses hold beside the place: a name and password, or a key in the query."""
+def _safe_address(channel: Channel) -> str:
+    """The base URL without a user name and password or a query, which may contain a key."""
     address = urlsplit(base_url(channel))
     return f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
 

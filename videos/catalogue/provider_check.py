@@ -1,4 +1,4 @@
-"""What a channel's provider says to a question that costs nothing, and what to do about it."""
+"""Checks a channel's provider with a request that costs nothing, and says how to fix what is wrong."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ VERIFY = (
 
 
 def ask(channel: Channel) -> tuple[bool, str]:
-    """Whether videos can be made there as far as a free question shows, and what it showed, in a sentence."""
+    """Whether the channel works as far as a free request shows, and a sentence for the operator."""
     address = connections.base_url(channel)
     try:
         status, said = asyncio.run(_ask(channel))

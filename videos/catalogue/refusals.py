@@ -1,7 +1,7 @@
-"""Providers that do not let us in: since when, in which words, and what staff can do about it.
+"""Providers that refuse our requests (bad key, no balance, unverified account): since when, why, and how to fix it.
 
-It is never the customer's fault: credits return, or another channel makes the video. Only staff can end it,
-so it stays on their first screen until the channel has taken an order again.
+It is never the customer's fault: the video is refunded, or another channel makes it. Only staff can fix it,
+so it stays on their dashboard until the channel has accepted an order again.
 """
 
 import re
@@ -17,7 +17,7 @@ from videos.catalogue import connections
 from videos.models import REFUSED_BY, Channel, Status, Video, VideoEvent
 
 LOOK_BACK = timedelta(days=7)
-# Events, the newest ones: however many there are, a fixed stretch of their primary key is read.
+# Only the newest events are scanned, by a fixed range of their primary key, however many there are.
 LOOKED_AT = 20_000
 UNVERIFIED = "must be verified"
 ORGANISATION = "https://platform.openai.com/settings/organization/general"
@@ -25,7 +25,7 @@ ORGANISATION = "https://platform.openai.com/settings/organization/general"
 
 @dataclass
 class Refusal:
-    """What a channel's provider refused since it last took an order; `words` are those of the latest refusal."""
+    """A channel's refusals since it last accepted an order; `words` is the provider's latest message."""
 
     channel: Channel
     times: list[datetime] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Refusal:
 
     @property
     def steps(self) -> list[str]:
-        """What to do about it, in this order."""
+        """What to do about it, in order."""
         return [
             *_steps(self.channel, self.words),
             _("To ask each provider for free: manage.py doctor --providers"),
@@ -49,12 +49,12 @@ class Refusal:
 
 
 def current_refusals() -> list[Refusal]:
-    """Of each open channel that refused orders lately and has taken none since, by the channel's name."""
+    """For each available channel whose provider refused orders recently and has accepted none since, by channel name."""
     found: dict[int, list[tuple[datetime, str]]] = defaultdict(list)
     channels = {
         channel.slug: channel for channel in Channel.objects.all() if connections.is_available(channel)
     }
-    for at, slug, words in _lately():
+    for at, slug, words in _recent_refusals():
         if slug in channels:
             found[channels[slug].pk].append((at, words))
     refusals = []
@@ -66,8 +66,8 @@ def current_refusals() -> list[Refusal]:
     return refusals
 
 
-def _lately() -> list[tuple[datetime, str, str]]:
-    """The time of each refusal, the channel's name and the provider's words, oldest first."""
+def _recent_refusals() -> list[tuple[datetime, str, str]]:
+    """The time of each refusal, the channel's slug and the provider's message, oldest first."""
     newest = VideoEvent.objects.aggregate(pk=Max("pk"))["pk"] or 0
     events = VideoEvent.objects.filter(
         Q(went_to=Status.FAILED, reason="provider_refused")

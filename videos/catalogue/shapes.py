@@ -1,4 +1,4 @@
-"""A model's sizes as the pages offer them: an aspect ratio, and one of its resolutions."""
+"""A model's sizes as the pages offer them: by aspect ratio and resolution."""
 
 from collections.abc import Iterable
 
@@ -10,10 +10,10 @@ Shape = tuple[str, str]  # an aspect ratio and a resolution, such as ("16:9", "7
 
 
 def table(sizes: list[str]) -> dict[Shape, str]:
-    """The sizes by what they are called, in their own order.
+    """The sizes by aspect ratio and resolution, in the model's order.
 
-    One such as 1024x1024 would be a resolution that nobody knows beside those that everybody does, so it is offered
-    only where there is no standard one of its aspect ratio. Programs may ask for any size by its name.
+    A size with an unusual resolution, such as 1024x1024, is left out if its aspect ratio has a standard one. The API
+    accepts every size.
     """
     shapes = [shape_of(size) for size in sizes]
     in_standard = {ratio for ratio, lines in shapes if lines in STANDARD}
@@ -34,11 +34,11 @@ def pixels(size: str) -> tuple[int, int]:
 
 
 def ratios(shapes: Iterable[Shape]) -> list[str]:
-    """The different aspect ratios, the usual ones first."""
+    """The distinct aspect ratios, the most common first."""
     return sorted({ratio for ratio, _lines in shapes}, key=list(ASPECT_RATIOS).index)
 
 
 def resolutions(shapes: Iterable[Shape], ratio: str | None = None) -> list[str]:
-    """The different resolutions, of all aspect ratios or of this one, the smallest first."""
-    found = {lines for one, lines in shapes if ratio in (None, one)}
+    """The distinct resolutions, of all aspect ratios or of this one, smallest first."""
+    found = {lines for its_ratio, lines in shapes if ratio in (None, its_ratio)}
     return sorted(found, key=lambda lines: int(lines.removesuffix("p")))

@@ -1,6 +1,6 @@
-"""What a provider says of its models, beside what the catalogue says: shown first, then taken over by staff.
+"""Compares a provider's list of models with the catalog, so that staff can review and apply the differences.
 
-A model that is new comes in paused: staff give it a price and put it on sale.
+A new model is added as disabled: staff set its price and enable it.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from videos.catalogue import connections
 from videos.models import LONGEST, Channel, Offer, VideoModel
 from videos.providers.base import Capability
 
-CENT = Decimal("0.0001")  # the least that the catalogue tells apart, in US dollars
+CENT = Decimal("0.0001")  # precision of costs in the catalog, in US dollars
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A model that a provider has otherwise than the catalogue. `changes` are (ours, theirs) by field; new has none."""
+    """A model that differs between provider and catalog. `changes` is (ours, theirs) by field; empty for a new model."""
 
     name: str
     provider_model: str
@@ -31,23 +31,24 @@ class Difference:
 
 
 def differences(channel: Channel) -> list[Difference]:
-    """What the channel's provider says today that the catalogue does not. Raises Unavailable without its list."""
+    """What differs between the provider's list of models and the catalog. Raises Unavailable if there is no list."""
     ours = {
         offer.provider_model: offer for offer in Offer.objects.filter(channel=channel).select_related("model")
     }
-    found = [_difference(said, ours.get(said.model)) for said in asyncio.run(_ask(channel))]
+    compared = [_compare(theirs, ours.get(theirs.model)) for theirs in asyncio.run(_ask(channel))]
     return [
-        one
-        for one in found
-        if one.changes or (one.offer is None and one.fields["sizes"] and one.fields["lengths"])
+        difference
+        for difference in compared
+        if difference.changes
+        or (difference.offer is None and difference.fields["sizes"] and difference.fields["lengths"])
     ]
 
 
 def take_over(channel: Channel, chosen: Sequence[Difference]) -> bool:
-    """Make the catalogue say what the provider says in these differences. False if there is none of them."""
+    """Apply these differences to the catalog. False if there are none."""
     with transaction.atomic():
-        for one in chosen:
-            _take(channel, one)
+        for difference in chosen:
+            _apply(channel, difference)
     return bool(chosen)
 
 
@@ -59,54 +60,60 @@ async def _ask(channel: Channel) -> list[Capability]:
         await provider.close()
 
 
-def _difference(said: Capability, offer: Offer | None) -> Difference:
+def _compare(capability: Capability, offer: Offer | None) -> Difference:
     fields: dict[str, Any] = {
-        "sizes": said.sizes,
-        "lengths": [length for length in said.lengths if length <= LONGEST],
-        "takes": said.takes,
-        "has_sound": said.has_sound,
+        "sizes": capability.sizes,
+        "lengths": [length for length in capability.lengths if length <= LONGEST],
+        "takes": capability.takes,
+        "has_sound": capability.has_sound,
     }
-    if said.cost_a_second is not None:
-        fields["cost_a_second"] = said.cost_a_second.quantize(CENT)
+    if capability.cost_a_second is not None:
+        fields["cost_a_second"] = capability.cost_a_second.quantize(CENT)
     if offer is None:
-        return Difference(said.name, said.model, None, fields, {})
-    # The list does not tell who takes a negative prompt.
-    fields["takes"] = said.takes + [name for name in offer.model.takes if name == "negative_prompt"]
+        return Difference(capability.name, capability.model, None, fields, {})
+    # The list does not say which models take a negative prompt.
+    fields["takes"] = capability.takes + [name for name in offer.model.takes if name == "negative_prompt"]
     changes = {}
     for name, theirs in fields.items():
-        have = getattr(offer if name == "cost_a_second" else offer.model, name)
+        ours = getattr(offer if name == "cost_a_second" else offer.model, name)
         if theirs == [] and name != "takes":
             continue
-        if set(have) != set(theirs) if isinstance(theirs, list) else have != theirs:
-            changes[name] = (have, _in_our_order(have, theirs))
-    return Difference(offer.model.name, said.model, offer, fields, changes)
+        if set(ours) != set(theirs) if isinstance(theirs, list) else ours != theirs:
+            changes[name] = (ours, _in_our_order(ours, theirs))
+    return Difference(offer.model.name, capability.model, offer, fields, changes)
 
 
-def _in_our_order(have: Any, theirs: Any) -> Any:
-    """Of lists, what stays comes first and as it stood: the first of a list is its default."""
+def _in_our_order(ours: Any, theirs: Any) -> Any:
+    """Their value; for lists, with the items that we have first and in our order, because the first is the default."""
     if not isinstance(theirs, list):
         return theirs
-    return [one for one in have if one in theirs] + [one for one in theirs if one not in have]
+    return [item for item in ours if item in theirs] + [item for item in theirs if item not in ours]
 
 
-def _take(channel: Channel, one: Difference) -> None:
-    if one.offer is None:
-        fields = {name: value for name, value in one.fields.items() if name != "cost_a_second"}
+def _apply(channel: Channel, difference: Difference) -> None:
+    if difference.offer is None:
+        fields = {name: value for name, value in difference.fields.items() if name != "cost_a_second"}
         model, _is_new = VideoModel.objects.get_or_create(
-            slug=_free_slug(one.provider_model),
-            defaults={**fields, "name": one.name[:60], "enabled": False, "position": 100},
+            slug=_free_slug(difference.provider_model),
+            defaults={**fields, "name": difference.name[:60], "enabled": False, "position": 100},
         )
-        about = {"provider_model": one.provider_model, "cost_a_second": one.fields.get("cost_a_second")}
-        model.offers.get_or_create(channel=channel, defaults={**about, "priority": model.offers.count()})
+        model.offers.get_or_create(
+            channel=channel,
+            defaults={
+                "provider_model": difference.provider_model,
+                "cost_a_second": difference.fields.get("cost_a_second"),
+                "priority": model.offers.count(),
+            },
+        )
         return
-    for name, (_ours, theirs) in one.changes.items():
-        row = one.offer if name == "cost_a_second" else one.offer.model
+    for name, (_ours, theirs) in difference.changes.items():
+        row = difference.offer if name == "cost_a_second" else difference.offer.model
         setattr(row, name, theirs)
         row.save(update_fields=[name])
 
 
 def _free_slug(provider_model: str) -> str:
-    """The model's own name or, where one of ours has it, its maker's and its own: that one may be on sale."""
+    """The model's name or, if that slug is taken (the other model may be on sale), its maker's and its own name."""
     own = slugify(provider_model.rpartition("/")[2])[:50]
     if own and not VideoModel.objects.filter(slug=own).exists():
         return own

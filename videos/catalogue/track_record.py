@@ -1,4 +1,4 @@
-"""How reliable and how fast a model was lately."""
+"""A model's track record: how reliable and how fast it was recently."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,21 +16,21 @@ from videos.models import (
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """How a model did lately. `success` is per cent, `seconds` the median from click to playback."""
+    """`success` is the success rate in percent, `seconds` the median time from order to completion."""
 
     success: int
     seconds: int
 
 
 def track_record(model: VideoModel) -> TrackRecord | None:
-    """Of the last 100 finished videos of the past week; None while there are fewer than three."""
+    """Computed from the last 100 videos that finished in the past week; None if fewer than three succeeded."""
     key = f"track-record:{model.pk}"
     if (record := cache.get(key)) is None:
-        record = cache.get_or_set(key, lambda: _track_record(model) or False, 60)
+        record = cache.get_or_set(key, lambda: _compute(model) or False, 60)
     return record or None
 
 
-def _track_record(model: VideoModel) -> TrackRecord | None:
+def _compute(model: VideoModel) -> TrackRecord | None:
     ended = (
         Video.objects.filter(model=model, ended_at__gte=timezone.now() - timedelta(days=7))
         .exclude(status=Status.CANCELED)
