@@ -1,8 +1,8 @@
-"""May this be made at all? Asked before anything is charged, by every door: page, API, batches, campaigns.
+"""Moderation of orders, before anything is charged, for every entry point: pages, API, batches, campaigns.
 
-A door calls `clear` before its transaction, and gets its orders back with a clearance, which
-`ordering.place` insists on. First the words that staff block, which needs nobody else; then the
-moderation service, where there is a key for one. What it said is kept as a Verdict.
+A caller passes its orders to `clear` before its transaction and gets them back with a clearance, which
+`ordering.place` requires. The terms that staff have blocked are checked first, then the moderation
+service is asked, if it is configured. Each result is stored as a Verdict.
 """
 
 import hashlib
@@ -28,8 +28,8 @@ from videos.order import Clearance, VideoOrder
 
 log = logging.getLogger(__name__)
 
-REUSED = timedelta(hours=1)  # a verdict on the same input of the same person
-KEPT = timedelta(days=180)  # so long somebody may appeal
+REUSED = timedelta(hours=1)  # how long a verdict counts for the same input of the same user
+KEPT = timedelta(days=180)  # how long a user may appeal
 
 Outcome = Verdict.Outcome
 PROMPT, NEGATIVE_PROMPT = "prompt", "negative_prompt"
@@ -41,11 +41,11 @@ NOT_NOW = gettext_lazy(
 
 
 class NotCleared(Exception):
-    """A door started an order without asking: a mistake of ours. Nothing is charged."""
+    """An order was placed without a clearance, which is a bug. Nothing is charged."""
 
 
 class Refused(Exception):
-    """An order may not be made. `number` is its place among those that were asked about, from 0."""
+    """An order may not be made. `number` is its index among the orders passed to `clear`, from 0."""
 
     def __init__(self, number: int, verdict: Verdict) -> None:
         super().__init__(verdict.pk)
@@ -53,18 +53,18 @@ class Refused(Exception):
 
     @property
     def sentences(self) -> dict[str, str]:
-        """For each input that was refused, what to tell who sent it."""
-        about = {
+        """A sentence for the user for each refused input."""
+        sentences = {
             PROMPT: _("This prompt is not allowed on this site."),
             NEGATIVE_PROMPT: _("This negative prompt is not allowed on this site."),
             PICTURE: _("This picture is not allowed on this site."),
             LAST_FRAME: _("This last frame is not allowed on this site."),
         }
-        return {name: sentence for name, sentence in about.items() if name in self.verdict.inputs}
+        return {name: sentence for name, sentence in sentences.items() if name in self.verdict.inputs}
 
     @property
     def appeal(self) -> str:
-        """How to object, and the reference to name."""
+        """How to appeal, with the reference to quote."""
         return _(
             "Nothing was charged. If you think that this is a mistake, write to %(whom)s and name %(reference)s."
         ) % {
@@ -78,7 +78,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Subject:
-    """What of an order is judged. Our own preset pictures are not."""
+    """The parts of an order that are moderated. Our own preset pictures are not."""
 
     prompt: str
     negative_prompt: str
@@ -93,11 +93,11 @@ class Subject:
     @cached_property
     def digest(self) -> str:
         pictures = [picture.sha256 if picture else "" for picture in (self.upload, self.last_frame)]
-        judged = [self.prompt, self.negative_prompt, *pictures]
-        return hashlib.sha256(json.dumps(judged).encode()).hexdigest()
+        parts = [self.prompt, self.negative_prompt, *pictures]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def blocked(self) -> dict[str, str]:
-        """The blocked term in each input that has one."""
+        """The blocked term found in each input, by input; inputs without one are left out."""
         texts = {PROMPT: self.prompt, NEGATIVE_PROMPT: self.negative_prompt}
         return {name: term for name, text in texts.items() if (term := blocked_terms.found_in(text))}
 
@@ -105,13 +105,13 @@ class Subject:
 def clear(user: User, orders: Sequence[VideoOrder]) -> list[VideoOrder]:
     """The same orders, each with its clearance.
 
-    Raises Refused for the first that may not be made, and Unavailable while nobody can tell. Call it outside
-    of any transaction: it may wait for the moderation service, and what it writes has to stay.
+    Raises Refused for the first order that may not be made, and Unavailable if the moderation service gives no verdict.
+    Call it outside of any transaction: it may wait for the service, and its verdicts must not be rolled back.
     """
     subjects = [Subject.of(order) for order in orders]
     blocked = {subject.digest: found for subject in subjects if (found := subject.blocked())}
-    # With no word against it and nobody to ask, nothing is read or written.
-    if (blocked or service.is_configured()) and not _came_before(user, orders):
+    # Without a blocked term and without a service, the database is not touched.
+    if (blocked or service.is_configured()) and not _are_repeats(user, orders):
         verdicts = _verdicts(user, {subject.digest: subject for subject in subjects}, blocked)
         for number, subject in enumerate(subjects):
             verdict = verdicts.get(subject.digest)
@@ -122,9 +122,9 @@ def clear(user: User, orders: Sequence[VideoOrder]) -> list[VideoOrder]:
 
 
 def require_clearance(user: User, order: VideoOrder) -> None:
-    """Raise NotCleared for what did not come through `clear`. Asks neither the service nor, mostly, the database.
+    """Raise NotCleared for an order without a valid clearance from `clear`. Never asks the service.
 
-    Without a clearance only what nobody would be asked about passes.
+    An order without a clearance passes only if no service is configured and it contains no blocked term.
     """
     subject = Subject.of(order)
     if order.clearance is not None:
@@ -136,18 +136,18 @@ def require_clearance(user: User, order: VideoOrder) -> None:
 
 
 def overrule(verdict: Verdict, staff: User) -> bool:
-    """Let this input of this user pass from now on. True for one caller."""
+    """Allow this input of this user from now on. True for exactly one caller."""
     refused = Verdict.objects.filter(pk=verdict.pk, outcome=Outcome.REFUSED, overruled_at=None)
     return bool(refused.update(overruled_by=staff, overruled_at=timezone.now()))
 
 
 def purge_expired() -> None:
-    """Delete verdicts that nobody will ask about any more. Those that staff overruled go on to count."""
+    """Delete verdicts that are too old for an appeal, except those that staff overruled, which stay in force."""
     Verdict.objects.filter(overruled_at=None, at__lt=timezone.now() - KEPT).delete()
 
 
-def _came_before(user: User, orders: Sequence[VideoOrder]) -> bool:
-    """Whether these are orders that were taken already, sent once more."""
+def _are_repeats(user: User, orders: Sequence[VideoOrder]) -> bool:
+    """Whether all of these are repeats (by client key) of orders that were already placed."""
     keys = {order.client_key for order in orders}
     return None not in keys and user.videos.filter(client_key__in=keys).count() == len(keys)
 
@@ -155,7 +155,7 @@ def _came_before(user: User, orders: Sequence[VideoOrder]) -> bool:
 def _verdicts(
     user: User, subjects: dict[str, Subject], blocked: dict[str, dict[str, str]]
 ) -> dict[str, Verdict]:
-    """The verdict on each digest, where there is one: known, by the list, or by the service."""
+    """The verdicts by digest: earlier ones, or new ones from the blocked terms or the service."""
     found: dict[str, Verdict] = {}
     new: list[Verdict] = []
     unjudged: list[Subject] = []
@@ -173,26 +173,26 @@ def _verdicts(
             found[digest] = verdict
         else:
             unjudged.append(subject)
-    # Where one is refused all are, and the service need not see the others.
+    # If one is refused, all are, so the service need not judge the others.
     if unjudged and service.is_configured() and not any(verdict.refuses for verdict in found.values()):
         new += _judged(user, unjudged)
     if new:
-        # In a transaction of the caller's a refusal would be undone with it, and others would have waited.
+        # durable=True: inside a caller's transaction a refusal would be rolled back, and its locks held while waiting.
         with transaction.atomic(durable=True):
             Verdict.objects.bulk_create(new)
     return found | {verdict.digest: verdict for verdict in new}
 
 
 def _known(user: User, digests: Iterable[str]) -> dict[str, Verdict]:
-    """What was said of these before and still counts: of each the last word, and above all that of staff."""
+    """Earlier verdicts that still count, by digest: the latest one, unless staff overruled one."""
     counts = Q(at__gt=timezone.now() - REUSED) | Q(overruled_at__isnull=False)
     verdicts = user.verdicts.filter(counts, digest__in=digests).exclude(outcome=Outcome.UNASKED)
-    in_turn = sorted(verdicts, key=lambda verdict: (verdict.overruled_at is not None, verdict.at))
-    return {verdict.digest: verdict for verdict in in_turn}
+    by_precedence = sorted(verdicts, key=lambda verdict: (verdict.overruled_at is not None, verdict.at))
+    return {verdict.digest: verdict for verdict in by_precedence}
 
 
 def _judged(user: User, subjects: list[Subject]) -> list[Verdict]:
-    """What the service says of each. Raises Unavailable, unless the settings say to go on without it."""
+    """The service's verdict on each. Raises Unavailable if it gives none, unless MODERATION_FAIL_CLOSED is off."""
     try:
         pictures = _pictures(subjects)
         asked = [_questions(subject, pictures) for subject in subjects]
@@ -201,7 +201,7 @@ def _judged(user: User, subjects: list[Subject]) -> list[Verdict]:
         log.error("Moderation gave no verdict: %s", error)
         if settings.MODERATION_FAIL_CLOSED:
             raise
-        return [Verdict(user=user, digest=one.digest, outcome=Outcome.UNASKED) for one in subjects]
+        return [Verdict(user=user, digest=subject.digest, outcome=Outcome.UNASKED) for subject in subjects]
     verdicts = []
     for subject, questions in zip(subjects, asked, strict=True):
         refused: set[str] = set()
@@ -209,7 +209,7 @@ def _judged(user: User, subjects: list[Subject]) -> list[Verdict]:
         for question, names in questions.items():
             answer = answers[question]
             if answer.is_flagged:
-                # Where it does not say what it objects to, it may be any of them.
+                # If the service does not say which input it flags, all of the question's inputs are refused.
                 refused |= {names[kind] for kind in answer.kinds if kind in names} or set(names.values())
                 categories |= set(answer.categories)
         verdicts.append(_verdict(user, subject, refused, categories, answer.model))
@@ -217,7 +217,7 @@ def _judged(user: User, subjects: list[Subject]) -> list[Verdict]:
 
 
 def _questions(subject: Subject, pictures: dict[Upload, bytes]) -> dict[Question, dict[str, str]]:
-    """What is asked about an order, and which of its inputs is meant by the service's "text" and "image"."""
+    """The questions about an order, each with the inputs that the service's "text" and "image" stand for."""
     questions = {Question(subject.prompt): {"text": PROMPT}}
     if subject.upload:
         together = Question(subject.prompt, pictures[subject.upload])
@@ -225,17 +225,19 @@ def _questions(subject: Subject, pictures: dict[Upload, bytes]) -> dict[Question
     if subject.negative_prompt.strip():
         questions.setdefault(Question(subject.negative_prompt), {"text": NEGATIVE_PROMPT})
     if subject.last_frame and subject.last_frame != subject.upload:
-        # The service takes one picture a question.
+        # The service takes only one picture per question.
         last = Question(subject.prompt, pictures[subject.last_frame])
         questions[last] = {"text": PROMPT, "image": LAST_FRAME}
     return questions
 
 
 def _pictures(subjects: list[Subject]) -> dict[Upload, bytes]:
-    """The pictures of all of them, each read once. Raises Unavailable where the storage has none to show."""
+    """The bytes of all pictures, each read once. Raises Unavailable if one cannot be read from the storage."""
     pictures = {}
     try:
-        for picture in {one for subject in subjects for one in (subject.upload, subject.last_frame) if one}:
+        for picture in {
+            picture for subject in subjects for picture in (subject.upload, subject.last_frame) if picture
+        }:
             with picture.file.open("rb") as file:
                 pictures[picture] = file.read()
     except OSError as error:
@@ -246,7 +248,7 @@ def _pictures(subjects: list[Subject]) -> dict[Upload, bytes]:
 def _verdict(
     user: User, subject: Subject, refused: Iterable[str], categories: Iterable[str], source: str
 ) -> Verdict:
-    """Not stored yet. What was refused is kept with it, for the appeal."""
+    """An unsaved verdict. A refusal keeps its inputs, for an appeal."""
     verdict = Verdict(user=user, digest=subject.digest, outcome=Outcome.ALLOWED, source=source)
     if refused:
         verdict.outcome = Outcome.REFUSED

@@ -1,6 +1,6 @@
-"""OpenAI's moderation service, or another that speaks its protocol, through the official SDK.
+"""Client of OpenAI's moderation service, or another with the same API, through the official SDK.
 
-The only place that knows its words. Asking costs nothing, so the SDK may try twice.
+The only module that knows that API. Requests cost nothing, so the SDK may retry once.
 """
 
 import asyncio
@@ -18,28 +18,29 @@ log = logging.getLogger(__name__)
 MODEL = "omni-moderation-latest"
 OPENAI = "https://api.openai.com/v1"
 
-# Seconds: of one try, of one request with its second try, and of all that one order asks. Somebody waits for them.
+# Timeouts in seconds: of one attempt, of one request with its retry, and of all requests of one call. A user waits.
 TRY, REQUEST, ALL = 4.5, 10, 60
 MAX_TEXTS = 100  # in one request
-AT_ONCE = 8  # requests of one order
-# Of the 8 threads of a web process, those that may wait here, so that a slow service does not take the whole site along.
-MAX_WAITING, TIMEOUT_SECONDS = 4, 2  # threads; seconds that another one waits for its turn
-RETRY_AFTER = 30  # seconds, where the service does not say
+AT_ONCE = 8  # concurrent requests of one call
+# How many of a web process's 8 threads may wait here, so that a slow service does not block the whole site, and how many
+# seconds another thread waits for its turn.
+MAX_WAITING, TIMEOUT_SECONDS = 4, 2
+RETRY_AFTER = 30  # seconds
 
 _waiting = threading.BoundedSemaphore(MAX_WAITING)
 
 
 class Unavailable(Exception):
-    """The service gave no verdict. `after` is when to come again, in seconds; the text is for staff."""
+    """The service gave no verdict. `after` is the number of seconds to wait before a retry; the text is for staff."""
 
-    def __init__(self, why: str, after: float = RETRY_AFTER) -> None:
-        super().__init__(why)
+    def __init__(self, reason: str, after: float = RETRY_AFTER) -> None:
+        super().__init__(reason)
         self.after = after
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is judged together: a text, and a picture (JPEG) that may belong to it."""
+    """A text and optionally a picture (JPEG) that are judged together."""
 
     text: str
     picture: bytes | None = None
@@ -47,7 +48,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """`kinds` says whether the text or the image was objected to; it may be empty, as `categories` may be."""
+    """`kinds` says whether "text" or "image" was flagged. It and `categories` may be empty even if `is_flagged`."""
 
     is_flagged: bool
     categories: tuple[str, ...]
@@ -60,11 +61,11 @@ def is_configured() -> bool:
 
 
 def ask(questions: Iterable[Question]) -> dict[Question, Answer]:
-    """What the service says of each. Raises Unavailable if it does not say so of all of them."""
-    import openai  # here, because it would take a third of the start of every process, and few ever ask
+    """The service's answer to each question. Raises Unavailable unless it answers all of them."""
+    import openai  # here, because it takes a third of the start of every process, and few ever need it
 
     if not _waiting.acquire(timeout=TIMEOUT_SECONDS):
-        raise Unavailable("too many orders wait for it already", after=5)
+        raise Unavailable("too many requests are waiting for it already", after=5)
     try:
         return asyncio.run(_ask(set(questions)))
     except openai.APIStatusError as error:
@@ -72,7 +73,7 @@ def ask(questions: Iterable[Question]) -> dict[Question, Answer]:
     except TimeoutError as error:
         raise Unavailable("no answer in time") from error
     except (openai.OpenAIError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise Unavailable(f"no answer that can be read: {error!r:.200}") from error
+        raise Unavailable(f"unreadable answer: {error!r:.200}") from error
     finally:
         _waiting.release()
 
@@ -83,15 +84,15 @@ async def _ask(questions: set[Question]) -> dict[Question, Answer]:
     texts = [question for question in questions if question.picture is None]
     parts = [texts[start : start + MAX_TEXTS] for start in range(0, len(texts), MAX_TEXTS)]
     parts += [[question] for question in questions if question.picture is not None]
-    room = asyncio.Semaphore(AT_ONCE)
+    semaphore = asyncio.Semaphore(AT_ONCE)
 
-    async def ask_one(part: list[Question]) -> dict[Question, Answer]:
-        async with room, asyncio.timeout(REQUEST):
-            said = await client.moderations.create(model=MODEL, input=_input(part))
-        return dict(zip(part, _read(said, len(part)), strict=True))
+    async def ask_part(part: list[Question]) -> dict[Question, Answer]:
+        async with semaphore, asyncio.timeout(REQUEST):
+            response = await client.moderations.create(model=MODEL, input=_input(part))
+        return dict(zip(part, _read(response, len(part)), strict=True))
 
     client = openai.AsyncOpenAI(
-        # Said outright: the SDK would take OPENAI_BASE_URL from the environment, and bring the key to that server.
+        # Explicit: otherwise the SDK would use OPENAI_BASE_URL and send this key to that server.
         base_url=settings.MODERATION_BASE_URL or OPENAI,
         api_key=settings.MODERATION_API_KEY,
         timeout=TRY,
@@ -99,12 +100,12 @@ async def _ask(questions: set[Question]) -> dict[Question, Answer]:
         http_client=openai.DefaultAioHttpClient(),
     )
     async with client, asyncio.timeout(ALL):
-        answers = await asyncio.gather(*map(ask_one, parts))
+        answers = await asyncio.gather(*map(ask_part, parts))
     return {question: answer for part in answers for question, answer in part.items()}
 
 
 def _input(part: list[Question]) -> Any:
-    """Several texts get an answer each; a text and one picture get one together, and more pictures are refused."""
+    """The request's `input`: a list of texts, each with its own result, or one text and one picture with a joint result."""
     [*_others, last] = part
     if last.picture is None:
         return [question.text for question in part]
@@ -112,16 +113,16 @@ def _input(part: list[Question]) -> Any:
     return [{"type": "text", "text": last.text}, {"type": "image_url", "image_url": {"url": url}}]
 
 
-def _read(said: Any, count: int) -> list[Answer]:
-    """The answers to so many questions. Raises ValueError and the like for anything else: the SDK believes everything."""
+def _read(response: Any, count: int) -> list[Answer]:
+    """The answers in a response to `count` questions. The SDK does not validate; raises ValueError and the like if malformed."""
     from openai.types import ModerationCreateResponse
 
-    if not isinstance(said, ModerationCreateResponse):
-        raise ValueError(f"not JSON: {str(said)[:80]!r}")
-    results = said.to_dict(warnings=False)["results"]
+    if not isinstance(response, ModerationCreateResponse):
+        raise ValueError(f"not JSON: {str(response)[:80]!r}")
+    results = response.to_dict(warnings=False)["results"]
     if not isinstance(results, list) or len(results) != count:
         raise ValueError(f"not {count} results")
-    return [_answer(result, said.model) for result in results]
+    return [_answer(result, response.model) for result in results]
 
 
 def _answer(result: dict[str, Any], model: Any) -> Answer:
