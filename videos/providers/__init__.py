@@ -1,6 +1,6 @@
-"""The ways to providers: one module a protocol, each with its `Adapter` (see `base.Provider`).
+"""Provider adapters: one module per protocol, each with an `Adapter` class (see `base.Provider`).
 
-Another one is a module beside these and a line here.
+To add one, add a module and its lines to KINDS and ADDRESSES.
 """
 
 from importlib import import_module
@@ -17,7 +17,7 @@ KINDS = {
 }
 
 
-# Where each is, unless a channel says otherwise: here, so that who only wants to name it loads no adapter.
+# Default base URLs. They are here so that reading one does not load the adapter.
 ADDRESSES = {
     "openai": "https://api.openai.com/v1",
     "openrouter": "https://openrouter.ai/api/v1",
@@ -27,10 +27,10 @@ ADDRESSES = {
 
 
 def kinds() -> list[tuple[str, str]]:
-    """The choices of a channel's protocol."""
+    """The choices for a channel's protocol."""
     return list(KINDS.items())  # type: ignore[arg-type]
 
 
 def adapter(kind: str) -> type[Provider]:
-    """Loaded when it is needed: half of the start of every process would be the SDK's, and only a pump uses it."""
+    """The adapter class. Imported lazily: the SDK would double every process's start time, and only the dispatcher needs it."""
     return import_module(f"videos.providers.{kind}").Adapter  # type: ignore[no-any-return]

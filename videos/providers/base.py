@@ -1,4 +1,4 @@
-"""What every provider can do, in our words. Theirs stop at the door of their own file."""
+"""The interface of provider adapters, in our terms. A provider's own terms stay inside its adapter."""
 
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -14,20 +14,20 @@ Word = Literal["queued", "in_progress", "completed", "failed"]
 
 
 def aspect_ratio(width: int, height: int) -> str:
-    """The name of the shape that comes nearest: 1792 × 1024 is called 16:9, 2560 × 1080 is called 21:9."""
+    """The name of the closest aspect ratio: 16:9 for 1792 × 1024, 21:9 for 2560 × 1080."""
     return min(ASPECT_RATIOS, key=lambda name: abs(log(ASPECT_RATIOS[name] * height / width)))
 
 
 def resolution(width: int, height: int) -> str:
-    """By the shorter side, such as 720p."""
+    """The resolution by the shorter side in pixels, such as 720p."""
     return f"{min(width, height)}p"
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a provider is asked to make. `image` and `last_frame` are JPEGs of exactly width × height, or None.
+    """A request to a provider. `image` and `last_frame` are JPEGs of exactly width × height pixels, or None.
 
-    `extras` are what not every model takes: see models.EXTRAS.
+    `seconds` is the length; `extras` are options that not every model supports (see models.EXTRAS).
     """
 
     model: str
@@ -52,21 +52,21 @@ class Order:
         return resolution(self.width, self.height)
 
     def extras_as(self, **names: str) -> dict[str, Any]:
-        """The extras under the names that a provider has for them; the others keep ours."""
+        """The extras, renamed to the provider's names; extras without one keep ours."""
         return {names.get(name, name): value for name, value in self.extras.items()}
 
 
 def data_url(picture: bytes) -> str:
-    """A JPEG, as JSON carries it."""
+    """A JPEG as a data: URL."""
     return f"data:image/jpeg;base64,{b64encode(picture).decode()}"
 
 
 @dataclass(frozen=True)
 class JobState:
-    """What a provider says of a job. `progress` is per cent, or None where it does not say.
+    """The state of a job at its provider. `progress` is in percent; None if the provider does not report it.
 
-    `is_sure` is False for a job that `find` could neither match with an order nor tell from it. `cost` is what
-    the provider took for it, in US dollars, where it says so.
+    `is_sure` is False for a job that `find` could neither match to the order nor rule out. `cost` is what the provider
+    charged for it in US dollars; None if it does not report it.
     """
 
     ref: str
@@ -83,9 +83,9 @@ class JobState:
 
 @dataclass(frozen=True)
 class Found:
-    """What a provider's list shows of an order: its own jobs, or those that may be, the likeliest first.
+    """The jobs in a provider's list that are, or may be, an order's, the most likely first.
 
-    `doubt` says why the list does not prove that there is no other; empty where it does.
+    `doubt` is the reason why the list may be missing one; empty if it is conclusive.
     """
 
     jobs: list[JobState]
@@ -94,9 +94,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Capability:
-    """What a provider says of one of its models, named `model` there. `takes` are names of models.CAN_TAKE.
+    """One entry of a provider's list of models; `model` is the provider's name for it. `takes` are keys of models.CAN_TAKE.
 
-    `lengths` are seconds. `cost_a_second` is US dollars at 720p, the dearest way; None where it cannot be told.
+    `lengths` are in seconds. `cost_a_second` is in US dollars, for the most expensive option at 720p; None if unknown.
     """
 
     model: str
@@ -109,30 +109,30 @@ class Capability:
 
 
 def size_of(aspect_ratio: str, lines: int) -> str:
-    """The size of this shape whose shorter side is `lines`, in even pixels, such as 1280x720."""
+    """The size with this aspect ratio whose shorter side is `lines` pixels, such as 1280x720; both sides are even."""
     across, down = map(int, aspect_ratio.split(":"))
     longer = round(lines * max(across, down) / min(across, down) / 2) * 2
     return f"{longer}x{lines}" if across >= down else f"{lines}x{longer}"
 
 
 def storable(text: str) -> str:
-    """Text that any database takes: a message cut off in the middle of an emoji is none, nor is a NUL."""
+    """Text that every database can store: without NULs or lone surrogates (from a message cut off inside an emoji)."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
 
 class ProviderError(Exception):
-    """Something a provider, or the way to it, did. The text is for logs and staff."""
+    """An error of a provider or of the connection to it. The text is for logs and staff."""
 
     def __init__(self, text: str) -> None:
         super().__init__(storable(text))
 
 
 class NotSent(ProviderError):
-    """The request never reached the provider: it may be sent again."""
+    """The request never reached the provider, so it is safe to resend."""
 
 
 class Busy(ProviderError):
-    """The provider took nothing now. `after` is its wish in seconds, or None."""
+    """The provider did not accept the request now. `after` is its Retry-After in seconds, or None."""
 
     def __init__(self, text: str, after: float | None = None) -> None:
         super().__init__(text)
@@ -140,7 +140,7 @@ class Busy(ProviderError):
 
 
 class Rejected(ProviderError):
-    """A verdict: this order will never be made. `code` is ours (see models.REASONS)."""
+    """The provider will never accept this order. `code` is a key of models.REASONS."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -148,21 +148,22 @@ class Rejected(ProviderError):
 
 
 class MaybeSent(ProviderError):
-    """The connection was lost after the request left: the job may exist, or not."""
+    """The request was sent but its outcome is unknown: the job may or may not exist."""
 
 
 class Unavailable(ProviderError):
-    """No usable answer to a question: never a verdict on the job."""
+    """No usable answer to a query. Never means that the job has failed."""
 
 
 class NoFile(ProviderError):
-    """The provider answered, but what it has is no video: gone, or another kind of file."""
+    """The provider answered, but has no video: the file is gone or of another kind."""
 
 
 class Provider(Protocol):
-    """One account at one server: `base_url` is where (`default_url` unless staff say otherwise), `key` opens it.
+    """A client for one account at one server.
 
-    `profile` says which server it is, for a protocol that many speak (see `profiles`).
+    `base_url` is the server's address (`default_url` unless staff set another), `key` the account's API key. `profile`
+    names the server's dialect of the protocol (see `dialects`).
     """
 
     default_url: str
@@ -170,20 +171,20 @@ class Provider(Protocol):
     def __init__(self, base_url: str, key: str, profile: str = "") -> None: ...
 
     async def submit(self, order: Order, key: str) -> JobState:
-        """Ask for a video. `key` names this request: where honoured, a repeat makes no second job.
+        """Create a job. `key` is the idempotency key: if the server honors it, a repeat does not create a second job.
 
         Raises NotSent, Busy, Rejected or MaybeSent.
         """
         ...
 
     async def check(self, ref: str) -> JobState:
-        """Ask how a job stands. Raises Unavailable for every answer that says nothing about it."""
+        """The state of a job. Raises Unavailable for every answer that does not tell."""
         ...
 
     async def find(self, order: Order, since: datetime) -> Found:
-        """Jobs of this account that are this order's, or may be; it was sent after `since`.
+        """The account's jobs that are, or may be, this order's, which was submitted after `since`.
 
-        Raises Unavailable where the provider cannot list.
+        Raises Unavailable if the provider cannot list jobs.
         """
         ...
 
@@ -192,18 +193,18 @@ class Provider(Protocol):
         ...
 
     async def capabilities(self) -> list[Capability]:
-        """What its models can do. Raises Unavailable, also where a provider has no such list."""
+        """What the provider's models can do. Raises Unavailable, also if the provider has no such list."""
         ...
 
     async def cancel(self, ref: str) -> bool:
-        """Ask that a job be stopped which nobody waits for. Whether the provider took it up; False where none can.
+        """Ask to cancel a job. Whether the provider accepted the request; False if it cannot cancel jobs.
 
-        Not to be relied on: a job may be done already, or go on all the same. Raises Unavailable for no answer.
+        Best effort: the job may be done already, or may go on regardless. Raises Unavailable if there is no answer.
         """
         ...
 
     async def probe(self) -> tuple[int, str]:
-        """The HTTP status and the beginning of what a question is answered that costs nothing. Raises Unavailable."""
+        """Send a request that costs nothing; returns its HTTP status and body. Raises Unavailable."""
         ...
 
     async def close(self) -> None: ...

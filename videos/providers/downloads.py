@@ -1,4 +1,4 @@
-"""A finished file that lies somewhere under a URL: no account, no key."""
+"""Downloads of finished files from plain URLs, without the account's key."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -10,20 +10,20 @@ import httpx2
 from videos.providers.base import NoFile, Unavailable
 
 PIECE = 256 * 1024  # bytes
-# Seconds. Reading covers the silence before an answer and between two pieces of a file.
+# Seconds. `read` is the longest wait for the response or between two pieces of the body.
 TIMEOUT = httpx2.Timeout(connect=5, write=30, read=30, pool=10)
 
 
 @cache
 def tls() -> ssl.SSLContext:
-    """What all connections trust. Reading it takes 25 ms of CPU, as much as a poll a hundred times."""
+    """The shared TLS context. Loading its certificates takes 25 ms of CPU, as much as a hundred polls."""
     return httpx2.create_ssl_context()
 
 
 async def stream(url: str) -> AsyncIterator[bytes]:
-    """The bytes behind `url`, in pieces. Raises Unavailable, also for a short body, or NoFile."""
+    """The file at `url`, in pieces. Raises NoFile, or Unavailable, also for a truncated body."""
     try:
-        # A client of its own: the account's key is nothing for a storage host.
+        # A separate client, so that the account's key is not sent to a storage host.
         async with (
             httpx2.AsyncClient(timeout=TIMEOUT, verify=tls()) as client,
             client.stream("GET", url, follow_redirects=True) as response,

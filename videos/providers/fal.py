@@ -1,7 +1,8 @@
-"""fal: a queue before many makers' models, by plain HTTP. Its own client would send a submit up to ten times.
+"""fal: a queue for models of many makers, over plain HTTP, because its own client would send a submit up to ten times.
 
-Each app has its own fields; these are the names that most of those for video share. `{task}` in the
-model's name becomes text or image: the two are apps of their own. https://docs.fal.ai/model-apis/model-endpoints/queue
+Each app has its own fields; the names here are those that most video apps share. `{task}` in the
+model's name is replaced by text or image, which are separate apps.
+https://docs.fal.ai/model-apis/model-endpoints/queue
 """
 
 import json
@@ -35,33 +36,33 @@ class Adapter:
             **order.extras_as(audio="generate_audio"),
         }
         if order.image is not None:
-            # Kling's apps have called it otherwise since version 3.
+            # Kling's apps have used another name since version 3.
             name = "start_image_url" if re.search(r"/kling-video/v[3-9]", app) else "image_url"
             body[name] = data_url(order.image)
         if order.last_frame is not None:
             body["end_image_url"] = data_url(order.last_frame)
         try:
-            status, headers, said = await self._ask("POST", app, body)
+            status, headers, answer = await self._request("POST", app, body)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(repr(error)) from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise MaybeSent(repr(error)) from error
         if status >= 400:
-            code, message = _detail(said)
+            code, message = _detail(answer)
             raise normalise.refusal(status, code, message, headers.get("retry-after"))
         try:
-            # A job is asked about at its app, whose name is the first two parts of the model's.
+            # A job is polled at its app, whose name is the first two parts of the model's.
             return normalise.state(
-                {"status": "queued", "id": "/".join([*app.split("/")[:2], "requests", said["request_id"]])}
+                {"status": "queued", "id": "/".join([*app.split("/")[:2], "requests", answer["request_id"]])}
             )
         except (KeyError, TypeError, Unavailable) as error:
-            raise MaybeSent(f"no request_id: {str(said)[:200]}") from error
+            raise MaybeSent(f"no request_id: {str(answer)[:200]}") from error
 
     async def check(self, ref: str) -> JobState:
-        said = await self._get(f"{ref}/status")
-        if normalise.word(said.get("status")) != "completed":
-            return normalise.state(said, ref)
-        # A job that failed is called completed as well: its result says what became of it.
+        answer = await self._get(f"{ref}/status")
+        if normalise.word(answer.get("status")) != "completed":
+            return normalise.state(answer, ref)
+        # A failed job is reported as completed, too; only its result tells.
         status, result = await self._result(ref)
         if status < 400:
             return normalise.state({"status": "completed"}, ref)
@@ -83,58 +84,58 @@ class Adapter:
         raise Unavailable("fal has no list of what its apps can do")
 
     async def cancel(self, ref: str) -> bool:
-        # 202 for one that waits or runs, 400 for one that is done.
+        # 202 for a queued or running job, 400 for a finished one.
         # https://fal.ai/docs/inference-api/queue/cancel
-        status, _headers, _said = await self._asked("PUT", f"{ref}/cancel")
+        status, _headers, _answer = await self._query("PUT", f"{ref}/cancel")
         return status < 300
 
     async def probe(self) -> tuple[int, str]:
-        # Nobody's request: 404 with a good key, 401 without one.
-        status, _headers, said = await self._asked("GET", "fal-ai/none/requests/none/status")
-        return status, json.dumps(said)
+        # A nonexistent request: 404 with a valid key, 401 without.
+        status, _headers, answer = await self._query("GET", "fal-ai/none/requests/none/status")
+        return status, json.dumps(answer)
 
     async def close(self) -> None:
         if self.session:
             await self.session.close()
 
     async def _result(self, ref: str) -> tuple[int, dict[str, Any]]:
-        """What a finished job is answered with. Raises Unavailable for what is no word about it."""
-        status, _headers, said = await self._asked("GET", ref)
-        if status >= 400 and (status in (401, 403, 404, 408, 429) or "detail" not in said):
-            raise Unavailable(f"HTTP {status}: {str(said)[:200]}")
-        return status, said
+        """The HTTP status and the result of a finished job. Raises Unavailable for an answer that does not tell."""
+        status, _headers, answer = await self._query("GET", ref)
+        if status >= 400 and (status in (401, 403, 404, 408, 429) or "detail" not in answer):
+            raise Unavailable(f"HTTP {status}: {str(answer)[:200]}")
+        return status, answer
 
     async def _get(self, path: str) -> dict[str, Any]:
-        status, _headers, said = await self._asked("GET", path)
+        status, _headers, answer = await self._query("GET", path)
         if status >= 400:
-            raise Unavailable(f"HTTP {status}: {str(said)[:200]}")
-        return said
+            raise Unavailable(f"HTTP {status}: {str(answer)[:200]}")
+        return answer
 
-    async def _asked(self, method: str, path: str) -> tuple[int, Any, dict[str, Any]]:
+    async def _query(self, method: str, path: str) -> tuple[int, Any, dict[str, Any]]:
         try:
-            status, headers, said = await self._ask(method, path)
+            status, headers, answer = await self._request(method, path)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Unavailable(repr(error)) from error
-        if not isinstance(said, dict):
-            raise Unavailable(f"HTTP {status}: no JSON object: {str(said)[:80]}")
-        return status, headers, said
+        if not isinstance(answer, dict):
+            raise Unavailable(f"HTTP {status}: no JSON object: {str(answer)[:80]}")
+        return status, headers, answer
 
-    async def _ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any, Any]:
-        """Status, headers and what the body says, as JSON or, where it is none, as text."""
+    async def _request(self, method: str, path: str, body: Any = None) -> tuple[int, Any, Any]:
+        """The HTTP status, the headers, and the body as JSON or, if it is not JSON, as text."""
         if self.session is None:
             headers = {"Authorization": f"Key {self.key}"}
             self.session = aiohttp.ClientSession(headers=headers, timeout=TIMEOUT)
-        async with self.session.request(method, f"{self.base_url}/{path}", json=body) as answer:
-            text = (await answer.read()).decode(errors="replace")
+        async with self.session.request(method, f"{self.base_url}/{path}", json=body) as response:
+            text = (await response.read()).decode(errors="replace")
             try:
-                return answer.status, answer.headers, json.loads(text)
+                return response.status, response.headers, json.loads(text)
             except ValueError:
-                return answer.status, answer.headers, text
+                return response.status, response.headers, text
 
 
-def _detail(said: Any) -> tuple[str, str]:
-    """The code and message of an error: `detail` is a sentence, or a list of what is wrong with which field."""
-    detail = said.get("detail") if isinstance(said, dict) else said
+def _detail(answer: Any) -> tuple[str, str]:
+    """The code and message of an error. `detail` is a sentence or a list of errors by field."""
+    detail = answer.get("detail") if isinstance(answer, dict) else answer
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         return str(detail[0].get("type") or ""), str(detail[0].get("msg") or "")
     return "", str(detail or "")

@@ -1,7 +1,7 @@
-"""Keys of providers: which variables of the environment may hold one, and what they hold.
+"""Provider keys: which environment variables may hold one, and their values.
 
-Staff name a variable and the server that gets what is in it. So a variable that holds anything else, such as
-SECRET_KEY, must never be read for a channel.
+Staff choose both the variable and the server that its value is sent to. So a variable that holds any other secret, such
+as SECRET_KEY, must never be read for a channel.
 """
 
 import os
@@ -10,12 +10,12 @@ import re
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-# Settings of ours as well, whose values are meant for providers.
+# Settings of this project that do hold provider keys.
 OF_PROVIDERS = {"OPENAI_API_KEY", "OPENROUTER_API_KEY", "XAI_API_KEY", "FAL_KEY", "SIMULATOR_KEY"}
 
 
 def refusal(name: str) -> str:
-    """Why this variable cannot hold the key of a channel; empty where it can. No name is a channel without a key."""
+    """Why this variable may not hold a channel's key; empty if it may. An empty name means a channel without a key."""
     is_setting = name.upper() in settings.SETTING_NAMES and name not in OF_PROVIDERS
     if not name or (re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*_KEY", name) and not is_setting):
         return ""
@@ -27,5 +27,5 @@ def refusal(name: str) -> str:
 
 
 def read(name: str) -> str:
-    """The key in this variable; empty where there is none, or none that may be read."""
+    """The key in this variable; empty if it is not set or may not be read."""
     return "" if refusal(name) else os.environ.get(name, "")

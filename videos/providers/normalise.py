@@ -1,4 +1,4 @@
-"""What servers say, in our words. Each rule was seen at one of them; an unknown word decides nothing."""
+"""Translates servers' answers into our terms. Each rule was observed at a real server; an unknown state decides nothing."""
 
 import logging
 from typing import Any
@@ -16,7 +16,7 @@ WORDS: dict[str, Word] = {
     **dict.fromkeys(["failed", "error", "cancelled", "canceled", "expired", "deleted"], "failed"),
 }
 BLOCKED = {"moderation_blocked", "content_policy_violation"}
-# In an error that is only a sentence.
+# Phrases in an error that has no code.
 SOUNDS_BLOCKED = ("moderation", "content policy", "content_policy", "safety system")
 
 
@@ -24,37 +24,39 @@ def word(status: Any) -> Word | None:
     return WORDS.get(str(status or "").lower())
 
 
-def state(said: dict[str, Any], ref: str = "") -> JobState:
-    """A job in our words. The first id counts: some servers answer a poll with another one.
+def state(answer: dict[str, Any], ref: str = "") -> JobState:
+    """A job in our terms. `ref`, if given, wins over the answer's id: some servers answer a poll with another id.
 
-    Raises Unavailable for what is no job.
+    Raises Unavailable if this is not a job.
     """
-    ref = ref or str(said.get("id") or "")
+    ref = ref or str(answer.get("id") or "")
     if not ref or ref != storable(ref):
-        raise Unavailable(f"not a video object: {str(said)[:80]!r}")
-    status = str(said.get("status") or "")
+        raise Unavailable(f"not a video object: {str(answer)[:80]!r}")
+    status = str(answer.get("status") or "")
     known = word(status)
     if known is None:
-        log.warning("%s: unknown state %r counts as running", ref, status)
+        log.warning("%s: unknown state %r is treated as running", ref, status)
         known = "in_progress"
-    code, message = error(said.get("error"))
+    code, message = error(answer.get("error"))
     return JobState(
         ref=ref,
         word=known,
-        progress=percent(said.get("progress")),
+        progress=percent(answer.get("progress")),
         code="moderation_blocked" if is_blocked(code, message) else "generation_failed",
         message=storable(f"{status} {code} {message}".strip()),
     )
 
 
 def is_blocked(code: str, message: str) -> bool:
-    """Whether an error means moderation. A number for a code, as vLLM-Omni's and LiteLLM's, is HTTP's and says nothing."""
-    says_nothing = not code or code.isdigit()
-    return code in BLOCKED or (says_nothing and any(words in message.lower() for words in SOUNDS_BLOCKED))
+    """Whether an error means moderation. A numeric code, as from vLLM-Omni and LiteLLM, is just the HTTP status."""
+    is_uninformative = not code or code.isdigit()
+    return code in BLOCKED or (
+        is_uninformative and any(phrase in message.lower() for phrase in SOUNDS_BLOCKED)
+    )
 
 
 def error(error: Any) -> tuple[str, str]:
-    """The code and message of an error that is an object, a dict, a string or absent."""
+    """The code and message of an error that is an object, a dict, a string or None."""
     if isinstance(error, dict):
         return str(error.get("code") or ""), str(error.get("message") or "")
     if isinstance(error, str) or error is None:
@@ -63,9 +65,9 @@ def error(error: Any) -> tuple[str, str]:
 
 
 def complaint(body: Any) -> tuple[str, str]:
-    """The code and message in what the SDK makes of an HTTP error's body: its `error`, where it has one, or all of it.
+    """The code and message in an HTTP error's body as the SDK passes it on: its `error` if it has one, or the whole body.
 
-    FastAPI's servers say `detail`: a sentence, or a list of what is wrong with which field.
+    FastAPI servers use `detail`: a sentence or a list of errors by field.
     """
     detail = body.get("detail") if isinstance(body, dict) else None
     return error(body if detail is None else detail if isinstance(detail, dict) else str(detail))
@@ -83,27 +85,26 @@ def percent(progress: Any) -> int | None:
 
 
 def refusal(status: int, code: str, message: str, retry_after: str | None) -> Busy | Rejected | MaybeSent:
-    """What an HTTP error (400 and above) says about a submit."""
+    """The exception for a submit that was answered with this HTTP status (400 or above)."""
     text = f"HTTP {status}: {message[:500]}"
     wait = _seconds(retry_after)
     if status == 429 or (status == 503 and wait is not None):
         return Busy(text, wait)
-    # 409 and 425: servers that honour keys say so while the first request with this key is in work.
+    # 409 and 425: from servers that honor idempotency keys, while the first request with this key is in progress.
     if status >= 500 or status in (408, 409, 425):
         return MaybeSent(text)
     if is_blocked(code, message):
         return Rejected("moderation_blocked", text)
-    # A key that is wrong, an account that is empty, an organisation that is not verified, a path that
-    # is not there: the operator's problem, and never the customer's.
+    # Wrong key, empty account, unverified organization, wrong path: the operator's problem, never the customer's.
     if status in (401, 402, 403, 404, 405):
         return Rejected("provider_refused", text)
     return Rejected("invalid_request", text)
 
 
-def url(said: dict[str, Any]) -> str:
-    """Where a finished file lies: servers name it in many places. Empty where none does."""
-    video, metadata, urls = said.get("video"), said.get("metadata"), said.get("urls")
-    places = [said.get(name) for name in ("url", "output_url", "file_url", "video_url")]
+def url(answer: dict[str, Any]) -> str:
+    """The URL of a finished file, which servers put in many places; empty if there is none."""
+    video, metadata, urls = answer.get("video"), answer.get("metadata"), answer.get("urls")
+    places = [answer.get(name) for name in ("url", "output_url", "file_url", "video_url")]
     places += [urls[0] if isinstance(urls, list) and urls else None]
     places += [within.get("url") for within in (metadata, video) if isinstance(within, dict)]
     found = [

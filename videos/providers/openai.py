@@ -1,10 +1,10 @@
-"""Any server that speaks OpenAI's `/v1/videos`, through the official SDK.
+"""Adapter for any server with OpenAI's `/v1/videos` protocol, through the official SDK.
 
-The one question that is asked thousands of times a minute, how a job stands, goes by plain aiohttp:
-0.2 ms of CPU instead of 0.9 (measured on one core, against the simulator). For the same reason the
-SDK's requests travel through its aiohttp transport: 0.9 ms instead of 2.4 for a submit.
+Polling, which happens thousands of times a minute, uses plain aiohttp: 0.2 ms of CPU instead of 0.9
+(measured on one core, against the simulator). For the same reason the SDK uses its aiohttp
+transport: 0.9 ms instead of 2.4 for a submit.
 
-Nothing here retries: the pump does, and it knows what a repeat may cost.
+Nothing here retries: the dispatcher does, and it knows what a repeat may cost.
 """
 
 import json
@@ -38,29 +38,29 @@ from videos.providers.base import (
 )
 from videos.providers.dialects import PROFILES, Profile
 
-# The protocol outlived its inventor's service; the SDK says so at each call, once is enough.
+# The protocol has outlived OpenAI's own service. The SDK warns about that at each call.
 warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=DeprecationWarning)
 
 POLL_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=30)
 PAGE, MAX_PAGES = 100, 100  # how far `find` looks back through an account's list
 # Unix seconds: no job is older, so an earlier time (LiteLLM lists 0) says nothing.
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
-CLOCKS_DIFFER = 600  # seconds by which a listed time may be ahead of the list's own clock
-SLOWEST_CLOCK = 24 * 3600  # seconds by which it may be behind, as local times that are taken for UTC are
+MAX_AHEAD = 600  # seconds by which a listed time may be ahead of the list's own clock
+MAX_BEHIND = 24 * 3600  # seconds by which it may be behind, such as local times labeled as UTC
 
 
 class Adapter:
-    """One account at one server. `base_url` ends in /v1. Those that speak a dialect change what they say differently."""
+    """One account at one server. `base_url` ends in /v1. Other protocols' adapters inherit from it and override what differs."""
 
     default_url = ADDRESSES["openai"]
     profile: Profile = PROFILES[""]
-    has_content = True  # whether finished files are to be had at `/videos/{id}/content`
-    free_path = "models"  # asking there costs nothing, and shows whether the key is good
+    has_content = True  # whether finished files are available at `/videos/{id}/content`
+    free_path = "models"  # a request that costs nothing and shows whether the key is valid
 
     def __init__(self, base_url: str, key: str, profile: str = "") -> None:
         if profile:
             self.profile = PROFILES[profile]
-        # The SDK's own retries of POST /videos carry no key that makes them one job: 0 here.
+        # No retries: the SDK would repeat POST /videos without an idempotency key.
         self.client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=key or "none",
@@ -72,7 +72,7 @@ class Adapter:
 
     async def submit(self, order: Order, key: str) -> JobState:
         try:
-            said = await self.create(order, {"Idempotency-Key": key, **self.profile.create_headers})
+            answer = await self.create(order, {"Idempotency-Key": key, **self.profile.create_headers})
         except openai.APIStatusError as error:
             retry_after = error.response.headers.get("retry-after")
             code, message = normalise.complaint(error.body)
@@ -83,16 +83,16 @@ class Adapter:
                 raise NotSent(repr(reason)) from error
             raise MaybeSent(repr(reason)) from error
         except (openai.APIError, ValueError) as error:
-            raise MaybeSent(f"an answer that cannot be read: {error!r}") from error
+            raise MaybeSent(f"unreadable answer: {error!r}") from error
         except Unavailable as error:
             raise MaybeSent(str(error)) from error
         try:
-            return self.read(said)
+            return self.read(answer)
         except Unavailable as error:
             raise MaybeSent(str(error)) from error
 
     async def create(self, order: Order, headers: dict[str, str]) -> dict[str, Any]:
-        """Ask for a video, once, and return the server's words. Raises what the SDK raises, or Unavailable."""
+        """Submit once and return the server's answer. Raises what the SDK raises, or Unavailable."""
         extras = dict(order.extras)
         if order.last_frame is not None:
             if not self.profile.takes_last_frame:
@@ -100,7 +100,7 @@ class Adapter:
             extras["last_frame"] = {"image_url": data_url(order.last_frame)}
         image: Any = openai.omit
         if order.image is not None:
-            # Without a name and a type it travels as application/octet-stream, which servers reject.
+            # Without a name and a type it is sent as application/octet-stream, which servers reject.
             image = ("first-frame.jpg", order.image, "image/jpeg")
         job = await self.client.videos.create(
             model=order.model if self.profile.sends_model else openai.omit,
@@ -114,28 +114,28 @@ class Adapter:
         return _fields(job)
 
     async def post(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
-        """The JSON that a server answers to this, for dialects. Raises as `create` does."""
-        said = await self.client.post(path, body=body, cast_to=object, options={"headers": headers})
-        if not isinstance(said, dict):
-            raise Unavailable(f"no JSON object: {str(said)[:80]!r}")
-        return said
+        """POST JSON and return the JSON object of the answer, for subclasses. Raises what `create` raises."""
+        answer = await self.client.post(path, body=body, cast_to=object, options={"headers": headers})
+        if not isinstance(answer, dict):
+            raise Unavailable(f"no JSON object: {str(answer)[:80]!r}")
+        return answer
 
-    def read(self, said: dict[str, Any], ref: str = "") -> JobState:
-        """A job in our words. Raises Unavailable for what is none."""
-        return normalise.state(said, ref)
+    def read(self, answer: dict[str, Any], ref: str = "") -> JobState:
+        """A job in our terms. Raises Unavailable if `answer` is not a job."""
+        return normalise.state(answer, ref)
 
     async def check(self, ref: str) -> JobState:
         return self.read(await self._retrieve(ref), ref)
 
     async def find(self, order: Order, since: datetime) -> Found:
-        """What a job says of itself comes first, and the time of its creation second: clocks are wrong, or say 0.
+        """Matches jobs by their fields first and by creation time second, because clocks are wrong or report 0.
 
-        That a job is not listed proves something only where the list was read far enough back, by times that can be.
+        A missing job proves something only if the list was read far enough back and its times are plausible.
         """
         if not self.profile.has_list:
             raise Unavailable("this server has no list of jobs")
         listed: dict[str, tuple[Job, str]] = {}
-        past = {"long ago"}  # the ages at which there is nothing more to be found
+        past = {"long ago"}  # once a page has only these ages, the job cannot be further back
         doubt = "the list goes further back than it can be read"
         after: Any = openai.omit
         for _page in range(MAX_PAGES):
@@ -144,8 +144,8 @@ class Adapter:
             new = {job.id: (job, age) for job, age in zip(jobs, ages, strict=True) if job.id not in listed}
             listed |= new
             if "recent" in ages:
-                past.add("older")  # the clock that it is listed by is not that slow
-            # Some servers ignore the order or the limit, so one old entry or a short page ends nothing.
+                past.add("older")  # so the clock of the list is not far behind
+            # Some servers ignore the order or the limit, so a single old entry or a short page proves nothing.
             if not has_more or past.issuperset(ages):
                 doubt = ""
                 break
@@ -154,11 +154,11 @@ class Adapter:
                 break
             after = jobs[-1].id
         if any(age == "unknown" for _job, age in listed.values()):
-            doubt = doubt or "the list has times that cannot be"
+            doubt = doubt or "the list has impossible times"
         return Found(self._likely(order, list(listed.values())), doubt)
 
     async def _page(self, after: Any) -> tuple[list[Job], bool, float]:
-        """Up to PAGE jobs, whether there are more, and by how many seconds the server's clock is ahead of ours."""
+        """Up to PAGE jobs, whether there are more, and how many seconds the server's clock is ahead of ours."""
         try:
             answer = await self.client.videos.with_raw_response.list(limit=PAGE, order="desc", after=after)
             page = answer.parse()
@@ -172,23 +172,23 @@ class Adapter:
         return jobs, getattr(page, "has_more", None) is not False, _seconds_ahead(answer.headers.get("date"))
 
     def _likely(self, order: Order, listed: list[tuple[Job, str]]) -> list[JobState]:
-        """Jobs that say what the order says: those of its time, the oldest first, then the others, the newest first.
+        """Jobs that match the order: those of its time, oldest first, then the others, newest first.
 
-        Of the others, too, one that is nobody's is surely this order's: a wrong clock is likelier than the
-        same words twice in a day. Which jobs have an owner, the caller knows.
+        An unowned job among the others counts as a match, too: a wrong clock is more likely than the same prompt
+        twice in a day. The caller knows which jobs have an owner.
         """
-        of_its_time: list[JobState] = []
+        recent: list[JobState] = []
         others: list[JobState] = []
         for job, age in listed:
-            is_its_own = self._is_for(job, order)
-            if is_its_own is False or age == "long ago" or (is_its_own is None and age == "older"):
+            is_match = self._is_for(job, order)
+            if is_match is False or age == "long ago" or (is_match is None and age == "older"):
                 continue
-            state = replace(self.read(_fields(job)), is_sure=bool(is_its_own))
+            state = replace(self.read(_fields(job)), is_sure=bool(is_match))
             if age == "recent":
-                of_its_time.append(state)
+                recent.append(state)
             elif state.word != "failed":
                 others.append(state)
-        return of_its_time[::-1] + others
+        return recent[::-1] + others
 
     async def download(self, ref: str) -> AsyncIterator[bytes]:
         try:
@@ -204,7 +204,7 @@ class Adapter:
         except (openai.APIError, httpx2.HTTPError) as error:
             raise Unavailable(f"content: {error!r}") from error
 
-        # Servers with cloud storage have no content to give, but name a place where it lies.
+        # Servers with cloud storage do not serve the content but return a URL.
         url = normalise.url(await self._retrieve(ref))
         if not url:
             raise NoFile("no content, and no url in the video object")
@@ -229,19 +229,19 @@ class Adapter:
             await self.polls.close()
 
     async def _retrieve(self, ref: str) -> dict[str, Any]:
-        """The fields of a video object. Raises Unavailable for every answer that is none."""
+        """The fields of a video object. Raises Unavailable for any other answer."""
         status, body = await self._ask("GET", f"videos/{quote(ref, safe='')}")
         try:
-            said = json.loads(body)
+            answer = json.loads(body)
         except ValueError:
-            said = None
-        if not isinstance(said, dict):
+            answer = None
+        if not isinstance(answer, dict):
             raise Unavailable(f"HTTP {status}: no video object: {body[:80]!r}")
-        # vLLM-Omni answers a failed job with an HTTP error whose body is the video object.
-        is_failed_job = said.get("id") == ref and normalise.word(said.get("status")) == "failed"
+        # For a failed job vLLM-Omni returns an HTTP error whose body is the video object.
+        is_failed_job = answer.get("id") == ref and normalise.word(answer.get("status")) == "failed"
         if status >= 400 and not is_failed_job:
             raise Unavailable(f"HTTP {status}: {body[:200]!r}")
-        return said
+        return answer
 
     async def _ask(self, method: str, path: str) -> tuple[int, str]:
         if self.polls is None:
@@ -249,38 +249,38 @@ class Adapter:
             self.polls = aiohttp.ClientSession(headers=headers, timeout=POLL_TIMEOUT)
         url = f"{str(self.client.base_url).rstrip('/')}/{path}"
         try:
-            async with self.polls.request(method, URL(url, encoded=True)) as answer:
-                return answer.status, (await answer.read()).decode(errors="replace")
+            async with self.polls.request(method, URL(url, encoded=True)) as response:
+                return response.status, (await response.read()).decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Unavailable(repr(error)) from error
 
     def _is_for(self, job: Job, order: Order) -> bool | None:
-        """Whether a listed job is this order's; None where it does not say enough."""
+        """Whether a listed job matches this order; None if it does not have enough fields to tell."""
         if not self.profile.lists_what_was_asked:
             return None
-        asked = {"prompt": order.prompt.strip(), "size": order.size, "seconds": str(order.seconds)}
-        said = {
+        requested = {"prompt": order.prompt.strip(), "size": order.size, "seconds": str(order.seconds)}
+        listed = {
             name: str(value).strip()
-            for name in asked
+            for name in requested
             if (value := getattr(job, name, None)) not in (None, "")
         }
-        if any(said[name] != asked[name] for name in said):
+        if any(listed[name] != requested[name] for name in listed):
             return False
-        # A model may come back under a dated or an internal name.
+        # A model may be listed under a dated or an internal name.
         is_its_model = not self.profile.sends_model or job.model == order.model
-        return True if len(said) == len(asked) and is_its_model else None
+        return True if len(listed) == len(requested) and is_its_model else None
 
 
 def _age(job: Job, since: float, now: float) -> str:
-    """Whether a job was made after `since`: recent, older, long ago or unknown. Unix seconds by the clock of the list."""
+    """ "recent" if a job was created after `since`, else "older", "long ago" or "unknown". Unix times by the list's clock."""
     created: Any = job.created_at
-    if type(created) not in (int, float) or not EARLIEST < created < now + CLOCKS_DIFFER:
+    if type(created) not in (int, float) or not EARLIEST < created < now + MAX_AHEAD:
         return "unknown"
-    return "recent" if created >= since else "older" if created >= since - SLOWEST_CLOCK else "long ago"
+    return "recent" if created >= since else "older" if created >= since - MAX_BEHIND else "long ago"
 
 
 def _seconds_ahead(date: str | None) -> float:
-    """By how much the clock that wrote this header is ahead of ours; 0 where there is none."""
+    """How many seconds the clock of this Date header is ahead of ours; 0 without a valid header."""
     try:
         return parsedate_to_datetime(date or "").timestamp() - time.time()
     except ValueError:
@@ -288,7 +288,7 @@ def _seconds_ahead(date: str | None) -> float:
 
 
 def _reason(error: BaseException) -> BaseException:
-    """What really happened: the SDK's transport calls a server that hung up a connection that failed."""
+    """The aiohttp error behind an SDK error: the SDK's transport reports a disconnect as a failed connection."""
     reason: BaseException | None = error
     while reason is not None and not isinstance(reason, aiohttp.ClientError):
         reason = reason.__cause__
@@ -296,7 +296,7 @@ def _reason(error: BaseException) -> BaseException:
 
 
 def _fields(job: Any) -> dict[str, Any]:
-    """What a job says of itself. Parsing is lenient: an HTML page comes as str, and any key may be missing."""
+    """The fields of a job. The SDK parses leniently: an HTML page arrives as str, and any field may be missing."""
     if not isinstance(job, Job):
         raise Unavailable(f"not a video object: {str(job)[:80]!r}")
     return {**vars(job), **(job.model_extra or {})}

@@ -1,4 +1,4 @@
-"""OpenRouter: many makers behind one account, in JSON, with what each job cost.
+"""OpenRouter: models of many makers through one account. Uses JSON and reports each job's cost.
 
 https://openrouter.ai/docs/api/api-reference/video-generation
 """
@@ -16,7 +16,7 @@ from videos.providers.dialects import Profile
 class Adapter(openai.Adapter):
     default_url = ADDRESSES["openrouter"]
     profile = Profile("OpenRouter", has_list=False, cancels=False)
-    free_path = "key"  # its list of models is open to everybody
+    free_path = "key"  # its list of models is public, so it does not show whether the key is valid
 
     async def create(self, order: Order, headers: dict[str, str]) -> dict[str, Any]:
         body = {
@@ -32,9 +32,9 @@ class Adapter(openai.Adapter):
             body["frame_images"] = pictures
         return await self.post("/videos", body, headers)
 
-    def read(self, said: dict[str, Any], ref: str = "") -> JobState:
-        job = super().read(said, ref)
-        usage = said.get("usage")
+    def read(self, answer: dict[str, Any], ref: str = "") -> JobState:
+        job = super().read(answer, ref)
+        usage = answer.get("usage")
         try:
             cost = Decimal(str(usage["cost"])) if isinstance(usage, dict) else None
         except (KeyError, InvalidOperation):
@@ -50,37 +50,37 @@ class Adapter(openai.Adapter):
             raise Unavailable(f"HTTP {status}: no list of models: {body[:200]!r}") from error
 
 
-def _capability(said: dict[str, Any]) -> Capability:
-    """A line of the list. A length or a shape that is left out is one that nobody may ask for."""
-    shapes, lines = said.get("supported_aspect_ratios") or [], said.get("supported_resolutions") or []
+def _capability(answer: dict[str, Any]) -> Capability:
+    """One entry of the list of models. Lengths and sizes that are not listed are not available."""
+    shapes, lines = answer.get("supported_aspect_ratios") or [], answer.get("supported_resolutions") or []
     sizes = [
         size_of(shape, int(line[:-1]))
         for line in map(str, lines)
         for shape in shapes
         if shape in ASPECT_RATIOS and re.fullmatch(r"\d{3,4}p", line)
     ]
-    frames = said.get("supported_frame_images") or []
+    frames = answer.get("supported_frame_images") or []
     can = {
         "image": "first_frame" in frames,
         "last_frame": "last_frame" in frames,
-        "seed": said.get("seed") is True,
-        "audio": said.get("generate_audio") is True,
+        "seed": answer.get("seed") is True,
+        "audio": answer.get("generate_audio") is True,
     }
     return Capability(
-        model=str(said["id"]),
-        name=str(said.get("name") or said["id"]),
-        sizes=sizes or [size for size in said.get("supported_sizes") or [] if isinstance(size, str)],
-        lengths=[n for n in said.get("supported_durations") or [] if type(n) is int and n > 0],
+        model=str(answer["id"]),
+        name=str(answer.get("name") or answer["id"]),
+        sizes=sizes or [size for size in answer.get("supported_sizes") or [] if isinstance(size, str)],
+        lengths=[n for n in answer.get("supported_durations") or [] if type(n) is int and n > 0],
         takes=[name for name, is_so in can.items() if is_so],
         has_sound=can["audio"],
-        cost_a_second=_cost_a_second(said.get("pricing_skus") or {}),
+        cost_a_second=_cost_a_second(answer.get("pricing_skus") or {}),
     )
 
 
 def _cost_a_second(skus: dict[str, Any]) -> Decimal | None:
-    """US dollars. The names of prices differ by maker, such as duration_seconds_720p or cents_per_second_output.
+    """The cost per second in US dollars. Names of SKUs differ by maker: duration_seconds_720p, cents_per_second_output.
 
-    They were read off the list in November 2026; its documentation names others, with hyphens.
+    These are from the list as of November 2026; the documentation has other names, with hyphens.
     """
     found: dict[str, Decimal] = {}
     for name, price in skus.items():

@@ -1,4 +1,4 @@
-"""What a provider says by itself, in our words: OpenAI's form, which the servers of its protocol share."""
+"""Parses provider webhooks in OpenAI's format, which other servers of its protocol share."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ ENDED = ("video.completed", "video.failed")
 
 @dataclass(frozen=True)
 class Event:
-    """Of what kind, and about which job; each "" where it does not say."""
+    """The kind of event and the id of its job; each is "" if missing."""
 
     kind: str
     ref: str
@@ -22,17 +22,17 @@ class Event:
 
 
 def parse_webhook(body: bytes) -> Event:
-    """The event in the body of a webhook. Raises Unavailable for what is not a JSON object."""
+    """The event in the body of a webhook. Raises Unavailable if it is not a JSON object."""
     try:
-        said = json.loads(body)
+        payload = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Unavailable("it is signed, but not JSON") from error
-    if not isinstance(said, dict):
+    if not isinstance(payload, dict):
         raise Unavailable("it is signed, but not a JSON object")
-    data = said.get("data")
-    return Event(_text(said.get("type")), _text(data.get("id")) if isinstance(data, dict) else "")
+    data = payload.get("data")
+    return Event(_text(payload.get("type")), _text(data.get("id")) if isinstance(data, dict) else "")
 
 
 def _text(value: Any) -> str:
-    """A string that could stand in a row; "" for anything else."""
+    """A string that the database can store; "" for anything else."""
     return value if isinstance(value, str) and value == storable(value) else ""

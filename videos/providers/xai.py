@@ -1,4 +1,4 @@
-"""xAI's Grok Imagine, in JSON, with what each job cost. A finished video lies at a URL that is good for a day.
+"""xAI's Grok Imagine. Uses JSON and reports each job's cost; a finished video is at a URL that is valid for a day.
 
 https://docs.x.ai/docs/guides/video-generations
 """
@@ -10,7 +10,7 @@ from videos.providers import ADDRESSES, openai
 from videos.providers.base import JobState, Order, Rejected, data_url
 from videos.providers.dialects import Profile
 
-TICKS = 10**10  # of which a US dollar has so many
+TICKS = 10**10  # per US dollar
 
 
 class Adapter(openai.Adapter):
@@ -31,16 +31,16 @@ class Adapter(openai.Adapter):
             raise Rejected("invalid_request", "xAI has no place for a last frame")
         if order.image is not None:
             body["image"] = {"url": data_url(order.image)}
-        said = await self.post("/videos/generations", body, headers)
-        # All that a submit is told is a name.
-        return {"id": said.get("request_id"), "status": "pending"}
+        answer = await self.post("/videos/generations", body, headers)
+        # A submit returns only an id.
+        return {"id": answer.get("request_id"), "status": "pending"}
 
-    def read(self, said: dict[str, Any], ref: str = "") -> JobState:
-        video = said.get("video")
+    def read(self, answer: dict[str, Any], ref: str = "") -> JobState:
+        video = answer.get("video")
         if isinstance(video, dict) and video.get("respect_moderation") is False:
-            # Called done, and has nothing to show.
-            said = said | {"status": "failed", "error": {"code": "moderation_blocked"}}
-        job = super().read(said, ref)
-        usage = said.get("usage")
+            # A blocked job is reported as done, without a video.
+            answer = answer | {"status": "failed", "error": {"code": "moderation_blocked"}}
+        job = super().read(answer, ref)
+        usage = answer.get("usage")
         ticks = usage.get("cost_in_usd_ticks") if isinstance(usage, dict) else None
         return job.costing(Decimal(ticks) / TICKS) if isinstance(ticks, int) else job
