@@ -1,4 +1,4 @@
-"""What you came for: the videos, where they are made, and the states of a job."""
+"""The models: videos and their states, batches, uploads, the catalog, moderation, and operations."""
 
 from videos.models.batch import Batch
 from videos.models.catalogue import Audience, Channel, Offer, Price, VideoModel, all_extras

@@ -1,4 +1,4 @@
-"""Orders of many videos at once."""
+"""Batches of videos."""
 
 import uuid
 
@@ -12,7 +12,7 @@ from accounts.models import ApiKey, User
 
 
 class Batch(models.Model):
-    """Videos that were ordered together and run some at a time. Its credits are those of its videos."""
+    """Videos that were ordered together and run a few at a time. `credits` is their total price."""
 
     class Kind(models.TextChoices):
         BATCH = "batch", _("Batch")

@@ -1,4 +1,4 @@
-"""Where videos are made: accounts at providers, and the models that people may choose."""
+"""The catalog: accounts at providers, and the models on offer with their prices."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -22,7 +22,7 @@ from videos.providers import dialects, kinds
 
 
 class Channel(models.Model):
-    """One account at one provider: where requests go, and the name of the variable that holds its key."""
+    """One account at one provider: its base URL, and the name of the environment variable with its key."""
 
     slug = models.SlugField(_("name"), unique=True)
     kind = models.CharField(_("protocol"), max_length=20, choices=kinds, default="openai")
@@ -89,7 +89,7 @@ class Channel(models.Model):
         _("enabled"), default=True, help_text=_("While disabled, its queue waits and running jobs go on.")
     )
 
-    # What `admission` and `breaker` keep about it.
+    # State of admission and of the circuit breaker.
     recent_submits = models.JSONField(
         default=list, editable=False, help_text=_("Unix times of the past minute, where submits are limited.")
     )
@@ -108,8 +108,8 @@ class Channel(models.Model):
         return self.slug
 
     def clean(self) -> None:
-        """What staff may save: where its key and its requests go is checked here."""
-        from videos import safe_http  # only staff wait for this client to load
+        """Validates what staff enter: above all, which key may be sent to which server."""
+        from videos import safe_http  # imported here because only the admin needs it
         from videos.providers import keys
 
         problems: dict[str, Any] = {}
@@ -127,19 +127,19 @@ class Channel(models.Model):
 
 
 def all_extras() -> list[str]:
-    """What a new model takes, unless staff say otherwise."""
+    """The default of VideoModel.takes."""
     return ["image", "seed", "negative_prompt"]
 
 
 class Audience(models.TextChoices):
-    """Who may see a model, and use it."""
+    """Who may see and use a model."""
 
     EVERYONE = "everyone", _("Everyone")
     STAFF = "staff", _("Staff only")
 
 
 class VideoModel(models.Model):
-    """One line of the catalogue: a model people may choose, what it can do and what it costs."""
+    """A model that users can choose: what it can do and what it costs."""
 
     slug = models.SlugField(_("name in the API"), unique=True)
     name = models.CharField(_("name"), max_length=60)
@@ -219,29 +219,29 @@ class VideoModel(models.Model):
 
     @property
     def price(self) -> int:
-        """Credits for a video that no line of its price table fits."""
+        """The default price in credits, for videos that no row of the price table matches."""
         return settings.VIDEO_CREDITS if self.credits is None else self.credits
 
     @property
     def longest_prompt(self) -> int:
-        """Characters."""
+        """The longest prompt, in characters."""
         return self.prompt_limit or MAX_PROMPT_CHARACTERS
 
     def price_of(self, size: str, seconds: int, extras: Mapping[str, Any] | None = None) -> int:
-        """Credits for one such video, by the line of the price table that says most about it.
+        """The price of a video in credits: that of the most specific matching row of the price table.
 
-        Of `extras`, quality and sound count; what is not in them is as the model does it by itself.
+        Of `extras`, only quality and audio matter; if missing, the model's defaults apply.
         """
         extras = extras or {}
         quality = extras.get("quality") or next(iter(self.qualities), "")
         audio = "on" if extras.get("audio", self.has_sound) else "off"
-        fitting = [row for row in self.prices.all() if row.fits(size, seconds, quality, audio)]
-        most = max(fitting, key=lambda row: row.weight, default=None)
-        return self.price if most is None else most.credits
+        matching = [row for row in self.prices.all() if row.fits(size, seconds, quality, audio)]
+        best = max(matching, key=lambda row: row.weight, default=None)
+        return self.price if best is None else best.credits
 
 
 class Price(models.Model):
-    """A line of a model's price table: what one video of this size and length costs."""
+    """A row of a model's price table: what a video of this size, length, quality and sound costs."""
 
     model = models.ForeignKey(VideoModel, models.CASCADE, related_name="prices", verbose_name=_("model"))
     size = models.CharField(
@@ -268,7 +268,7 @@ class Price(models.Model):
         return f"{self.model}: {self.credits}"
 
     def fits(self, size: str, seconds: int, quality: str, audio: str) -> bool:
-        """Whether this line is about such a video; an empty cell is about any."""
+        """Whether this row applies to such a video; an empty cell matches anything."""
         return (
             self.size in ("", size)
             and self.seconds in (0, seconds)
@@ -278,13 +278,13 @@ class Price(models.Model):
 
     @property
     def weight(self) -> tuple[int, ...]:
-        """How much it says: the number of its cells and, of two that say as much, length before quality before size."""
+        """Its specificity: the number of nonempty cells; ties are broken by length, then quality, size and audio."""
         cells = (bool(self.seconds), bool(self.quality), bool(self.size), bool(self.audio))
         return sum(cells), *cells
 
 
 class Offer(models.Model):
-    """A model at a channel: under what name, at what cost, and which channel is asked first."""
+    """A model at a channel: its name and cost there, and its priority among the model's channels."""
 
     model = models.ForeignKey(VideoModel, models.CASCADE, related_name="offers", verbose_name=_("model"))
     channel = models.ForeignKey(Channel, models.PROTECT, related_name="offers", verbose_name=_("channel"))
@@ -316,5 +316,5 @@ class Offer(models.Model):
         return f"{self.model} · {self.channel}"
 
     def cost_of(self, seconds: int) -> Decimal | None:
-        """US dollars that the provider takes for so many seconds; None where nobody said."""
+        """What the provider charges for a video of `seconds` seconds, in US dollars; None if unknown."""
         return None if self.cost_a_second is None else self.cost_a_second * seconds

@@ -1,4 +1,4 @@
-"""What may not be made here: the words that staff block, and what was said of each order that was judged."""
+"""Moderation: the terms that staff have blocked, and the verdict on each order that was checked."""
 
 import secrets
 
@@ -9,16 +9,16 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from videos.models.uploads import Upload
 
-ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # nothing that looks like something else
+ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # no characters that look alike
 
 
 def new_reference() -> str:
-    """Short enough to be named in a letter, and too many to be guessed."""
+    """A random reference, short enough to quote in a message and too long to guess."""
     return "".join(secrets.choice(ALPHABET) for _ in range(10))
 
 
 class BlockedTerm(models.Model):
-    """A word or phrase that no prompt may have. See `blocked_terms` for how it is looked for."""
+    """A word or phrase that no prompt may contain. `moderation.blocked_terms` matches it."""
 
     term = models.CharField(
         _("term"),
@@ -41,7 +41,7 @@ class BlockedTerm(models.Model):
 
 
 class Verdict(models.Model):
-    """What was found about the words and the picture of an order, before anything was charged. See `moderation`."""
+    """The result of checking an order's texts and pictures before it was charged. See `moderation.gate`."""
 
     class Outcome(models.TextChoices):
         ALLOWED = "allowed", _("Allowed")
@@ -70,7 +70,7 @@ class Verdict(models.Model):
     source = models.CharField(
         _("judged by"), max_length=100, blank=True, help_text=_("The service's model, or “list”.")
     )
-    # Kept for an appeal, and only of what was refused.
+    # Only kept for refusals, in case of an appeal.
     prompt = models.TextField(_("prompt"), blank=True)
     negative_prompt = models.TextField(_("negative prompt"), blank=True)
     upload = models.ForeignKey(
@@ -100,5 +100,5 @@ class Verdict(models.Model):
 
     @property
     def refuses(self) -> bool:
-        """Whether its input may not be made: refused, and staff left it so."""
+        """Whether it blocks the order: refused, and not overruled by staff."""
         return self.outcome == self.Outcome.REFUSED and self.overruled_at is None

@@ -1,4 +1,4 @@
-"""What keeps the work going: pumps, workers, and the webhooks that come and go."""
+"""Operations: dispatcher slots, workers, and webhooks in both directions."""
 
 import uuid
 
@@ -12,7 +12,7 @@ from videos.models.video import Video
 
 
 class PumpSlot(models.Model):
-    """The right to be a pump, leased: a pump that stops renewing loses it."""
+    """The right to run a dispatcher, as a lease: a dispatcher that stops renewing it loses it."""
 
     number = models.PositiveSmallIntegerField(_("number"), primary_key=True)
     owner = models.CharField(_("owner"), max_length=100, blank=True)
@@ -28,7 +28,7 @@ class PumpSlot(models.Model):
 
 
 class Worker(models.Model):
-    """A running `videoworker`: it reports here every few seconds."""
+    """A running `videoworker`, with its heartbeat every few seconds."""
 
     name = models.CharField(_("name"), max_length=100, primary_key=True)
     seen_at = models.DateTimeField(_("last seen"))
@@ -43,7 +43,7 @@ class Worker(models.Model):
 
 
 class WebhookReceipt(models.Model):
-    """A provider's webhook that was taken, so that the same one again changes nothing."""
+    """A provider's webhook that was processed, so that a duplicate changes nothing."""
 
     id = models.CharField(_("webhook-id"), max_length=255, primary_key=True)
     received_at = models.DateTimeField(_("received"), default=timezone.now)
@@ -61,7 +61,7 @@ class WebhookReceipt(models.Model):
 
 
 class Delivery(models.Model):
-    """An event for a program: written with what it tells of, and sent until it is taken. See `outbox`."""
+    """An outgoing webhook: written in the transaction of its event, and sent until it is accepted. See `webhooks.outbox`."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     api_key = models.ForeignKey(ApiKey, models.PROTECT, related_name="deliveries", verbose_name=_("API key"))
@@ -99,5 +99,5 @@ class Delivery(models.Model):
 
     @property
     def webhook_id(self) -> str:
-        """By which a receiver knows that it had this event before."""
+        """The id by which a receiver recognizes a duplicate."""
         return f"evt_{self.pk.hex}"

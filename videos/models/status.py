@@ -1,4 +1,4 @@
-"""The states of a video, and which follows which."""
+"""The states of a video and their transitions."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +15,7 @@ class Status(models.TextChoices):
     CANCELED = "canceled", _("Canceled")
 
 
-# What the owner reads for each error code; that the credits are back is added where it is shown.
+# What the owner reads for each error code; templates add that the video was refunded.
 REASONS = {
     "moderation_blocked": _("The model's safety rules do not allow this prompt or picture."),
     "invalid_request": _("The model did not accept this request. Try another prompt, picture or shape."),
@@ -30,14 +30,14 @@ REASONS = {
 }
 
 
-# Which states a state may be entered from. `move_to` is the only door.
+# From which states each state may be entered. States are changed only by `Video.move_to`.
 COMES_FROM: dict[Status, set[Status]] = {
     Status.QUEUED: {Status.SUBMITTING, Status.UNCONFIRMED},
     Status.SUBMITTING: {Status.QUEUED, Status.UNCONFIRMED},
     Status.UNCONFIRMED: {Status.SUBMITTING},
-    # From queued when a lost request is about to be sent again and its answer arrives after all.
+    # From queued: a lost request was about to be resent when its reply arrived after all.
     Status.IN_PROGRESS: {Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED},
-    # A provider may finish after the deadline, when the credits are back already.
+    # From failed: the provider finished after the deadline, when the video was already refunded.
     Status.SAVING: {Status.IN_PROGRESS, Status.FAILED},
     Status.COMPLETED: {Status.SAVING},
     Status.FAILED: {
@@ -46,15 +46,15 @@ COMES_FROM: dict[Status, set[Status]] = {
         Status.UNCONFIRMED,
         Status.IN_PROGRESS,
         Status.SAVING,
-        Status.COMPLETED,  # a file that turns out not to play is taken back
+        Status.COMPLETED,  # the file turns out not to play
     },
     Status.CANCELED: {Status.QUEUED},
 }
 
 
-# What the log of a video says: beginnings and words that are read again.
+# Reasons of video events that other code looks for.
 FORGIVEN = "returned by staff"
-REFUSED_BY = "refused by "  # and then the channel and its words: of a video that was rerouted
+REFUSED_BY = "refused by "  # prefix; followed by the channel and its message, for a video that was rerouted
 
 MAX_POSTER_TRIES = 5
 

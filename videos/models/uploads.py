@@ -1,4 +1,4 @@
-"""Pictures that people uploaded."""
+"""Uploaded pictures."""
 
 import uuid
 
@@ -10,7 +10,7 @@ from accounts.models import User
 
 
 class Upload(models.Model):
-    """A picture that a user brought, already checked and re-encoded as JPEG."""
+    """A picture that a user uploaded, checked and re-encoded as JPEG."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, models.PROTECT, related_name="uploads", verbose_name=_("user"))

@@ -1,4 +1,4 @@
-"""What a model can be asked for, as staff type it: lists, and what may stand in them."""
+"""The capabilities of a model, and validators for the lists in which staff enter them."""
 
 import re
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-# What a video's `extras` may hold: what not every model takes, under the names of our API.
+# The keys of a video's `extras`: options that not every model supports, by their names in the API.
 EXTRAS = ("seed", "negative_prompt", "audio", "fps", "quality")
-# Of what a model may take besides words: what is simply taken or not. Frame rates and qualities are lists of their own.
+# Inputs and options that a model supports or not. Frame rates and qualities are not here: models list their values.
 CAN_TAKE = {
     "image": _("a first frame"),
     "last_frame": _("a last frame"),
@@ -17,13 +17,11 @@ CAN_TAKE = {
     "audio": _("sound on or off"),
 }
 LONGEST = 60  # seconds
-MAX_PROMPT_CHARACTERS = (
-    4000  # enough for any film script, and a bound for what a database row and a page must carry
-)
+MAX_PROMPT_CHARACTERS = 4000  # more than any prompt needs; bounds the size of rows and pages
 
 
 def are_sizes(value: Any) -> None:
-    """Raise ValidationError for what is no list of sizes such as 1280x720."""
+    """Raise ValidationError unless this is a list of sizes such as 1280x720."""
     fits = isinstance(value, list) and all(
         re.fullmatch(r"[1-9]\d{1,3}x[1-9]\d{1,3}", str(size)) for size in value
     )
@@ -32,7 +30,7 @@ def are_sizes(value: Any) -> None:
 
 
 def are_lengths(value: Any) -> None:
-    """Raise ValidationError for what is no list of whole seconds."""
+    """Raise ValidationError unless this is a list of whole seconds."""
     if (
         not isinstance(value, list)
         or not value
@@ -42,18 +40,18 @@ def are_lengths(value: Any) -> None:
 
 
 def are_frame_rates(value: Any) -> None:
-    """Raise ValidationError for what is no list of frames a second."""
+    """Raise ValidationError unless this is a list of frame rates (frames per second)."""
     if not isinstance(value, list) or not all(type(n) is int and 1 <= n <= 120 for n in value):
         raise ValidationError(_("Expected a list of frames a second from 1 to 120, such as [24, 30]."))
 
 
 def are_words(value: Any) -> None:
-    """Raise ValidationError for what is no list of short words."""
+    """Raise ValidationError unless this is a list of short words."""
     if not isinstance(value, list) or not all(re.fullmatch(r"[\w.-]{1,20}", str(word)) for word in value):
         raise ValidationError(_('Expected a list of words, such as ["standard", "high"].'))
 
 
 def can_be_taken(value: Any) -> None:
-    """Raise ValidationError for anything but a list of CAN_TAKE."""
+    """Raise ValidationError unless this is a list of keys of CAN_TAKE."""
     if not isinstance(value, list) or not set(map(str, value)) <= set(CAN_TAKE):
         raise ValidationError(_("Expected a list of: %(names)s.") % {"names": ", ".join(CAN_TAKE)})

@@ -1,4 +1,4 @@
-"""What you came for: the videos, and the states of a job."""
+"""Videos and their events."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -27,35 +27,35 @@ class VideoQuerySet(models.QuerySet["Video"]):
         return self.filter(status__in=LIVE, ended_at=None)
 
     def waiting(self) -> Self:
-        """Videos for which something is to be tried again by and by; who is submitting is at it already."""
+        """Videos that wait for their next step, including timed-out jobs that are still polled, but not submitting ones."""
         timed_out = Q(
             status=Status.FAILED, error_code="timed_out", ref__isnull=False, deleted_at__isnull=True
         )
         return self.filter(Q(status__in=set(LIVE) - {Status.SUBMITTING}) | timed_out)
 
     def late(self) -> Self:
-        """Videos that came into the queue longer ago than a job may take."""
+        """Videos that were queued more than JOB_DEADLINE_SECONDS ago."""
         return self.filter(queued_at__lt=timezone.now() - timedelta(seconds=settings.JOB_DEADLINE_SECONDS))
 
     def paid_for(self) -> Self:
-        """Videos that were delivered, and whose credits are spent."""
+        """Completed videos that were not refunded."""
         return self.filter(status=Status.COMPLETED, is_free=False)
 
     def kept(self) -> Self:
-        """Videos that their owner has not deleted."""
+        """Videos that are not deleted."""
         return self.filter(deleted_at=None)
 
     def before(self, at: datetime, pk: uuid.UUID) -> Self:
-        """What the library shows below the video `pk` of the time `at`."""
+        """Videos older than the video `pk`, created `at`: those below it in the library."""
         return self.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=pk))
 
     def since(self, at: datetime, pk: uuid.UUID) -> Self:
-        """What came after the video `pk` of the time `at`."""
+        """Videos newer than the video `pk`, created `at`."""
         return self.filter(Q(created_at__gt=at) | Q(created_at=at, pk__gt=pk))
 
 
 class Video(models.Model):
-    """What the user asked for, from click to playback: job and result in one row."""
+    """A video from order to playback: the order, the job at the provider and the result in one row."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, models.PROTECT, related_name="videos", verbose_name=_("user"))
@@ -65,7 +65,7 @@ class Video(models.Model):
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(_("deleted"), null=True, editable=False)
 
-    # What was asked for, and its price.
+    # The order and its price.
     model = models.ForeignKey(VideoModel, models.PROTECT, related_name="videos", verbose_name=_("model"))
     channel = models.ForeignKey(Channel, models.PROTECT, related_name="videos", verbose_name=_("channel"))
     provider_model = models.CharField(
@@ -106,7 +106,7 @@ class Video(models.Model):
         verbose_name=_("remix of"),
     )
 
-    # Of an order of many.
+    # Only for videos of a batch.
     batch = models.ForeignKey(
         Batch,
         models.PROTECT,
@@ -118,7 +118,7 @@ class Video(models.Model):
     )
     position = models.PositiveIntegerField(_("position"), null=True, editable=False)
 
-    # Of an order by a program.
+    # Only for orders through the API.
     api_key = models.ForeignKey(
         ApiKey,
         models.PROTECT,
@@ -133,7 +133,7 @@ class Video(models.Model):
     )
     webhook_url = models.URLField(_("webhook"), max_length=500, blank=True, editable=False)
 
-    # Where the job stands.
+    # State and schedule.
     status = models.CharField(_("state"), max_length=12, choices=Status, default=Status.QUEUED)
     version = models.PositiveIntegerField(
         default=0,
@@ -217,7 +217,7 @@ class Video(models.Model):
             models.Index(fields=["user", "-created_at", "-id"], name="library", condition=Q(deleted_at=None)),
             models.Index(fields=["-created_at", "-id"], name="newest"),
             models.Index(fields=["model", "-ended_at"], name="track_record"),
-            # Only unfinished videos are in these, so they stay small beside a million finished ones.
+            # Partial indexes of unfinished videos only, so they stay small beside a million finished ones.
             models.Index(
                 fields=["next_attempt_at"],
                 name="due",
@@ -246,27 +246,27 @@ class Video(models.Model):
 
     @property
     def is_live(self) -> bool:
-        """Whether the page should keep asking."""
+        """Whether it is unfinished."""
         return self.status in LIVE
 
     @property
     def public_id(self) -> str:
-        """The id by which customers, programs and the log know it."""
+        """The id that is used in the API, in pages and in the log."""
         return event_log.public_id(self.pk)
 
     @property
     def reference(self) -> str:
-        """The ledger's name for this video."""
+        """The reference of this video's ledger entries."""
         return f"video:{self.pk}"
 
     @property
     def reason(self) -> Promise | str:
-        """Why it failed, in words for its owner; empty unless it did."""
+        """Why it failed, as a sentence for its owner; empty if it has not failed."""
         return REASONS.get(self.error_code, "")
 
     @property
     def deadline(self) -> datetime:
-        """When an unfinished video is given up and its credits return."""
+        """When it times out and is refunded if it is still unfinished."""
         return (self.queued_at or self.created_at) + timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
 
     @property
@@ -278,28 +278,28 @@ class Video(models.Model):
         width, height = self.size.split("x")
         return int(width), int(height)
 
-    def move_to(self, status: Status, why: str = "", **fields: Any) -> bool:
-        """Change the state, if nobody changed it since this row was read. True for exactly one caller.
+    def move_to(self, status: Status, reason: str = "", **fields: Any) -> bool:
+        """Change the state by optimistic locking: False if the row has changed since it was read. True for one caller.
 
-        `fields` are written in the same UPDATE; `why` goes into the receipt. The caller who gets True
-        does what follows in the same transaction.
+        `fields` are written in the same UPDATE; `reason` goes into the video's event. The caller that gets True
+        does what follows from it, such as a refund, in the same transaction.
         """
         if self.status not in COMES_FROM[status]:
             return False
         changes = {"status": status, "version": self.version + 1, **fields}
-        event = VideoEvent(video_id=self.pk, came_from=self.status, went_to=status, reason=why[:200])
+        event = VideoEvent(video_id=self.pk, came_from=self.status, went_to=status, reason=reason[:200])
         with transaction.atomic(savepoint=False):
             if not fast_sql.update(Video, changes, {"id": self.pk, "version": self.version}):
                 return False
             fast_sql.insert(event)
-            event_log.moved(self, status, why, fields)
+            event_log.moved(self, status, reason, fields)
         for name, value in changes.items():
             setattr(self, name, value)
         return True
 
 
 class VideoEvent(models.Model):
-    """One move of a video: the receipt that its owner and staff can read."""
+    """One state change of a video, as shown in its timeline."""
 
     video = models.ForeignKey(Video, models.CASCADE, related_name="events", verbose_name=_("video"))
     at = models.DateTimeField(_("at"), default=timezone.now)
