@@ -12,7 +12,7 @@ class VideosConfig(AppConfig):
     verbose_name = _("Videos")
 
     def ready(self) -> None:
-        from django_q.signals import post_spawn  # needs its models, which are ready only now
+        from django_q.signals import post_spawn  # importable only once models are loaded
 
         post_spawn.connect(_warm_up)
         if "AIVIDEO_WORKER" in os.environ:
@@ -20,5 +20,5 @@ class VideosConfig(AppConfig):
 
 
 def _warm_up(**kwargs: object) -> None:
-    """Import in a new worker what its first task needs, or the first video would wait for it."""
+    """Preload the tasks' modules in a new worker process, so that the first video does not wait for the imports."""
     import_module("videos.tasks")

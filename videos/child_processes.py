@@ -1,4 +1,4 @@
-"""Child processes that never outlive the parent that watches them."""
+"""Child processes that do not outlive their parent."""
 
 import contextlib
 import ctypes
@@ -37,7 +37,7 @@ def start(
 
 
 def stop(children: list[subprocess.Popen[bytes]], seconds: float) -> None:
-    """SIGTERM to each child (not to its group: that would hang a q2 cluster), SIGKILL to its group after `seconds`."""
+    """SIGTERM to each child (not its group, which would hang a q2 cluster), then SIGKILL to its group after `seconds`."""
     for child in children:
         if child.poll() is None:
             child.terminate()
@@ -49,22 +49,22 @@ def stop(children: list[subprocess.Popen[bytes]], seconds: float) -> None:
 
 
 def kill_group(child: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to a child and to all that it started."""
+    """SIGKILL to a child and everything in its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 
 
-def die_with_parent(parent: int, how: signal.Signals = signal.SIGTERM) -> None:
-    """In a new child of `parent`: ask Linux for this signal when that dies, however it dies. Elsewhere nothing does that."""
+def die_with_parent(parent: int, death_signal: signal.Signals = signal.SIGTERM) -> None:
+    """In a new child of `parent`: have the kernel send this signal when the parent dies, however it dies. Linux only."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how)
-        if os.getppid() != parent:  # it died before we asked
-            os.kill(os.getpid(), how)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, death_signal)
+        if os.getppid() != parent:  # it died before the call
+            os.kill(os.getpid(), death_signal)
 
 
 def let_no_fork_outlive_its_parent() -> None:
-    """For a q2 cluster: its workers would wait for ever on the queue of a guard that was killed."""
+    """For a q2 cluster: its workers would otherwise wait forever on the queue of a guard that was killed."""
     parent = os.getpid()
 
     def remember() -> None:

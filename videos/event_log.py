@@ -1,7 +1,7 @@
-"""What the log tells of a video: a line a step, by the id that its owner and programs know.
+"""Log lines about videos: one per step, with the id that is used in pages and in the API.
 
-A line is written only when what it tells is committed. Rows in a pump's hands lack most of their fields, so
-nothing here reads more than a move itself brings along.
+A line is written only once its event is committed. The dispatcher loads videos with few of their columns, so
+nothing here reads fields that the state change itself does not bring along.
 """
 
 import logging
@@ -19,38 +19,38 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BEGINNING = 60  # characters of a prompt
-MAX_WORDS = 300  # characters of what a provider says
-OURS_TO_MEND = ("provider_refused", "unconfirmed", "no_file")
+MAX_PROMPT = 60  # characters of a prompt
+MAX_DETAIL = 300  # characters of a provider's message
+FOR_OPERATORS = ("provider_refused", "unconfirmed", "no_file")
 
 
 def public_id(pk: UUID, kind: str = "video") -> str:
-    """The id by which a row is known outside."""
+    """The public id of a row."""
     return f"{kind}_{pk.hex}"
 
 
 def queued(video: "Video", model: str) -> Callable[[], None]:
-    """What tells of an order, when called in its transaction."""
+    """Returns a callable that logs an order; to be called in the order's transaction."""
     line = (
         f"{video.public_id} queued: {model}, {video.size}, {video.seconds} s, {video.credits} credits:"
-        f" {one_line(video.prompt, BEGINNING)}"
+        f" {one_line(video.prompt, MAX_PROMPT)}"
     )
-    return lambda: _tell(logging.INFO, [line])
+    return lambda: _log(logging.INFO, [line])
 
 
 def submitting(video: "Video") -> None:
-    """A pump sends the order; that it would is committed."""
+    """Log that an order is being submitted. Its intent is already committed."""
     log.info("%s submitting to %s", video.public_id, video.channel)
 
 
-def moved(video: "Video", status: str, why: str, fields: dict[str, Any]) -> None:
-    """Tell of a change of state. To be called in its transaction, with the fields that it writes."""
+def moved(video: "Video", status: str, reason: str, fields: dict[str, Any]) -> None:
+    """Log a state change; to be called in its transaction, with the fields that it writes."""
     if status == "submitting" or "channel_id" in fields:
-        return  # told by who submits it, or sends it on
+        return  # logged by `submitting` and `went_on`
     name, level, lines = video.public_id, logging.INFO, []
     if status == "in_progress":
         channel = video._state.fields_cache.get("channel") or f"channel {video.channel_id}"
-        lines = [f"{name} accepted by {channel} as job {one_line(str(fields.get('ref', '')), MAX_WORDS)}"]
+        lines = [f"{name} accepted by {channel} as job {one_line(str(fields.get('ref', '')), MAX_DETAIL)}"]
     elif status == "completed":
         size, length = fields.get("bytes"), fields.get("duration")
         lines = [
@@ -59,31 +59,32 @@ def moved(video: "Video", status: str, why: str, fields: dict[str, Any]) -> None
         ]
     elif status == "failed":
         code, detail = fields.get("error_code", ""), fields.get("error_detail", "")
-        level = logging.ERROR if code in OURS_TO_MEND else logging.INFO
-        lines = [f"{name} failed ({code}): {one_line(detail, MAX_WORDS)}"]
+        level = logging.ERROR if code in FOR_OPERATORS else logging.INFO
+        lines = [f"{name} failed ({code}): {one_line(detail, MAX_DETAIL)}"]
     else:
         level = logging.WARNING if status == "unconfirmed" else logging.INFO
-        lines = [f"{name} {status}" + (f": {one_line(why, MAX_WORDS)}" if why else "")]
-    _tell(level, lines)
+        lines = [f"{name} {status}" + (f": {one_line(reason, MAX_DETAIL)}" if reason else "")]
+    _log(level, lines)
 
 
 def progressed(tenths: Iterable[tuple["Video", int]]) -> None:
-    """Tell of videos that have come to another tenth of their work, in per cent."""
+    """Log videos that have reached another tenth of their progress, in percent."""
     if lines := [f"{video.public_id} at {percent} %" for video, percent in tenths]:
-        _tell(logging.INFO, lines)
+        _log(logging.INFO, lines)
 
 
-def went_on(video: "Video", channel: Any, why: str) -> None:
-    _tell(logging.INFO, [f"{video.public_id} goes on to {channel}: {one_line(why, MAX_WORDS)}"])
+def went_on(video: "Video", channel: Any, reason: str) -> None:
+    """Log that a video was rerouted to this channel."""
+    _log(logging.INFO, [f"{video.public_id} rerouted to {channel}: {one_line(reason, MAX_DETAIL)}"])
 
 
-def one_line(text: str, most: int) -> str:
-    """The beginning of somebody's words; what could begin another line, or hide one, is escaped."""
-    beginning = text[:most] + ("…" if len(text) > most else "")
+def one_line(text: str, limit: int) -> str:
+    """At most `limit` characters of an untrusted text; line breaks and other unprintable characters are escaped."""
+    beginning = text[:limit] + ("…" if len(text) > limit else "")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in beginning)
 
 
-def _tell(level: int, lines: list[str]) -> None:
+def _log(level: int, lines: list[str]) -> None:
     transaction.on_commit(partial(_write, level, lines), robust=True)
 
 

@@ -1,4 +1,4 @@
-"""What is ordered: one type, which page, API, batch and remix make, and moderation, pricing and ordering take."""
+"""The type of an order: created by pages, API, batches and remixes, used by moderation, pricing and ordering."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypedDict
@@ -8,7 +8,7 @@ from videos.models import Upload, Video, VideoModel
 
 
 class Extras(TypedDict, total=False):
-    """What not every model takes, under the API's names: EXTRAS. What is left out is as the model does it by itself."""
+    """Options that not every model supports, by their names in the API (see EXTRAS). Missing ones mean the model's default."""
 
     seed: int
     negative_prompt: str
@@ -19,7 +19,7 @@ class Extras(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Clearance:
-    """What one person may order now: the digests of what was judged. Only `moderation.gate.clear` makes one."""
+    """What this user may order: the digests of the inputs that passed moderation. Only `moderation.gate.clear` creates one."""
 
     user_id: int
     digests: frozenset[str]
@@ -27,10 +27,11 @@ class Clearance:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoOrder:
-    """One video, as it is asked for.
+    """An order for one video.
 
-    `size` is such as 1280x720, `seconds` the length. The first frame is a preset's picture (`preset` is its name) or
-    an upload. Orders of one user with the same `client_key` are one order. From `api_key` on, only programs fill it.
+    `size` is WIDTHxHEIGHT in pixels, such as 1280x720; `seconds` is the length. The first frame is a preset's picture
+    (`preset` is its name) or an upload. `client_key` makes it idempotent: a user's orders with the same key are one order.
+    Fields from `api_key` on are only set by the API.
     """
 
     model: VideoModel
@@ -51,14 +52,14 @@ class VideoOrder:
 
     @property
     def price(self) -> int:
-        """Credits, whether or not the model can make it."""
+        """The price in credits, whether or not the model supports the order."""
         return self.model.price_of(self.size, self.seconds, self.extras)
 
     @property
     def pictures(self) -> set[str]:
-        """Which pictures it has, by the names of CAN_TAKE."""
+        """Which pictures it has, as keys of CAN_TAKE."""
         has = {"image": bool(self.preset or self.upload), "last_frame": self.last_frame is not None}
-        return {name for name, is_there in has.items() if is_there}
+        return {name for name, is_present in has.items() if is_present}
 
     def with_clearance(self, clearance: Clearance) -> Self:
         return replace(self, clearance=clearance)

@@ -1,4 +1,4 @@
-"""The queue's messages. Their task names are a wire format: workers of other versions read them."""
+"""Enqueues messages. Task names are a wire format: workers of other versions read them, so do not rename them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -30,18 +30,18 @@ def wake_any() -> None:
 
 
 def deliver_later() -> None:
-    """Have the events of the outbox delivered."""
+    """Enqueue the delivery of due outbox events."""
     async_task("videos.tasks.deliver")
 
 
 def cancel_later(video: Video) -> None:
-    """Have a video's job stopped at its provider, once this transaction is committed: only workers talk to providers."""
+    """Enqueue, on commit, the cancellation of a video's job at its provider, which only workers talk to."""
     if video.ref is not None:
         transaction.on_commit(partial(async_task, "videos.tasks.cancel", str(video.pk)), robust=True)
 
 
 class CapturingBroker(Broker):
-    """Keeps a task, pickled and signed, instead of enqueueing it."""
+    """Captures the pickled and signed task instead of enqueueing it."""
 
     def enqueue(self, task: str) -> None:
         self.task = task

@@ -1,4 +1,4 @@
-"""What programs see of our rows: OpenAI's video object, and the lists and catalogue around it."""
+"""API representations of rows: OpenAI's video object, batches and models."""
 
 import json
 import time
@@ -17,7 +17,7 @@ from videos.event_log import public_id
 from videos.models import Batch, Status, Video, VideoModel
 from videos.providers.base import aspect_ratio, resolution
 
-# Outwards there are OpenAI's four words.
+# The API has only OpenAI's four states.
 WORDS = {
     Status.QUEUED: "queued",
     Status.SUBMITTING: "queued",
@@ -28,13 +28,13 @@ WORDS = {
     Status.FAILED: "failed",
     Status.CANCELED: "failed",
 }
-# Seconds. A link lives between the two: so that what is answered changes once a minute, and not each time.
+# Seconds. A link is valid for LINK_LASTS - LINK_STEP to LINK_LASTS, so that it changes once per LINK_STEP only.
 LINK_LASTS, LINK_STEP = 300, 60
 
 signer = Signer(salt="videos.api.link")
 
 
-# What is read to show one video: put together by hand for the same reason as standing.ON_CARD.
+# The columns of `video_object`, in raw SQL for the same reason as progress.POLLING_SQL.
 SHOWN = """
     SELECT v.id, v.user_id, v.status, v.progress, v.created_at, v.ended_at, v.prompt, v.size, v.seconds,
         v.remixed_from_id, v.error_code, v.credits, v.metadata, v.moves, v.attempts, v.next_at, v.channel_id,
@@ -45,17 +45,17 @@ SHOWN = """
 
 
 def shown(pk: UUID, user: User) -> Video | None:
-    """The user's video, as far as `video_object` shows it; other fields are read when they are asked for."""
+    """The user's video with the columns of `video_object`; other fields are deferred. None if there is none."""
     key = Video._meta.pk.get_db_prep_value(pk, connection)
     for video in Video.objects.raw(SHOWN, [key, user.pk]):
-        facts = [video.model_id, video.model_slug, video.model_name]  # type: ignore[attr-defined]
-        video.model = VideoModel.from_db(video._state.db, ["id", "slug", "name"], facts)
+        values = [video.model_id, video.model_slug, video.model_name]  # type: ignore[attr-defined]
+        video.model = VideoModel.from_db(video._state.db, ["id", "slug", "name"], values)
         return video
     return None
 
 
 def uuid_of(name: str, kind: str = "video") -> UUID | None:
-    """The key of the row that a public id names; None for what is no id of ours."""
+    """The primary key in a public id; None if it is not a valid one."""
     try:
         pk = UUID(hex=name.removeprefix(f"{kind}_"))
     except ValueError:
@@ -64,7 +64,7 @@ def uuid_of(name: str, kind: str = "video") -> UUID | None:
 
 
 def video_object(video: Video) -> dict[str, Any]:
-    """The video as programs see it. Reads `video.model`."""
+    """The video as the API shows it. Reads `video.model`."""
     is_done = video.status == Status.COMPLETED
     return {
         "id": public_id(video.pk),
@@ -91,7 +91,7 @@ def video_object(video: Video) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How many videos of a batch are done, and how far all of them are together, in per cent."""
+    """How many videos of a batch have completed or failed, and the overall progress in percent."""
 
     completed: int
     failed: int
@@ -108,7 +108,7 @@ def batch_progress(batch: Batch, videos: list[Video]) -> BatchProgress:
 
 
 def batch_object(batch: Batch) -> dict[str, Any]:
-    """The batch as programs see it, with its videos in their order."""
+    """The batch as the API shows it, with its videos in order."""
     videos = list(batch.videos.select_related("model").order_by("position"))
     progress = batch_progress(batch, videos)
     return {
@@ -129,10 +129,10 @@ def batch_object(batch: Batch) -> dict[str, Any]:
 
 
 def without_words(body: str, video_id: str) -> str:
-    """The JSON of an answer or an event that is kept, without the words of a video that its owner deleted."""
+    """The JSON of a stored answer or event, with the prompt and metadata of a deleted video erased."""
 
-    def blank(found: dict[str, Any]) -> dict[str, Any]:
-        return found | {"prompt": "", "metadata": {}} if found.get("id") == video_id else found
+    def blank(item: dict[str, Any]) -> dict[str, Any]:
+        return item | {"prompt": "", "metadata": {}} if item.get("id") == video_id else item
 
     return json.dumps(json.loads(body, object_hook=blank), ensure_ascii=False)
 
@@ -167,13 +167,13 @@ def model_object(model: VideoModel) -> dict[str, Any]:
 
 
 def link(video: Video) -> str:
-    """Where the file can be fetched without a key, for LINK_LASTS seconds at most."""
+    """A URL at which the file can be fetched without a key, valid for at most LINK_LASTS seconds."""
     until = (int(time.time()) // LINK_STEP + LINK_LASTS // LINK_STEP) * LINK_STEP
     return settings.SITE_URL + reverse("api:file", args=[signer.sign(f"{video.pk.hex}.{until}")])
 
 
 def linked(token: str) -> UUID | None:
-    """The video that a link names; None where the link was never given. Raises TimeoutError when it is over."""
+    """The video of a link's token; None if the token is not valid. Raises TimeoutError if it has expired."""
     try:
         pk, until = signer.unsign(token).split(".")
     except (BadSignature, ValueError):

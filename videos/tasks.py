@@ -1,4 +1,7 @@
-"""What the queue calls. Every message is a doorbell: the rows say what there is to do."""
+"""The queue's tasks. A message is only a wake-up: what there is to do is read from the database.
+
+Task names are a wire format: queued messages and schedules refer to them.
+"""
 
 from accounts import credits, expiry_mail, signup_credits
 from videos.api import idempotency
@@ -10,36 +13,36 @@ from videos.worker import dispatcher, provider_webhooks
 
 
 def generate(video_id: str) -> None:
-    """Generate and poll a video: this task becomes the pump that drives it, unless one runs already.
+    """Wake-up for a new video: runs the dispatcher, which drives all videos, unless one is running already.
 
-    Starting it a thousand times is harmless, and so is losing it.
+    Duplicate and lost messages are harmless.
     """
     dispatcher.run()
 
 
 def sweep() -> None:
-    """The same, for nobody in particular: rung by a pump for its successor, each minute, and by the supervisor."""
+    """Wake-up for no particular video: from a dispatcher to its successor, every minute, and from the supervisor."""
     dispatcher.run()
 
 
 def cancel(video_id: str) -> None:
-    """Ask a provider to stop a job that nobody waits for any more."""
+    """Ask a provider to cancel a job that is no longer needed."""
     cancellation.ask(video_id)
 
 
 def deliver() -> None:
-    """Send the events that programs want: rung when one is written, and by the supervisor when one is due again."""
+    """Send due webhooks: enqueued when one is written, and by the supervisor when a retry is due."""
     outbox.deliver()
 
 
 def lapse() -> None:
-    """Once an hour: take away the credits whose time is over, and tell people before it comes."""
+    """Hourly: expire credits, and send mails about credits that will expire soon."""
     credits.expire_all()
     expiry_mail.send_expiry_mails()
 
 
 def tidy() -> None:
-    """Once a day: forget old webhooks, answers, tallies and verdicts, and remove files that no row names."""
+    """Daily: purge old webhooks, idempotent answers, tallies and verdicts, and delete orphaned files."""
     provider_webhooks.purge_expired()
     outbox.purge_expired()
     idempotency.purge_expired()

@@ -1,4 +1,4 @@
-"""When to ask a provider again, and how long a video will still take. All times are seconds."""
+"""Poll intervals, backoff, leases and clocks. All times are in seconds."""
 
 import random
 import time
@@ -11,15 +11,15 @@ from videos.models import Video
 
 FIRST_POLL, LAST_POLL, SOON = 2.0, 15.0, 6.0
 LONGEST_WAIT = 60.0
-# How long a video is its pump's before it comes due by itself, and how often a pump renews what it holds.
+# How long a lease on a video or a dispatcher slot lasts, and how often dispatchers renew them.
 LEASE, RENEW = 5.0, 1.25
 
 
 def next_poll(video: Video, now: datetime) -> float:
-    """Seconds until the next question about a running job.
+    """Seconds until the next poll of a running job.
 
-    Once a minute where webhooks come. Otherwise a tenth of the job's age; where it tells its progress,
-    a third of the time that it will still take by that, and in the end just after it should be done.
+    About a minute if the channel sends webhooks. Otherwise a tenth of the job's age or, if it reports progress, a third
+    of the estimated time left; toward the end, right after it should be done.
     """
     if video.channel.sends_webhooks:
         return LONGEST_WAIT * random.uniform(0.95, 1.05)
@@ -32,24 +32,24 @@ def next_poll(video: Video, now: datetime) -> float:
     return min(delay, LAST_POLL) * random.uniform(1, 1.05)
 
 
-def backoff(video: Video, wish: float | None = None) -> float:
-    """How long to wait after another try that came to nothing: 1, 2, 4 … LONGEST_WAIT, and up to half less.
+def backoff(video: Video, retry_after: float | None = None) -> float:
+    """Seconds to wait after another failed attempt: 1, 2, 4 … LONGEST_WAIT, minus a jitter of up to a half.
 
-    `wish` is what the provider asked for, and is granted within reason.
+    `retry_after` is what the provider asked for, if anything; it is used within reasonable bounds.
     """
-    if wish is not None:
-        return min(max(wish, 1.0), 2 * LONGEST_WAIT)
+    if retry_after is not None:
+        return min(max(retry_after, 1.0), 2 * LONGEST_WAIT)
     return min(2.0**video.attempts, LONGEST_WAIT) * random.uniform(0.5, 1)
 
 
 def clock() -> float:
-    """Seconds on a clock that nobody sets and that, where there is one, also runs while the machine sleeps."""
-    # Of Linux; elsewhere CLOCK_MONOTONIC is the nearest, on macOS it runs through sleep as well.
+    """Seconds on a monotonic clock that, if there is one, also runs while the machine is suspended."""
+    # CLOCK_BOOTTIME exists on Linux only; on macOS CLOCK_MONOTONIC includes sleep as well.
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def database_now() -> datetime:
-    """The clock that all pumps share."""
+    """The database's clock, which all workers share."""
     if connection.vendor == "sqlite":
         return timezone.now()
     with connection.cursor() as cursor:
