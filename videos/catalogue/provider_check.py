@@ -17,7 +17,7 @@ def ask(channel: Channel) -> tuple[bool, str]:
     """Whether the channel works as far as a free request shows, and a sentence for the operator."""
     address = connections.base_url(channel)
     try:
-        status, said = asyncio.run(_ask(channel))
+        status, body = asyncio.run(_ask(channel))
     except Unavailable as error:
         return False, f"{address} does not answer ({error}). Check the base URL, and that the server runs."
     if status == 200:
@@ -35,10 +35,10 @@ def ask(channel: Channel) -> tuple[bool, str]:
     if status == 402:
         return False, "the account is empty. Add money to it there."
     if status == 403:
-        return False, VERIFY if "must be verified" in said else f"the key may not do this: {said[:200]}"
+        return False, VERIFY if "must be verified" in body else f"the key may not do this: {body[:200]}"
     if status == 429:
         return False, "too many requests, or nothing left of a quota. Wait, or raise the limit there."
-    return False, f"{address} answers HTTP {status}: {said[:200]}"
+    return False, f"{address} answers HTTP {status}: {body[:200]}"
 
 
 async def _ask(channel: Channel) -> tuple[int, str]:

@@ -272,7 +272,7 @@ class Adapter:
 
 
 def _age(job: Job, since: float, now: float) -> str:
-    """ "recent" if a job was created after `since`, else "older", "long ago" or "unknown". Unix times by the list's clock."""
+    """The age of a listed job: recent (created after `since`), older, long ago or unknown. Unix times by the list's clock."""
     created: Any = job.created_at
     if type(created) not in (int, float) or not EARLIEST < created < now + MAX_AHEAD:
         return "unknown"
