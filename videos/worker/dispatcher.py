@@ -1,6 +1,6 @@
 """The dispatcher: one asyncio loop that drives every unfinished video concurrently.
 
-A dispatcher items a leased slot, admits queued videos, claims those that are due, and runs the next
+A dispatcher holds a leased slot, admits queued videos, claims those that are due, and runs the next
 step of each. `next_at` is both schedule and lease: a claim pushes it into the future before the work
 starts, and the dispatcher renews it while the work lasts. If the dispatcher crashes, its videos come
 due again within LEASE seconds. No message, process or timer has to survive for that.
