@@ -1,7 +1,7 @@
 """The dispatcher: one asyncio loop that drives every unfinished video concurrently.
 
 A dispatcher holds a leased slot, admits queued videos, claims those that are due, and runs the next
-step of each. `next_at` is both schedule and lease: a claim pushes it into the future before the work
+step of each. `next_attempt_at` is both schedule and lease: a claim pushes it into the future before the work
 starts, and the dispatcher renews it while the work lasts. If the dispatcher crashes, its videos come
 due again within LEASE seconds. No message, process or timer has to survive for that.
 """
@@ -146,7 +146,7 @@ class Dispatcher:
         """Renew leases and start steps for due videos. False when the slice is over."""
         now = time.monotonic()
         if now - self.renewed > timing.RENEW:
-            # A short step writes its own next_at before its lease runs out; only long ones need renewal.
+            # A short step writes its own next_attempt_at before its lease runs out; only long ones need renewal.
             long_running = [pk for pk, item in self.in_flight.items() if now - item.since > timing.LEASE / 2]
             if not await self.db(leases.renew, self.slot, long_running):
                 self.dismissed = True
