@@ -1,6 +1,6 @@
 """Which channel makes a video: the first available one of its model. Never two channels for one video.
 
-A video is rerouted only while it is queued and surely not accepted anywhere. One that a provider may have
+A video is rerouted only while it is queued and no provider can have accepted it. One that a provider may have
 accepted stays at its channel for good.
 """
 

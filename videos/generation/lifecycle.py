@@ -71,7 +71,7 @@ def reroute_or_postpone(video: Video, back_to: Status, error: NotSent | Busy) ->
 
 
 def reroute(video: Video, offer: Offer, reason: str) -> bool:
-    """submitting → queued at another channel, due at once. Only for a video that its channel surely did not accept."""
+    """submitting → queued at another channel, due at once. Only if its channel definitely did not accept it."""
     rerouted = video.move_to(
         Status.QUEUED,
         reason,

@@ -42,7 +42,7 @@ class WriteQueue:
         with suppress(DatabaseError):
             await self(bool)  # waits until all earlier calls are committed
         self.worker.cancel()
-        # Connections are thread-local, so it must be closed in its own thread; `connection.close` would resolve here.
+        # A lambda, because connections are thread-local: a bound `connection.close` would be this thread's own.
         await self.loop.run_in_executor(self.thread, lambda: connection.close())
         self.thread.shutdown()
 
