@@ -31,14 +31,14 @@ def best(model: VideoModel) -> Offer:
 
     Raises ValidationError if there is none: the model's last channel became unavailable since it was chosen.
     """
-    found = offers(model)
+    candidates = offers(model)
     now = timezone.now()
-    for offer in found:
+    for offer in candidates:
         if not breaker.is_paused(offer.channel, now):
             return offer
-    if not found:
+    if not candidates:
         raise ValidationError({"model": _("This model is not offered (any more). Choose another one.")})
-    return found[0]
+    return candidates[0]
 
 
 def next_after(video: Video) -> Offer | None:
@@ -48,10 +48,10 @@ def next_after(video: Video) -> Offer | None:
     """
     if VideoEvent.objects.filter(video=video, went_to=Status.UNCONFIRMED).exists():
         return None
-    found, now = offers(video.model), timezone.now()
-    if video.attempts + 1 >= len(found):
+    candidates, now = offers(video.model), timezone.now()
+    if video.attempts + 1 >= len(candidates):
         return None
-    others = [offer for offer in found if offer.channel_id != video.channel_id]
+    others = [offer for offer in candidates if offer.channel_id != video.channel_id]
     return next((offer for offer in others if not breaker.is_paused(offer.channel, now)), None)
 
 

@@ -78,12 +78,12 @@ def sheet(path: Path, columns: int, rows: int, width: int) -> bytes:
         length, count = _seconds(container), columns * rows
         frames = [_frame_at(container, length * (number + 0.5) / count) for number in range(count)]
     height = max(1, round(width * frames[0].height / frames[0].width))
-    whole = Image.new("RGB", (columns * width, rows * height))
+    canvas = Image.new("RGB", (columns * width, rows * height))
     for number, frame in enumerate(frames):
         down, across = divmod(number, columns)
-        whole.paste(frame.resize((width, height)), (across * width, down * height))
+        canvas.paste(frame.resize((width, height)), (across * width, down * height))
     out = io.BytesIO()
-    whole.save(out, "JPEG", quality=80)
+    canvas.save(out, "JPEG", quality=80)
     return out.getvalue()
 
 
