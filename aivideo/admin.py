@@ -1,4 +1,4 @@
-"""Django looks for the admin here."""
+"""Django's admin autodiscovery imports this module."""
 
 from aivideo.staff import admin
 

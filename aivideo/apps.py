@@ -10,7 +10,7 @@ class AivideoConfig(AppConfig):
 
 
 class AdminConfig(admin.AdminConfig):
-    """Django's admin with our site in it."""
+    """Django's admin with our own AdminSite."""
 
     default = False
     default_site = "aivideo.staff.site.StaffSite"

@@ -1,4 +1,4 @@
-"""What every template may show about this installation."""
+"""Settings that templates may show."""
 
 from django.conf import settings
 from django.http import HttpRequest

@@ -1,7 +1,7 @@
-"""Reads settings from the environment and explains what is wrong with them, all at once.
+"""Read settings from the environment and report everything that is wrong with them at once.
 
-A wrong or missing value must stop the start with a sentence that says what to do. So each read
-notes its problem and goes on, and `stop_if_wrong` ends the process with the whole list.
+A missing or invalid value must stop the start with a message that says what to do. Each read therefore
+records its problem and carries on; `exit_if_invalid` then ends the process with the whole list.
 """
 
 import base64
@@ -14,44 +14,44 @@ from urllib.parse import urlsplit
 TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 problems: list[str] = []
-names: set[str] = set()  # of all variables that settings were read from
+names: set[str] = set()  # every variable that a setting was read from
 
 
 def text(name: str, default: str = "") -> str:
-    """The value without surrounding blanks; an empty value counts as unset."""
+    """The value without surrounding whitespace; an empty value counts as unset."""
     names.add(name)
     return os.environ.get(name, "").strip() or default
 
 
 def matching(name: str, pattern: str, expected: str) -> str:
-    """A text that the regular expression `pattern` covers from end to end; `expected` says so in words."""
+    """A value that has to match the whole regular expression `pattern`; `expected` describes it in words."""
     value = text(name)
     if not value or re.fullmatch(pattern, value):
         return value
-    _wrong(name, value, expected)
+    _add_problem(name, value, expected)
     return ""
 
 
 def boolean(name: str, default: bool) -> bool:
-    """true, 1, yes, on or their opposites, in any case."""
+    """true, 1, yes, on or false, 0, no, off; case does not matter."""
     value = text(name).lower()
     if value in TRUE | FALSE:
         return value in TRUE
     if value:
-        _wrong(name, value, "true or false")
+        _add_problem(name, value, "true or false")
     return default
 
 
-def integer(name: str, default: int, *, least: int, most: int) -> int:
-    """A whole number from `least` to `most`."""
+def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
+    """A whole number from `minimum` to `maximum`."""
     value = text(name)
     try:
         number = int(value or default)
     except ValueError:
-        number = least - 1
-    if least <= number <= most:
+        number = minimum - 1
+    if minimum <= number <= maximum:
         return number
-    _wrong(name, value, f"a whole number from {least} to {most}")
+    _add_problem(name, value, f"a whole number from {minimum} to {maximum}")
     return default
 
 
@@ -67,46 +67,46 @@ def networks(name: str) -> list[IPv4Network | IPv6Network]:
         try:
             found.append(ip_network(word))
         except ValueError:
-            _wrong(name, word, "IP addresses or networks such as 10.1.0.0/16, separated by commas")
+            _add_problem(name, word, "IP addresses or networks such as 10.1.0.0/16, separated by commas")
     return found
 
 
 def url(name: str, default: str = "", *, schemes: tuple[str, ...] = ("http", "https")) -> str:
-    """An absolute URL without a trailing slash. Its value may hold a password, so it is never shown."""
+    """An absolute URL without a trailing slash. The value may contain a password, so it is never shown."""
     value = text(name, default)
     if value and (
         urlsplit(value).scheme not in schemes or (schemes[0] == "http" and not urlsplit(value).hostname)
     ):
         problems.append(
-            f"{name} cannot be read: expected a URL that starts with {' or '.join(f'{s}://' for s in schemes)}."
+            f"{name} is not valid: expected a URL that starts with {' or '.join(f'{s}://' for s in schemes)}."
         )
         return default
     return value.rstrip("/")
 
 
 def webhook_secret(name: str) -> str:
-    """`whsec_` and base64, as Standard Webhooks writes a secret. It is never shown."""
+    """A Standard Webhooks secret: `whsec_` followed by base64. The value is never shown."""
     value = text(name)
     prefix, _, key = value.partition("_")
     try:
-        is_readable = prefix == "whsec" and bool(base64.b64decode(key, validate=True))
+        is_valid = prefix == "whsec" and bool(base64.b64decode(key, validate=True))
     except ValueError:
-        is_readable = False
-    if value and not is_readable:
+        is_valid = False
+    if value and not is_valid:
         problems.append(
-            f"{name} cannot be read: expected whsec_ and base64 after it, as the provider shows it."
+            f"{name} is not valid: expected whsec_ followed by base64, exactly as the provider shows it."
         )
-    return value if is_readable else ""
+    return value if is_valid else ""
 
 
-def require(name: str, why: str) -> None:
-    """Note `name` as missing unless the environment gives it a value."""
+def require(name: str, description: str) -> None:
+    """Record a problem if `name` is unset. `description` says what the value is for."""
     if not text(name):
-        problems.append(f"{name} is not set: {why}")
+        problems.append(f"{name} is not set: {description}")
 
 
-def stop_if_wrong() -> None:
-    """End the process with one sentence a problem (exit status 1). Does nothing when all is well."""
+def exit_if_invalid() -> None:
+    """Exit with status 1 and a line for each problem, if there are any."""
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
         sys.exit(
@@ -114,5 +114,5 @@ def stop_if_wrong() -> None:
         )
 
 
-def _wrong(name: str, value: str, expected: str) -> None:
+def _add_problem(name: str, value: str, expected: str) -> None:
     problems.append(f"{name} is {value!r}: expected {expected}.")

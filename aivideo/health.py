@@ -1,4 +1,4 @@
-"""Whether this installation works, for load balancers (`/healthz`, `/readyz`) and for people (`doctor`)."""
+"""Health checks of this installation, for load balancers (`/healthz`, `/readyz`) and for `manage.py doctor`."""
 
 import uuid
 from collections.abc import Callable
@@ -16,25 +16,25 @@ from django.utils import timezone
 from aivideo import __version__
 from videos.models import PumpSlot, Status, Video, Worker
 
-# A worker reports every few seconds; one that has been silent for longer is gone or hung.
+# A worker sends a heartbeat every few seconds; one that has been silent for this long has died or hangs.
 SILENCE = timedelta(seconds=30)
 
 
 @login_not_required
 def healthz(request: HttpRequest) -> HttpResponse:
-    """This process answers, and which version it runs."""
+    """Liveness: this process answers, with its version."""
     return HttpResponse(f"ok {__version__}", content_type="text/plain")
 
 
 @login_not_required
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Each part by name: "ok" or what is wrong, in a word, since anybody may ask. 503 if anything is."""
+    """Readiness: "ok" or the problem for each part, without details, since anybody may ask. 503 if any has one."""
     report = {name: (problem(check) or "ok").partition(":")[0] for name, check in CHECKS.items()}
     return JsonResponse(report, status=200 if set(report.values()) == {"ok"} else 503)
 
 
 def problem(check: Callable[[], str | None]) -> str | None:
-    """What a check finds wrong, or None. A check that breaks is a finding: that is what it is for."""
+    """The problem that a check finds, or None. A check that raises has found one."""
     try:
         return check()
     except Exception as error:
@@ -48,13 +48,13 @@ def database() -> str | None:
 
 
 def storage() -> str | None:
-    """Write, read and delete a small file. A store that hangs must not take the threads of the site with it."""
+    """Write, read and delete a small file. Short timeouts: a store that hangs must not block the web threads."""
     storage = getattr(default_storage, "impatient", default_storage)
     name = storage.save(f"probe/{uuid.uuid4().hex}", ContentFile(b"ok"))
     try:
         with storage.open(name) as file:
             if file.read() != b"ok":
-                return "a file came back different"
+                return "a file was read back with other content"
     finally:
         storage.delete(name)
     return "a deleted file is still there" if storage.exists(name) else None
@@ -65,18 +65,19 @@ def worker() -> str | None:
     if last is None:
         return "no worker has ever run: start `manage.py videoworker`"
     if timezone.now() - last > SILENCE:
-        return f"no worker since {last:%Y-%m-%d %H:%M:%S} UTC: start `manage.py videoworker`"
+        return f"no heartbeat since {last:%Y-%m-%d %H:%M:%S} UTC: start `manage.py videoworker`"
     return None
 
 
-def pump() -> str | None:
-    """Work that waits must have somebody who does it: a live lease on a pump slot."""
+def dispatcher() -> str | None:
+    """If videos are due, a dispatcher must hold a lease."""
     if PumpSlot.objects.filter(until__gt=Now()).exists():
         return None
     overdue = Q(next_attempt_at__lt=Now() - SILENCE) | Q(status=Status.QUEUED, queued_at__lt=Now() - SILENCE)
     if Video.objects.live().filter(overdue).exists():
-        return f"videos wait and no pump has held a slot for {SILENCE.seconds} s"
+        return f"videos have been due for {SILENCE.seconds} s and no dispatcher holds a lease"
     return None
 
 
-CHECKS = {"database": database, "storage": storage, "worker": worker, "pump": pump}
+# "pump" is what monitoring knows the dispatcher by.
+CHECKS = {"database": database, "storage": storage, "worker": worker, "pump": dispatcher}

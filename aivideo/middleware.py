@@ -11,13 +11,13 @@ from django.utils.http import urlencode
 
 from aivideo.errors import not_found, too_large
 
-# Five times what a reference image may have, so that the form itself can answer most oversized ones
-# and keep what was typed; what is larger is not even read.
+# Five times the limit of a reference image, so that for most oversized files the form itself can show
+# the error and keep what was typed. Anything larger is not even read.
 MAX_BYTES = 50 * 1024 * 1024
 
 
 class BodyLimit:
-    """Refuse a request body of more than MAX_BYTES before anything parses it."""
+    """Reject a request body of more than MAX_BYTES before anything parses it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -30,7 +30,7 @@ class BodyLimit:
 
 
 class LoginRequired(LoginRequiredMiddleware):
-    """Sends visitors to the sign-in page: with all of the page that they are on, never into a part of it."""
+    """Redirects visitors to the sign-in page; an htmx request redirects the whole page, not the fragment."""
 
     def process_view(
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase], *arguments: Any
@@ -43,12 +43,12 @@ class LoginRequired(LoginRequiredMiddleware):
         except ValueError:
             page = urlsplit("/")
         back = urlencode({"next": page._replace(scheme="", netloc="", fragment="").geturl()})
-        # htmx would follow a redirect unseen and put the sign-in page where the answer belongs.
+        # htmx would follow an ordinary redirect and put the sign-in page into the fragment's place.
         return HttpResponse(status=401, headers={"HX-Redirect": f"{resolve_url(settings.LOGIN_URL)}?{back}"})
 
 
 class PrivatePages:
-    """What a signed-in person sees is for nobody's cache, and what is not there gets our page, in demo mode too."""
+    """Keeps a signed-in user's pages out of caches, and shows our 404 page in debug mode, too."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""What the operation of the site leaves behind: deeds of staff, totals of days, checks of the ledger."""
+"""Operational records: audit log of staff actions, daily totals, ledger checks."""
 
 from django.db import models
 from django.utils import timezone
@@ -9,7 +9,7 @@ from videos.models import Status, VideoModel
 
 
 class AuditEntry(models.Model):
-    """What a member of staff did, to whom or what, and why. Only `aivideo/staff/actions.py` writes here, once."""
+    """A staff action: who did what to which target, and the reason. Only `aivideo/staff/actions.py` writes here."""
 
     class Action(models.TextChoices):
         GRANT = "grant", _("Granted credits")
@@ -49,7 +49,7 @@ class AuditEntry(models.Model):
 
 
 class LedgerDay(models.Model):
-    """What the credits of one kind came to on a day (UTC) that is over. Only `aivideo/staff/daily_totals.py` writes here."""
+    """Total credits of one kind on a past day (UTC). Only `aivideo/staff/daily_totals.py` writes here."""
 
     day = models.DateField()
     kind = models.CharField(max_length=10, choices=CreditEntry.Kind)
@@ -64,7 +64,7 @@ class LedgerDay(models.Model):
 
 
 class VideoDay(models.Model):
-    """How many videos of a model ended in one state on a day (UTC) that is over."""
+    """How many videos of a model ended in one state on a past day (UTC), and what they cost."""
 
     day = models.DateField()
     model = models.ForeignKey(VideoModel, models.CASCADE)
@@ -82,7 +82,7 @@ class VideoDay(models.Model):
 
 
 class LedgerCheck(models.Model):
-    """What the nightly check of all balances and videos found."""
+    """Result of a daily check of all balances and videos."""
 
     at = models.DateTimeField(_("at"), default=timezone.now)
     counts = models.JSONField(_("looked at"), default=dict)

@@ -1,4 +1,4 @@
-"""All settings, in reading order, every one of them from the environment. `.env.example` explains each."""
+"""All settings. What differs between installations is read from the environment; see `.env.example`."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from aivideo import env
 BASE_DIR = Path(__file__).resolve().parent.parent
 load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
 
-# --- What this installation is -------------------------------------------------------------------
+# --- Installation --------------------------------------------------------------------------------
 
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY")
@@ -21,90 +21,94 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 SITE_URL = env.url("SITE_URL")
 HOST = env.text("HOST", "127.0.0.1")
-PORT = env.integer("PORT", 8000, least=1, most=65535)
+PORT = env.integer("PORT", 8000, minimum=1, maximum=65535)
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "data"))).resolve()
 
-env.require("SECRET_KEY", "a long random text that signs sessions. `make run` writes one into .env for you.")
+env.require(
+    "SECRET_KEY", "a long random string that signs sessions. `make run` writes one into .env for you."
+)
 if not DEBUG:
-    env.require("ALLOWED_HOSTS", "the host names that this site answers to, separated by commas.")
+    env.require("ALLOWED_HOSTS", "the host names that this site serves, separated by commas.")
     env.require(
-        "CSRF_TRUSTED_ORIGINS", "the origins that forms may come from, such as https://video.example.com."
+        "CSRF_TRUSTED_ORIGINS", "the origins that may submit forms, such as https://video.example.com."
     )
     env.require("SITE_URL", "the public address of this site, such as https://video.example.com.")
 else:
     ALLOWED_HOSTS = ALLOWED_HOSTS or ["*"]
     SITE_URL = SITE_URL or f"http://{HOST}:{PORT}"
 
-# --- Where videos come from ----------------------------------------------------------------------
+# --- Video providers -----------------------------------------------------------------------------
 
 OPENAI_API_KEY = env.text("OPENAI_API_KEY")
 OPENAI_BASE_URL = env.url("OPENAI_BASE_URL")
 OPENAI_WEBHOOK_SECRET = env.webhook_secret("OPENAI_WEBHOOK_SECRET")
-# Of the channels that the catalogue begins with; staff may add others, with variables of their own (see videos.keys).
+# Keys of the channels in the initial catalog. Staff may add channels with other variables (see videos/providers/keys.py).
 PROVIDER_KEYS = [OPENAI_API_KEY, *map(env.text, ("OPENROUTER_API_KEY", "XAI_API_KEY", "FAL_KEY"))]
 USE_MOCK_SORA = env.boolean("USE_MOCK_SORA", not (OPENAI_BASE_URL or any(PROVIDER_KEYS)))
-# The simulator takes a free port at each start of `manage.py serve`, which notes its address here.
+# `manage.py serve` starts the simulator on a free port and writes its address to this file.
 SIMULATOR_URL_FILE = DATA_DIR / "simulator.url"
 SIMULATOR_URL = env.url(
     "SIMULATOR_URL",
     SIMULATOR_URL_FILE.read_text().strip() if SIMULATOR_URL_FILE.exists() else "http://127.0.0.1:8790/v1",
 )
-SIMULATOR_SECONDS = env.integer("SIMULATOR_SECONDS", 10, least=0, most=3600)
-# More of one person's videos than these wait in the queue.
-USER_RUNNING_VIDEOS = env.integer("USER_RUNNING_VIDEOS", 10, least=1, most=1_000_000)
-JOB_DEADLINE_SECONDS = env.integer("JOB_DEADLINE_SECONDS", 1200, least=1, most=7 * 24 * 3600)
+SIMULATOR_SECONDS = env.integer("SIMULATOR_SECONDS", 10, minimum=0, maximum=3600)
+# How many videos of one person may run at once; the rest wait in the queue.
+USER_RUNNING_VIDEOS = env.integer("USER_RUNNING_VIDEOS", 10, minimum=1, maximum=1_000_000)
+JOB_DEADLINE_SECONDS = env.integer("JOB_DEADLINE_SECONDS", 1200, minimum=1, maximum=7 * 24 * 3600)
 
-# --- Help with prompts ---------------------------------------------------------------------------
+# --- Prompt assistant ----------------------------------------------------------------------------
 
-# Either of the first two switches it on.
+# The key or the base URL alone turns it on.
 PROMPT_HELP_API_KEY = env.text("PROMPT_HELP_API_KEY")
 PROMPT_HELP_BASE_URL = env.url("PROMPT_HELP_BASE_URL")
 PROMPT_HELP_MODEL = env.text("PROMPT_HELP_MODEL", "gpt-5.4-mini")
 
-# --- What may be made ----------------------------------------------------------------------------
+# --- Moderation ----------------------------------------------------------------------------------
 
 MODERATION_BASE_URL = env.url("MODERATION_BASE_URL")
 MODERATION_API_KEY = env.text("MODERATION_API_KEY")
 MODERATION_FAIL_CLOSED = env.boolean("MODERATION_FAIL_CLOSED", True)
 SUPPORT_EMAIL = env.text("SUPPORT_EMAIL")
 if MODERATION_BASE_URL:
-    env.require("MODERATION_API_KEY", "the key to MODERATION_BASE_URL; any text if that server wants none.")
+    env.require(
+        "MODERATION_API_KEY", "the API key for MODERATION_BASE_URL; any text if that server needs none."
+    )
 elif not (USE_MOCK_SORA or OPENAI_BASE_URL):
-    # Only then is this key surely one of OpenAI's own, and only they get it.
+    # Only then is this key certain to be OpenAI's own, and it is sent to nobody else.
     MODERATION_API_KEY = MODERATION_API_KEY or OPENAI_API_KEY
 
-# --- Programs ------------------------------------------------------------------------------------
+# --- API -----------------------------------------------------------------------------------------
 
-API_REQUESTS_A_MINUTE = env.integer("API_REQUESTS_A_MINUTE", 600, least=0, most=1_000_000)
-# Where pictures and webhooks that strangers name, and channels of staff, may lead besides the internet.
+API_REQUESTS_A_MINUTE = env.integer("API_REQUESTS_A_MINUTE", 600, minimum=0, maximum=1_000_000)
+# Private networks that picture URLs, webhook URLs and channels may point to, besides the public internet.
 PRIVATE_NETWORKS_ALLOWED = env.networks("PRIVATE_NETWORKS_ALLOWED")
 
 # --- Credits -------------------------------------------------------------------------------------
 
-SIGNUP_CREDITS = env.integer("SIGNUP_CREDITS", 100, least=0, most=1_000_000)
-VIDEO_CREDITS = env.integer("VIDEO_CREDITS", 10, least=0, most=1_000_000)
-# How many proxies of ours stand in front, each of which adds to X-Forwarded-For.
-ALLAUTH_TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXIES", 0, least=0, most=10)
+SIGNUP_CREDITS = env.integer("SIGNUP_CREDITS", 100, minimum=0, maximum=1_000_000)
+VIDEO_CREDITS = env.integer("VIDEO_CREDITS", 10, minimum=0, maximum=1_000_000)
+# How many trusted reverse proxies are in front of this site; each appends to X-Forwarded-For.
+ALLAUTH_TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10)
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")
 STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
 STRIPE_API_BASE = env.url("STRIPE_API_BASE")
 if bool(STRIPE_SECRET_KEY) != bool(STRIPE_WEBHOOK_SECRET):
-    env.problems.append("STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: one of the two is not set.")
-# A checkout that takes no money, so it exists only under DEBUG.
+    env.problems.append("STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: set both or neither.")
+# A checkout that takes no money, so only with DEBUG.
 TEST_CHECKOUT = DEBUG and not STRIPE_SECRET_KEY
 TOP_UPS = TEST_CHECKOUT or bool(STRIPE_SECRET_KEY)
 
 # --- Mail ----------------------------------------------------------------------------------------
 
 EMAIL_HOST = env.text("EMAIL_HOST")
-EMAIL_PORT = env.integer("EMAIL_PORT", 587, least=1, most=65535)
+EMAIL_PORT = env.integer("EMAIL_PORT", 587, minimum=1, maximum=65535)
 EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
 EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
 EMAIL_USE_SSL = EMAIL_PORT == 465
 EMAIL_USE_TLS = not EMAIL_USE_SSL and env.boolean("EMAIL_USE_TLS", True)
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", f"aivideo@{urlsplit(SITE_URL).hostname or 'localhost'}")
-# Without a server there is no mail; what it would say stands on the pages as well.
+# Without a mail server nothing is sent; the pages show the same information.
 EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'dummy'}.EmailBackend"
 
 # --- Applications --------------------------------------------------------------------------------
@@ -113,8 +117,8 @@ GOOGLE_CLIENT_ID = env.text("GOOGLE_CLIENT_ID")
 GOOGLE_CLIENT_SECRET = env.text("GOOGLE_CLIENT_SECRET")
 GOOGLE_ISSUER = env.url("GOOGLE_ISSUER")
 if bool(GOOGLE_CLIENT_ID) != bool(GOOGLE_CLIENT_SECRET):
-    env.problems.append("GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET go together: one of the two is not set.")
-# Anybody may enter as the demo user, so this exists only where no real sign-in does, and under DEBUG.
+    env.problems.append("GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET go together: set both or neither.")
+# Anybody can sign in as the demo user, so only with DEBUG and where no real sign-in is configured.
 DEMO_SIGN_IN = DEBUG and not GOOGLE_CLIENT_ID
 
 INSTALLED_APPS = [
@@ -181,10 +185,10 @@ TEMPLATES = [
 
 DATABASE_URL = env.url("DATABASE_URL", schemes=("postgres", "postgresql", "sqlite"))
 if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
-    # A connection opened for each request costs 15 times the throughput of a kept one. So each thread keeps
-    # its own, as many as there are threads. A pool (psycopg_pool) would be no faster, and worse on bad days:
-    # the queue forks workers off a process that has used it, which then share its sockets; and after a
-    # restart of PostgreSQL it tries its dead connections one by one, with growing pauses.
+    # Persistent connections, one per thread: opening one for each request cuts throughput to a fifteenth.
+    # A pool (psycopg_pool) is no faster, and worse in an outage: the queue forks its workers from a process
+    # that has used the pool, so they would share its sockets; and after a restart of PostgreSQL the pool
+    # retries its dead connections one by one with growing delays.
     DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
 else:
     DATABASES = {
@@ -193,14 +197,14 @@ else:
             "NAME": DATABASE_URL.removeprefix("sqlite:///") or str(DATA_DIR / "db.sqlite3"),
             # Persistent for the same reason as above; a file needs no health check.
             "CONN_MAX_AGE": None,
-            # A file in tests as well: several processes and threads share it, as in life.
+            # A file in tests as well: as in production, several processes and threads share it.
             "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
             "OPTIONS": {
-                # A deferred transaction that later writes fails at once as "locked" when somebody
-                # wrote meanwhile; an immediate one waits its turn.
+                # A deferred transaction that reads and then writes fails at once with "database is locked"
+                # if another one has written in between; an immediate one waits for the lock.
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
-                # FULL: a committed credit survives a power cut.
+                # FULL: a committed transaction survives a power failure.
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000;",
             },
         }
@@ -211,13 +215,13 @@ REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"))
 if REDIS_URL:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
-# Found to hold under kill -9 at any moment: messages are only doorbells, so a lost one is harmless
-# (max_attempts=1), and a prefetched one must not come back while its task runs (retry > timeout).
+# Tested with kill -9 at every step. Messages only wake a worker, so losing one is harmless (max_attempts=1),
+# and a message must not be delivered again while its task still runs (retry > timeout).
 Q_CLUSTER = {
     "name": "aivideo",
-    # One more than there may be pumps (see videos.worker.dispatcher), so that webhooks and totals need not wait for a slice.
+    # One more than there may be dispatchers (see videos/worker/dispatcher.py), so that webhooks and totals do not wait for one.
     "workers": 3 if "postgres" in DATABASES["default"]["ENGINE"] else 2,
-    # Each look of the guard is a write to the cache: half as often, half of what an idle worker costs.
+    # Each guard cycle writes to the cache. Running half as often halves what an idle worker costs.
     "guard_cycle": 1,
     "queue_limit": 4,
     "bulk": 20,
@@ -231,7 +235,7 @@ Q_CLUSTER = {
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
 }
 
-# --- Who you are ---------------------------------------------------------------------------------
+# --- Sign-in -------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
@@ -245,15 +249,15 @@ CSRF_FAILURE_VIEW = "aivideo.errors.csrf_failure"
 
 ACCOUNT_ADAPTER = "accounts.sign_in.AccountAdapter"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"
-# A person is their Google `sub`. An address may pass to somebody else, so it neither identifies nor
-# links anybody, and two people may show the same one.
+# A Google account is identified by its `sub`. An e-mail address can pass to somebody else, so it neither
+# identifies nor links accounts, and two accounts may have the same one.
 ACCOUNT_UNIQUE_EMAIL = False
 ACCOUNT_LOGIN_METHODS = {"username"}
-# With a password among them, allauth's sign-in asks for one; nobody signs up with it (see the adapter).
+# allauth asks for a password at sign-in only if sign-up has one. Nobody can sign up with it (see the adapter).
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]
-# Wrong passwords: from one address, and for one name from wherever they come.
+# Wrong passwords: per IP address, and per user name from any address.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
-# A session that a password opened ends with the browser.
+# A session opened with a password ends when the browser closes.
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_EMAIL_VERIFICATION = "none"
 SOCIALACCOUNT_ADAPTER = "accounts.sign_in.SocialAccountAdapter"
@@ -280,13 +284,13 @@ SOCIALACCOUNT_PROVIDERS = {
     },
 }
 
-# Whoever may move credits shows that they hold a device of theirs, too.
+# Staff can move credits, so they need a second factor.
 STAFF_SECOND_FACTOR = not DEBUG
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_TOTP_ISSUER = "aivideo"
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = DEBUG
 
-# --- The staff's pages ---------------------------------------------------------------------------
+# --- Admin ---------------------------------------------------------------------------------------
 
 UNFOLD = {
     "SITE_TITLE": "aivideo",
@@ -305,14 +309,14 @@ UNFOLD = {
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-MEDIA_ROOT = DATA_DIR / "media"  # no URL: every file goes through a view that knows its owner
-# Where nginx, in front, has MEDIA_ROOT as an internal location: it then sends the files itself.
+MEDIA_ROOT = DATA_DIR / "media"  # no URL: every file is served by a view that checks its owner
+# The internal location under which nginx serves MEDIA_ROOT; if set, nginx sends the files itself.
 X_ACCEL_PREFIX = env.matching("X_ACCEL_PREFIX", r"/([\w-]+/)+", "a path such as /protected/")
 
 AWS_STORAGE_BUCKET_NAME = env.matching(
     "AWS_STORAGE_BUCKET_NAME",
     r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]",
-    "a bucket's name: 3 to 63 small letters, digits and hyphens",
+    "a bucket name: 3 to 63 lowercase letters, digits and hyphens",
 )
 AWS_S3_ENDPOINT_URL = env.url("AWS_S3_ENDPOINT_URL")
 AWS_S3_REGION_NAME = env.matching("AWS_S3_REGION_NAME", r"[a-z0-9-]+", "a region such as eu-central-1")
@@ -320,20 +324,16 @@ AWS_ACCESS_KEY_ID = env.text("AWS_ACCESS_KEY_ID")
 AWS_SECRET_ACCESS_KEY = env.text("AWS_SECRET_ACCESS_KEY")
 BUCKET_ORIGINS = []
 if AWS_S3_ENDPOINT_URL:
-    env.require("AWS_STORAGE_BUCKET_NAME", "the bucket at AWS_S3_ENDPOINT_URL that files go to.")
-    env.require("AWS_ACCESS_KEY_ID", "the key to the bucket at AWS_S3_ENDPOINT_URL.")
-    env.require("AWS_SECRET_ACCESS_KEY", "the secret that belongs to AWS_ACCESS_KEY_ID.")
-    # Their signature names a region even where the store has none.
+    env.require("AWS_STORAGE_BUCKET_NAME", "the bucket at AWS_S3_ENDPOINT_URL that stores the files.")
+    env.require("AWS_ACCESS_KEY_ID", "the access key for the bucket at AWS_S3_ENDPOINT_URL.")
+    env.require("AWS_SECRET_ACCESS_KEY", "the secret key for AWS_ACCESS_KEY_ID.")
+    # An S3 signature includes a region even if the store has none.
     AWS_S3_REGION_NAME = AWS_S3_REGION_NAME or "us-east-1"
     BUCKET_ORIGINS = ["{0.scheme}://{0.netloc}".format(urlsplit(AWS_S3_ENDPOINT_URL))]
 elif AWS_STORAGE_BUCKET_NAME:
-    env.require(
-        "AWS_S3_REGION_NAME", "the bucket's region at Amazon; for another store, set AWS_S3_ENDPOINT_URL."
-    )
+    env.require("AWS_S3_REGION_NAME", "the bucket's AWS region; for another store, set AWS_S3_ENDPOINT_URL.")
     if bool(AWS_ACCESS_KEY_ID) != bool(AWS_SECRET_ACCESS_KEY):
-        env.problems.append(
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together: one of the two is not set."
-        )
+        env.problems.append("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together: set both or neither.")
     BUCKET_ORIGINS = [f"https://{AWS_STORAGE_BUCKET_NAME}.s3.{AWS_S3_REGION_NAME}.amazonaws.com"]
 
 STORAGES = {
@@ -344,8 +344,8 @@ STORAGES = {
     },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-# Of a form without its files; aivideo.middleware.BodyLimit bounds the whole.
-# Generous, so that a far too long prompt gets its sentence from the form and stays there.
+# Limits a form without its files; aivideo.middleware.BodyLimit limits the whole request.
+# Generous, so that a prompt that is far too long gets the form's own error and is not lost.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 
@@ -374,7 +374,7 @@ if not DEBUG:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
 
 CONTENT_SECURITY_POLICY = {
-    # The admin needs more: see aivideo.staff_site.
+    # The admin needs more: see aivideo/staff/site.py.
     "DIRECTIVES": {
         "default-src": ["'none'"],
         "script-src": ["'self'"],
@@ -383,7 +383,7 @@ CONTENT_SECURITY_POLICY = {
         "media-src": ["'self'", *BUCKET_ORIGINS],
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
-        # The redirect that follows the sign-in form's POST counts as its action.
+        # form-action also covers the redirect that answers the sign-in form.
         "form-action": [
             "'self'",
             GOOGLE_ISSUER or "https://accounts.google.com",
@@ -405,15 +405,15 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": "INFO"},
         "django-q": {"level": "WARNING"},
-        # One line a poll of each job would drown everything else.
+        # A line for each poll of each job would bury everything else.
         "httpx2": {"level": "WARNING"},
         "httpcore2": {"level": "WARNING"},
         "openai": {"level": "WARNING"},
     },
 }
 
-# No channel may read one of these as its key (see videos/providers/keys.py).
+# No channel may use one of these variables as its API key (see videos/providers/keys.py).
 SETTING_NAMES = frozenset(env.names)
 
-env.stop_if_wrong()
+env.exit_if_invalid()
 DATA_DIR.mkdir(parents=True, exist_ok=True)

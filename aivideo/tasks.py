@@ -1,4 +1,4 @@
-"""What the queue calls for the operation of the site."""
+"""Scheduled tasks. The queue refers to them by name: do not rename."""
 
 import logging
 
@@ -8,19 +8,19 @@ from videos.generation.invariants import violations
 
 log = logging.getLogger(__name__)
 
-KEPT = 60  # checks
+MAX_CHECKS = 60  # kept in the database
 
 
 def close_days() -> None:
-    """Once an hour: count the days that are over."""
+    """Hourly: save the totals of days that are over."""
     daily_totals.close()
 
 
 def check_ledger() -> None:
-    """Once a day: check all balances and videos, and keep what was found for the money console."""
+    """Daily: check all balances and videos, and save the findings for the money console."""
     counts, wrong = violations()
     LedgerCheck.objects.create(counts=counts, violations=wrong)
     for sentence in wrong:
         log.error("The ledger is wrong: %s", sentence)
-    kept = LedgerCheck.objects.values_list("pk", flat=True)[:KEPT]
+    kept = LedgerCheck.objects.values_list("pk", flat=True)[:MAX_CHECKS]
     LedgerCheck.objects.exclude(pk__in=list(kept)).delete()

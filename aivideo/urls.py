@@ -1,4 +1,4 @@
-"""The site on one screen."""
+"""All URLs of the site."""
 
 from allauth.account import views as account
 from allauth.socialaccount import views as socialaccount
@@ -14,12 +14,12 @@ urlpatterns = [
     path("", include("videos.urls")),
     path("", include("accounts.urls")),
     path("", include("videos.api.app")),
-    # Of allauth's pages only those that a sign-in by Google needs; each other one would be a door.
+    # Only those of allauth's pages that Google sign-in needs: every other one is attack surface.
     path("accounts/login/", sign_in, name="account_login"),
     path("accounts/logout/", account.logout, name="account_logout"),
     path("accounts/inactive/", account.account_inactive, name="account_inactive"),
     path("accounts/login/cancelled/", socialaccount.login_cancelled, name="socialaccount_login_cancelled"),
-    # A second factor: staff must have one, anybody may.
+    # A second factor: required for staff, optional for everybody else.
     path("accounts/reauthenticate/", account.reauthenticate, name="account_reauthenticate"),
     path("accounts/2fa/", include("allauth.mfa.urls")),
     path("admin/", admin.site.urls),

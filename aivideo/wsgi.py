@@ -11,7 +11,7 @@ django = get_wsgi_application()
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Django, with every request read as UTF-8: a charset of a client's choice breaks pages before any view."""
+    """Django with every request decoded as UTF-8: any other charset in Content-Type would fail before a view runs."""
     content_type = environ.get("CONTENT_TYPE", "")
     environ["CONTENT_TYPE"] = re.sub(r";\s*charset\s*=[^;]*", "", content_type, flags=re.IGNORECASE)
     return django(environ, start_response)

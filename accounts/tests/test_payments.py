@@ -469,7 +469,7 @@ def test_the_doctor_tries_the_key_and_counts_what_needs_a_decision(stripe, payme
     stripe_gateway._client.cache_clear()
     assert "Invalid API Key" in doctor.payments()
     Payment.objects.update(status="held")
-    assert doctor.payments() == "payments that need a decision: 1"
+    assert doctor.payments() == "payments waiting for a decision: 1"
 
 
 # --- Without Stripe -------------------------------------------------------------------------------

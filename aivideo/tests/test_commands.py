@@ -181,7 +181,7 @@ def test_readyz_says_when_work_waits_and_nobody_pumps(owner):
     answer = Client().get("/readyz")
     assert (answer.status_code, answer.json()["pump"]) == (
         503,
-        "videos wait and no pump has held a slot for 30 s",
+        "videos have been due for 30 s and no dispatcher holds a lease",
     )
     slot = leases.take_slot()
     assert Client().get("/readyz").json()["pump"] == "ok"
@@ -260,8 +260,8 @@ def test_doctor_asks_providers_something_that_costs_nothing(capsys, settings, an
         ended, shown = run(capsys, "doctor", "--providers")
     assert (ended, sentence in shown) == (status, True), shown
     assert set(asked) == {("GET", "/v1/models")}
-    assert "fal: not asked: FAL_KEY is not set" in shown
-    assert "simulator: not asked: providers are configured" in shown
+    assert "fal: not checked: FAL_KEY is not set" in shown
+    assert "simulator: not checked: providers are configured" in shown
 
 
 def test_a_process_starts_without_the_sdk_that_only_few_of_them_need():

@@ -47,7 +47,7 @@ def test_every_missing_setting_is_named_at_once(tmp_path):
         ("SIMULATOR_SECONDS", "1.5", "a whole number"),
         ("USE_MOCK_SORA", "perhaps", "true or false"),
         ("MODERATION_FAIL_CLOSED", "perhaps", "true or false"),
-        ("AWS_STORAGE_BUCKET_NAME", "s3://videos", "a bucket's name"),
+        ("AWS_STORAGE_BUCKET_NAME", "s3://videos", "a bucket name"),
         ("AWS_S3_REGION_NAME", "Frankfurt (eu)", "a region such as eu-central-1"),
         ("X_ACCEL_PREFIX", "protected", "a path such as /protected/"),
     ],
@@ -85,7 +85,7 @@ def test_half_of_what_stripe_needs_stops_the_start(tmp_path, name):
 def test_an_unreadable_webhook_secret_is_named_and_not_shown(tmp_path, secret):
     done = check(tmp_path, **PRODUCTION, OPENAI_WEBHOOK_SECRET=secret)
     assert done.returncode == 1
-    assert "OPENAI_WEBHOOK_SECRET cannot be read: expected whsec_ and base64" in done.stderr
+    assert "OPENAI_WEBHOOK_SECRET is not valid: expected whsec_ followed by base64" in done.stderr
     assert "nter2" not in done.stderr
 
 

@@ -289,7 +289,7 @@ def test_a_page_from_before_the_last_sign_in_gets_a_clear_answer(site, visit):
     page.fill("#id_prompt", "From an old page")
     page.context.add_cookies([{"name": "csrftoken", "value": "x" * 32, "url": site.url}])
     page.click("#generate")
-    expect(page.get_by_text("This page was out of date")).to_be_visible()
+    expect(page.get_by_text("This page is out of date")).to_be_visible()
 
 
 def test_a_double_click_is_one_order(site, visit):

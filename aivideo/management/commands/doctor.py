@@ -1,4 +1,4 @@
-"""What is wrong with this installation, and how to mend it."""
+"""Diagnose this installation: what is wrong and how to fix it."""
 
 import shutil
 import urllib.error
@@ -18,17 +18,17 @@ from videos.catalogue import availability, connections, provider_check, refusals
 from videos.models import Channel
 from videos.moderation import service
 
-LEAST_FREE = 1024**3  # bytes
+MIN_FREE_BYTES = 1024**3
 
 
 class Command(BaseCommand):
-    help = "Check each part this installation depends on; exit 1 if any is wrong."
+    help = "Check everything this installation depends on. Exits with 1 if anything is wrong."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--providers",
             action="store_true",
-            help="Ask each provider something that costs nothing, and no more.",
+            help="Only check the providers, each with a free request.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,42 +36,42 @@ class Command(BaseCommand):
             return self.ask_providers()
         self.stdout.write(f"aivideo {__version__}")
         wrong = 0
-        for name, (check, mend) in CHECKS.items():
+        for name, (check, fix) in CHECKS.items():
             problem = health.problem(check)
             wrong += problem is not None
-            self.stdout.write(f"{name}: {problem or 'ok'}" + (f"\n    {mend}" if problem else ""))
+            self.stdout.write(f"{name}: {problem or 'ok'}" + (f"\n    {fix}" if problem else ""))
         for model in (
             availability.models().exclude(retires_on=None).select_related("successor").order_by("retires_on")
         ):
             self.stdout.write(
-                f"{model.slug} retires on {model.retires_on}; then: {model.successor or 'nothing'}"
+                f"{model.slug} retires on {model.retires_on}; successor: {model.successor or 'none'}"
             )
         if wrong:
             raise SystemExit(1)
 
     def ask_providers(self) -> None:
-        """A line for each channel: what is missing, or what its provider answers and how to mend that."""
+        """Print a line for each channel: why it is unavailable, or what its provider answers and how to fix that."""
         wrong = 0
         for channel in Channel.objects.all():
-            if why := connections.unavailable_reason(channel):
-                self.stdout.write(f"{channel}: not asked: {why}")
+            if reason := connections.unavailable_reason(channel):
+                self.stdout.write(f"{channel}: not checked: {reason}")
                 continue
-            is_well, found = provider_check.ask(channel)
-            wrong += not is_well
-            self.stdout.write(f"{channel}: {'ok' if is_well else 'wrong'}: {found}")
+            is_ok, answer = provider_check.ask(channel)
+            wrong += not is_ok
+            self.stdout.write(f"{channel}: {'ok' if is_ok else 'wrong'}: {answer}")
         if wrong:
             raise SystemExit(1)
 
 
 def migrations() -> str | None:
     executor = MigrationExecutor(connection)
-    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return f"{len(waiting)} migrations are not applied" if waiting else None
+    pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return f"{len(pending)} migrations are not applied" if pending else None
 
 
 def disk() -> str | None:
     free = shutil.disk_usage(settings.DATA_DIR).free
-    return f"only {free // 1024**2} MiB are free in DATA_DIR" if free < LEAST_FREE else None
+    return f"only {free // 1024**2} MiB are free in DATA_DIR" if free < MIN_FREE_BYTES else None
 
 
 def redis() -> str | None:
@@ -84,7 +84,7 @@ def redis() -> str | None:
 
 def sign_in() -> str | None:
     if not settings.GOOGLE_CLIENT_ID and not settings.DEMO_SIGN_IN:
-        return "nobody can sign in: Google is not configured"
+        return "nobody can sign in: Google sign-in is not configured"
     return None
 
 
@@ -95,42 +95,43 @@ def models() -> str | None:
 def retirements() -> str | None:
     orphans = [model for model in availability.retiring() if not model.successor]
     names = ", ".join(f"{model.slug} on {model.retires_on}" for model in orphans)
-    return f"models that retire and have no successor: {names}" if names else None
+    return f"models that will retire without a successor: {names}" if names else None
 
 
 def providers() -> str | None:
-    """Each channel that may be asked for videos: something answers at its address."""
+    """Whether a server answers at the address of every available channel."""
     problems = []
     used = Channel.objects.filter(enabled=True, video_models__enabled=True).distinct()
-    open_ = [channel for channel in used if connections.is_available(channel)]
-    if not open_:
+    available = [channel for channel in used if connections.is_available(channel)]
+    if not available:
         reasons = [f"{channel}: {connections.unavailable_reason(channel)}" for channel in used]
-        return f"no channel can be used ({'; '.join(reasons)})"
-    for channel in open_:
+        return f"no channel is available ({'; '.join(reasons)})"
+    for channel in available:
         base_url = connections.base_url(channel)
         try:
             urllib.request.urlopen(base_url, timeout=5).close()
         except urllib.error.HTTPError:
-            pass  # any HTTP answer is an answer
+            pass  # an HTTP error is an answer, too
         except (urllib.error.URLError, OSError) as error:
             problems.append(f"{channel}: {base_url} does not answer ({error})")
     return "; ".join(problems) or None
 
 
 def refused() -> str | None:
-    """Each channel whose provider does not let us in, and what to do about it."""
+    """Channels whose provider rejects our requests, and what to do about it."""
     return (
         "\n    ".join(
-            f"{one.channel} refused {one.count} since {one.since:%Y-%m-%d %H:%M} UTC: {one.words[:300]}"
-            + "".join(f"\n      {number}. {step}" for number, step in enumerate(one.steps, 1))
-            for one in refusals.current_refusals()
+            f"{refusal.channel} has rejected {refusal.count} requests since"
+            f" {refusal.since:%Y-%m-%d %H:%M} UTC: {refusal.words[:300]}"
+            + "".join(f"\n      {number}. {step}" for number, step in enumerate(refusal.steps, 1))
+            for refusal in refusals.current_refusals()
         )
         or None
     )
 
 
 def moderation() -> str | None:
-    """Whether the moderation service, where there is a key for one, judges a harmless sentence."""
+    """Whether the moderation service, if one is configured, gives a verdict on a harmless sentence."""
     if service.is_configured():
         try:
             service.ask([service.Question("A red kite over the sea")])
@@ -140,51 +141,55 @@ def moderation() -> str | None:
 
 
 def webhooks() -> str | None:
-    deaf = Channel.objects.filter(enabled=True, sends_webhooks=True)
-    if settings.OPENAI_WEBHOOK_SECRET or not deaf:
+    senders = Channel.objects.filter(enabled=True, sends_webhooks=True)
+    if settings.OPENAI_WEBHOOK_SECRET or not senders:
         return None
-    names = ", ".join(map(str, deaf))
-    return f"{names}: said to send webhooks, but none can be taken, so each job is asked about only once a minute"
+    names = ", ".join(map(str, senders))
+    return (
+        f"{names}: configured to send webhooks, but without a secret none can be verified,"
+        " and each job is polled only once a minute"
+    )
 
 
 def payments() -> str | None:
     held = Payment.objects.filter(status=Payment.Status.HELD).count()
     if held:
-        return f"payments that need a decision: {held}"
+        return f"payments waiting for a decision: {held}"
     if stripe_gateway.is_configured():
         try:
             stripe_gateway.try_key()
         except stripe_gateway.Unreachable as error:
-            return f"Stripe refuses or does not answer: {error}"
+            return f"Stripe rejects our key or does not answer: {error}"
     return None
 
 
 CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
-    "database": (health.database, "Check DATABASE_URL, and that the server runs."),
+    "database": (health.database, "Check DATABASE_URL, and that the server is running."),
     "migrations": (migrations, "Run: manage.py migrate"),
-    "redis": (redis, "Check REDIS_URL, and that the server runs."),
-    "storage": (health.storage, "Check that DATA_DIR (or the bucket) exists and can be written."),
-    "disk": (disk, "Free some space, or move DATA_DIR to a larger disk."),
+    "redis": (redis, "Check REDIS_URL, and that the server is running."),
+    "storage": (health.storage, "Check that DATA_DIR (or the bucket) exists and is writable."),
+    "disk": (disk, "Free up space, or move DATA_DIR to a larger disk."),
     "sign-in": (
         sign_in,
-        "Set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET; docs/operating.md says where they come from.",
+        "Set GOOGLE_CLIENT_ID and GOOGLE_CLIENT_SECRET; docs/operating.md says where to get them.",
     ),
     "models": (models, "Enable a model and its channel in the admin."),
     "providers": (
         providers,
-        "Start the provider, or correct its address and key: docs/providers.md says how.",
+        "Start the provider, or correct its address and key; see docs/providers.md.",
     ),
-    "refusals": (refused, "The first screen of the admin shows the same until the channel takes an order."),
+    "refusals": (refused, "The admin dashboard shows this until the channel accepts a job again."),
     "moderation": (
         moderation,
-        "Check MODERATION_API_KEY and MODERATION_BASE_URL, and that the server runs; until then nothing is made.",
+        "Check MODERATION_API_KEY and MODERATION_BASE_URL, and that the server is running."
+        " Until then no video is made.",
     ),
-    "retirements": (retirements, "Name a successor for the model in the admin."),
+    "retirements": (retirements, "Choose a successor for the model in the admin."),
     "webhooks": (
         webhooks,
-        "Set OPENAI_WEBHOOK_SECRET, or say in the admin that the channel sends no webhooks.",
+        "Set OPENAI_WEBHOOK_SECRET, or turn off webhooks for the channel in the admin.",
     ),
-    "payments": (payments, "Look at the payments in the admin, or correct STRIPE_SECRET_KEY."),
-    "worker": (health.worker, "Start `manage.py videoworker`, or `make run`, which does."),
-    "pump": (health.pump, "The worker mends itself within half a minute; if it does not, restart it."),
+    "payments": (payments, "Review the payments in the admin, or correct STRIPE_SECRET_KEY."),
+    "worker": (health.worker, "Start `manage.py videoworker`, or `make run`, which starts it."),
+    "pump": (health.dispatcher, "The worker recovers within half a minute; if it does not, restart it."),
 }

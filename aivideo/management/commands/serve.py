@@ -1,4 +1,4 @@
-"""Everything that a small installation needs, in one terminal: web, worker and, for the demo, the simulator."""
+"""Everything a small installation needs in one terminal: web server, worker and, for the demo, the simulator."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ from django.core.management.base import BaseCommand, CommandError
 
 from videos import child_processes
 
-STOP = 9  # seconds from Ctrl-C until every child has ended
-PATIENCE = 60  # seconds until the first page must have been answered
+STOP_TIMEOUT = 9  # seconds from Ctrl-C until every child has ended
+START_TIMEOUT = 60  # seconds to wait for the first page
 
 
 class Command(BaseCommand):
-    help = "Run web, worker and, when no provider is configured, the simulator, until Ctrl-C."
+    help = "Run the web server, the worker and, if no provider is configured, the simulator, until Ctrl-C."
 
     def handle(self, *args: Any, **options: Any) -> None:
         stopping = threading.Event()
@@ -28,39 +28,39 @@ class Command(BaseCommand):
         parent = os.getppid()
         if not _is_free(settings.HOST, settings.PORT):
             raise CommandError(
-                f"Port {settings.PORT} on {settings.HOST} is taken. Choose another one: PORT=8001 make run"
+                f"Port {settings.PORT} on {settings.HOST} is in use. Choose another one: PORT=8001 make run"
             )
 
         commands = command_lines()
         children = {name: child_processes.start(command) for name, command in commands.items()}
         url = f"http://{settings.HOST}:{settings.PORT}"
         try:
-            for _ in range(PATIENCE * 10):
+            for _ in range(START_TIMEOUT * 10):
                 if stopping.wait(0.1) or _answers(url) or children["web"].poll() is not None:
                     break
             if children["web"].poll() is not None:
-                raise CommandError("The web server did not start; its message stands above.")
+                raise CommandError("The web server did not start; see its message above.")
             if not stopping.is_set():
                 self.stdout.write(f"aivideo is running at {url}")
                 if settings.USE_MOCK_SORA:
                     self.stdout.write(
-                        "All videos come from the simulator: no provider is configured, or USE_MOCK_SORA says so."
+                        "All videos come from the simulator: no provider is configured, or USE_MOCK_SORA is true."
                     )
                 self.stdout.flush()
             while not stopping.wait(1):
                 if os.getppid() != parent:
-                    break  # whoever started us is gone
+                    break  # the process that started us is gone
                 for name, child in children.items():
                     if child.poll() is not None:
-                        self.stderr.write(f"{name} ended with status {child.returncode}; starting it again.")
+                        self.stderr.write(f"{name} exited with status {child.returncode}; restarting it.")
                         child_processes.kill_group(child)
                         children[name] = child_processes.start(commands[name])
         finally:
-            child_processes.stop(list(children.values()), STOP)
+            child_processes.stop(list(children.values()), STOP_TIMEOUT)
 
 
 def command_lines() -> dict[str, list[str]]:
-    """Each child's command line, in the order of their start."""
+    """Each child's command line, in starting order."""
     manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
     commands = {}
     if settings.USE_MOCK_SORA:
@@ -68,7 +68,7 @@ def command_lines() -> dict[str, list[str]]:
         settings.SIMULATOR_URL_FILE.write_text(f"http://127.0.0.1:{port}/v1")
         commands["simulator"] = [*manage, "simulator", "--port", str(port)]
         if settings.OPENAI_WEBHOOK_SECRET:
-            # In production the site answers to its public name only.
+            # In production the site serves only its public host name.
             own_url = f"http://{settings.HOST}:{settings.PORT}" if settings.DEBUG else settings.SITE_URL
             commands["simulator"] += ["--webhook-url", f"{own_url}/webhooks/openai/"]
     gunicorn = [
@@ -83,7 +83,7 @@ def command_lines() -> dict[str, list[str]]:
         "--bind",
         f"{settings.HOST}:{settings.PORT}",
     ]
-    # Threads, because a slow reader of a video would hold a worker without them.
+    # Threads, or one client that downloads a video slowly would block a whole worker.
     sizes = ["--workers", "2", "--threads", "8", "--graceful-timeout", "5", "--log-level", "warning"]
     commands["web"] = gunicorn + sizes
     commands["worker"] = [*manage, "videoworker"]
@@ -116,6 +116,6 @@ def _answers(url: str) -> bool:
 
 
 def _host() -> str:
-    """A name that the site answers to: in production it need not know its own address."""
+    """A host name that the site serves: in production that need not include its own address."""
     first = settings.ALLOWED_HOSTS[0]
     return "localhost" if first == "*" else first.lstrip(".")

@@ -10,27 +10,29 @@ from simulator.faults import FAULTS
 
 
 class Command(BaseCommand):
-    help = "Serves /v1/videos like a provider would: real jobs, real MP4s, and faults on request."
+    help = "Serve /v1/videos like a provider: real jobs, real MP4 files, and faults on request."
 
-    # Neither models nor URLs are needed here, and without their checks it starts in half the time.
+    # It needs neither models nor URLs, and starts in half the time without their checks.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--port", type=int, default=8790, help="0 takes a free one and says which")
+        parser.add_argument("--port", type=int, default=8790, help="0: any free port, which is printed")
         parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--data-dir", type=Path, help="for jobs and files; DATA_DIR/simulator by default")
+        parser.add_argument(
+            "--data-dir", type=Path, help="where jobs and files are stored; default: DATA_DIR/simulator"
+        )
         parser.add_argument(
             "--webhook-url",
             default=os.environ.get("SIMULATOR_WEBHOOK_URL", ""),
-            help="is told when a job has ended; SIMULATOR_WEBHOOK_URL by default, and nobody without either",
+            help="where to send an event when a job ends; default: SIMULATOR_WEBHOOK_URL, else nowhere",
         )
         parser.add_argument(
             "--webhook-secret",
             default=os.environ.get("SIMULATOR_WEBHOOK_SECRET") or settings.OPENAI_WEBHOOK_SECRET,
-            help="whsec_…, signs that; SIMULATOR_WEBHOOK_SECRET or OPENAI_WEBHOOK_SECRET by default",
+            help="whsec_…, signs those events; default: SIMULATOR_WEBHOOK_SECRET or OPENAI_WEBHOOK_SECRET",
         )
-        parser.add_argument("--profile", default="", help="a server to take after, such as vllm-omni")
-        parser.add_argument("--faults", action="store_true", help="list the faults and how to ask for them")
+        parser.add_argument("--profile", default="", help="the server to imitate, such as vllm-omni")
+        parser.add_argument("--faults", action="store_true", help="list the faults and how to trigger them")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["faults"]:
@@ -39,7 +41,7 @@ class Command(BaseCommand):
             self._serve(**options)
 
     def _list_faults(self) -> None:
-        self.stdout.write("As key (Bearer sim-NAME) for all its requests, or as [sim:NAME] in the prompt:\n")
+        self.stdout.write("Use one as the API key (Bearer sim-NAME) or as [sim:NAME] in the prompt:\n")
         for name, meaning in FAULTS.items():
             self.stdout.write(f"  {name:<18} {meaning}")
 
@@ -53,7 +55,7 @@ class Command(BaseCommand):
         webhook_secret: str,
         **_: Any,
     ) -> None:
-        # aiohttp is slow to import, and --faults needs none of it.
+        # aiohttp is slow to import, and --faults does not need it.
         from simulator.profiles import PROFILES
         from simulator.server import serve
         from simulator.store import Options
@@ -61,12 +63,12 @@ class Command(BaseCommand):
 
         if profile not in PROFILES:
             raise CommandError(
-                f"There is no profile {profile!r}. Known: {', '.join(filter(None, PROFILES))}."
+                f"There is no profile {profile!r}. Choose one of: {', '.join(filter(None, PROFILES))}."
             )
         try:
             webhook_key = key_of(webhook_secret) if webhook_url else b""
         except ValueError as error:
-            raise CommandError(f"--webhook-url needs a secret to sign with: {error}.") from error
+            raise CommandError(f"--webhook-url needs a signing secret: {error}.") from error
         options = Options(
             folder=data_dir or settings.DATA_DIR / "simulator",
             seconds=settings.SIMULATOR_SECONDS,
@@ -79,7 +81,7 @@ class Command(BaseCommand):
         try:
             asyncio.run(serve(options, host, port, self._announce))
         except OSError as error:
-            raise CommandError(f"The simulator cannot start: {error}") from error
+            raise CommandError(f"The simulator could not start: {error}") from error
 
     def _announce(self, base_url: str) -> None:
         self.stdout.write(f"simulator is listening on {base_url}")
@@ -87,5 +89,5 @@ class Command(BaseCommand):
 
 
 def _switch(name: str) -> bool:
-    """An environment variable that turns a part of the server off: other servers lack it."""
+    """False if this environment variable turns a feature off, to imitate servers that lack it."""
     return os.environ.get(name, "true").lower() != "false"

@@ -112,4 +112,4 @@ def test_doctor_lists_what_retires_and_wants_a_successor(models, capsys):
         call_command("doctor")
     shown = capsys.readouterr().out
     assert "sora-2 retires on" in shown
-    assert "retirements: models that retire and have no successor: sora-2-pro on" in shown
+    assert "retirements: models that will retire without a successor: sora-2-pro on" in shown

@@ -174,7 +174,7 @@ def test_a_page_from_before_the_last_sign_in_gets_a_clear_answer(owner):
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
     answer = client.post("/", form())
     assert answer.status_code == 403
-    assert "This page was out of date" in answer.content.decode()
+    assert "This page is out of date" in answer.content.decode()
     assert nothing_happened(owner)
 
 
