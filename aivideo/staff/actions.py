@@ -1,6 +1,7 @@
-"""What staff may do by hand: each deed with a reason, and with a line in the audit log that lives or dies with it.
+"""Staff actions. Each has a reason and an entry in the audit log, written in the same transaction.
 
-A deed names the form that it was sent with. The same form sent twice (a double click, a reload) is one deed.
+A request carries the id of the form it was sent with, so the same form sent twice (a double click, a reload)
+is carried out once.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,20 +21,20 @@ from videos.models import Channel, Status, Verdict, Video, VideoModel
 from videos.moderation import gate
 
 Action = AuditEntry.Action
-# The fields of one that is neither paused nor resting.
+# The fields of a channel or model that is neither paused nor resting.
 AT_WORK: dict[type[Channel] | type[VideoModel], dict[str, Any]] = {
     Channel: {"enabled": True, "failures": 0, "resumes_at": None},
     VideoModel: {"enabled": True},
 }
 
 
-class Failed(Exception):
-    """Nothing came of a deed. The text says why to whoever wanted it."""
+class ActionFailed(Exception):
+    """The action could not be carried out. The text is shown to the member of staff."""
 
 
 @dataclass(frozen=True)
 class ActionRequest:
-    """Who wants it, why, and the form that says so. The reason is for the audit log, `note` for the customer."""
+    """Who asks for an action, the reason (for the audit log), the form's id, and a note for the customer."""
 
     staff: User
     reason: str
@@ -42,7 +43,7 @@ class ActionRequest:
 
 
 def grant(order: ActionRequest, user: User, amount: int) -> bool:
-    """Give a person `amount` credits (> 0)."""
+    """Grant a user `amount` credits (> 0)."""
 
     def give() -> bool:
         return credits.grant(user, amount, reference=f"staff:{order.form}", note=order.note)
@@ -51,7 +52,7 @@ def grant(order: ActionRequest, user: User, amount: int) -> bool:
 
 
 def refund(order: ActionRequest, video: Video) -> bool:
-    """Return the credits of a finished video, which stays its owner's. False if they have returned before."""
+    """Refund a completed video; its owner keeps it. False if it was refunded before."""
     detail = f"{video.credits} credits to {video.user}"
     return _do(
         order, Action.REFUND, video.reference, lambda: lifecycle.refund_completed(video, order.note), detail
@@ -59,7 +60,7 @@ def refund(order: ActionRequest, video: Video) -> bool:
 
 
 def fail(order: ActionRequest, video: Video) -> bool:
-    """End an unfinished video; its credits return. False if it has ended."""
+    """Stop an unfinished video and refund it. False if it has ended."""
 
     def stop() -> bool:
         return lifecycle.fail(video, "stopped", order.reason, order.note)
@@ -68,41 +69,41 @@ def fail(order: ActionRequest, video: Video) -> bool:
 
 
 def hurry(order: ActionRequest, video: Video) -> bool:
-    """Let a waiting video be looked at now. False where nothing waits."""
+    """Retry a waiting video now. False if it waits for nothing."""
     return _do(
         order, Action.HURRY, video.reference, lambda: lifecycle.retry_now(video), f"it was {video.status}"
     )
 
 
 def suspend(order: ActionRequest, user: User) -> bool:
-    """Sign a person out for good and cancel what waits; what runs goes on. False if that was done before."""
+    """Block a user and cancel their queued videos; running ones continue. False if they are suspended already."""
 
-    def shut_out() -> bool:
+    def deactivate() -> bool:
         if not User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
             return False
         for video in user.videos.filter(status=Status.QUEUED):
             lifecycle.cancel(video)
         return True
 
-    return _do(order, Action.SUSPEND, f"user:{user.pk}", shut_out, str(user))
+    return _do(order, Action.SUSPEND, f"user:{user.pk}", deactivate, str(user))
 
 
 def readmit(order: ActionRequest, user: User) -> bool:
-    """Let a suspended person sign in again."""
+    """Let a suspended user sign in again. False if they are not suspended."""
 
-    def let_in() -> bool:
+    def reactivate() -> bool:
         return bool(User.objects.filter(pk=user.pk, is_active=False).update(is_active=True))
 
-    return _do(order, Action.READMIT, f"user:{user.pk}", let_in, str(user))
+    return _do(order, Action.READMIT, f"user:{user.pk}", reactivate, str(user))
 
 
 def revoke(order: ActionRequest, key: ApiKey) -> bool:
-    """Let a key work no more. False if it did not."""
+    """Revoke an API key. False if it was revoked before."""
     return _do(order, Action.REVOKE, f"key:{key.pk}", lambda: api_keys.revoke(key), f"{key} of {key.user}")
 
 
 def pause(order: ActionRequest, thing: Channel | VideoModel) -> bool:
-    """Take no new job at a channel, or no new order of a model. What runs goes on."""
+    """Stop sending new jobs to a channel, or taking new orders for a model. Running jobs continue."""
 
     def switch_off() -> bool:
         return bool(type(thing).objects.filter(pk=thing.pk, enabled=True).update(enabled=False))
@@ -111,7 +112,7 @@ def pause(order: ActionRequest, thing: Channel | VideoModel) -> bool:
 
 
 def resume(order: ActionRequest, thing: Channel | VideoModel) -> bool:
-    """Take jobs again: ends a pause, and the rest of a channel whose provider could not be reached."""
+    """End a pause, or the rest of a channel whose provider could not be reached."""
 
     def switch_on() -> bool:
         stopped = type(thing).objects.filter(pk=thing.pk).exclude(**AT_WORK[type(thing)])
@@ -121,53 +122,55 @@ def resume(order: ActionRequest, thing: Channel | VideoModel) -> bool:
 
 
 def accept(order: ActionRequest, payment: Payment) -> bool:
-    """Give the credits of a payment that is held. False if it is not held any more."""
+    """Accept a held payment and grant its credits. False if it is no longer held."""
     detail = f"{payment.credits} credits to {payment.user}"
     return _do(order, Action.ACCEPT, payment.reference, lambda: payments.accept(payment), detail)
 
 
 def settle(order: ActionRequest, payment: Payment) -> bool:
-    """Ask Stripe what is true of a payment, and move it there. Raises Failed where Stripe cannot tell."""
-    # Written down first: nobody else should wait in the database for Stripe's answer.
+    """Fetch a payment's current state from Stripe and apply it. Raises ActionFailed if Stripe gives no usable answer."""
+    # Logged first, so that no transaction stays open while we wait for Stripe.
     _do(order, Action.SETTLE, payment.reference, lambda: True, f"it was {payment.status}")
     try:
         payments.settle(payment, stripe_gateway.truth_of)
     except (stripe_gateway.Unreachable, stripe_gateway.NotOurs) as error:
-        raise Failed(_("Stripe gave no answer that we can use: %(error)s") % {"error": error}) from error
+        raise ActionFailed(_("Stripe gave no usable answer: %(error)s") % {"error": error}) from error
     return True
 
 
 def take_over(order: ActionRequest, channel: Channel, chosen: Sequence[sync.Difference]) -> bool:
-    """Make the catalogue say what a provider says of its models. False where nothing was chosen."""
-    names = ", ".join(one.provider_model for one in chosen)
+    """Apply the chosen differences from a provider's model list to the catalog. False if none were chosen."""
+    names = ", ".join(difference.provider_model for difference in chosen)
     return _do(order, Action.TAKE_OVER, _name(channel), lambda: sync.take_over(channel, chosen), names)
 
 
 def overrule(order: ActionRequest, verdict: Verdict) -> bool:
-    """Let what was refused be made: this input of this person passes from now on. False if that was done before."""
+    """Allow a refused input: from now on it passes for this user. False if it was overruled before."""
     detail = f"{', '.join(verdict.inputs)} of {verdict.user}"
     target = f"verdict:{verdict.pk}"
     return _do(order, Action.OVERRULE, target, lambda: gate.overrule(verdict, order.staff), detail)
 
 
-def note(member: User, action: Action, target: str, before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Write down, in the transaction of what a form of the admin saves, which of its fields changed, and how.
+def log_changes(
+    member: User, action: Action, target: str, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """Log which fields an admin form changed, in the transaction that saves it.
 
-    A row that is new has nothing before; one that is deleted, nothing after.
+    `before` is empty for a new row, `after` for a deleted one.
     """
     names = [name for name in before | after if _shown(before.get(name)) != _shown(after.get(name))]
     changes = "; ".join(_change(name, before.get(name), after.get(name)) for name in names)
     if names:
-        order = ActionRequest(member, _("On its page in the admin."), uuid4())
+        order = ActionRequest(member, _("Edited in the admin."), uuid4())
         _do(order, action, target, lambda: True, changes)
 
 
 def _change(name: str, old: Any, new: Any) -> str:
-    """In a few words; of a set, what came and what went."""
+    """A short description of one change; for a set, what was added and removed."""
     if isinstance(old, set) or isinstance(new, set):
         old, new = old or set(), new or set()
-        moves = [*(f"+{one}" for one in sorted(new - old)), *(f"−{one}" for one in sorted(old - new))]
-        return f"{name}: {', '.join(moves)}"
+        added, removed = sorted(new - old), sorted(old - new)
+        return f"{name}: {', '.join([*(f'+{item}' for item in added), *(f'−{item}' for item in removed)])}"
     return f"{name}: {_shown(old)} → {_shown(new)}"
 
 
@@ -175,14 +178,14 @@ def _shown(value: Any) -> str:
     return "–" if value in (None, "", set()) else str(sorted(value) if isinstance(value, set) else value)
 
 
-class _NothingDoneError(Exception):
+class _NoChangeError(Exception):
     pass
 
 
 def _do(
-    order: ActionRequest, action: Action, target: str, deed: Callable[[], bool], detail: str = ""
+    order: ActionRequest, action: Action, target: str, apply: Callable[[], bool], detail: str = ""
 ) -> bool:
-    """Do the deed and write it down, or neither. The same form again is True, and does nothing more."""
+    """Apply and log the action, or do neither. The same form again returns True and changes nothing."""
     try:
         with transaction.atomic():
             AuditEntry.objects.create(
@@ -193,9 +196,9 @@ def _do(
                 detail=detail[:1000],
                 reason=order.reason[:300],
             )
-            if not deed():
-                raise _NothingDoneError
-    except _NothingDoneError:
+            if not apply():
+                raise _NoChangeError
+    except _NoChangeError:
         return False
     except IntegrityError:
         if AuditEntry.objects.filter(form=order.form).exists():

@@ -1,4 +1,4 @@
-"""The charts of the dashboard: a month, day by day."""
+"""The charts of the dashboard: daily values for a month."""
 
 import json
 from collections import defaultdict
@@ -23,7 +23,7 @@ ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELED)
 
 @dataclass(frozen=True)
 class Chart:
-    """`data` and `options` are Chart.js's, as JSON; `summary` says the same to who cannot see it."""
+    """`data` and `options` are JSON for Chart.js; `summary` is the text for screen readers."""
 
     title: str
     data: str
@@ -44,27 +44,27 @@ class Chart:
 
 def videos(ended: Iterable[Ended], month: list[date]) -> Chart:
     counts: dict[tuple[date, str], int] = defaultdict(int)
-    for one in ended:
-        counts[one.day, one.status] += one.videos
-    colours = ("var(--color-primary-500)", "#e5484d", "#9ca3af")
+    for total in ended:
+        counts[total.day, total.status] += total.videos
+    colors = ("var(--color-primary-500)", "#e5484d", "#9ca3af")
     series = [
-        (str(status.label), colour, [counts[day, status] for day in month])
-        for status, colour in zip(ENDED, colours, strict=True)
+        (str(status.label), color, [counts[day, status] for day in month])
+        for status, color in zip(ENDED, colors, strict=True)
     ]
-    return _chart(_("Videos a day"), month, series)
+    return _chart(_("Videos per day"), month, series)
 
 
 def credits(moved: daily_totals.Totals, month: list[date]) -> Chart:
     kinds = (
         (_("Sold"), "#30a46c", "purchase", 1),
         (_("Spent"), "var(--color-primary-500)", "charge", -1),
-        (_("Returned"), "#f5a524", "refund", 1),
+        (_("Refunded"), "#f5a524", "refund", 1),
     )
     series = [
-        (name, colour, [sign * moved.get(day, {}).get(kind, 0) for day in month])
-        for name, colour, kind, sign in kinds
+        (name, color, [sign * moved.get(day, {}).get(kind, 0) for day in month])
+        for name, color, kind, sign in kinds
     ]
-    return _chart(_("Credits a day"), month, series, stacked=False)
+    return _chart(_("Credits per day"), month, series, stacked=False)
 
 
 def money_and_cost(cost: dict[date, Decimal], month: list[date]) -> Chart:
@@ -72,21 +72,21 @@ def money_and_cost(cost: dict[date, Decimal], month: list[date]) -> Chart:
     rows = paid(month[0]).annotate(day=TruncDate("paid_at", tzinfo=UTC)).values_list("day", "currency")
     for day, currency, price in rows.annotate(sum=Sum("price")).order_by():
         by_day[currency][day] += float(money(price, currency).split()[0].replace(",", ""))
-    colours = ("#30a46c", "#0090ff", "#f5a524")
+    colors = ("#30a46c", "#0090ff", "#f5a524")
     series = [
         (
-            _("Taken, %(currency)s") % {"currency": currency.upper()},
-            colours[n % 3],
+            _("Revenue, %(currency)s") % {"currency": currency.upper()},
+            colors[n % 3],
             [by_day[currency][day] for day in month],
         )
         for n, currency in enumerate(sorted(by_day))
     ]
-    series.append((_("Providers' cost, USD"), "#e5484d", [round(float(cost[day]), 2) for day in month]))
-    return _chart(_("Money a day"), month, series, stacked=False)
+    series.append((_("Provider cost, USD"), "#e5484d", [round(float(cost[day]), 2) for day in month]))
+    return _chart(_("Money per day"), month, series, stacked=False)
 
 
 def paid(since: date) -> QuerySet[Payment]:
-    """Payments since then that took money; in demo mode those of the test checkout, which took none."""
+    """Stripe payments since then; in demo mode those of the test checkout, which takes no money."""
     processor = Payment.Processor.TEST if settings.TEST_CHECKOUT else Payment.Processor.STRIPE
     return Payment.objects.filter(processor=processor, paid_at__gte=daily_totals.start_of(since)).order_by()
 
@@ -95,11 +95,11 @@ def _chart(
     title: str, month: list[date], series: list[tuple[str, str, list[Any]]], stacked: bool = True
 ) -> Chart:
     sets = [
-        {"label": name, "data": data, "backgroundColor": colour, "borderRadius": 3, "maxBarThickness": 14}
+        {"label": name, "data": data, "backgroundColor": color, "borderRadius": 3, "maxBarThickness": 14}
         | ({} if stacked else {"stack": name})
-        for name, colour, data in series
+        for name, color, data in series
     ]
-    sums = ", ".join(f"{name} {round(sum(data), 2):,}" for name, _colour, data in series)
+    sums = ", ".join(f"{name} {round(sum(data), 2):,}" for name, _color, data in series)
     labels = [f"{day:%-d %b}" for day in month]
-    summary = _("%(title)s, 30 days together: %(sums)s") % {"title": title, "sums": sums}
+    summary = _("%(title)s, total of 30 days: %(sums)s") % {"title": title, "sums": sums}
     return Chart(title, json.dumps({"labels": labels, "datasets": sets}), summary)

@@ -1,8 +1,8 @@
-"""Totals of days that are over, so that nobody counts a million rows to see what last month came to.
+"""Saved totals of past days, so that the dashboard does not aggregate millions of rows.
 
-A day is one of UTC. Credit entries never change, so each is counted once, up to some id; those above it
-are added up where they are shown. A video may end again (a late success), so a day's videos are counted
-anew until it is SETTLED days old.
+Days are UTC. Credit entries never change, so each is counted once: all up to some id are in the saved
+totals, and newer ones are added up when they are shown. A video can end a second time (a late success),
+so the videos of a day are counted again until it is SETTLED days old.
 """
 
 from collections import defaultdict
@@ -22,17 +22,17 @@ from videos.models import Video, VideoModel
 
 SHOWN, SETTLED = 30, 2  # days
 Kind = CreditEntry.Kind
-# Grouped by kind in SQL, SQLite would go through the index on kinds, and so through every entry there ever was.
+# With GROUP BY kind, SQLite would use the index on kind and scan the whole ledger.
 BY_KIND = {kind: Sum("amount", filter=Q(kind=kind)) for kind in Kind.values}
-# By then every transaction that wrote an entry before midnight has ended.
-STRAGGLERS = timedelta(hours=1)
+# By this time after midnight, every transaction that began before it has ended.
+GRACE_PERIOD = timedelta(hours=1)
 
 
 Totals = dict[date, dict[str, int]]  # credits by day and kind of entry
 
 
 class Ended(NamedTuple):
-    """Videos of one model that ended in one state on one day; `cost` is in US dollars."""
+    """The number of videos of one model that ended in one state on one day, and their cost in US dollars."""
 
     day: date
     model: int
@@ -42,7 +42,7 @@ class Ended(NamedTuple):
 
 
 def close() -> None:
-    """Count the days that are over and not counted yet. To be called from time to time; twice is once."""
+    """Save the totals of past days that are not saved yet. Called periodically; a repeat changes nothing."""
     _close_ledger()
     _close_videos()
 
@@ -56,23 +56,23 @@ def today() -> date:
 
 
 def credits_by_day(since: date) -> Totals:
-    """Credits that moved on each day from `since` on, by kind of entry; those that left accounts are negative."""
+    """Credits moved per day since `since`, by kind of entry; negative where they left accounts."""
     found: Totals = defaultdict(lambda: defaultdict(int))
     for row in LedgerDay.objects.filter(day__gte=since):
         found[row.day][row.kind] += row.credits
     newer = CreditEntry.objects.filter(pk__gt=last_counted()).order_by()
     midnight = start_of(today())
-    ours = [newer.filter(created_at__gte=midnight).aggregate(**BY_KIND) | {"day": today()}]
-    # In the hour after midnight, or when nobody counted for days.
-    left = newer.filter(created_at__gte=start_of(since), created_at__lt=midnight)
-    for totals in [*ours, *_by_day(left)]:
+    of_today = [newer.filter(created_at__gte=midnight).aggregate(**BY_KIND) | {"day": today()}]
+    # In the hour after midnight, or if the task has not run for days.
+    unsaved = newer.filter(created_at__gte=start_of(since), created_at__lt=midnight)
+    for totals in [*of_today, *_by_day(unsaved)]:
         for kind in Kind.values:
             found[totals["day"]][kind] += totals[kind] or 0
     return found
 
 
 def videos_by_day(since: date) -> Iterator[Ended]:
-    """Videos that ended from `since` on."""
+    """Videos that have ended since `since`, by day, model and state."""
     closed = VideoDay.objects.filter(day__gte=since)
     newest = VideoDay.objects.aggregate(day=Max("day"))["day"]
     for row in closed:
@@ -87,20 +87,20 @@ def videos_by_day(since: date) -> Iterator[Ended]:
 
 
 def last_counted() -> int:
-    """Entries up to this id are in the totals."""
+    """The id of the last entry that is in the saved totals."""
     return LedgerDay.objects.aggregate(last=Max("last_entry"))["last"] or 0
 
 
 def _close_ledger() -> None:
     now, last = timezone.now(), last_counted()
-    until = start_of(today() if now - start_of(today()) >= STRAGGLERS else today() - timedelta(days=1))
+    until = start_of(today() if now - start_of(today()) >= GRACE_PERIOD else today() - timedelta(days=1))
     newest = CreditEntry.objects.filter(created_at__lt=until).order_by("-pk").values_list("pk", flat=True)
     upto = newest.first() or 0
-    # An entry of today below that id (somebody's clock was wrong) is counted with the others, for its own day.
+    # An entry of today below that id (a clock was wrong) is counted, too, for its own day.
     rows = CreditEntry.objects.filter(pk__gt=last, pk__lte=upto).order_by()
     totals = [(day["day"], kind, day[kind]) for day in _by_day(rows) for kind in Kind.values if day[kind]]
     with transaction.atomic():
-        # Who counts at the same time waits here, and then sees that it is done.
+        # A concurrent call waits here and then finds the work done.
         LedgerDay.objects.select_for_update().order_by("pk").first()
         if last_counted() != last:
             return
@@ -111,7 +111,7 @@ def _close_ledger() -> None:
 
 
 def _by_day(entries: QuerySet[CreditEntry]) -> Any:
-    """The sum of each kind on each day that entries are of."""
+    """The sum of each kind of entry for each day."""
     return entries.annotate(day=TruncDate("created_at", tzinfo=UTC)).values("day").annotate(**BY_KIND)
 
 
@@ -129,7 +129,7 @@ def _close_videos() -> None:
         ]
         with transaction.atomic():
             VideoDay.objects.filter(day=day).delete()
-            # Of two who count at the same time, one is enough.
+            # If two calls run at the same time, one of them is enough.
             VideoDay.objects.bulk_create(rows, ignore_conflicts=True)
 
 

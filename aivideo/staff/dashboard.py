@@ -1,6 +1,6 @@
-"""The first screen of `/admin/`: how the site fares today, in 7 and in 30 days.
+"""The dashboard, first page of `/admin/`: how the site is doing today, over 7 days and over 30.
 
-Each part is made, and its rows are read, only for those who may see them in the lists of the admin too.
+A part is computed only for staff who may also see its rows in the admin's lists.
 """
 
 from collections import defaultdict
@@ -29,12 +29,12 @@ from videos.catalogue import availability, refusals
 from videos.models import Status, Video, VideoModel, Worker
 
 PERIODS = (1, 7, 30)  # days, today included
-MEASURED = 500  # videos of a model that its median time is taken of, the newest ones
+MEASURED = 500  # newest videos of a model from which its median time is computed
 
 
 @dataclass(frozen=True)
 class Card:
-    """`tone` is good, bad or empty."""
+    """One figure. `tone` is "good", "bad" or empty."""
 
     title: str
     value: str
@@ -44,32 +44,32 @@ class Card:
 
 
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """What the template of the first screen shows to this member of staff."""
+    """The template context of the dashboard for this member of staff."""
     may = request.user.has_perm  # type: ignore[union-attr]
-    asked = request.GET.get("days", "")
-    length = int(asked) if asked in map(str, PERIODS) else 7
+    days = request.GET.get("days", "")
+    length = int(days) if days in map(str, PERIODS) else 7
     since = daily_totals.today() - timedelta(days=length - 1)
     month = [daily_totals.today() - timedelta(days=n) for n in reversed(range(daily_totals.SHOWN))]
 
     cards: list[tuple[str, list[Card]]] = []
     shown: list[charts.Chart] = []
     models: list[dict[str, Any]] = []
-    use: list[Card] = []
+    usage: list[Card] = []
     cost: dict[date, Decimal] = defaultdict(Decimal)
     if may("videos.view_video"):
         worker = [_worker()] if may("videos.view_worker") else []
         cards.append((_("Now"), [*_queue(), *worker, *_retirements()]))
         ended = list(daily_totals.videos_by_day(month[0]))
-        models = _by_model([one for one in ended if one.day >= since], since)
-        for one in ended:
-            cost[one.day] += one.cost
-        use += _videos_of(ended, since)
+        models = _by_model([total for total in ended if total.day >= since], since)
+        for total in ended:
+            cost[total.day] += total.cost
+        usage += _videos_of(ended, since)
         shown.append(charts.videos(ended, month))
     if may("accounts.view_user"):
         joined = User.objects.filter(date_joined__gte=daily_totals.start_of(since)).count()
-        use.append(Card(_("New people"), f"{joined:,}"))
-    if use:
-        cards.append((_("Use"), use))
+        usage.append(Card(_("New users"), f"{joined:,}"))
+    if usage:
+        cards.append((_("Usage"), usage))
     if may("accounts.view_creditentry"):
         moved = daily_totals.credits_by_day(month[0])
         cards.append((_("Credits"), _credits_of(moved, since)))
@@ -107,18 +107,18 @@ def _queue() -> list[Card]:
         Card(
             _("Waiting"),
             f"{queued:,}",
-            _("oldest for %(time)s") % {"time": timesince(oldest)} if oldest else _("nobody waits"),
+            _("longest: %(time)s") % {"time": timesince(oldest)} if oldest else _("queue is empty"),
             href=f"{unfinished}queued",
         ),
         Card(_("Running"), f"{sum(counts.values()):,}", href=f"{unfinished}in_progress"),
         Card(
             _("Unconfirmed"),
             f"{lost:,}",
-            _("requests whose answer was lost"),
+            _("submitted, but no response received"),
             "bad" if lost else "",
             f"{unfinished}unconfirmed",
         ),
-        Card(_("Past their deadline"), f"{late:,}", _("not ended yet"), "bad" if late else ""),
+        Card(_("Overdue"), f"{late:,}", _("past the deadline, not ended"), "bad" if late else ""),
     ]
 
 
@@ -128,12 +128,12 @@ def _may_see_channels(request: HttpRequest) -> bool:
 
 
 def _retirements() -> list[Card]:
-    """What will be gone soon, while there is time to find another."""
+    """Models that retire soon."""
     return [
         Card(
             model.name,
-            _("until %(day)s") % {"day": shown_date(model.retires_on)},
-            _("then %(successor)s") % {"successor": model.successor}
+            _("retires on %(day)s") % {"day": shown_date(model.retires_on)},
+            _("successor: %(successor)s") % {"successor": model.successor}
             if model.successor
             else _("no successor"),
             "" if model.successor else "bad",
@@ -150,25 +150,23 @@ def _worker() -> Card:
     if seen:
         hint = _("last seen %(time)s ago") % {"time": _short(timezone.now() - seen)}
     page = reverse("admin:videos_worker_changelist")
-    return Card(
-        _("Worker"), _("Silent") if problem else _("At work"), hint, "bad" if problem else "good", page
-    )
+    return Card(_("Worker"), _("Down") if problem else _("Running"), hint, "bad" if problem else "good", page)
 
 
 def _videos_of(ended: Iterable[Ended], since: date) -> list[Card]:
     counts: dict[str, int] = defaultdict(int)
-    for one in ended:
-        if one.day >= since:
-            counts[one.status] += one.videos
+    for total in ended:
+        if total.day >= since:
+            counts[total.status] += total.videos
     rate = _rate(counts)
     return [
         Card(_("Ready"), f"{counts[Status.COMPLETED]:,}"),
-        Card(_("Failed"), f"{counts[Status.FAILED]:,}", _("their credits returned")),
+        Card(_("Failed"), f"{counts[Status.FAILED]:,}", _("refunded")),
         Card(_("Canceled"), f"{counts[Status.CANCELED]:,}"),
         Card(
             _("Success rate"),
             _percent(rate),
-            _("of the ready and failed ones"),
+            _("ready out of ready and failed"),
             "" if rate is None else "good" if rate >= 0.9 else "bad",
         ),
     ]
@@ -177,9 +175,9 @@ def _videos_of(ended: Iterable[Ended], since: date) -> list[Card]:
 def _by_model(ended: Iterable[Ended], since: date) -> list[dict[str, Any]]:
     counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     cost: dict[int, Decimal] = defaultdict(Decimal)
-    for one in ended:
-        counts[one.model][one.status] += one.videos
-        cost[one.model] += one.cost
+    for total in ended:
+        counts[total.model][total.status] += total.videos
+        cost[total.model] += total.cost
     return [
         {
             "name": model.name,
@@ -197,7 +195,7 @@ def _by_model(ended: Iterable[Ended], since: date) -> list[dict[str, Any]]:
 
 
 def _median_time(model: VideoModel, since: date) -> str:
-    """From click to ready."""
+    """Time from order to completion."""
     ready = Video.objects.filter(
         model=model, status=Status.COMPLETED, ended_at__gte=daily_totals.start_of(since)
     ).order_by("-ended_at")
@@ -213,32 +211,32 @@ def _credits_of(moved: daily_totals.Totals, since: date) -> list[Card]:
     total = _sum_since(moved, since)
     return [
         Card(_("Sold"), f"{total['purchase']:,}"),
-        Card(_("Granted"), f"{total['grant']:,}", _("free, by code or by staff")),
+        Card(_("Granted"), f"{total['grant']:,}", _("at sign-up, by code or by staff")),
         Card(_("Spent"), f"{-total['charge']:,}"),
-        Card(_("Returned"), f"{total['refund']:,}", _("for videos that failed")),
-        Card(_("Lapsed"), f"{-total['expire']:,}"),
-        Card(_("Taken back"), f"{-total['claw_back']:,}", _("of refunded payments")),
+        Card(_("Refunded"), f"{total['refund']:,}", _("for failed videos")),
+        Card(_("Expired"), f"{-total['expire']:,}"),
+        Card(_("Clawed back"), f"{-total['claw_back']:,}", _("after refunded payments")),
     ]
 
 
 def _money_of(moved: daily_totals.Totals, cost: dict[date, Decimal], since: date) -> list[Card]:
-    taken, given_back = _payments(since)
+    revenue, returned = _payments(since)
     total = _sum_since(moved, since)
     earned = -total["charge"] - total["refund"]
     dollars = sum((cost[day] for day in cost if day >= since), Decimal(0))
     each = (dollars / earned * 100).quantize(Decimal("0.01")) if earned > 0 else None
     waiting = Payment.objects.filter(status__in=Payment.TO_DECIDE).count()
     return [
-        Card(_("Money taken"), _amounts(taken), _("test checkout") if settings.TEST_CHECKOUT else ""),
-        Card(_("Given back"), _amounts(given_back), _("refunds and disputes")),
-        Card(_("Providers' cost"), _dollars(dollars)),
+        Card(_("Revenue"), _amounts(revenue), _("test checkout") if settings.TEST_CHECKOUT else ""),
+        Card(_("Refunds"), _amounts(returned), _("including disputes")),
+        Card(_("Provider cost"), _dollars(dollars)),
         Card(
             _("Credits earned"),
             f"{earned:,}",
-            _("each cost %(cents)s ¢") % {"cents": each} if each is not None else "",
+            _("%(cents)s ¢ of cost per credit") % {"cents": each} if each is not None else "",
         ),
         Card(
-            _("Payments to decide"),
+            _("Payments to review"),
             f"{waiting:,}",
             tone="bad" if waiting else "",
             href=reverse("admin:money"),
@@ -250,7 +248,7 @@ def _money_of(moved: daily_totals.Totals, cost: dict[date, Decimal], since: date
 
 
 def _payments(since: date) -> tuple[dict[str, int], dict[str, int]]:
-    """What was taken and what of it went back, in each currency's smallest unit."""
+    """Revenue, and how much of it was returned, in each currency's smallest unit."""
     share = Cast("price", BigIntegerField()) * F("clawed_back") / F("credits")
     rows = charts.paid(since).values_list("currency").annotate(taken=Sum("price"), back=Sum(share))
     found = list(rows)

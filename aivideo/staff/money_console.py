@@ -1,4 +1,4 @@
-"""The money console, `/admin/money/`: everything about credits and money that waits for a person."""
+"""The money console, `/admin/money/`: everything about credits and money that needs attention from staff."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from videos.models import Status, Video
 
 MAX_SHOWN = 50  # of each kind
 
-# In one statement, so that all of it is of one moment. Entries that were counted before are not added up again.
+# One statement, so that all sums are of the same moment. Entries in the saved totals are not added up again.
 DRIFT = f"""
     SELECT (SELECT COALESCE(SUM(balance), 0) - COALESCE(SUM(debt), 0) FROM {User._meta.db_table})
          - (SELECT COALESCE(SUM(credits), 0) FROM {LedgerDay._meta.db_table})
@@ -33,7 +33,7 @@ DRIFT = f"""
 
 @dataclass(frozen=True)
 class Worklist:
-    """Rows of one kind that wait; `about` says what they are and what to do about them."""
+    """Rows of one kind that need attention; `about` says what they are and what to do about them."""
 
     title: str
     about: str
@@ -47,7 +47,7 @@ class Worklist:
 
 @require_safe
 def money(request: HttpRequest) -> HttpResponse:
-    """For staff who may see payments; what is of no use to them is left out."""
+    """The page, for staff who may see payments."""
     if not request.user.has_perm("accounts.view_payment"):  # type: ignore[union-attr]
         raise PermissionDenied
     context = {
@@ -55,13 +55,13 @@ def money(request: HttpRequest) -> HttpResponse:
         "title": _("Money console"),
         "drift": drift(),
         "check": LedgerCheck.objects.first(),
-        "piles": [_payments(), _stripe_events(), _old_holds(), _unconfirmed(), _debtors()],
+        "worklists": [_payments(), _stripe_events(), _overdue(), _unconfirmed(), _debtors()],
     }
     return TemplateResponse(request, "admin/money.html", context)
 
 
 def drift() -> int:
-    """Credits in all accounts less all entries of the ledger: 0, or something is wrong."""
+    """All balances minus all ledger entries. Anything but 0 is an error."""
     with connection.cursor() as cursor:
         cursor.execute(DRIFT)
         return int(cursor.fetchone()[0])
@@ -70,15 +70,21 @@ def drift() -> int:
 def _payments() -> Worklist:
     waiting = Payment.objects.filter(status__in=Payment.TO_DECIDE)
     return Worklist(
-        _("Payments that need a decision"),
+        _("Payments to review"),
         _(
-            "What is not what was ordered: accept it here, or give the money back at Stripe. Of a dispute whose state"
-            " is not known here, no credits move until Stripe says another one: look at it there."
+            "If the amount is not what was ordered, accept the payment here or refund it at Stripe. If Stripe reports"
+            " a dispute status that is unknown here, no credits move until the status changes: check it at Stripe."
         ),
-        [_("Payment"), _("Who"), _("State"), _("Why"), _("Since")],
+        [_("Payment"), _("User"), _("State"), _("Reason"), _("Since")],
         [
-            [_link(one), one.user, one.get_status_display(), one.reason, _since(one.created_at)]
-            for one in _some(waiting.select_related("user"))
+            [
+                _link(payment),
+                payment.user,
+                payment.get_status_display(),
+                payment.reason,
+                _since(payment.created_at),
+            ]
+            for payment in _first(waiting.select_related("user"))
         ],
     )
 
@@ -86,35 +92,41 @@ def _payments() -> Worklist:
 def _stripe_events() -> Worklist:
     unsettled = StripeEvent.objects.filter(settled_at=None).select_related("payment")
     return Worklist(
-        _("Webhooks from Stripe that were not settled"),
-        _("Stripe delivers them again for three days. A payment's “Ask Stripe again” does the same."),
-        [_("Event"), _("Kind"), _("Payment"), _("Times"), _("Since")],
+        _("Unprocessed Stripe webhooks"),
+        _(
+            "Stripe retries them for three days. “Refresh from Stripe” on the payment's page has the same effect."
+        ),
+        [_("Event"), _("Kind"), _("Payment"), _("Deliveries"), _("Since")],
         [
             [
-                _link(one),
-                one.kind,
-                _link(one.payment) if one.payment else "–",
-                one.times,
-                _since(one.received_at),
+                _link(event),
+                event.kind,
+                _link(event.payment) if event.payment else "–",
+                event.times,
+                _since(event.received_at),
             ]
-            for one in _some(unsettled)
+            for event in _first(unsettled)
         ],
     )
 
 
-def _old_holds() -> Worklist:
+def _overdue() -> Worklist:
     late = Video.objects.live().late().filter(is_free=False)
     return Worklist(
-        _("Credits held for longer than a video may take"),
-        _("The next look should end each of them; if one stays, stop it by hand."),
+        _("Overdue videos"),
+        _(
+            "Past their deadline and still charged. The worker should end each of them shortly; if one remains, stop it."
+        ),
         *_of_videos(late),
     )
 
 
 def _unconfirmed() -> Worklist:
     return Worklist(
-        _("Requests whose answer was lost"),
-        _("The provider is asked whether they arrived; in the end they are refunded."),
+        _("Unconfirmed submissions"),
+        _(
+            "The provider's response was lost. We ask it whether the job exists; if that stays unknown, the video is refunded."
+        ),
         *_of_videos(Video.objects.live().filter(status=Status.UNCONFIRMED)),
     )
 
@@ -122,31 +134,33 @@ def _unconfirmed() -> Worklist:
 def _debtors() -> Worklist:
     owing = User.objects.filter(debt__gt=0).order_by("-debt")
     return Worklist(
-        _("People who owe credits"),
-        _("Their payment was returned after they had spent it. What they buy or get next pays it off."),
-        [_("Who"), _("Credits owed"), _("Active")],
-        [[_link(one), f"{one.debt:,}", _("yes") if one.is_active else _("no")] for one in _some(owing)],
+        _("Users who owe credits"),
+        _(
+            "Their payment was refunded or disputed after they had spent the credits. New credits pay off the debt first."
+        ),
+        [_("User"), _("Credits owed"), _("Active")],
+        [[_link(user), f"{user.debt:,}", _("yes") if user.is_active else _("no")] for user in _first(owing)],
     )
 
 
 def _of_videos(videos: QuerySet[Video]) -> tuple[list[str], list[list[Any]]]:
-    headers = [_("Video"), _("Who"), _("State"), _("Channel"), _("Credits"), _("Since")]
-    found = _some(videos.select_related("user", "channel").order_by("created_at"))
+    headers = [_("Video"), _("User"), _("State"), _("Channel"), _("Credits"), _("Since")]
+    oldest = _first(videos.select_related("user", "channel").order_by("created_at"))
     rows = [
         [
-            _link(one, str(one.pk)[:8]),
-            one.user,
-            one.get_status_display(),
-            one.channel,
-            one.credits,
-            _since(one.created_at),
+            _link(video, str(video.pk)[:8]),
+            video.user,
+            video.get_status_display(),
+            video.channel,
+            video.credits,
+            _since(video.created_at),
         ]
-        for one in found
+        for video in oldest
     ]
     return headers, rows
 
 
-def _some(rows: QuerySet[Any]) -> QuerySet[Any]:
+def _first(rows: QuerySet[Any]) -> QuerySet[Any]:
     return rows[:MAX_SHOWN]
 
 

@@ -1,4 +1,4 @@
-"""The staff's site, `/admin/`: who gets in, what it may run in a browser, its menu and its own pages."""
+"""The admin site, `/admin/`: access, content security policy, menu and extra pages."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -27,7 +27,7 @@ from unfold.sites import UnfoldAdminSite
 
 from aivideo.errors import error_page
 
-# Unfold's pages are driven by Alpine, which evaluates what stands in attributes, and carry their colours in a style.
+# Unfold uses Alpine, which evaluates expressions in attributes, and an inline style for its colors.
 POLICY = {"script-src": ["'unsafe-eval'"], "style-src": ["'unsafe-inline'"]}
 TYPES = Authenticator.Type
 
@@ -43,14 +43,14 @@ class StaffSite(UnfoldAdminSite):
     @method_decorator(never_cache)
     @login_not_required
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """To the site's own sign-in, which counts wrong passwords and asks for second factors. No form is read here."""
+        """Redirect to the site's own sign-in, which limits wrong passwords and asks for second factors."""
         if self.has_permission(request):
             return redirect(_target(request))
         if super().has_permission(request):
             return _to_second_factor(request)
         if request.user.is_authenticated:
             text = gettext(
-                "You are signed in as %(who)s, who is not staff. Sign out to come in as somebody else."
+                "You are signed in as %(who)s, who is not a member of staff. Sign out to use another account."
             )
             return error_page(request, 403, gettext("Not allowed"), text % {"who": request.user})
         return redirect_to_login(_target(request), reverse("account_login"))
@@ -60,7 +60,7 @@ class StaffSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         from aivideo.staff import (
-            money_console,  # it needs the models, which are not ready when this site is made
+            money_console,  # imports models, which are not loaded yet when this site is created
         )
 
         return [path("money/", self.admin_view(money_console.money), name="money")]
@@ -71,11 +71,11 @@ class StaffSite(UnfoldAdminSite):
         admin_class: "type[ModelAdmin[Any]] | None" = None,
         **options: Any,
     ) -> None:
-        """Take ours where we have one, whoever comes first, and dress all alike.
+        """Prefer our own admin classes, in whichever order apps register theirs, and give all of them Unfold's look.
 
-        What other packages register is only to be read: a schedule of the queue, for one, runs any function.
+        Models of other packages are read-only: a django-q schedule, for example, can run any function.
         """
-        from aivideo.staff.admin.base import NobodyChanges  # it needs the models, too
+        from aivideo.staff.admin.base import NobodyChanges  # imports models, too
 
         models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
         for model in models:
@@ -85,27 +85,27 @@ class StaffSite(UnfoldAdminSite):
             if self.is_registered(model):
                 self.unregister(model)
             if admin_class is None or admin_class is ModelAdmin:
-                dressed: Any = type("Foreign", (NobodyChanges, UnfoldModelAdmin), {})
+                registered: Any = type("ThirdParty", (NobodyChanges, UnfoldModelAdmin), {})
             elif is_ours:
-                dressed = admin_class
+                registered = admin_class
             else:
-                dressed = type(admin_class.__name__, (NobodyChanges, admin_class, UnfoldModelAdmin), {})
-            super().register(model, dressed, **options)
+                registered = type(admin_class.__name__, (NobodyChanges, admin_class, UnfoldModelAdmin), {})
+            super().register(model, registered, **options)
 
 
 def gave_second_factor(request: HttpRequest) -> bool:
-    """Whether this session was opened, or confirmed since, with a second factor that is still its owner's."""
+    """Whether this session was opened or confirmed with a second factor that the user still has."""
     records = get_authentication_records(request, request.user)
     used = [record["id"] for record in records if record.get("method") == "mfa"]
     return Authenticator.objects.filter(user=request.user, pk__in=used).exists()
 
 
 def _to_second_factor(request: HttpRequest) -> HttpResponse:
-    """To where a member of staff shows the second factor, or sets one up."""
+    """Redirect to where a member of staff enters or sets up a second factor."""
     if not is_mfa_enabled(request.user, [TYPES.TOTP, TYPES.WEBAUTHN]):
         messages.info(
             request,
-            _("Staff need a second factor. Set one up here, then open the admin again."),
+            _("Members of staff need a second factor. Set one up here, then open the admin again."),
             fail_silently=True,
         )
         return redirect("mfa_index")
@@ -115,14 +115,14 @@ def _to_second_factor(request: HttpRequest) -> HttpResponse:
 
 
 def _target(request: HttpRequest) -> str:
-    """Where somebody was on the way to, if that is here; else the first page of the admin."""
+    """The page to return to, if it is on this site; else the dashboard."""
     target = request.GET.get(REDIRECT_FIELD_NAME, "")
     is_here = url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure())
     return target if is_here else reverse("admin:index")
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The menu: of each group what this member of staff may open."""
+    """The menu, with the items that this member of staff may open."""
     may = request.user.has_perm  # type: ignore[union-attr]
     first = [{"title": _("Dashboard"), "icon": "dashboard", "link": reverse("admin:index")}]
     if may("accounts.view_payment"):
@@ -141,10 +141,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 MENU = (
     (
-        _("Work"),
+        _("Studio"),
         [
             (_("Videos"), "movie", "videos", "video"),
-            (_("People"), "group", "accounts", "user"),
+            (_("Users"), "group", "accounts", "user"),
             (_("Models"), "model_training", "videos", "videomodel"),
             (_("Channels"), "cable", "videos", "channel"),
             (_("Uploads"), "image", "videos", "upload"),
@@ -159,14 +159,14 @@ MENU = (
         [
             (_("Payments"), "payments", "accounts", "payment"),
             (_("Credit entries"), "receipt_long", "accounts", "creditentry"),
-            (_("Lapsing credits"), "hourglass_bottom", "accounts", "lot"),
+            (_("Expiring credits"), "hourglass_bottom", "accounts", "lot"),
             (_("Credit packs"), "sell", "accounts", "creditpack"),
             (_("Redeem codes"), "redeem", "accounts", "codebatch"),
             (_("Free credits"), "volunteer_activism", "accounts", "freecredits"),
         ],
     ),
     (
-        _("Operation"),
+        _("Operations"),
         [
             (_("Audit log"), "history_edu", "aivideo", "auditentry"),
             (_("Ledger checks"), "fact_check", "aivideo", "ledgercheck"),
@@ -174,7 +174,7 @@ MENU = (
             (_("Stripe webhooks"), "webhook", "accounts", "stripeevent"),
             (_("Webhooks we send"), "send", "videos", "delivery"),
             (_("Workers"), "dns", "videos", "worker"),
-            (_("Pump slots"), "sync", "videos", "pumpslot"),
+            (_("Dispatcher leases"), "sync", "videos", "pumpslot"),
             (_("Groups"), "admin_panel_settings", "auth", "group"),
             (_("Second factors"), "key", "mfa", "authenticator"),
         ],

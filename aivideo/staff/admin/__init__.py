@@ -1,4 +1,4 @@
-"""What staff see and steer in `/admin/`. It lives here because their actions move videos and credits together."""
+"""The admin pages of all apps. They live here because staff actions change videos and credits together."""
 
 from aivideo.staff.admin import api, moderation, money, operations, people, videos
 

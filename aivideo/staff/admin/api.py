@@ -1,4 +1,4 @@
-"""What programs may do and what they were told: keys, batches, deliveries."""
+"""Admin pages of the API: keys, batches, webhook deliveries."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from videos.models import Batch, Delivery
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(StaffActions, ReadOnly, ModelAdmin):
-    """The key itself was shown once, to its owner; its digest and what signs its webhooks are nobody's business here."""
+    """Neither the key's digest nor its webhook secret is shown; the key itself was shown once, to its owner."""
 
     list_display = ["name", "prefix", "user", "state", "credits_a_day", "last_used_at"]
     list_select_related = ["user"]
@@ -30,12 +30,12 @@ class ApiKeyAdmin(StaffActions, ReadOnly, ModelAdmin):
     readonly_fields = ["state"]
     actions_detail = ["revoke"]
 
-    @display(description=_("state"), label={"works": "success", "ended": "danger"})
+    @display(description=_("state"), label={"active": "success", "ended": "danger"})
     def state(self, key: ApiKey) -> tuple[str, Any]:
         if key.revoked_at:
             return "ended", _("revoked")
-        is_over = key.expires_at is not None and key.expires_at <= timezone.now()
-        return ("ended", _("expired")) if is_over else ("works", _("works"))
+        is_expired = key.expires_at is not None and key.expires_at <= timezone.now()
+        return ("ended", _("expired")) if is_expired else ("active", _("active"))
 
     def has_revoke_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         keys = ApiKey.objects.filter(revoked_at=None)
@@ -44,8 +44,8 @@ class ApiKeyAdmin(StaffActions, ReadOnly, ModelAdmin):
     revoke = staff_action(
         actions.revoke,
         _("Revoke"),
-        _("Programs that use it stop working at once."),
-        _("The key is revoked."),
+        _("Programs that use this key will stop working immediately."),
+        _("Key revoked."),
         icon="key_off",
         variant=ActionVariant.DANGER,
     )

@@ -1,4 +1,4 @@
-"""What the pages of the admin are made of."""
+"""Building blocks of the admin pages."""
 
 import uuid
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from aivideo.staff import actions as staff_actions
 
 
 class ReadOnly:
-    """For what only the code may write."""
+    """For tables that only code may write."""
 
     show_full_result_count = False
 
@@ -42,7 +42,7 @@ class ReadOnly:
 
 
 class NobodyChanges(ReadOnly):
-    """For what other packages keep: neither their forms nor their actions."""
+    """For tables of other packages: neither their forms nor their actions are available."""
 
     actions = None
     list_editable = ()
@@ -50,16 +50,16 @@ class NobodyChanges(ReadOnly):
 
 
 class Audited:
-    """A page whose changes are written into the audit log, in the same transaction."""
+    """A page whose changes are logged in the audit log, in the same transaction."""
 
     audited_as: staff_actions.Action
 
     def target_of(self, row: Any) -> str:
-        """Who or what a row is in the log, such as user:7."""
+        """How the log refers to a row, such as user:7."""
         return f"{row._meta.model_name}:{row.pk}"
 
     def facts_of(self, row: Any) -> dict[str, Any]:
-        """What the database says of a row, of what is to be written down when it changes."""
+        """The values in the database whose changes are logged."""
         raise NotImplementedError
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -81,11 +81,12 @@ class Audited:
         super().delete_queryset(request, queryset)  # type: ignore[misc]
 
     def _note(self, request: HttpRequest, row: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
-        staff_actions.note(request.user, self.audited_as, self.target_of(row), before, after)  # type: ignore[arg-type]
+        member: Any = request.user
+        staff_actions.log_changes(member, self.audited_as, self.target_of(row), before, after)
 
 
 class LargeTable:
-    """For tables of millions: pages are turned without counting all rows first."""
+    """For tables with millions of rows: pagination without a count."""
 
     paginator = InfinitePaginator
     show_full_result_count = False
@@ -93,38 +94,38 @@ class LargeTable:
 
 
 class ReasonForm(BaseDialogForm):
-    """Every deed of staff says why. `form` is new each time it is shown, so that the same one sent twice is one deed."""
+    """The dialog of a staff action. `form` is a new id each time it is shown, so that sending it twice acts once."""
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
         min_length=3,
         max_length=300,
         widget=UnfoldAdminTextareaWidget({"rows": 3}),
-        help_text=gettext_lazy("It stays in the audit log, and only staff read it."),
+        help_text=gettext_lazy("Kept in the audit log. Only staff can see it."),
     )
     form = forms.UUIDField(widget=forms.HiddenInput)
-    details: tuple[str, ...] = ()  # the fields that the deed itself asks for
+    details: tuple[str, ...] = ()  # fields passed on to the action
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["form"].initial = uuid.uuid4()
 
     def order(self) -> staff_actions.ActionRequest:
-        said = self.cleaned_data
+        data = self.cleaned_data
         return staff_actions.ActionRequest(
-            self.request.user, said["reason"], said["form"], said.get("note", "")
+            self.request.user, data["reason"], data["form"], data.get("note", "")
         )
 
 
 class NoteForm(ReasonForm):
-    """For what the customer sees as well."""
+    """The dialog of an action that the customer sees."""
 
     note = forms.CharField(
-        label=gettext_lazy("Text for the customer (optional)"),
+        label=gettext_lazy("Note to the customer (optional)"),
         required=False,
         max_length=200,
         widget=UnfoldAdminTextInputWidget,
-        help_text=gettext_lazy("It is shown in their statement."),
+        help_text=gettext_lazy("Shown in their statement."),
     )
 
 
@@ -142,16 +143,16 @@ class GrantForm(NoteForm):
 def staff_action(
     verb: Callable[..., bool],
     name: Any,
-    about: Any,
-    said: Any,
+    description: Any,
+    success: Any,
     *,
     icon: str,
     variant: ActionVariant = ActionVariant.DEFAULT,
     form: type[ReasonForm] = ReasonForm,
 ) -> Callable[..., HttpResponse]:
-    """A button on a page of a HasDeeds that asks for a reason, calls a verb of `staff`, and says what came of it.
+    """A button on a StaffActions page. It asks for a reason, runs an action of `aivideo.staff.actions` and shows the result.
 
-    It has to be an attribute of the verb's name, beside has_<verb>_permission(request, object_id).
+    Assign it to an attribute named like the action, next to has_<action>_permission(request, object_id).
     """
 
     def press(page: Any, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
@@ -160,26 +161,28 @@ def staff_action(
             raise Http404
         try:
             is_done = verb(form.order(), row, **{name: form.cleaned_data[name] for name in form.details})
-        except staff_actions.Failed as failure:
+        except staff_actions.ActionFailed as failure:
             messages.error(request, str(failure))
         else:
-            late = _("Nothing was done: it is not in that state any more. Look at it again.")
-            messages.add_message(request, *((SUCCESS, said) if is_done else (WARNING, late)))
+            no_change = _("No change: the record has moved on. Reload and try again.")
+            messages.add_message(request, *((SUCCESS, success) if is_done else (WARNING, no_change)))
         meta = page.model._meta
         url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
         return HttpResponse(headers={"HX-Redirect": url})
 
     press.__name__ = verb.__name__
-    dialog = {"title": name, "description": about, "form_class": form, "form_submit_text": name}
-    dress = action(description=name, icon=icon, variant=variant, permissions=[verb.__name__], dialog=dialog)
-    return dress(press)
+    dialog = {"title": name, "description": description, "form_class": form, "form_submit_text": name}
+    as_button = action(
+        description=name, icon=icon, variant=variant, permissions=[verb.__name__], dialog=dialog
+    )
+    return as_button(press)
 
 
 class StaffActions:
-    """A page with deeds. One is offered where its rows allow it; one that comes too late is not refused but says so."""
+    """A page with staff actions. An action is offered only in states that allow it; if it comes too late, it says so."""
 
     def offers(self, request: HttpRequest, right: str, rows: QuerySet[Any], object_id: Any) -> bool:
-        """Whether somebody with this right finds the row among those that the deed is for."""
+        """Whether the user has this permission and the row is one of `rows`, those that the action applies to."""
         if not request.user.has_perm(right):  # type: ignore[union-attr]
             return False
         row = self.get_object(request, object_id)  # type: ignore[attr-defined]
@@ -187,5 +190,5 @@ class StaffActions:
 
 
 def sees_money(request: HttpRequest) -> bool:
-    """Whether a member of staff may see amounts of money."""
+    """Whether this member of staff may see amounts of money."""
     return request.user.has_perm("accounts.view_payment")  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""`/admin/videos/channel/<id>/compare/`: what a provider says of its models, beside the catalogue, and taking it over."""
+"""`/admin/videos/channel/<id>/compare/`: compare a provider's models with the catalog and apply changes."""
 
 from typing import Any
 
@@ -21,52 +21,54 @@ from videos.providers.base import Unavailable
 FIELDS = {
     "sizes": gettext_lazy("Sizes"),
     "lengths": gettext_lazy("Lengths"),
-    "takes": gettext_lazy("Takes"),
+    "takes": gettext_lazy("Inputs"),
     "has_sound": gettext_lazy("Sound"),
-    "cost_a_second": gettext_lazy("US dollars a second"),
+    "cost_a_second": gettext_lazy("US dollars per second"),
 }
 
 
 class TakeOverForm(ReasonForm):
     models = forms.MultipleChoiceField(
-        error_messages={"required": gettext_lazy("Tick what is to be taken over.")}
+        error_messages={"required": gettext_lazy("Select at least one model.")}
     )
 
 
 def page(request: HttpRequest, channel: Channel) -> HttpResponse:
-    """The differences, each with a box to tick. What is ticked is what is asked for again when it is sent."""
-    found, refusal = _differences(channel)
+    """The differences, each with a checkbox. On POST they are fetched again and the selected ones applied."""
+    found, error = _differences(channel)
     form = TakeOverForm(request, channel.pk, request.POST if request.method == "POST" else None)
-    form.fields["models"].choices = [(one.provider_model, one.name) for one in found]  # type: ignore[attr-defined]
+    models: Any = form.fields["models"]
+    models.choices = [(difference.provider_model, difference.name) for difference in found]
     if form.is_valid():
-        chosen = [one for one in found if one.provider_model in form.cleaned_data["models"]]
+        selected = form.cleaned_data["models"]
+        chosen = [difference for difference in found if difference.provider_model in selected]
         actions.take_over(form.order(), channel, chosen)
         messages.success(
-            request, _("Taken over. What is new is paused: give it a price, then put it on sale.")
+            request, _("Catalog updated. New models are paused: set a price, then put them on sale.")
         )
         return redirect(reverse("admin:videos_channel_compare", args=[channel.pk]))
     context = {
         **admin.site.each_context(request),
-        "title": _("%(channel)s: its models, and what the catalogue says") % {"channel": channel},
+        "title": _("%(channel)s: compare models with the catalog") % {"channel": channel},
         "channel": channel,
-        "rows": [(one, _lines(one, sees_money(request))) for one in found],
-        "refusal": refusal,
+        "rows": [(difference, _lines(difference, sees_money(request))) for difference in found],
+        "error": error,
         "form": form,
     }
     return TemplateResponse(request, "admin/compare.html", context, status=422 if form.is_bound else 200)
 
 
 def _differences(channel: Channel) -> tuple[list[Difference], str]:
-    """What there is to take over, or why nobody can tell."""
+    """The differences, or why they cannot be determined."""
     try:
         return sync.differences(channel), ""
     except Unavailable as error:
         return [], str(error)
 
 
-def _lines(one: Difference, with_money: bool) -> list[tuple[Any, str, str]]:
-    """What differs, as (field, ours, theirs) in words; of a model that is new, all of it."""
-    pairs = one.changes or {name: (None, theirs) for name, theirs in one.fields.items()}
+def _lines(difference: Difference, with_money: bool) -> list[tuple[Any, str, str]]:
+    """The fields that differ, as (field, ours, theirs) for display; for a new model, all fields."""
+    pairs = difference.changes or {name: (None, theirs) for name, theirs in difference.fields.items()}
     return [
         (FIELDS[name], _text(ours), _text(theirs))
         for name, (ours, theirs) in pairs.items()
@@ -76,5 +78,5 @@ def _lines(one: Difference, with_money: bool) -> list[tuple[Any, str, str]]:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(str(CAN_TAKE.get(str(one), one)) for one in value) or "–"
+        return ", ".join(str(CAN_TAKE.get(str(item), item)) for item in value) or "–"
     return {None: "–", True: _("yes"), False: _("no")}.get(value, str(value))

@@ -1,4 +1,4 @@
-"""What may not be made: the words that staff block, and each verdict with its appeal."""
+"""Admin pages of moderation: blocked terms, and verdicts that staff may overrule."""
 
 from typing import Any
 
@@ -22,13 +22,13 @@ class BlockedTermAdmin(ModelAdmin):
 
 @admin.register(Verdict)
 class VerdictAdmin(StaffActions, LargeTable, ReadOnly, ModelAdmin):
-    """Verdicts are written by `videos/moderation/gate.py`. Staff may overrule a refusal, with a reason."""
+    """Verdicts are written by `videos/moderation/gate.py`. Staff may overrule a refusal."""
 
     list_display = ["id", "at", "user", "state", "about", "because", "source", "overruled_at"]
     list_filter = ["outcome", "at"]
     list_select_related = ["user"]
     search_fields = ["=id", "=user__email", "=user__username", "=digest"]
-    search_help_text = _("A whole reference, e-mail address or user name.")
+    search_help_text = _("Exact reference, e-mail address or user name.")
     fields = [
         *(
             "id",
@@ -62,7 +62,7 @@ class VerdictAdmin(StaffActions, LargeTable, ReadOnly, ModelAdmin):
     def about(self, verdict: Verdict) -> str:
         return ", ".join(verdict.inputs) or "–"
 
-    @display(description=_("because of"))
+    @display(description=_("categories"))
     def because(self, verdict: Verdict) -> str:
         return ", ".join(verdict.categories) or "–"
 
@@ -73,8 +73,8 @@ class VerdictAdmin(StaffActions, LargeTable, ReadOnly, ModelAdmin):
     overrule = staff_action(
         actions.overrule,
         _("Overrule"),
-        _("The same words and picture of the same person pass from now on."),
-        _("It may be made now. Tell who asked."),
+        _("From now on, the same text and picture will pass moderation for this user."),
+        _("Overruled. Let the user know that they can try again."),
         icon="balance",
         variant=ActionVariant.WARNING,
     )

@@ -25,13 +25,13 @@ from aivideo.staff.admin.base import LargeTable, ReadOnly, StaffActions, staff_a
 
 @admin.register(CreditEntry)
 class CreditEntryAdmin(ReadOnly, LargeTable, ModelAdmin):
-    """Entries are made by `accounts/credits.py` and never change."""
+    """Entries are written by `accounts/credits.py` and never change."""
 
     list_display = ["created_at", "user", "amount", "shown_kind", "reference", "note"]
     list_filter = ["kind"]
     list_select_related = ["user"]
     search_fields = ["=user__email", "=user__username", "=reference"]
-    search_help_text = _("A whole e-mail address, user name or reference, such as video:<id>.")
+    search_help_text = _("Exact e-mail address, user name or reference, such as video:<id>.")
 
     @display(
         description=_("kind"),
@@ -67,7 +67,7 @@ class FreeCreditsAdmin(ModelAdmin):
     list_display = ["credits_a_day", "people_a_day_and_network"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """There is one budget."""
+        """There is exactly one budget."""
         return super().has_add_permission(request) and not FreeCredits.objects.exists()
 
 
@@ -80,7 +80,7 @@ class CreditPackAdmin(ModelAdmin):
 
 @admin.register(Payment)
 class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
-    """Payments are moved by `accounts/payments.py` to what the processor says of them."""
+    """Payments are updated by `accounts/payments.py` to the state that the processor reports."""
 
     list_display = ["created_at", "user", "shown_price", "credits", "state", "clawed_back", "reason"]
     list_filter = ["status", "processor", "created_at"]
@@ -109,16 +109,16 @@ class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
     accept = staff_action(
         actions.accept,
         _("Accept"),
-        _("What was paid is enough: the credits that were ordered are given."),
-        _("Its credits were given."),
+        _("Accepts the amount that was paid and grants the credits that were ordered."),
+        _("Payment accepted. The credits were granted."),
         icon="check",
         variant=ActionVariant.SUCCESS,
     )
     settle = staff_action(
         actions.settle,
-        _("Ask Stripe again"),
-        _("The payment becomes what Stripe says of it now."),
-        _("Stripe answered: this is what it says."),
+        _("Refresh from Stripe"),
+        _("Fetches the payment's current state from Stripe and applies it."),
+        _("Updated from Stripe."),
         icon="sync",
     )
 
@@ -139,7 +139,7 @@ class RedeemCodeInline(ReadOnly, TabularInline):
 
 @admin.register(CodeBatch)
 class CodeBatchAdmin(ReadOnly, ModelAdmin):
-    """`manage.py create_redeem_codes` makes them, because the codes can be shown only once."""
+    """Batches are created by `manage.py create_redeem_codes`, because codes are shown only once."""
 
     list_display = ["name", "credits", "redeem_until", "lasts_days", "created_at"]
     search_fields = ["name"]

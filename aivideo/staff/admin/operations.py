@@ -11,20 +11,20 @@ from aivideo.staff.admin.base import ReadOnly
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnly, ModelAdmin):
-    """Who did what to whom, and why. Nobody changes it."""
+    """The log of staff actions. Nobody can change it."""
 
     list_display = ["at", "staff", "action", "target", "detail", "reason"]
     list_filter = ["action", "at"]
     list_select_related = ["staff"]
     search_fields = ["=target", "staff__email", "staff__username", "reason"]
-    search_help_text = _("A whole target such as video:<id>, a member of staff, or words of a reason.")
+    search_help_text = _("Exact target such as video:<id>, a member of staff, or words from the reason.")
 
 
 @admin.register(LedgerCheck)
 class LedgerCheckAdmin(ReadOnly, ModelAdmin):
     list_display = ["at", "result"]
 
-    @display(description=_("found"), label={"right": "success", "wrong": "danger"})
+    @display(description=_("result"), label={"ok": "success", "wrong": "danger"})
     def result(self, check: LedgerCheck) -> tuple[str, Any]:
         n = len(check.violations)
-        return ("wrong", _("%(n)d wrong") % {"n": n}) if n else ("right", _("all is right"))
+        return ("wrong", _("problems: %(n)d") % {"n": n}) if n else ("ok", _("no problems"))

@@ -37,7 +37,7 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
     actions_detail = ["grant", "suspend", "readmit"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Whoever adds a person knows their password."""
+        """Only superusers: whoever creates a user knows their password."""
         return _is_superuser(request)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -46,11 +46,11 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         if not _is_superuser(request):
-            options["form"] = ModelForm  # the other one is about passwords
+            options["form"] = ModelForm  # UserChangeForm has the password
         return super().get_form(request, obj, change=change, **options)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Rights are superusers' to give: `change_user` is for names and addresses. Suspending is a deed of its own."""
+        """Only superusers change permissions. `change_user` covers names and addresses; suspending is an action."""
         fields = super().get_readonly_fields(request, obj)
         return fields if _is_superuser(request) else [*fields, *RIGHTS, "password"]
 
@@ -64,7 +64,7 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
 
     @transaction.atomic
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
-        """For superusers, of anybody; everybody changes their own by showing the old one."""
+        """Superusers may set anybody's password; other users change their own with the old one."""
         if not _is_superuser(request):
             raise PermissionDenied
         user = self.get_object(request, id)
@@ -75,14 +75,14 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
         return response
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Who gives no rights sees neither rights nor digests of passwords."""
+        """Without permissions and password hashes for anybody but superusers."""
         if _is_superuser(request):
             return super().get_fieldsets(request, obj)
         person = ["username", "email", "first_name", "last_name", "is_active", "last_login", "date_joined"]
         return [(None, {"fields": person}), (_("Credits"), {"fields": ["balance", "expiring", "debt"]})]
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """The ledger refers to every user: suspend instead."""
+        """The ledger refers to every user, so none can be deleted: suspend instead."""
         return False
 
     @display(description=_("state"), ordering="is_active", label={"active": "success", "suspended": "danger"})
@@ -97,24 +97,24 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
         return request.user.has_perm("accounts.grant_credits")  # type: ignore[union-attr]
 
     def has_suspend_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._may_shut_out(request, object_id, is_active=True)
+        return self._may_suspend(request, object_id, is_active=True)
 
     def has_readmit_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._may_shut_out(request, object_id, is_active=False)
+        return self._may_suspend(request, object_id, is_active=False)
 
-    def _may_shut_out(self, request: HttpRequest, object_id: Any, *, is_active: bool) -> bool:
-        """Nobody shuts out themselves, and only superusers another member of staff."""
-        person = self.get_object(request, object_id)
-        if person == request.user or (person and person.is_staff and not request.user.is_superuser):  # type: ignore[union-attr]
+    def _may_suspend(self, request: HttpRequest, object_id: Any, *, is_active: bool) -> bool:
+        """Nobody suspends themselves, and only superusers suspend other members of staff."""
+        user = self.get_object(request, object_id)
+        if user == request.user or (user and user.is_staff and not request.user.is_superuser):  # type: ignore[union-attr]
             return False
-        people = User.objects.filter(is_active=is_active)
-        return self.offers(request, "accounts.suspend_user", people, object_id)
+        users = User.objects.filter(is_active=is_active)
+        return self.offers(request, "accounts.suspend_user", users, object_id)
 
     grant = staff_action(
         actions.grant,
         _("Grant credits"),
-        _("They are theirs for good."),
-        _("The credits were granted."),
+        _("Granted credits never expire."),
+        _("Credits granted."),
         icon="add_card",
         variant=ActionVariant.PRIMARY,
         form=GrantForm,
@@ -122,16 +122,16 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
     suspend = staff_action(
         actions.suspend,
         _("Suspend"),
-        _("They are signed out and cannot come back; what of theirs waits is canceled and refunded."),
-        _("They are suspended."),
+        _("The user is signed out and cannot sign in. Their queued videos are canceled and refunded."),
+        _("User suspended."),
         icon="block",
         variant=ActionVariant.DANGER,
     )
     readmit = staff_action(
         actions.readmit,
-        _("Let in again"),
-        _("They may sign in as before."),
-        _("They may sign in again."),
+        _("Reinstate"),
+        _("The user can sign in again."),
+        _("User reinstated."),
         icon="how_to_reg",
         variant=ActionVariant.SUCCESS,
     )
@@ -139,7 +139,7 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
 
 @admin.register(Group)
 class RoleAdmin(Audited, GroupAdmin, ModelAdmin):
-    """What is in a group is a right of everybody in it, so only superusers write here."""
+    """A group's permissions apply to all of its members, so only superusers may edit groups."""
 
     audited_as = actions.Action.RIGHTS
 
@@ -159,7 +159,7 @@ class RoleAdmin(Audited, GroupAdmin, ModelAdmin):
 
 @admin.register(Authenticator)
 class SecondFactorAdmin(Audited, ReadOnly, ModelAdmin):
-    """Deleting one lets somebody who lost a device set up another. The secrets themselves are never shown."""
+    """Deleting one lets a user who lost their device set up another. The secrets are never shown."""
 
     audited_as = actions.Action.RIGHTS
     list_display = ["user", "type", "created_at", "last_used_at"]

@@ -42,7 +42,7 @@ ON_OFF = {"on": "success", "off": "warning", "resting": "warning"}
 
 
 class CanPause(StaffActions):
-    """Channels and models: on or off, by a deed with a reason."""
+    """Channels and models can be paused and resumed, with a reason."""
 
     model: Any
     right: str
@@ -58,16 +58,16 @@ class CanPause(StaffActions):
     pause = staff_action(
         actions.pause,
         _("Pause"),
-        _("It takes nothing new; what runs goes on."),
-        _("It is paused."),
+        _("It takes no new work. Running videos continue."),
+        _("Paused."),
         icon="pause",
         variant=ActionVariant.WARNING,
     )
     resume = staff_action(
         actions.resume,
         _("Resume"),
-        _("It takes new work again, from now on."),
-        _("It is at work."),
+        _("It takes new work again, starting now."),
+        _("Resumed."),
         icon="play_arrow",
         variant=ActionVariant.SUCCESS,
     )
@@ -90,7 +90,7 @@ class ChannelAdmin(Audited, CanPause, ModelAdmin):
         return Channel.objects.filter(pk=row.pk).values(*names).first() or {}
 
     @action(
-        description=_("Compare with its provider"),
+        description=_("Compare with provider"),
         icon="compare_arrows",
         url_path="compare",
         permissions=["compare"],
@@ -104,18 +104,18 @@ class ChannelAdmin(Audited, CanPause, ModelAdmin):
             return "off", _("paused")
         if breaker.is_paused(channel, timezone.now()):
             return "resting", _("resting until %(at)s") % {"at": f"{channel.resumes_at:%H:%M:%S}"}
-        return "on", _("at work")
+        return "on", _("active")
 
 
 class PriceInline(TabularInline):
-    """What other sizes and lengths cost."""
+    """Prices of other sizes and lengths."""
 
     model = Price
     extra = 0
 
 
 class OfferInline(TabularInline):
-    """Where a model is made, and which channel is asked first."""
+    """The channels that offer a model, in order of preference."""
 
     model = Offer
     extra = 0
@@ -146,7 +146,7 @@ class VideoModelAdmin(CanPause, ModelAdmin):
 
 
 class EventInline(ReadOnly, TabularInline):
-    """Every move, with the provider's own words."""
+    """Every change of state, with the provider's own words."""
 
     model = VideoEvent
     fields = ["at", "came_from", "went_to", "reason"]
@@ -155,14 +155,14 @@ class EventInline(ReadOnly, TabularInline):
 
 @admin.register(Video)
 class VideoAdmin(StaffActions, ReadOnly, LargeTable, ModelAdmin):
-    """States move by `generation`'s verbs only, so everything here is to be read, or done with a reason."""
+    """Only `videos/generation/` changes states, so everything here is read-only or a staff action."""
 
     list_display = ["created_at", "user", "model", "state", "progress", "credits", "error_code"]
     list_filter = ["status", "model", "channel", "is_free"]
     list_select_related = ["user", "model"]
     search_fields = ["=id", "=user__email", "=ref", "prompt"]
-    search_help_text = _("An id, a provider's id, a whole e-mail address, or words of a prompt.")
-    view_on_site = False  # its page is its owner's alone
+    search_help_text = _("An id, a provider's id, an exact e-mail address, or words from a prompt.")
+    view_on_site = False  # only the owner may see its page
     change_form_before_template = "admin/video_receipt.html"
     inlines = [EventInline]
     readonly_fields = [
@@ -245,25 +245,27 @@ class VideoAdmin(StaffActions, ReadOnly, LargeTable, ModelAdmin):
 
     refund = staff_action(
         actions.refund,
-        _("Return its credits"),
-        _("The video stays its owner's, and the credits that it cost go back."),
-        _("Its credits were returned."),
+        _("Refund"),
+        _("Refunds the credits. The owner keeps the video."),
+        _("Refunded."),
         icon="undo",
         variant=ActionVariant.WARNING,
         form=NoteForm,
     )
     hurry = staff_action(
         actions.hurry,
-        _("Look again now"),
-        _("Whatever it waits for is tried now: its provider is asked again, or its file fetched again."),
-        _("It is due now."),
+        _("Retry now"),
+        _(
+            "Retries the pending step now, such as asking the provider for its status or downloading the file."
+        ),
+        _("It will be retried now."),
         icon="refresh",
     )
     fail = staff_action(
         actions.fail,
         _("Stop"),
-        _("It fails, and its credits go back. What its provider already works on may cost us all the same."),
-        _("It was stopped, and its credits returned."),
+        _("The video fails and is refunded. The provider may still charge us for work it has started."),
+        _("Stopped and refunded."),
         icon="stop_circle",
         variant=ActionVariant.DANGER,
         form=NoteForm,

@@ -158,7 +158,7 @@ def test_support_sees_no_figure_of_money_anywhere(support, video, held):
         answer = client.get(url)
         assert answer.status_code == 200, url
         text = answer.content.decode()
-        assert not re.search(r"25\.99|24\.00|USD|0\.4000|0\.1000|Money|Cost\b", text), url
+        assert not re.search(r"25\.99|24\.00|USD|0\.4000|0\.1000|Money|Revenue|Cost\b", text), url
     for model in (Payment, CreditPack, StripeEvent, CodeBatch, AuditEntry):
         assert client.get(page(model)).status_code == 403
     assert client.get(page(Payment, held.pk)).status_code in (302, 403)
@@ -200,8 +200,8 @@ def test_only_deeds_that_the_customer_can_see_ask_for_a_text_for_them(as_staff, 
     if verb != "refund":
         Video.objects.filter(pk=video.pk).update(status="in_progress", ended_at=None)
     form = as_staff.get(f"{page(model, pk).removesuffix('change/')}{verb}/").content.decode()
-    assert ("Text for the customer (optional)" in form) == has_text
-    assert ("It is shown in their statement." in form) == has_text
+    assert ("Note to the customer (optional)" in form) == has_text
+    assert ("Shown in their statement." in form) == has_text
 
 
 def test_the_text_for_the_customer_is_one_short_line(finance, owner):
@@ -239,7 +239,7 @@ def test_a_form_sent_twice_is_one_deed(finance, owner):
 def test_a_deed_that_comes_too_late_says_so(support, owner):
     waiting = order(owner)
     client = signed_in(support)
-    for said in ("It was stopped", "Nothing was done"):
+    for said in ("Stopped and refunded.", "No change: the record has moved on."):
         assert send(client, Video, waiting.pk, "fail")["HX-Redirect"] == page(Video, waiting.pk)
         assert said in client.get(page(Video, waiting.pk)).content.decode()
 
@@ -273,7 +273,9 @@ def test_who_may_only_look_sees_no_digest_of_a_password(support, owner):
 
 def test_staff_without_a_group_see_nothing(video):
     client = signed_in(new_user(is_staff=True))
-    assert "Your groups let you see nothing yet" in client.get(reverse("admin:index")).content.decode()
+    assert (
+        "You do not have access to anything here yet" in client.get(reverse("admin:index")).content.decode()
+    )
     assert client.get(page(Video)).status_code == 403
 
 
@@ -326,7 +328,7 @@ def test_staff_without_a_second_factor_are_led_to_set_one_up(boss):
     client = signed_in(boss)
     answer = client.get("/admin/", follow=True)
     assert answer.redirect_chain[-1][0] == "/accounts/2fa/"
-    assert "Staff need a second factor" in answer.content.decode()
+    assert "Members of staff need a second factor" in answer.content.decode()
     for url in ("/admin/videos/video/", "/admin/money/", "/admin/jsi18n/"):
         assert client.get(url).status_code == 302
 

@@ -205,12 +205,12 @@ def test_the_cards_say_what_the_rows_say(clock, owner, settings):
         "Failed": "1",
         "Success rate": "80.0 %",
         "Waiting": "1",
-        "Worker": "At work",
+        "Worker": "Running",
     }
-    assert (card(week, "Money taken"), card(week, "Given back")) == ("25.00 USD", "5.00 USD")
-    assert (card(week, "Providers' cost"), card(shown(30), "Providers' cost")) == ("1.60 USD", "2.00 USD")
-    assert (card(week, "Sold"), card(week, "Taken back"), card(week, "Granted")) == ("2,000", "200", "100")
-    assert (card(week, "Spent"), card(week, "New people")) == ("70", "1")
+    assert (card(week, "Revenue"), card(week, "Refunds")) == ("25.00 USD", "5.00 USD")
+    assert (card(week, "Provider cost"), card(shown(30), "Provider cost")) == ("1.60 USD", "2.00 USD")
+    assert (card(week, "Sold"), card(week, "Clawed back"), card(week, "Granted")) == ("2,000", "200", "100")
+    assert (card(week, "Spent"), card(week, "New users")) == ("70", "1")
     assert [m["median"] for m in week["models"]][:1] == ["50 s"]
 
 

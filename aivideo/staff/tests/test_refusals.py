@@ -46,7 +46,7 @@ def test_an_unverified_organisation_is_told_to_staff_with_the_steps_until_it_is_
     assert entries(refusal) == [("charge", -10), ("refund", 10)]
     page = as_staff.get("/admin/").text
     for words in (
-        "The provider of simulator refused 2 orders",
+        "The provider of simulator has rejected 2 requests",
         "Your organization must be verified to use the model",
         'href="https://platform.openai.com/settings/organization/general"',
         "Wait 15 to 30 minutes",
@@ -115,7 +115,7 @@ def test_who_may_see_videos_or_channels_is_told(owner, right, sees):
     member.user_permissions.add(Permission.objects.get(codename=right))
     page = signed_in(member).get("/admin/").text
     assert ("HTTP 401: &lt;b&gt;no&lt;/b&gt;" in page) == sees
-    assert ("Open the channel simulator" in page) == (right == "view_channel")
+    assert ("Open channel simulator" in page) == (right == "view_channel")
 
 
 def test_it_costs_the_same_few_reads_however_many_events_there_are(owner):
