@@ -1,4 +1,4 @@
-# The commands of this project. Each works on a machine with only python3 (3.11 or newer), git and make.
+# The commands of this project. They need only python3 (3.11 or newer), git and make.
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
@@ -7,9 +7,9 @@ DATA_DIR ?= $(CURDIR)/data
 export HOST PORT DATA_DIR
 
 VENV := .venv
-# Where what others wrote is installed, away from our own packages.
+# Third-party servers and clients for tests are installed here, apart from our own packages.
 PEERS ?= $(VENV)
-# What builds the documentation, likewise.
+# So are the packages that build the documentation.
 DOCS ?= $(VENV)/docs
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
@@ -22,21 +22,21 @@ run: $(VENV)/installed .env
 	@$(MANAGE) collectstatic --noinput --verbosity 0
 	@exec $(MANAGE) serve
 
-# More processes than two cores have: whole sites wait more than they work.
+# Three processes on two cores: tests that run a whole site wait more than they compute.
 test: $(VENV)/installed-dev $(VENV)/other-clients chromium
 	$(BIN)/python -m pytest -n 3 $(ARGS)
 
-# For every save: what starts no process and no browser, with long random runs cut short.
+# The tests that start neither a process nor a browser, with long random runs shortened. For use while editing.
 quick: export QUICK = true
 quick: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 3 -m quick --ignore tests/journeys --ignore tests/installation $(ARGS)
 
-# Our adapters, simulator and API against what others wrote; OPENAI_OPENAPI is the path of OpenAI's document, as JSON.
+# Tests our adapters, simulator and API against third-party software. OPENAI_OPENAPI: path of OpenAI's OpenAPI document, as JSON.
 test-peers: export PEERS := $(abspath $(PEERS))
 test-peers: $(VENV)/installed-dev $(PEERS)/litellm/installed $(PEERS)/aimock/installed
 	$(BIN)/python -m pytest -rs tests/peers $(ARGS)
 
-# Settings of its own, so that it says the same with and without a .env.
+# Sets its own settings, so that the result does not depend on .env.
 check: export DEBUG = true
 check: export SECRET_KEY = for-this-check-only
 check: $(VENV)/installed-dev $(DOCS)/installed
@@ -52,24 +52,24 @@ check: $(VENV)/installed-dev $(DOCS)/installed
 	  ALLOWED_HOSTS=video.example.com CSRF_TRUSTED_ORIGINS=https://video.example.com \
 	  SITE_URL=https://video.example.com $(MANAGE) check --deploy --fail-level WARNING
 
-# The documentation, as a site that needs no network: site/index.html.
+# Builds the documentation as a site that works offline: site/index.html.
 docs: $(DOCS)/installed
 	@$(MKDOCS) && echo "Read site/index.html. To search in it: python3 -m http.server --directory site"
 
-# ONLY=name for one of them; SQLite, or what DATABASE_URL and REDIS_URL name, with a database of its own there.
+# ONLY=name runs one benchmark. Uses SQLite, or a new database on the servers that DATABASE_URL and REDIS_URL name.
 bench: $(VENV)/installed $(PEERS)/litellm/installed
 	@$(BIN)/python -m bench $(ONLY) $(if $(SEED),--seed $(SEED))
 
-# RUNS=n and SEED=n, and what chaos/__main__.py says; on SQLite, and on PostgreSQL and Redis of its own.
+# RUNS=n and SEED=n; more options in chaos/__main__.py. Runs on SQLite, and on a PostgreSQL and Redis that it starts.
 chaos: $(VENV)/installed-dev
 	@$(BIN)/python -m chaos
 
-# Takes each defence away in turn, in a copy, and expects its test to fail; CASES="A25 A40" for some of them.
+# Removes each security check in turn, in a copy, and expects its test to fail. CASES="A25 A40" runs some of them.
 sabotage: $(VENV)/installed-dev chromium
 	@$(BIN)/python -m tests.sabotage $(CASES)
 
-# Writes requirements.txt and requirements-dev.txt, which hold for every platform. Needed after a change of a .in file.
-# Versions that still fit are kept; ARGS=--upgrade or ARGS="--upgrade-package NAME" takes newer ones.
+# Compiles requirements.txt and requirements-dev.txt, for all platforms. Run it after a change to a .in file.
+# It keeps versions that still satisfy them; ARGS=--upgrade or ARGS="--upgrade-package NAME" takes newer ones.
 COMPILE = $(VENV)/uv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
   --custom-compile-command 'make requirements' $(ARGS)
 
@@ -82,7 +82,7 @@ $(VENV)/uv/installed: Makefile | $(BIN)/python
 	$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
 	@touch $@
 
-# A stamp newer than the compiled lists means that the packages are installed.
+# The packages are installed if this file is newer than the compiled lists.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 $(VENV)/installed: requirements.txt | $(BIN)/python
@@ -93,11 +93,11 @@ $(VENV)/installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
 	$(INSTALL) -r requirements.txt -r requirements-dev.txt
 	@touch $@ $(VENV)/installed
 
-# Of the API: the oldest SDK that has videos, and the one for JavaScript where there is npm.
+# Clients of the API: the oldest Python SDK that has videos and, if npm is installed, the JavaScript SDK.
 $(VENV)/other-clients: Makefile | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/openai-2 openai==2.2.0
 	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/node openai@7.57.0; \
-	  else echo "Without npm, the tests do not try the API from JavaScript."; fi
+	  else echo "npm is not installed: skipping the tests of the API from JavaScript."; fi
 	@touch $@
 
 $(DOCS)/installed: requirements-docs.txt
@@ -111,9 +111,9 @@ $(PEERS)/litellm/installed: Makefile | $(BIN)/python
 	$(PEERS)/litellm/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.0'
 	@touch $@
 
-# It plays OpenRouter and xAI.
+# A mock server of OpenRouter and xAI.
 $(PEERS)/aimock/installed: Makefile
-	@command -v npm >/dev/null || { echo "aimock comes by npm: install Node.js 20 or newer."; exit 1; }
+	@command -v npm >/dev/null || { echo "aimock needs npm: install Node.js 20 or newer."; exit 1; }
 	npm install --silent --no-audit --no-fund --prefix $(PEERS)/aimock @copilotkit/aimock@1.43.0
 	@touch $@
 
@@ -124,7 +124,7 @@ $(BIN)/python:
 	  { echo "Python's venv module is missing. Install it: apt-get install python3-venv"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-# The first start decides for demo mode, so that every later command in this checkout agrees.
+# The first start turns on demo mode in .env, so that every later command in this checkout uses it as well.
 .env:
 	@if [ -z "$$SECRET_KEY" ]; then \
 	  umask 077 && printf 'DEBUG=true\nSECRET_KEY=%s\n' \
@@ -134,4 +134,4 @@ $(BIN)/python:
 chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || \
-	  { echo "The tests drive Chromium: install it, for example with apt-get install chromium"; exit 1; }
+	  { echo "The tests need Chromium: install it, for example with apt-get install chromium"; exit 1; }

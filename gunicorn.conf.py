@@ -1,10 +1,10 @@
-"""What gunicorn does beside serving: it reads this file where it is started, and `manage.py serve` names it."""
+"""gunicorn's configuration: read from the working directory, or as named by `manage.py serve`."""
 
 from typing import Any
 
 
 def post_worker_init(worker: Any) -> None:
-    """Say in the log which service makes the videos: the first worker of a server does, once."""
+    """Log which service makes the videos, once, in the first worker of a server."""
     if worker.age != 1:
         return
     from django.db import connection
