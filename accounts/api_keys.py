@@ -1,8 +1,8 @@
-"""Keys by which programs sign in. A key is shown once; what stays is its digest.
+"""API keys. A key is shown once; only its digest is stored.
 
-`av_live_`, 43 characters of chance (256 bits, so that the digest needs no salt and no slowness) and
-six that are computed from them: a key that was mistyped, or made up, is refused without a look at
-the database, and whoever scans public places for lost keys can tell one from other text.
+A key is `av_live_`, 43 random characters (256 bits, so a plain SHA-256 without salt is enough) and a checksum
+of six characters: a mistyped or invented key is rejected without a database query, and secret scanners can
+recognize a key.
 """
 
 import base64
@@ -22,14 +22,14 @@ PREFIX = "av_live_"
 ALPHABET = string.digits + string.ascii_letters
 RANDOM, CHECK = 43, 6  # characters; 62 ** 43 is a little more than 2 ** 256
 WELL_FORMED = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{RANDOM + CHECK}}}")
-SHOWN = len(PREFIX) + 6  # characters by which people recognise their key
+SHOWN = len(PREFIX) + 6  # leading characters by which people recognize their key
 
-MAX_KEYS = 20  # of one person, that work
+MAX_KEYS = 20  # active keys per user
 LAST_USED_EXACT_TO = timedelta(minutes=1)
 OLD_SECRET_LASTS = timedelta(hours=24)
 
 
-# Asked with every request of every program, and Django would take longer to put it together than all else takes.
+# Runs for every API request. Composing it in the ORM would take longer than everything else together.
 BY_DIGEST = """
     SELECT k.id, k.user_id, k.name, k.prefix, k.credits_a_day, k.allowed_models, k.expires_at, k.revoked_at,
         k.last_used_at, k.webhook_url, u.is_active AS owner_is_active, u.balance AS owner_balance
@@ -39,7 +39,7 @@ BY_DIGEST = """
 
 
 class KeyRefused(Exception):
-    """There is no such key, or it works no more. The text is for whoever sent it."""
+    """The key is unknown, revoked or expired, or its owner is suspended. The text is for the client."""
 
 
 def create(
@@ -51,9 +51,9 @@ def create(
     expires_at: datetime | None = None,
     webhook_url: str = "",
 ) -> tuple[ApiKey, str]:
-    """Make a key, and return it with its text, to be shown now: nobody can read it again.
+    """Create a key and return it with its text, which can be shown only now.
 
-    `credits_a_day` and `allowed_models` (slugs) bound what may be ordered with it; None: no bound.
+    `credits_a_day` and `allowed_models` (slugs) limit what it may order; None: no limit.
     """
     random = "".join(secrets.choice(ALPHABET) for _ in range(RANDOM))
     text = f"{PREFIX}{random}{_check(random)}"
@@ -72,10 +72,10 @@ def create(
 
 
 def find(text: str) -> ApiKey:
-    """The key of this text, with its user. Raises KeyRefused, and says why to who holds a real one."""
+    """The key with this text, and its user. Raises KeyRefused; only for an existing key does that name the reason."""
     key = _known(text) if is_well_formed(text) else None
     if key is None:
-        raise KeyRefused("Incorrect API key provided. You find your keys on your account page.")
+        raise KeyRefused("Incorrect API key provided. You can find your API keys on your account page.")
     if key.revoked_at:
         raise KeyRefused("This API key was revoked.")
     if key.expires_at and key.expires_at <= timezone.now():
@@ -87,12 +87,12 @@ def find(text: str) -> ApiKey:
 
 
 def revoke(key: ApiKey) -> bool:
-    """It works no more, from the next request on. True for one caller."""
+    """Revoke the key, effective with the next request. True for exactly one caller."""
     return bool(ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()))
 
 
 def rotate_webhook_secret(key: ApiKey) -> str:
-    """Give the key a new secret for webhooks and return it; for a day, they are signed with both."""
+    """Replace the key's webhook secret and return the new one. For a day, webhooks are signed with both."""
     secret, now = new_webhook_secret(), timezone.now()
     ApiKey.objects.filter(pk=key.pk).update(
         webhook_secret=secret, old_webhook_secret=key.webhook_secret, old_secret_until=now + OLD_SECRET_LASTS
@@ -101,18 +101,18 @@ def rotate_webhook_secret(key: ApiKey) -> str:
 
 
 def new_webhook_secret() -> str:
-    """In the form of Standard Webhooks: whsec_ and base64 of 32 random bytes."""
+    """A Standard Webhooks secret: whsec_ followed by 32 random bytes in base64."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def working(user: User) -> QuerySet[ApiKey]:
-    """The keys of a person that are neither revoked nor expired."""
+    """The user's keys that are neither revoked nor expired."""
     now = timezone.now()
     return user.api_keys.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
 
 
 def is_well_formed(text: str) -> bool:
-    """Whether this could be a key at all."""
+    """Whether the text has the format of a key and a correct checksum."""
     if not WELL_FORMED.fullmatch(text):
         return False
     return text[-CHECK:] == _check(text[len(PREFIX) : -CHECK])
@@ -139,7 +139,7 @@ def _digest(text: str) -> str:
 
 
 def _note_use(key: ApiKey) -> None:
-    """When it was used last, to the minute: a write for each request would cost more than the request."""
+    """Record the last use to the minute: a write for each request would cost more than the request itself."""
     now = timezone.now()
     if key.last_used_at is None or now - key.last_used_at > LAST_USED_EXACT_TO:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)

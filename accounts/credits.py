@@ -1,10 +1,10 @@
-"""The only code that moves credits. Every move is a line in the ledger, and a reference moves once.
+"""The only code that moves credits. Every movement is a ledger entry, and a reference moves credits at most once.
 
-An account is three numbers beside its entries: what can be spent (`balance`), what of it lapses one
-day (`lapsing`, in lots), and what is owed (`debt`, never beside a balance). Always holds: balance -
-debt = the sum of the entries, and lapsing = the sum of what is left in the lots. Each verb changes
-all of that in one transaction and begins with the row of the user, the lock that other moves of the
-same account wait for.
+Besides its entries an account has three numbers: `balance`, what can be spent; `expiring`, how much of it
+has an expiry date (in lots); and `debt`, what is owed (never together with a balance). Invariants:
+balance - debt = the sum of the entries, and expiring = the sum of what is left in the lots. Each function
+changes all of this in one transaction and starts by locking the user's row, so that movements of the same
+account run one after another.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ Kind = CreditEntry.Kind
 
 
 class InsufficientCredits(Exception):
-    """The account holds less than the price. `needed` and `available` are credits."""
+    """The balance is less than the price. `needed` and `available` are credits."""
 
     def __init__(self, needed: int, available: int) -> None:
         super().__init__(f"{needed} credits are needed, {available} are available.")
@@ -36,29 +36,29 @@ class InsufficientCredits(Exception):
 def grant(
     user: User, amount: int, *, reference: str, note: str = "", expires_at: datetime | None = None
 ) -> bool:
-    """Give `amount` credits (> 0), which are gone from `lapses_at` on where that is given.
+    """Grant `amount` credits (> 0), which expire at `expires_at` if that is given.
 
-    True if they were given now, False if this reference had them before.
+    True if they were granted now, False if this reference was granted before.
     """
     return _add(user, amount, Kind.GRANT, reference, note, expires_at)
 
 
 def grant_signup(user: User) -> bool:
-    """Give a new user SIGNUP_CREDITS, once in the user's life."""
+    """Grant a new user SIGNUP_CREDITS, once per user."""
     if not settings.SIGNUP_CREDITS:
         return False
     return grant(user, settings.SIGNUP_CREDITS, reference=f"signup:{user.pk}")
 
 
 def purchase(user: User, amount: int, *, reference: str, note: str = "") -> bool:
-    """Give `amount` credits (> 0) that were paid for. True if they were given now, False if before."""
+    """Add `amount` credits (> 0) that were paid for. True if they were added now, False if before."""
     return _add(user, amount, Kind.PURCHASE, reference, note)
 
 
 def charge(user: User, amount: int, *, reference: str) -> None:
-    """Take `amount` credits (>= 0; 0 leaves no entry) for `reference`. Call it first in its transaction.
+    """Charge `amount` credits (>= 0; 0 makes no entry) for `reference`. Call it first in its transaction.
 
-    Raises InsufficientCredits if the account holds less, IntegrityError if this reference was charged before.
+    Raises InsufficientCredits if the balance is too low, IntegrityError if this reference was charged before.
     """
     if amount == 0:
         return
@@ -80,20 +80,20 @@ def charge(user: User, amount: int, *, reference: str) -> None:
 
 
 def refund(user: User, amount: int, *, reference: str, note: str = "") -> bool:
-    """Return `amount` credits (>= 0) that `reference` was charged. True if they went back now, False if before.
+    """Refund `amount` credits (>= 0) that `reference` was charged. True if they were refunded now, False if before.
 
-    What came from a lot goes back there; if that has lapsed meanwhile, it is given for good.
+    Credits from a lot go back into it; if the lot has expired since, they are returned without an expiry date.
     """
     return _add(user, amount, Kind.REFUND, reference, note)
 
 
 def claw_back(user: User, amount: int, *, reference: str, note: str = "") -> bool:
-    """Take back `amount` credits (> 0) whose payment was returned; what is spent already becomes a debt.
+    """Take back `amount` credits (> 0) whose payment was returned; what has been spent becomes a debt.
 
-    True if they were taken now, False if this reference took them before.
+    True if they were taken back now, False if this reference was clawed back before.
     """
     if amount <= 0:
-        raise ValueError(f"A claw-back of {amount} credits takes nothing back.")
+        raise ValueError(f"The amount of a claw-back must be positive, not {amount}.")
 
     def take_back(account: User, _entry: CreditEntry) -> None:
         taken = min(amount, account.balance)
@@ -108,7 +108,7 @@ def claw_back(user: User, amount: int, *, reference: str, note: str = "") -> boo
 
 
 def expire(user: User) -> int:
-    """Take away what has lapsed of a user's credits; how many credits that were."""
+    """Expire a user's credits that are due. Returns how many."""
     with transaction.atomic():
         account = _locked(user)
         before = account.balance
@@ -118,16 +118,16 @@ def expire(user: User) -> int:
 
 
 def expire_all() -> int:
-    """The same for everybody; how many credits lapsed. To be called from time to time."""
+    """The same for all users. Called periodically."""
     due = Lot.objects.filter(left__gt=0, expires_at__lte=timezone.now())
     return sum(expire(User(pk=pk)) for pk in set(due.values_list("user", flat=True)))
 
 
-# --- Small parts ----------------------------------------------------------------------------------
+# --- Helpers --------------------------------------------------------------------------------------
 
 
 def _take(user: User, amount: int) -> bool:
-    """The short way of nearly every charge, in one statement: for an account of which nothing lapses."""
+    """The fast path of nearly every charge, in one statement: for an account without expiring credits."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE accounts_user SET balance = balance - %s WHERE id = %s AND balance >= %s AND lapsing = 0",
@@ -142,7 +142,7 @@ def _add(
     if amount == 0:
         return False
     if amount < 0:
-        raise ValueError(f"A {kind} adds credits, so {amount} cannot be one.")
+        raise ValueError(f"The amount of a {kind} must be positive, not {amount}.")
 
     def put_in(account: User, entry: CreditEntry) -> None:
         owed = min(amount, account.debt)
@@ -167,7 +167,7 @@ def _once(
     note: str,
     move: Callable[[User, CreditEntry], None],
 ) -> bool:
-    """Write the entry and move what it says. False, and nothing is moved, if the reference moved before."""
+    """Write the entry and apply `move`. False, without any change, if this reference has moved credits before."""
     try:
         with transaction.atomic():
             account = _locked(user)
@@ -184,7 +184,7 @@ def _once(
 
 
 def _locked(user: User) -> User:
-    """The account as it is now; nobody else moves it until this transaction ends."""
+    """The current account, locked until the transaction ends."""
     return User.objects.select_for_update(no_key=True).only("balance", "debt", "expiring").get(pk=user.pk)
 
 
@@ -193,7 +193,7 @@ def _keep(account: User) -> None:
 
 
 def _lots(account: User) -> QuerySet[Lot]:
-    """What may be spent of an account's lots, in that order."""
+    """The account's lots with credits left, in the order in which they are spent."""
     return account.lots.filter(left__gt=0).order_by("expires_at", "pk")
 
 
@@ -207,7 +207,7 @@ def _expire(account: User) -> None:
 
 
 def _draw(account: User, charge: CreditEntry) -> None:
-    """Take a charge from the lots as far as they reach, and note what came from which."""
+    """Take a charge from the lots as far as possible, and record how much came from which."""
     wanted = -charge.amount
     for lot in _lots(account):
         if not wanted:
@@ -218,17 +218,17 @@ def _draw(account: User, charge: CreditEntry) -> None:
 
 
 def _put_back(account: User, reference: str) -> None:
-    """Return to the lots what a charge drew from them, as far as they live and the balance has it."""
-    living = Draw.objects.filter(
+    """Put back into the lots what a charge drew from them, unless they have expired or the balance is too low."""
+    unexpired = Draw.objects.filter(
         charge__kind=Kind.CHARGE, charge__reference=reference, lot__expires_at__gt=timezone.now()
     )
-    for draw in living.select_related("lot").order_by("lot__expires_at", "lot"):
+    for draw in unexpired.select_related("lot").order_by("lot__expires_at", "lot"):
         _spend(account, draw.lot, -min(draw.amount, account.balance - account.expiring))
 
 
-def _spend(account: User, lot: Lot, most: int) -> int:
-    """Move up to `most` credits out of a lot (a negative number puts them in); how many that were."""
-    spent = min(lot.left, most)
+def _spend(account: User, lot: Lot, limit: int) -> int:
+    """Take up to `limit` credits out of a lot (a negative number puts them in). Returns how many."""
+    spent = min(lot.left, limit)
     lot.left -= spent
     lot.save(update_fields=["left"])
     account.expiring -= spent

@@ -1,4 +1,4 @@
-"""The demo user, who needs no password: only with DEBUG and without Google."""
+"""The demo user, who signs in without a password: only with DEBUG and without Google sign-in."""
 
 from typing import Any
 

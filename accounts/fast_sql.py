@@ -1,7 +1,7 @@
-"""Rows written in plain SQL, for the few statements that a lock waits for.
+"""Inserts and updates in plain SQL, for the few statements that run while a lock is held.
 
-While one click spends, every other click of the same account waits, so what happens between its first statement and its
-commit bounds the clicks a second. The ORM composes each statement anew, which takes longer than the statement itself.
+While one order is charged, every other order of the same account waits, so the time from its first statement to
+its commit limits the orders per second. The ORM would take longer to compose a statement than to execute it.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from django.db import connection, models
 
 
 def insertion(row: models.Model) -> Callable[[], None]:
-    """What inserts a new row with all its fields as they are now; a key that the database gives is not read back.
+    """A callable that inserts the row with its current values. A primary key that the database assigns is not read back.
 
-    For a caller that prepares its rows before it takes a lock.
+    For callers that prepare their rows before they take a lock.
     """
     statement, fields = _insertion(type(row), connection.vendor)
     values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
@@ -27,12 +27,12 @@ def insertion(row: models.Model) -> Callable[[], None]:
 
 
 def insert(row: models.Model) -> None:
-    """Insert a new row at once; see `insertion`."""
+    """Insert a new row now; see `insertion`."""
     insertion(row)()
 
 
 def update(model: type[models.Model], changes: dict[str, Any], where: dict[str, Any]) -> bool:
-    """Set fields of the row that has the values in `where`. False if there is none."""
+    """Update the row that matches `where`. False if there is none."""
     columns, values = _named(model, changes)
     keys, wanted = _named(model, where)
     with connection.cursor() as cursor:
@@ -53,7 +53,7 @@ def _insertion(model: type[models.Model], _vendor: str) -> tuple[str, list[Any]]
 
 
 def _named(model: type[models.Model], row: dict[str, Any]) -> tuple[list[str], list[Any]]:
-    """Columns of fields by name, and their values as the database takes them."""
+    """The fields' column names, and their values in the database's format."""
     fields: list[Any] = [model._meta.get_field(name) for name in row]
     values = zip(fields, row.values(), strict=True)
     return (

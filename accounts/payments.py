@@ -1,10 +1,10 @@
-"""The story of a payment: order → paid | held, and perhaps refunded or disputed later.
+"""Life of a payment: created → paid or held, and possibly refunded or disputed later.
 
-Whatever makes us look at a payment (a webhook, the page that people return to, the test checkout, a
-member of staff) calls `settle`. It fetches what is true from the processor and moves the payment and
-the ledger to it. So it does not matter how often, in which order or by whom we are told, and who only
-claims that something was paid changes nothing. What the processor says in words that are not known
-here moves no credits: it waits for staff, and for the next time that we look.
+Whatever may have changed a payment (a webhook, the return page, the test checkout, a member of staff) calls
+`settle`. It fetches the current state from the processor and applies it to the payment and the ledger. So it
+does not matter how often, in which order or by whom we are notified, and a claim alone that something was
+paid changes nothing. A status that is unknown here moves no credits; the payment waits for staff and for the
+next call.
 """
 
 import logging
@@ -25,7 +25,7 @@ Status = Payment.Status
 
 @dataclass(frozen=True)
 class Truth:
-    """What a processor knows of a payment. Amounts are in the currency's smallest unit."""
+    """The processor's current state of a payment. Amounts are in the currency's smallest unit."""
 
     is_paid: bool
     amount: int = 0
@@ -33,12 +33,12 @@ class Truth:
     intent: str | None = None
     receipt_url: str = ""
     refunded: int = 0
-    disputed: int = 0  # what open or lost disputes took away
-    unclear: str = ""  # why nobody here can tell what the money did, in a sentence for staff
+    disputed: int = 0  # withdrawn by open or lost disputes
+    unclear: str = ""  # why we cannot tell where the money is, in a sentence for staff
 
 
 def order(user: User, pack: CreditPack, processor: Payment.Processor) -> Payment:
-    """A payment of this pack, as it is now, which nobody has paid yet."""
+    """Create an unpaid payment for this pack on its current terms."""
     return Payment.objects.create(
         user=user,
         pack=pack,
@@ -50,19 +50,19 @@ def order(user: User, pack: CreditPack, processor: Payment.Processor) -> Payment
 
 
 def settle(payment: Payment, fetch: Callable[[Payment], Truth]) -> Payment:
-    """Bring a payment to what `fetch` says is true of it now, and return it as it is then.
+    """Apply the state that `fetch` returns to a payment, and return the updated payment.
 
-    Raises what `fetch` raises, and nothing has moved then.
+    Raises what `fetch` raises; nothing has changed then.
     """
     while True:
-        # Read before the truth is fetched: if somebody settles meanwhile, theirs may be newer than ours.
+        # Read before fetching: if somebody else settles in between, their state may be newer than ours.
         current = Payment.objects.select_related("user").get(pk=payment.pk)
         if _move(current, fetch(current)):
             return Payment.objects.get(pk=payment.pk)
 
 
 def accept(payment: Payment) -> bool:
-    """Staff decide that what was paid for a held payment is enough. True if its credits were given now."""
+    """Accept a held payment as sufficient, by decision of staff. True if its credits were granted now."""
     with transaction.atomic():
         held = Payment.objects.filter(pk=payment.pk, status=Status.HELD, paid_at=None)
         if not held.update(status=Status.PAID, reason="", paid_at=timezone.now(), version=F("version") + 1):
@@ -77,17 +77,17 @@ def _give(payment: Payment) -> bool:
 
 
 def _move(payment: Payment, truth: Truth) -> bool:
-    """False if somebody else moved this payment since it was read."""
+    """Apply the processor's state. False if somebody else has changed this payment since it was read."""
     is_right = payment.paid_at is not None or _is_as_ordered(payment, truth)
     becomes_paid = payment.paid_at is None and truth.is_paid and is_right and not truth.unclear
     gave = becomes_paid or payment.paid_at is not None
-    status, why = _standing(truth, is_right, gave)
+    status, reason = _status(truth, is_right, gave)
     clawed_back = _to_take_back(payment.credits, truth) if gave else 0
     if truth.unclear:
         clawed_back = payment.clawed_back
     after = {
         "status": status,
-        "reason": why,
+        "reason": reason,
         "intent": truth.intent or payment.intent,
         "receipt_url": truth.receipt_url or payment.receipt_url,
         "clawed_back": clawed_back,
@@ -107,12 +107,12 @@ def _move(payment: Payment, truth: Truth) -> bool:
         elif more < 0:
             credits.purchase(payment.user, -more, reference=reference, note=status)
     level = logging.WARNING if status in (Status.HELD, Status.DISPUTED) else logging.INFO
-    log.log(level, "payment %s is %s. %s", payment.pk, status, why)
+    log.log(level, "payment %s is %s. %s", payment.pk, status, reason)
     return True
 
 
-def _standing(truth: Truth, is_right: bool, gave: bool) -> tuple[str, str]:
-    """A payment's status, and why it needs a decision. `gave`: whether its credits are or were given."""
+def _status(truth: Truth, is_right: bool, gave: bool) -> tuple[str, str]:
+    """A payment's status, and the reason if it needs a decision. `gave`: whether its credits have been granted."""
     if not gave and not truth.is_paid:
         return Status.CREATED, ""
     wrong = "" if is_right else f"paid {money(truth.amount, truth.currency)}, which is not what was ordered"
@@ -132,6 +132,6 @@ def _is_as_ordered(payment: Payment, truth: Truth) -> bool:
 
 
 def _to_take_back(given: int, truth: Truth) -> int:
-    """The share of the credits whose money went back, rounded in the customer's favour."""
+    """The share of the credits whose money went back, rounded in the customer's favor."""
     went_back = min(truth.refunded + truth.disputed, truth.amount)
     return given * went_back // truth.amount if went_back else 0

@@ -1,4 +1,4 @@
-"""What a request is once its person is signed in."""
+"""The type of a request from a signed-in user."""
 
 from django.http import HttpRequest
 

@@ -1,8 +1,8 @@
-"""The free credits of newcomers: once for each person, and never more in a day than staff allow.
+"""Sign-up credits: once per person, within a daily budget that staff set.
 
-Accounts at Google can be bought, so only the budget of the day bounds what free credits cost. What
-stays of a person is a keyed hash of the Google identity and of the e-mail address, kept for ever and
-for this purpose only: whoever deletes an account and comes back has had the credits.
+Google accounts can be bought, so only the daily budget limits what free credits cost. We store a keyed hash
+of the Google identity and of the e-mail address, permanently and for this purpose only, so that nobody gets
+the credits again by deleting the account and signing up again.
 """
 
 import enum
@@ -22,7 +22,7 @@ from django.utils.crypto import salted_hmac
 from accounts import credits
 from accounts.models import FreeCredits, FreeCreditTally, User, Welcome
 
-# Of an address, what one household or one rented server has.
+# Prefix length of the network that one household or rented server has, by IP version.
 BLOCK = {4: 24, 6: 64}
 DOTLESS = ("gmail.com", "googlemail.com")
 
@@ -30,8 +30,8 @@ DOTLESS = ("gmail.com", "googlemail.com")
 class Outcome(enum.Enum):
     GIVEN = "given"
     HAD = "had before"
-    NOT_TODAY = "the budget of the day is spent"
-    NOT_HERE = "others of this network had them today"
+    NOT_TODAY = "the daily budget is used up"
+    NOT_HERE = "the daily limit of this network is reached"
 
 
 class _RefusedError(Exception):
@@ -39,13 +39,13 @@ class _RefusedError(Exception):
 
 
 def give(user: User, request: HttpRequest) -> Outcome:
-    """Give a user SIGNUP_CREDITS, unless this person had them, or too many had them today."""
+    """Grant SIGNUP_CREDITS, unless this person has had them or a daily limit is reached."""
     identities = {_hash(text) for text in _identities(user)}
     try:
         with transaction.atomic():
             if not settings.SIGNUP_CREDITS or is_welcomed(user):
                 return Outcome.HAD
-            # Two at once meet the constraint.
+            # The unique constraint stops concurrent requests.
             Welcome.objects.bulk_create([Welcome(identity=identity) for identity in sorted(identities)])
             most = FreeCredits.objects.first() or FreeCredits()
             if not _count("site", settings.SIGNUP_CREDITS, most.credits_a_day):
@@ -62,23 +62,23 @@ def give(user: User, request: HttpRequest) -> Outcome:
 
 
 def is_welcomed(user: User) -> bool:
-    """Whether this very account got its free credits."""
+    """Whether this account has received its sign-up credits."""
     return user.credit_entries.filter(kind="grant", reference=f"signup:{user.pk}").exists()
 
 
 def next_day() -> datetime:
-    """When the budget begins anew: midnight UTC."""
+    """When the daily budget starts again: midnight UTC."""
     now = timezone.now()
     return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
 def purge_expired() -> None:
-    """Delete the tallies of days that are over."""
+    """Delete the tallies of past days."""
     FreeCreditTally.objects.filter(day__lt=timezone.now().date() - timedelta(days=7)).delete()
 
 
 def _count(what: str, amount: int, most: int) -> bool:
-    """Add to a tally of today, unless it would then exceed `most`."""
+    """Add to one of today's tallies, unless that would exceed `most`."""
     today = {"what": what, "day": timezone.now().date()}
     FreeCreditTally.objects.bulk_create([FreeCreditTally(**today)], ignore_conflicts=True)
     room = FreeCreditTally.objects.filter(**today, given__lte=most - amount)
@@ -86,20 +86,20 @@ def _count(what: str, amount: int, most: int) -> bool:
 
 
 def _identities(user: User) -> list[str]:
-    """What tells a person: the accounts they sign in with, and where their mail arrives."""
+    """What identifies a person: the accounts they sign in with, and their mailbox."""
     accounts = [f"{one.provider}:{one.uid}" for one in SocialAccount.objects.filter(user=user)]
     return [*accounts, f"mail:{_mailbox(user.email)}"] if user.email else accounts
 
 
 def _mailbox(address: str) -> str:
-    """The address without what a provider ignores in it, so that aliases are one."""
+    """The address without the parts that mail providers ignore, so that all aliases are the same."""
     name, _, domain = address.lower().rpartition("@")
     name = name.partition("+")[0]
     return f"{name.replace('.', '')}@gmail.com" if domain in DOTLESS else f"{name}@{domain}"
 
 
 def _block_of(request: HttpRequest) -> str:
-    """The network a request comes from; "" for addresses that are no public ones, such as a proxy's."""
+    """The network that a request comes from; "" if its address is not public, such as a proxy's."""
     try:
         address = ipaddress.ip_address(get_adapter().get_client_ip(request))
     except (ValueError, PermissionDenied):

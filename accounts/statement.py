@@ -1,4 +1,4 @@
-"""The statement: every line that made a balance, filtered, a page at a time, or as a file for a spreadsheet."""
+"""The statement: all ledger entries of a user, filtered and paginated, or as CSV."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -10,18 +10,18 @@ from django.utils.translation import gettext as _
 
 from accounts.models import CreditEntry, User
 
-# A cell that begins with one of these is a formula to a spreadsheet, https://owasp.org/www-community/attacks/CSV_Injection
+# Spreadsheets treat cells that start with one of these as formulas, https://owasp.org/www-community/attacks/CSV_Injection
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def entries(user: User, kind: str = "") -> QuerySet[CreditEntry]:
-    """The entries of a user, newest first; those of one kind, where that is one."""
+    """The user's entries, newest first; only those of one kind if `kind` is valid."""
     found = user.credit_entries.all()
     return found.filter(kind=kind) if kind in CreditEntry.Kind.values else found
 
 
 class Pages(Paginator):  # type: ignore[type-arg]
-    """Pages of a statement. Beyond COUNTED entries nobody counts: that is what the file is for."""
+    """Pages of a statement. Only the newest COUNTED entries are paginated; the CSV file has all."""
 
     COUNTED = 10_000
 
@@ -31,7 +31,7 @@ class Pages(Paginator):  # type: ignore[type-arg]
 
 
 def add_receipts(lines: Iterable[CreditEntry], user: User) -> None:
-    """Give each line of a payment, as `receipt_url`, the processor's page about it."""
+    """Set `receipt_url` on each entry of a payment: the processor's receipt page."""
     of_payments = [line for line in lines if line.reference.startswith("payment:")]
     keys = {line.reference.split(":")[1] for line in of_payments}
     urls = {str(pk): url for pk, url in user.payments.filter(pk__in=keys).values_list("pk", "receipt_url")}
@@ -40,7 +40,7 @@ def add_receipts(lines: Iterable[CreditEntry], user: User) -> None:
 
 
 def as_csv(lines: Iterable[CreditEntry]) -> Iterator[str]:
-    """The statement as CSV, line by line: time (ISO 8601), kind, what for, reference, credits."""
+    """The statement as CSV, line by line: time (ISO 8601), kind, note, reference, credits."""
     write = csv.writer(_Echo()).writerow
     yield write([_("Time"), _("Kind"), _("For"), _("Reference"), _("Credits")])
     for entry in lines:
@@ -53,7 +53,7 @@ def _harmless(text: str) -> str:
 
 
 class _Echo:
-    """Where the csv module writes a line to have it back."""
+    """A file for the csv module that returns each line instead of storing it."""
 
     def write(self, line: str) -> str:
         return line

@@ -1,4 +1,4 @@
-"""Stripe: the page where people pay, and what is true of a payment. No word of theirs goes beyond this file."""
+"""Stripe Checkout: create checkout pages and fetch the state of payments. Stripe's own terms stay in this file."""
 
 from functools import cache
 from uuid import UUID
@@ -10,13 +10,13 @@ from django.urls import reverse
 from accounts.models import Payment
 from accounts.payments import Truth
 
-# Seconds, and tries: a page waits for it. The SDK repeats with the same Idempotency-Key.
+# Seconds, and retries: a page is waiting. The SDK retries with the same Idempotency-Key.
 TIMEOUT, RETRIES = 15, 2
-TOLERANCE = 300  # seconds that a webhook may be behind our clock
+TOLERANCE = 300  # maximum age of a webhook in seconds
 PAID = ("paid", "no_payment_required")
-# Disputes that take no money, or have given it back; a warning is only an inquiry.
+# Dispute statuses in which no money is withdrawn, or it has been returned; a warning is only an inquiry.
 NOT_TAKEN = ("won", "warning_needs_response", "warning_under_review", "warning_closed")
-# Disputes in which money is or stays taken away. An appeal is one of a lost dispute, and a prevented one was refunded.
+# Dispute statuses in which the money is withdrawn. Only a lost dispute can be appealed; a prevented one was refunded.
 TAKEN = (
     "needs_response",
     "under_review",
@@ -28,11 +28,11 @@ TAKEN = (
 
 
 class Unreachable(Exception):
-    """Stripe could not be asked, or did not answer as it should: nothing is known and nothing changed."""
+    """Stripe did not answer, or not as expected. Nothing is known and nothing has changed."""
 
 
 class NotOurs(Exception):
-    """A webhook that is forged, stale, of another mode or account, or about something we did not sell."""
+    """The webhook is forged, too old, from another mode or account, or not about one of our payments."""
 
 
 def is_configured() -> bool:
@@ -40,12 +40,12 @@ def is_configured() -> bool:
 
 
 def is_live() -> bool:
-    """Whether our key moves real money."""
+    """Whether our key is for live mode, with real money."""
     return settings.STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
 
 
 def try_key() -> None:
-    """Ask for something small. Raises Unreachable if Stripe cannot be asked with our key."""
+    """Make a minimal request. Raises Unreachable if Stripe does not answer or rejects our key."""
     try:
         _client().v1.checkout.sessions.list({"limit": 1})
     except stripe.StripeError as error:
@@ -53,7 +53,7 @@ def try_key() -> None:
 
 
 def checkout_url(payment: Payment) -> str:
-    """The address of Stripe's page for this payment, the same each time for a day. Raises Unreachable."""
+    """The URL of Stripe's checkout page for this payment, the same for a day. Raises Unreachable."""
     back = settings.SITE_URL + reverse("accounts:paid", args=[payment.pk])
     email = payment.user.email
     try:
@@ -88,9 +88,9 @@ def checkout_url(payment: Payment) -> str:
 
 
 def truth_of(payment: Payment) -> Truth:
-    """What Stripe knows of this payment, asked with our own key. Raises Unreachable."""
+    """The state of this payment at Stripe, fetched with our own key. Raises Unreachable and NotOurs."""
     if payment.session is None:
-        return Truth(is_paid=False)  # nobody was ever sent to a page where it could be paid
+        return Truth(is_paid=False)  # no checkout page was created, so it cannot have been paid
     try:
         session = _client().v1.checkout.sessions.retrieve(
             payment.session, {"expand": ["payment_intent.latest_charge"]}
@@ -123,9 +123,9 @@ def read_webhook(body: bytes, signature: str) -> stripe.Event:
     except (ValueError, stripe.SignatureVerificationError) as error:
         raise NotOurs(str(error)) from error
     if event.livemode is not is_live():
-        raise NotOurs("it is of the other mode, live or test")
+        raise NotOurs("it is from the other mode, live or test")
     if getattr(event, "account", None):
-        raise NotOurs("it is of a connected account")
+        raise NotOurs("it is from a connected account")
     return event
 
 
@@ -135,7 +135,7 @@ def payment_in(event: stripe.Event) -> Payment | None:
     if event.type.startswith("checkout.session."):
         payment = _by_id(thing.get("client_reference_id"))
         if payment and payment.session is None:
-            # We died between Stripe's answer and its row. Whether it is this payment's, truth_of asks.
+            # We crashed after Stripe created the session and before we saved it. truth_of checks that it matches.
             Payment.objects.filter(pk=payment.pk, session=None).update(session=thing.get("id"))
         return payment
     intent = thing.get("id") if event.type.startswith("payment_intent.") else thing.get("payment_intent")
@@ -143,7 +143,7 @@ def payment_in(event: stripe.Event) -> Payment | None:
         return None
     if known := Payment.objects.filter(intent=intent).first():
         return known
-    # It came before the one that tells us of the intent.
+    # This event arrived before the one that tells us the intent.
     try:
         found = _client().v1.payment_intents.retrieve(intent)
     except stripe.InvalidRequestError:
@@ -154,9 +154,9 @@ def payment_in(event: stripe.Event) -> Payment | None:
 
 
 def _unclear(disputes: list[stripe.Dispute]) -> str:
-    """What staff are told where a dispute has a status of which nobody here knows what the money does in it."""
-    words = sorted({dispute.status for dispute in disputes} - {*TAKEN, *NOT_TAKEN})
-    return f"Stripe calls a dispute “{'”, “'.join(words)[:100]}”, which is not known here" if words else ""
+    """A sentence for staff if a dispute has a status that we do not know; else empty."""
+    unknown = sorted({dispute.status for dispute in disputes} - {*TAKEN, *NOT_TAKEN})
+    return f"Stripe reports an unknown dispute status: “{'”, “'.join(unknown)[:100]}”" if unknown else ""
 
 
 def _by_id(value: object) -> Payment | None:

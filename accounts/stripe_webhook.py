@@ -1,4 +1,4 @@
-"""`/webhooks/stripe/`: a signed hint that something happened to a payment, which is then settled."""
+"""`/webhooks/stripe/`: Stripe notifies us that a payment may have changed, and we settle it."""
 
 import logging
 
@@ -20,9 +20,9 @@ MAX_BYTES = 256 * 1024
 @csrf_exempt
 @login_not_required
 def stripe(request: HttpRequest) -> HttpResponse:
-    """200 for whatever Stripe signed for us; 404 where no secret is set; 503 when Stripe itself cannot be asked.
+    """200 for any event that Stripe signed for us; 404 if no secret is set; 503 if Stripe does not answer our request.
 
-    The same event again settles the same payment again, which moves nothing.
+    A repeated event settles the same payment again, which changes nothing.
     """
     if not settings.STRIPE_WEBHOOK_SECRET:
         raise Http404
@@ -30,7 +30,7 @@ def stripe(request: HttpRequest) -> HttpResponse:
         return HttpResponseNotAllowed(["POST"])
     body = request.read(MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
-        return _say(413, "This is too large for a webhook.")
+        return _say(413, "The request body is too large.")
     try:
         event = stripe_gateway.read_webhook(body, request.headers.get("Stripe-Signature", ""))
         note, is_new = StripeEvent.objects.get_or_create(
@@ -43,13 +43,13 @@ def stripe(request: HttpRequest) -> HttpResponse:
             payments.settle(payment, stripe_gateway.truth_of)
         StripeEvent.objects.filter(pk=note.pk).update(settled_at=timezone.now())
     except stripe_gateway.NotOurs as refusal:
-        log.warning("A webhook from Stripe was refused: %s.", refusal)
-        return _say(400, "This webhook was not accepted.")
+        log.warning("Rejected a Stripe webhook: %s.", refusal)
+        return _say(400, "This webhook was rejected.")
     except stripe_gateway.Unreachable as error:
-        # Stripe delivers it again, for three days.
-        log.error("A payment could not be settled: %s", error)
-        return _say(503, "Please deliver it again.")
-    return _say(200, "Thank you.")
+        # Stripe retries for three days.
+        log.error("Could not settle a payment: %s", error)
+        return _say(503, "Try again later.")
+    return _say(200, "OK")
 
 
 def _say(status: int, sentence: str) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Who you are and what you own."""
+"""Users, credits, payments and API keys."""
 
 from accounts.models.api_keys import ApiKey, IdempotentAnswer
 from accounts.models.ledger import CreditEntry, Draw, Lot

@@ -1,4 +1,4 @@
-"""What programs sign in with, and what they were answered."""
+"""API keys, and stored responses for idempotent requests."""
 
 from django.db import models
 from django.db.models import Q
@@ -9,7 +9,7 @@ from accounts.models.user import User
 
 
 class ApiKey(models.Model):
-    """What a program signs in with, and how far that goes. Only `accounts/api_keys.py` makes one."""
+    """An API key with its limits. Only `accounts/api_keys.py` creates one."""
 
     user = models.ForeignKey(User, models.PROTECT, related_name="api_keys", verbose_name=_("user"))
     name = models.CharField(_("name"), max_length=60)
@@ -27,7 +27,7 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True)
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
-    # Where events go, and what signs them. Whoever has a secret can fake events to its own receiver, no more.
+    # Where events are sent, and what signs them. A leaked secret only allows forging events to that same receiver.
     webhook_url = models.URLField(_("webhook"), max_length=500, blank=True)
     webhook_secret = models.CharField(max_length=100, editable=False)
     old_webhook_secret = models.CharField(max_length=100, blank=True, editable=False)
@@ -44,7 +44,7 @@ class ApiKey(models.Model):
 
 
 class IdempotentAnswer(models.Model):
-    """What a request was answered, for whoever sends the same again: with the same key or, without one, as a repeat."""
+    """The stored response of a request, for retries: with the same Idempotency-Key or, without one, with the same body."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="+", verbose_name=_("user"))
     key = models.CharField(_("Idempotency-Key"), max_length=255, null=True)

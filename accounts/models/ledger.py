@@ -1,4 +1,4 @@
-"""The ledger, and what of it lapses one day."""
+"""The ledger, and credits that expire."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -47,7 +47,7 @@ class CreditEntry(models.Model):
 
 
 class Lot(models.Model):
-    """What is left of a grant that lapses. Of the lots of an account the one that lapses soonest is spent first."""
+    """What is left of a grant that expires. The lot that expires soonest is spent first."""
 
     entry = models.OneToOneField(CreditEntry, models.PROTECT, related_name="lot", verbose_name=_("entry"))
     user = models.ForeignKey(User, models.PROTECT, related_name="lots", verbose_name=_("user"))
@@ -74,7 +74,7 @@ class Lot(models.Model):
 
 
 class Draw(models.Model):
-    """What a charge took from a lot, to be put back there when the charge is refunded."""
+    """How much a charge took from a lot, so that a refund can put it back."""
 
     lot = models.ForeignKey(Lot, models.PROTECT, related_name="draws", verbose_name=_("lot"))
     charge = models.ForeignKey(CreditEntry, models.PROTECT, related_name="draws", verbose_name=_("charge"))

@@ -1,4 +1,4 @@
-"""Credits that are bought, and the money for them."""
+"""Credit packs and payments."""
 
 from decimal import Decimal
 from uuid import uuid4
@@ -15,7 +15,7 @@ currency_code = RegexValidator(r"^[a-z]{3}\Z", _("Three small letters, such as u
 
 
 class CreditPack(models.Model):
-    """What people may buy. Staff change it at any time: an open order keeps what it was made for."""
+    """What users can buy. Staff may change a pack at any time; a payment keeps the terms it was created with."""
 
     name = models.CharField(_("name"), max_length=60)
     credits = models.PositiveIntegerField(_("credits"))
@@ -45,7 +45,7 @@ class CreditPack(models.Model):
 
 
 class Payment(models.Model):
-    """One order of a pack, from the click on Buy on. Only `accounts/payments.py` writes here."""
+    """One purchase of a pack, created when the user clicks Buy. Only `accounts/payments.py` writes here."""
 
     class Status(models.TextChoices):
         CREATED = "created", _("Not paid")
@@ -54,7 +54,7 @@ class Payment(models.Model):
         REFUNDED = "refunded", _("Refunded")
         DISPUTED = "disputed", _("Disputed")
 
-    TO_DECIDE = (Status.HELD, Status.DISPUTED)  # a person has to look at these
+    TO_DECIDE = (Status.HELD, Status.DISPUTED)  # need attention from staff
 
     class Processor(models.TextChoices):
         STRIPE = "stripe", "Stripe"
@@ -63,7 +63,7 @@ class Payment(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     user = models.ForeignKey(User, models.PROTECT, related_name="payments", verbose_name=_("user"))
     pack = models.ForeignKey(CreditPack, models.SET_NULL, null=True, verbose_name=_("pack"))
-    # What was ordered, as it was then.
+    # Copied from the pack when it was ordered.
     credits = models.PositiveIntegerField(_("credits"))
     price = models.PositiveIntegerField(_("price"), help_text=_("In the smallest unit of the currency."))
     currency = models.CharField(_("currency"), max_length=3)
@@ -120,7 +120,7 @@ class Payment(models.Model):
 
 
 class StripeEvent(models.Model):
-    """What Stripe told us, for staff to see; what was done about it stands in the payment."""
+    """A webhook event from Stripe, for staff to see. Its effect is in the payment."""
 
     id = models.CharField(_("event"), max_length=255, primary_key=True)
     kind = models.CharField(_("kind"), max_length=100)
@@ -145,7 +145,7 @@ class StripeEvent(models.Model):
         return f"{self.kind} {self.id}"
 
 
-# Digits after the point where they are not two, https://docs.stripe.com/currencies#minor-units
+# Currencies that do not have two decimals, https://docs.stripe.com/currencies#minor-units
 NO_DECIMALS = (
     "bif",
     "clp",
@@ -173,6 +173,6 @@ DECIMALS = {**dict.fromkeys(NO_DECIMALS, 0), **dict.fromkeys(THREE_DECIMALS, 3)}
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount in a currency's smallest unit, as people read it: 1250, "usd" → "12.50 USD"."""
+    """Format an amount given in the currency's smallest unit: 1250, "usd" → "12.50 USD"."""
     digits = DECIMALS.get(currency, 2)
     return f"{Decimal(amount).scaleb(-digits):,.{digits}f} {currency.upper()}"

@@ -1,4 +1,4 @@
-"""Credits that are given away: codes, and those of newcomers."""
+"""Free credits: redeem codes and sign-up credits."""
 
 from django.db import models
 from django.db.models import Q
@@ -9,7 +9,7 @@ from accounts.models.user import User
 
 
 class CodeBatch(models.Model):
-    """Redeem codes that were made together and are worth the same."""
+    """Redeem codes that were created together, with the same value."""
 
     name = models.CharField(
         _("name"), max_length=100, help_text=_("Shown on the statement of who redeems one.")
@@ -32,7 +32,7 @@ class CodeBatch(models.Model):
 
 
 class RedeemCode(models.Model):
-    """One code, by its digest; the code itself was shown once."""
+    """One code, stored as a digest; the code itself was shown once."""
 
     batch = models.ForeignKey(CodeBatch, models.PROTECT, related_name="codes", verbose_name=_("batch"))
     digest = models.CharField(_("digest"), max_length=64, unique=True, editable=False)
@@ -57,7 +57,7 @@ class RedeemCode(models.Model):
 
 
 class FreeCredits(models.Model):
-    """How much may be given away to newcomers. One row, which staff edit."""
+    """The budget for sign-up credits: a single row, edited by staff."""
 
     credits_a_day = models.PositiveIntegerField(
         _("credits a day"),
@@ -77,7 +77,7 @@ class FreeCredits(models.Model):
 
 
 class FreeCreditTally(models.Model):
-    """What was given away on one day, to all or to one network (a keyed hash)."""
+    """What was given away on one day, in total or to one network (stored as a keyed hash)."""
 
     what = models.CharField(max_length=64)
     day = models.DateField()
@@ -91,7 +91,7 @@ class FreeCreditTally(models.Model):
 
 
 class Welcome(models.Model):
-    """Somebody who had the free credits: a keyed hash, so that nobody can tell who it was."""
+    """Somebody who has received sign-up credits, stored as a keyed hash for privacy."""
 
     identity = models.CharField(max_length=64, unique=True)
     given_at = models.DateTimeField(default=timezone.now)

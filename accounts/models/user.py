@@ -1,4 +1,4 @@
-"""Who you are."""
+"""Users."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class User(AbstractUser):
-    """A person. Google's `sub` (allauth's SocialAccount.uid) says which one; the e-mail address does not."""
+    """A user, identified by Google's `sub` (allauth's SocialAccount.uid), not by the e-mail address."""
 
     balance = models.PositiveBigIntegerField(_("balance"), default=0, editable=False, help_text=_("Credits."))
     debt = models.PositiveBigIntegerField(
@@ -48,7 +48,7 @@ class User(AbstractUser):
         return self.email or self.username
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save all but what `credits` writes: a row that was read earlier must not put an old balance back."""
+        """Save without the fields that `credits` maintains: a stale instance must not restore an old balance."""
         if not self._state.adding and kwargs.get("update_fields") is None:
             fields = [field.name for field in self._meta.concrete_fields if not field.primary_key]
             kwargs["update_fields"] = [name for name in fields if name not in ("balance", "debt", "expiring")]
@@ -56,5 +56,5 @@ class User(AbstractUser):
 
     @property
     def initial(self) -> str:
-        """One letter for the round badge in the navigation bar."""
+        """The letter in the avatar in the navigation bar."""
         return (self.first_name or self.email or self.username or "?")[0].upper()

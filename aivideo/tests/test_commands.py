@@ -60,7 +60,7 @@ def test_grant_credits_refuses_nonsense(email, amount):
 def test_grant_credits_does_not_guess_between_people_of_one_address():
     for _ in range(2):
         new_user(email="ada@example.com")
-    with pytest.raises(CommandError, match="Several people"):
+    with pytest.raises(CommandError, match="Several users"):
         call_command("grant_credits", "ada@example.com", "5", reason="x")
 
 

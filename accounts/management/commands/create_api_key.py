@@ -1,4 +1,4 @@
-"""A key for a program, from the command line."""
+"""Create an API key from the command line."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,7 +10,7 @@ from accounts.models import User
 
 
 class Command(BaseCommand):
-    help = "Make an API key for a user and print it, once, alone on the last line."
+    help = "Create an API key for a user and print it, alone on the last line. It cannot be shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email")
@@ -20,9 +20,9 @@ class Command(BaseCommand):
         users = User.objects.filter(email__iexact=email)
         if len(users) != 1:
             raise CommandError(
-                f"{email} belongs to {len(users)} users. A key needs exactly one: "
-                "let them sign in first, or make one with `grant_credits`."
+                f"{len(users)} users have the address {email}, but a key needs exactly one. "
+                "Have them sign in first, or create the user with `grant_credits`."
             )
         _key, text = api_keys.create(users[0], name[:60])
-        self.stderr.write("This is the only time that the key is shown.")
+        self.stderr.write("Copy the key now: it cannot be shown again.")
         self.stdout.write(text)

@@ -10,21 +10,23 @@ from accounts.models import CodeBatch
 
 
 class Command(BaseCommand):
-    help = "Make codes that people redeem for credits, and print them: they are shown this once."
+    help = "Create codes that users can redeem for credits, and print them. They cannot be shown again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("count", type=int, help="how many, at most 10000")
-        parser.add_argument("--credits", type=int, required=True, help="that each is worth")
-        parser.add_argument("--name", default="Code", help="what the statement calls them")
-        parser.add_argument("--days", type=int, help="how long they can be redeemed; for ever without it")
+        parser.add_argument("count", type=int, help="number of codes, at most 10000")
+        parser.add_argument("--credits", type=int, required=True, help="value of each code")
+        parser.add_argument("--name", default="Code", help="name of the codes on users' statements")
         parser.add_argument(
-            "--lasting", type=int, help="days after which the credits lapse; never without it"
+            "--days", type=int, help="number of days in which they can be redeemed; default: no limit"
+        )
+        parser.add_argument(
+            "--lasting", type=int, help="days after which redeemed credits expire; default: never"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for name, most in (("count", 10_000), ("credits", 1_000_000), ("days", 3650), ("lasting", 3650)):
-            if options[name] is not None and not 1 <= options[name] <= most:
-                raise CommandError(f"{name} is a whole number from 1 to {most}.")
+        for name, maximum in (("count", 10_000), ("credits", 1_000_000), ("days", 3650), ("lasting", 3650)):
+            if options[name] is not None and not 1 <= options[name] <= maximum:
+                raise CommandError(f"{name} must be a whole number from 1 to {maximum}.")
         days = options["days"]
         with transaction.atomic():
             batch = CodeBatch.objects.create(
@@ -33,5 +35,5 @@ class Command(BaseCommand):
                 redeem_until=timezone.now() + timedelta(days=days) if days else None,
                 lasts_days=options["lasting"],
             )
-            made = redeem_codes.create(batch, options["count"])
-        self.stdout.write("\n".join(made))
+            codes = redeem_codes.create(batch, options["count"])
+        self.stdout.write("\n".join(codes))
