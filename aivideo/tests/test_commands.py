@@ -68,7 +68,7 @@ def test_check_ledger_is_green_after_every_kind_of_ending(capsys, owner):
     order(owner)
     lifecycle.fail(order(owner), "generation_failed")
     status, shown = run(capsys, "check_ledger")
-    assert (status, "The ledger is right." in shown) == (0, True)
+    assert (status, "The ledger is consistent." in shown) == (0, True)
     status, shown = run(capsys, "check_ledger", "--json")
     assert json.loads(shown) == {
         "users": 1,
@@ -147,7 +147,7 @@ def test_openais_own_channel_is_closed_whatever_key_there_is(capsys, settings, m
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     for url in ("", "https://api.openai.com/v1"):
         settings.OPENAI_BASE_URL = url
-        assert "openai: OpenAI ended its video service on 24 September 2026" in run(capsys, "doctor")[1]
+        assert "openai: OpenAI shut down its video service on September 24, 2026" in run(capsys, "doctor")[1]
         assert not availability.models().exists()
     settings.OPENAI_BASE_URL = "http://127.0.0.1:9/v1"
     assert availability.models().filter(slug="sora-2").exists()
@@ -289,7 +289,10 @@ def test_the_start_says_which_services_are_used_and_shows_no_key(settings, monke
     line = "USING REAL VIDEO SERVICE: fal (https://queue.fal.run), openai (https://video.example.com:8443/v1)"
     assert connections.service_line() == line
     Channel.objects.update(enabled=False)
-    assert connections.service_line() == "USING REAL VIDEO SERVICE: no channel is open, see manage.py doctor"
+    assert (
+        connections.service_line()
+        == "USING REAL VIDEO SERVICE: no channel is available, see manage.py doctor"
+    )
 
 
 def test_the_address_of_a_protocol_is_that_of_its_adapter():

@@ -86,7 +86,7 @@ def share(jobs: int, folder: Path, trees: Sequence[Path], patience: float = TEST
         ordered.result()
 
         assert killed is not None
-        assert "The ledger is right." in site.manage("check_ledger")
+        assert "The ledger is consistent." in site.manage("check_ledger")
         with sqlite3.connect(folder / "simulator" / "jobs.sqlite3") as journal:
             accepted = journal.execute("SELECT count(*), count(DISTINCT submit_key) FROM jobs").fetchone()
         assert accepted == (jobs, jobs)

@@ -365,7 +365,7 @@ def test_staff_refund_a_video_with_a_reason_and_find_it_in_the_audit_log(site, v
 
     customer.goto(f"{site.url}/credits/")
     assert balance(customer) == before + 10
-    assert "The ledger is right" in site.manage("check_ledger")
+    assert "The ledger is consistent" in site.manage("check_ledger")
 
 
 def test_somebody_of_support_sees_videos_and_no_figure_of_money(site, visit):

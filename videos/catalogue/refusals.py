@@ -1,7 +1,7 @@
-"""Providers that refuse our requests (bad key, no balance, unverified account): since when, why, and how to fix it.
+"""Providers that reject our requests: since when, with which error, and what staff can do about it.
 
-It is never the customer's fault: the video is refunded, or another channel makes it. Only staff can fix it,
-so it stays on their dashboard until the channel has accepted an order again.
+Customers are not at fault: the video is refunded, or another channel makes it. Only staff can fix the cause, so
+the notice stays on their dashboard until the channel accepts a job again.
 """
 
 import re
@@ -17,15 +17,15 @@ from videos.catalogue import connections
 from videos.models import REFUSED_BY, Channel, Status, Video, VideoEvent
 
 LOOK_BACK = timedelta(days=7)
-# Only the newest events are scanned, by a fixed range of their primary key, however many there are.
-LOOKED_AT = 20_000
+# Only this many of the newest events are read, by primary key, so that the cost does not grow with the table.
+MAX_EVENTS = 20_000
 UNVERIFIED = "must be verified"
-ORGANISATION = "https://platform.openai.com/settings/organization/general"
+ORGANIZATION = "https://platform.openai.com/settings/organization/general"
 
 
 @dataclass
 class Refusal:
-    """A channel's refusals since it last accepted an order; `words` is the provider's latest message."""
+    """The rejections by a channel's provider since it last accepted a job. `words` is the latest error message."""
 
     channel: Channel
     times: list[datetime] = field(default_factory=list)
@@ -44,17 +44,17 @@ class Refusal:
         """What to do about it, in order."""
         return [
             *_steps(self.channel, self.words),
-            _("To ask each provider for free: manage.py doctor --providers"),
+            _("To check all providers for free, run: manage.py doctor --providers"),
         ]
 
 
 def current_refusals() -> list[Refusal]:
-    """For each available channel whose provider refused orders recently and has accepted none since, by channel name."""
+    """One for each available channel that has rejected jobs recently and accepted none since."""
     found: dict[int, list[tuple[datetime, str]]] = defaultdict(list)
     channels = {
         channel.slug: channel for channel in Channel.objects.all() if connections.is_available(channel)
     }
-    for at, slug, words in _recent_refusals():
+    for at, slug, words in _recent():
         if slug in channels:
             found[channels[slug].pk].append((at, words))
     refusals = []
@@ -66,21 +66,21 @@ def current_refusals() -> list[Refusal]:
     return refusals
 
 
-def _recent_refusals() -> list[tuple[datetime, str, str]]:
-    """The time of each refusal, the channel's slug and the provider's message, oldest first."""
+def _recent() -> list[tuple[datetime, str, str]]:
+    """Time, channel slug and error message of each recent rejection, oldest first."""
     newest = VideoEvent.objects.aggregate(pk=Max("pk"))["pk"] or 0
     events = VideoEvent.objects.filter(
         Q(went_to=Status.FAILED, reason="provider_refused")
         | Q(went_to=Status.QUEUED, reason__startswith=REFUSED_BY),
-        pk__gt=newest - LOOKED_AT,
+        pk__gt=newest - MAX_EVENTS,
         at__gt=timezone.now() - LOOK_BACK,
     )
     found = []
-    for at, reason, slug, detail in events.order_by("pk").values_list(
+    for at, why, slug, detail in events.order_by("pk").values_list(
         "at", "reason", "video__channel__slug", "video__error_detail"
     ):
-        if reason.startswith(REFUSED_BY):
-            slug, _colon, detail = reason.removeprefix(REFUSED_BY).partition(": ")
+        if why.startswith(REFUSED_BY):
+            slug, _colon, detail = why.removeprefix(REFUSED_BY).partition(": ")
         found.append((at, slug, detail))
     return found
 
@@ -94,37 +94,40 @@ def _steps(channel: Channel, words: str) -> list[str]:
     facts = {
         "key": channel.key_variable or _("(it has no key variable)"),
         "url": connections.base_url(channel),
-        "organisation": ORGANISATION,
+        "organization": ORGANIZATION,
     }
     if UNVERIFIED in words:
         return [
             _(
-                "Sign in at the settings of the provider's organisation as its owner and verify it. At OpenAI:"
-                " %(organisation)s, “Verify Organization”."
+                "Sign in to the provider as the owner of your organization and verify it. At OpenAI:"
+                " %(organization)s, “Verify Organization”."
             )
             % facts,
-            _("Wait 15 to 30 minutes, until all of the provider's servers know."),
+            _("Wait 15 to 30 minutes for the change to take effect."),
             _(
-                "Generate a video once more; where the channel rests or is paused, press Resume on its page first."
-                " If it is still refused, put a new key into %(key)s and restart web and worker."
+                "Generate a video again. If the channel is resting or paused, press Resume on its page first."
+                " If it is still rejected, set a new key in %(key)s and restart web and worker."
             )
             % facts,
         ]
     status = re.match(r"HTTP (\d+)", words)
     sentence = {
         "401": _(
-            "The key in %(key)s is not taken: it is wrong, revoked or of another account. Put a good one there and restart web and worker."
+            "The key in %(key)s is invalid: it is wrong, revoked or from another account. Set a valid key and restart web and worker."
         ),
-        "402": _("The account has no balance left. Add money to it at the provider."),
+        "402": _("The account has no balance left. Add funds at the provider."),
         "403": _(
-            "The key in %(key)s may not do this. Check at the provider what its account and project are allowed."
+            "The key in %(key)s lacks permission. Check the permissions of its account and project at the provider."
         ),
         "404": _(
-            "There is no such path or model. Check the channel's base URL, %(url)s, and the provider's name of the model."
+            "The path or model does not exist. Check the channel's base URL, %(url)s, and the provider's name for the model."
         ),
-        "405": _("The address takes no orders. Check the channel's base URL, %(url)s."),
+        "405": _("This URL does not accept jobs. Check the channel's base URL, %(url)s."),
     }.get(
         status[1] if status else "",
-        _("Check the key in %(key)s, the balance of the account and the base URL, %(url)s."),
+        _("Check the key in %(key)s, the account's balance and the base URL, %(url)s."),
     )
-    return [sentence % facts, _("Then generate a video once more: this notice goes when it is taken.")]
+    return [
+        sentence % facts,
+        _("Then generate a video again. This notice disappears once a job is accepted."),
+    ]

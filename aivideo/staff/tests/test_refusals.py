@@ -66,11 +66,11 @@ def test_an_unverified_organisation_is_told_to_staff_with_the_steps_until_it_is_
 @pytest.mark.parametrize(
     ("words", "step"),
     [
-        ("HTTP 401: Incorrect API key provided.", "The key in KITE_KEY is not taken"),
-        ("HTTP 402: Insufficient credits", "Add money"),
-        ("HTTP 403: no", "The key in KITE_KEY may not do this"),
-        ("HTTP 404: no such model", "http://127.0.0.1:9/v1, and the provider's name of the model"),
-        ("HTTP 405: no", "takes no orders"),
+        ("HTTP 401: Incorrect API key provided.", "The key in KITE_KEY is invalid"),
+        ("HTTP 402: Insufficient credits", "Add funds"),
+        ("HTTP 403: no", "The key in KITE_KEY lacks permission"),
+        ("HTTP 404: no such model", "http://127.0.0.1:9/v1, and the provider's name for the model"),
+        ("HTTP 405: no", "does not accept jobs"),
         ("who knows", "Check the key in KITE_KEY"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The rules that money and jobs obey, checked over the whole database."""
+"""Check the invariants of credits and videos over the whole database."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from videos.generation.invariants import violations
 
 
 class Command(BaseCommand):
-    help = "Check that every balance is the sum of its entries and every video has exactly its due entries."
+    help = "Check that every balance equals the sum of its entries and that every video has the entries it should have."
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -23,6 +23,6 @@ class Command(BaseCommand):
                 self.stdout.write(f"{count:>10} {name}")
             for violation in found:
                 self.stderr.write(f"WRONG: {violation}")
-            self.stdout.write("The ledger is right." if not found else f"{len(found)} things are wrong.")
+            self.stdout.write("The ledger is consistent." if not found else f"Problems found: {len(found)}")
         if found:
             raise SystemExit(1)

@@ -1,4 +1,4 @@
-"""A first look at a product that is in use."""
+"""Sample data for a first look at the product."""
 
 import shutil
 from datetime import timedelta
@@ -24,11 +24,11 @@ from videos.providers.base import JobState
 
 
 class Command(BaseCommand):
-    help = "Give the demo user videos in every state. Running it again adds nothing."
+    help = "Create videos in every state for the demo user. Running it again adds nothing."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.DEMO_SIGN_IN:
-            raise CommandError("The demo user exists only under DEBUG and without Google sign-in.")
+            raise CommandError("The demo user exists only with DEBUG and without Google sign-in.")
         user = _demo_user()
         credits.grant(user, 200, reference=f"demo:{user.pk}", note="manage.py demo")
 
@@ -38,10 +38,12 @@ class Command(BaseCommand):
         _failed(user, "demo-blocked", some[0].prompt, "moderation_blocked")
         _failed(user, "demo-late", some[1].prompt, "timed_out")
         _canceled(user, "demo-canceled", some[2].prompt)
-        # Real orders: the worker, when it runs, takes them through the remaining states.
+        # Real orders: a running worker takes them through the other states.
         for number, preset in enumerate(some[3:5]):
             ordering.place(user, _order(user, f"demo-running-{number}", preset.prompt, preset=preset.name))
-        self.stdout.write(f"{user.email} has {user.videos.count()} videos. Sign in as demo user to see them.")
+        self.stdout.write(
+            f"{user.email} has {user.videos.count()} videos. Sign in as the demo user to see them."
+        )
 
 
 def _demo_user() -> User:
@@ -84,7 +86,7 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
             lifecycle.finish(video)
             lifecycle.complete(video, storage.store(part, *inspection.look(part)))
             part.unlink(missing_ok=True)  # unless storage took the file itself
-            # As long as a real model takes, or the model's record would promise a video in a second.
+            # As long as a real model takes; otherwise the model's track record would promise a video in one second.
             Video.objects.filter(pk=video.pk).update(created_at=timezone.now() - timedelta(seconds=66))
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document, written to where it is committed, or compared with that."""
+"""Write the committed OpenAPI document, or check that it is up to date."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,7 +10,7 @@ from videos.api.openapi import document
 
 
 class Command(BaseCommand):
-    help = f"Write {document.FILE.name}. With --check: fail if the API is another one by now."
+    help = f"Write {document.FILE.name}. With --check: fail if the API has changed since it was written."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--check", action="store_true")
@@ -20,4 +20,4 @@ class Command(BaseCommand):
         if not check:
             document.FILE.write_text(text)
         elif not document.FILE.exists() or document.FILE.read_text() != text:
-            raise CommandError(f"{document.FILE.name} is not what the API is. Write it: manage.py openapi")
+            raise CommandError(f"{document.FILE.name} is out of date. Run: manage.py openapi")

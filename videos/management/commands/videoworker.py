@@ -1,4 +1,4 @@
-"""The worker: a q2 cluster, and the supervisor that keeps it at work."""
+"""The worker: a django-q2 cluster and a supervisor that restarts it when it hangs."""
 
 import logging
 import os
@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Run the worker: a q2 cluster and the supervisor that mends it when it hangs."
+    help = "Run the worker: a django-q2 cluster and a supervisor that restarts it when it hangs."
 
     def handle(self, *args: Any, **options: Any) -> None:
         stopping = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
         signal.signal(signal.SIGINT, lambda *_: stopping.set())
         connections.announce_service()
-        # What a killed download left behind; a living one of another worker is younger.
+        # Left behind by killed downloads; those of other running workers are newer.
         _remove_old_parts()
         supervisor = Supervisor(f"{socket.gethostname()}:{os.getpid()}")
         try:

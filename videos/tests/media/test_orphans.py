@@ -83,10 +83,10 @@ def test_a_dry_run_prints_the_names_and_deletes_nothing(capsys):
     two_days_ago = time.time() - 2 * 24 * 3600
     os.utime(default_storage.path(old), (two_days_ago, two_days_ago))
     call_command("sweep_files", dry_run=True)
-    assert capsys.readouterr().out == "videos/old.mp4\n1 stray files would be removed.\n"
+    assert capsys.readouterr().out == "videos/old.mp4\nWould delete 1 orphaned files.\n"
     assert is_there(old)
     call_command("sweep_files")
-    assert capsys.readouterr().out == "1 stray files are removed.\n"
+    assert capsys.readouterr().out == "Deleted 1 orphaned files.\n"
     assert not is_there(old)
 
 
