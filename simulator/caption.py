@@ -1,4 +1,4 @@
-"""The words in the picture: the prompt at the bottom, and a small mark that says what this is."""
+"""Text in the picture: the prompt at the bottom, and a small "SIMULATED" mark."""
 
 import re
 from bisect import bisect
@@ -11,21 +11,21 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from .layers import Layer, falling
 
 FONTS = Path(__file__).parent / "fonts"
-# The first that has a character draws it. Inter comes in one file for each script; Droid has Chinese and Japanese.
+# The first face that has a character draws it. Inter has one file per script; Droid has Chinese and Japanese.
 FACES = (
     *("inter-latin.woff", "inter-latin-ext.woff", "inter-cyrillic.woff", "inter-greek.woff"),
     *("inter-vietnamese.woff", "droid-sans-fallback.ttf", "noto-sans-kr.woff"),
 )
-NO_CHARACTER = "\U000f1234"  # of a private plane: every font shows its "missing" box for it
+NO_CHARACTER = "\U000f1234"  # private use: every font draws its "missing glyph" box for it
 CJK = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
-# A line may end after each ideograph, but closing marks stay with what they close.
+# A line may break after each ideograph, but closing punctuation stays with the text before it.
 CHUNK = re.compile(rf"[{CJK}][、。，．！？；：）」』】》]*|[^\s{CJK}]+|\s+")
 
 Line = str
 
 
 def caption_layers(text: str, size: tuple[int, int]) -> list[Layer]:
-    """The caption over a soft shade, and the mark in the upper corner, for a frame of `size`."""
+    """The caption over a soft shadow, and the mark in the upper corner, for a frame of `size`."""
     return [*_caption(text, size), _mark(size)]
 
 
@@ -62,7 +62,7 @@ def _mark(size: tuple[int, int]) -> Layer:
     font = _font(FACES[0], points)
     width = round(sum(font.getlength(letter) + spacing for letter in text) + points * 1.7)
     height = round(points * 2.1)
-    scale = 4  # drawn larger and reduced, so that the round ends are smooth
+    scale = 4  # drawn larger and scaled down, for smooth round ends
     pill = Image.new("L", (width * scale, height * scale))
     ImageDraw.Draw(pill).rounded_rectangle(
         (0, 0, width * scale - 1, height * scale - 1), height * scale // 2, 105
@@ -80,9 +80,9 @@ def _mark(size: tuple[int, int]) -> Layer:
 
 
 def _fitted(text: str, width: int, height: int) -> tuple[int, list[Line]]:
-    """The largest of a few type sizes, in pixels, at which the text fits the box, and its lines there.
+    """The largest of a few font sizes, in pixels, at which the text fits the box, and its lines at that size.
 
-    What does not fit even in the smallest ends in an ellipsis.
+    If it does not fit even at the smallest size, it is cut and ends with an ellipsis.
     """
     base = min(width, height * 3.4)
     for share in (0.062, 0.052, 0.044, 0.038, 0.033, 0.0285):
@@ -105,7 +105,7 @@ def _wrapped(text: str, width: int, points: int) -> list[Line]:
             if line.strip():
                 lines.append(line.rstrip())
                 line, chunk = "", chunk.lstrip()
-            else:  # one word longer than the line
+            else:  # a single word is longer than the line
                 fits = _fitting(chunk, width, points)
                 lines.append(chunk[:fits])
                 chunk = chunk[fits:]
@@ -114,13 +114,13 @@ def _wrapped(text: str, width: int, points: int) -> list[Line]:
 
 
 def _fitting(word: str, width: int, points: int) -> int:
-    """How many of the word's first letters fit a line: one at least."""
-    most = min(len(word), round(width / points * 5))  # no letter is narrower than that
-    return bisect(range(2, most + 1), width, key=lambda count: ceil(_length(word[:count], points))) + 1
+    """How many of the word's first letters fit on a line: at least one."""
+    longest = min(len(word), round(width / points * 5))  # no letter is narrower than that
+    return bisect(range(2, longest + 1), width, key=lambda count: ceil(_length(word[:count], points))) + 1
 
 
 def _write(image: Image.Image, at: tuple[float, float], text: Line, points: int) -> None:
-    """White text on a mask; `at` is where its baseline starts."""
+    """Draw white text on a mask; `at` is the start of its baseline."""
     draw, (x, y) = ImageDraw.Draw(image), at
     for face, run in _runs(text):
         draw.text((x, y), run, font=_font(face, points), fill=255, anchor="ls")
@@ -132,7 +132,7 @@ def _length(text: Line, points: int) -> float:
 
 
 def _runs(text: Line) -> list[tuple[str, str]]:
-    """The text in stretches that one face can draw."""
+    """The text split into runs, each drawn with one face."""
     runs: list[tuple[str, str]] = []
     for letter in text:
         face = _face(letter) or FACES[0]
@@ -145,7 +145,7 @@ def _runs(text: Line) -> list[tuple[str, str]]:
 
 @lru_cache(maxsize=8192)
 def _face(letter: str) -> str | None:
-    """The face that has this letter; None if no face has, as with emoji."""
+    """The face that has this letter; None if none has, as for emoji."""
     if letter == " ":
         return FACES[0]
     return next(
@@ -155,7 +155,7 @@ def _face(letter: str) -> str | None:
 
 @lru_cache(maxsize=8192)
 def _shape(face: str, letter: str) -> bytes:
-    # The basic layout: the better one would put a missing Hangul syllable together from its parts.
+    # The basic layout engine: the other one would compose a missing Hangul syllable from its parts.
     font = ImageFont.truetype(FONTS / face, 20, layout_engine=ImageFont.Layout.BASIC)
     return bytes(font.getmask(letter))
 

@@ -1,4 +1,4 @@
-"""Handing out files, whole and by byte range, and the ways in which that goes wrong."""
+"""Serving files, whole or by byte range, and the faults in doing so."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ async def answer(
     pictures: Pictures,
     profile: Profile,
 ) -> web.StreamResponse:
-    """The answer to `GET /videos/{id}/content`."""
+    """The response to `GET /videos/{id}/content`."""
     variant = profile.variant(request.query.get("variant"))
     if state.status != "completed":
         raise profile.unready(job.id, state)
@@ -66,7 +66,7 @@ async def _half_a_file(request: web.Request, path: Path) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "video/mp4", "Content-Length": str(len(data))})
     await response.prepare(request)
     await response.write(data[: len(data) // 2])
-    # Closing, not aborting: what was written still reaches the client.
+    # Close instead of abort, so that the client still receives what was written.
     if request.transport:
         request.transport.close()
     return response

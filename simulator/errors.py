@@ -1,10 +1,10 @@
-"""Errors in OpenAI's shape."""
+"""Errors in OpenAI's format."""
 
 from aiohttp import web
 
 
 class ApiError(Exception):
-    """An answer other than 2xx: `{"error": {"message", "type", "param", "code"}}`."""
+    """A response other than 2xx: `{"error": {"message", "type", "param", "code"}}`."""
 
     def __init__(
         self,

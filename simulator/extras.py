@@ -1,4 +1,4 @@
-"""What a request may ask for besides words, size, length and a first frame."""
+"""Optional parameters of a request besides prompt, size, length and first frame."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -9,18 +9,18 @@ QUALITIES = ("standard", "hd")
 
 @dataclass(frozen=True)
 class Extras:
-    """The defaults are what is made of a request that says nothing of them."""
+    """The defaults apply to a request without these parameters."""
 
     seed: str = ""
     negative_prompt: str = ""
     audio: bool = True
     fps: int = 24
     quality: str = "standard"
-    last_frame: str = ""  # the name of the picture that the video ends on, as kept with the references
+    last_frame: str = ""  # name of the picture that the video ends on, in the references folder
 
     @property
-    def said(self) -> dict[str, Any]:
-        """Those that are not as by default."""
+    def non_defaults(self) -> dict[str, Any]:
+        """The values that differ from the defaults."""
         return {name: value for name, value in asdict(self).items() if value != getattr(Extras, name)}
 
 

@@ -1,4 +1,4 @@
-"""Frames of video as Pillow works on them: in YUV 4:2:0, which is half the work of RGB, one plane after the other."""
+"""Video frames for Pillow, plane by plane in YUV 4:2:0, which is half the work of RGB."""
 
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
@@ -6,12 +6,12 @@ from PIL import Image
 
 
 def frame_of(picture: Image.Image) -> VideoFrame:
-    """A picture as a frame."""
+    """The picture as a frame."""
     return VideoFrame.from_image(picture).reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709)
 
 
 def planes_of(frame: VideoFrame) -> list[Image.Image]:
-    """The three planes of a frame, each as a grey picture."""
+    """The three planes of a frame, each as a grayscale picture."""
     return [
         Image.frombuffer("L", (plane.width, plane.height), bytes(plane), "raw", "L", plane.line_size, 1)
         for plane in frame.planes
@@ -19,7 +19,7 @@ def planes_of(frame: VideoFrame) -> list[Image.Image]:
 
 
 def joined(planes: list[Image.Image]) -> VideoFrame:
-    """The frame that has these planes."""
+    """The frame made of these planes."""
     frame = VideoFrame(*planes[0].size, "yuv420p")
     for plane, image in zip(frame.planes, planes, strict=True):
         row = image.tobytes("raw", "L", plane.line_size, 1)
@@ -28,6 +28,6 @@ def joined(planes: list[Image.Image]) -> VideoFrame:
 
 
 def blended(one: VideoFrame, other: VideoFrame, share: float) -> VideoFrame:
-    """A frame that is `one`, and by `share` of it `other`."""
+    """A mix of two frames; `share` is that of `other`."""
     pairs = zip(planes_of(one), planes_of(other), strict=True)
     return joined([Image.blend(before, after, share) for before, after in pairs])

@@ -1,6 +1,6 @@
-"""What a job is, and what it looks like at a moment: a function of its row, the clock and its picture.
+"""Jobs and their state, which is computed from the job's row, the clock and its picture.
 
-Nothing is stored while a job runs, so ten thousand of them cost nothing until somebody asks.
+Nothing is stored while a job runs, so ten thousand running jobs cost nothing until they are polled.
 """
 
 from dataclasses import dataclass, field
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from .extras import Extras
 from .faults import without_tags
 
-QUEUED_SHARE = 0.05  # of the time that a job takes
-EXPIRES_AFTER = 3600  # seconds between completion and the end of its files
+QUEUED_SHARE = 0.05  # of a job's duration
+EXPIRES_AFTER = 3600  # seconds from completion until its files expire
 STUCK_AT = 40
 
 ENDINGS: dict[str, tuple[str | int, str]] = {
@@ -24,17 +24,17 @@ ENDINGS: dict[str, tuple[str | int, str]] = {
 
 @dataclass(slots=True)
 class Job:
-    """One accepted job, as the journal keeps it. Times are Unix seconds."""
+    """One accepted job, as stored in the journal. Times are Unix seconds."""
 
-    number: int  # counts up: the order of acceptance
+    number: int  # increasing, in the order of acceptance
     id: str
-    prompt: str  # as it was sent, with its tags
+    prompt: str  # as sent, with its tags
     model: str
     seconds: str
     size: str
     faults: frozenset[str]
-    picture: str  # the name of its files, see `pictures`; "" when it will never hand one out
-    reference: str  # the name of its input image; "" without one
+    picture: str  # the name of its files, see `pictures`; "" if it will never serve one
+    reference: str  # the name of its input image, or ""
     remixed_from: str | None
     created: float
     duration: float  # seconds from acceptance to completion
@@ -42,7 +42,7 @@ class Job:
     body_hash: str
     deleted: float | None = None
     extras: Extras = field(default_factory=Extras)
-    # Counted in memory, for faults that pass
+    # Counted in memory, for temporary faults
     polls: int = 0
     downloads: int = 0
 
@@ -52,24 +52,24 @@ class Job:
 
 
 class State(NamedTuple):
-    """A job at a moment; the times are Unix seconds."""
+    """The state of a job at a given time. Times are Unix seconds."""
 
     status: str
     progress: int
     completed_at: int | None = None
-    expires_at: int | None = None  # from when on its files are gone
+    expires_at: int | None = None  # when its files expire
     error: dict[str, Any] | None = None
 
 
 def seconds_of(job: Job, faults: frozenset[str]) -> float:
-    """From acceptance to the end."""
+    """Seconds from acceptance to the end."""
     return job.duration * (10 if "late" in faults else 3 if "slow" in faults else 1)
 
 
 def state_of(job: Job, faults: frozenset[str], now: float, painted: float | None, broken: bool) -> State:
-    """The job at `now`. `painted` is when its picture was ready, None while it is not; `broken` if it never will be.
+    """The state at `now`. `painted`: when its picture was ready, None if it is not yet; `broken`: it never will be.
 
-    Without its file a job waits at 99: a completed job always has something to download.
+    Without its file a job stays at 99, because a completed job always has something to download.
     """
     duration = seconds_of(job, faults)
     share = (now - job.created) / duration if duration else 1.0
@@ -94,7 +94,7 @@ def state_of(job: Job, faults: frozenset[str], now: float, painted: float | None
 
 
 def describe(job: Job, faults: frozenset[str], state: State) -> dict[str, Any]:
-    """The video object with OpenAI's 13 keys, or with what `faults` make of them."""
+    """The video object with OpenAI's 13 keys, changed as `faults` require."""
     video = {
         "id": job.id,
         "object": "video",

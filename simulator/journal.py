@@ -1,6 +1,6 @@
-"""The jobs on disk: SQLite, written behind the answers' back but before they leave.
+"""Jobs on disk, in SQLite. A job is written by a background thread before its request is answered.
 
-Requests that arrive together share one transaction, so a thousand creates a second need only a few commits.
+Requests that arrive together share one transaction, so a thousand creates per second need only a few commits.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ SCHEMA = """
     );
     CREATE TABLE IF NOT EXISTS announced (number INTEGER PRIMARY KEY)
 """
-# What came later, for the journal of an older version.
+# Columns added since, for the journal of an older version.
 ADDED = {"extras": "TEXT NOT NULL DEFAULT '{}'"}
 INSERT = f"INSERT INTO jobs ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
@@ -33,17 +33,17 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._thread = ThreadPoolExecutor(1, "journal")
         self._database = sqlite3.connect(path, check_same_thread=False)
-        # In WAL mode NORMAL loses nothing when a process is killed, only when the machine loses power.
+        # In WAL mode, NORMAL loses nothing if the process is killed, only if the machine loses power.
         self._database.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {SCHEMA};")
-        there = {column for _, column, *_ in self._database.execute("PRAGMA table_info(jobs)")}
+        existing = {column for _, column, *_ in self._database.execute("PRAGMA table_info(jobs)")}
         for column, kind in ADDED.items():
-            if column not in there:
+            if column not in existing:
                 self._database.execute(f"ALTER TABLE jobs ADD COLUMN {column} {kind}")
         self._waiting: list[tuple[str, tuple, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
     def load(self, forget_before: float) -> list[Job]:
-        """All jobs in the order of their acceptance; those created before `forget_before` are dropped for good."""
+        """All jobs in the order of acceptance. Deletes those created before `forget_before`."""
         with self._database:
             self._database.execute("DELETE FROM jobs WHERE created < ?", (forget_before,))
             self._database.execute("DELETE FROM announced WHERE number NOT IN (SELECT number FROM jobs)")
@@ -51,13 +51,13 @@ class Journal:
         return [_job(dict(zip(COLUMNS, row, strict=True))) for row in rows]
 
     async def add(self, job: Job) -> None:
-        """Return once the job is on disk."""
-        about = {name: getattr(job, name) for name in COLUMNS}
-        about |= {"faults": " ".join(job.faults), "extras": json.dumps(job.extras.said)}
-        await self._write(INSERT, tuple(about.values()))
+        """Write the job; returns once it is on disk."""
+        row = {name: getattr(job, name) for name in COLUMNS}
+        row |= {"faults": " ".join(job.faults), "extras": json.dumps(job.extras.non_defaults)}
+        await self._write(INSERT, tuple(row.values()))
 
     async def mark_deleted(self, job: Job) -> None:
-        """Keep the row: who audits a run wants every job that was ever accepted."""
+        """Mark the job as deleted. The row stays, because audits of a run need every job that was accepted."""
         await self._write("UPDATE jobs SET deleted = ? WHERE number = ?", (job.deleted, job.number))
 
     def announced(self) -> set[int]:
@@ -68,7 +68,7 @@ class Journal:
         await self._write("INSERT OR IGNORE INTO announced VALUES (?)", (job.number,))
 
     async def settle(self) -> None:
-        """Return once everything asked for so far is on disk."""
+        """Wait until all earlier writes are on disk."""
         await self._write("SELECT 1", ())
 
     async def close(self) -> None:
@@ -81,7 +81,7 @@ class Journal:
         self._waiting.append((sql, values, written))
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_waiting())
-        # A client that hangs up must not take back a row that others share the transaction with.
+        # A client that disconnects must not cancel a transaction that it shares with others.
         await asyncio.shield(written)
 
     async def _write_waiting(self) -> None:
@@ -91,7 +91,7 @@ class Journal:
             problem: BaseException | None = None
             try:
                 await loop.run_in_executor(self._thread, self._commit, [row[:2] for row in batch])
-            except sqlite3.Error as error:  # a full disk, say: those who wait are told
+            except sqlite3.Error as error:  # such as a full disk: passed on to all who wait
                 problem = error
             for _, _, written in batch:
                 if written.cancelled():

@@ -1,4 +1,4 @@
-"""What pictures are put together from."""
+"""The layers that pictures are composed of."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +10,7 @@ Stops = list[tuple[float, int]]
 
 @dataclass
 class Layer:
-    """A picture that lies over others. `x` and `y` are FFmpeg expressions of `t`, seconds, and `n`, frames."""
+    """A picture drawn over others. `x` and `y` are FFmpeg expressions in `t` (seconds) and `n` (frames)."""
 
     image: Image.Image  # RGBA
     x: str = "0"
@@ -19,10 +19,10 @@ class Layer:
 
 
 def drifting(image: Image.Image, speed: int, y: int) -> list[Layer]:
-    """`image` moving to the left by `speed` pixels a frame.
+    """`image` moving to the left by `speed` pixels per frame.
 
-    FFmpeg's overlay moves by two pixels at least, whole samples of chroma. So odd frames have a copy of their own,
-    shifted by the one pixel, and the motion stays smooth.
+    FFmpeg's overlay moves by at least two pixels, a whole chroma sample. So odd frames use a copy that is shifted by
+    one pixel, which keeps the motion smooth.
     """
     if speed % 2 == 0:
         return [Layer(image, f"-{speed}*n", f"{y}")]
@@ -34,16 +34,16 @@ def drifting(image: Image.Image, speed: int, y: int) -> list[Layer]:
 
 
 def falling(size: tuple[int, int], stops: Stops) -> Image.Image:
-    """A mask that changes from top to bottom: `stops` are (share of the height, value from 0 to 255)."""
+    """A mask with a vertical gradient: `stops` are (share of the height, value from 0 to 255)."""
     height = size[1]
     column = Image.new("L", (1, height))
     column.putdata([round(_between(stops, row / max(1, height - 1))) for row in range(height)])
-    # Bends in a gradient are seen as edges, so they are rounded off.
+    # Sharp bends in a gradient look like edges, so they are smoothed.
     return column.filter(ImageFilter.BoxBlur((0, height * 0.05))).resize(size)
 
 
 def _between(stops: Stops, place: float) -> float:
-    """The value at `place`, from 0 to 1, between its two neighbours among the stops."""
+    """The value at `place` (0 to 1), interpolated between the two nearest stops."""
     if place <= stops[0][0]:
         return stops[0][1]
     for (start, before), (end, after) in pairwise(stops):

@@ -1,7 +1,7 @@
-"""A process that paints pictures: a line of JSON on stdin is an order, a line on stdout the answer to it.
+"""A process that paints pictures: it reads one request per line of JSON from stdin and answers with a line on stdout.
 
-It imports neither Django nor the server. Stdin is its life line, too: when the server goes, however violently, stdin
-ends and so does the painter, in the middle of a picture if need be.
+It imports neither Django nor the server. When the server ends, even if it is killed, stdin is closed and the painter
+exits at once, even in the middle of a picture.
 """
 
 import os
@@ -17,27 +17,26 @@ from .render import render
 
 
 def main(pictures: Path, references: Path) -> None:
-    os.nice(5)  # answering polls matters more
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the server tells us when to go
-    orders: queue.Queue[Picture] = queue.Queue()
-    threading.Thread(target=_read_orders, args=(orders,), daemon=True).start()
+    os.nice(5)  # answering polls has priority
+    # Ctrl-C reaches the whole process group; the server stops the painter itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests: queue.Queue[Picture] = queue.Queue()
+    threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
 
     while True:
-        picture = orders.get()
+        picture = requests.get()
         try:
             render(picture, references, pictures)
             answer = "painted"
-        except Exception:  # whatever it was, the server gets an answer and the next picture its chance
+        except Exception:  # whatever it was, answer the server and go on with the next picture
             traceback.print_exc()
             answer = "failed"
         print(answer, flush=True)
 
 
-def _read_orders(orders: "queue.Queue[Picture]") -> None:
+def _read_requests(requests: "queue.Queue[Picture]") -> None:
     for line in sys.stdin:
-        orders.put(Picture.from_line(line))
+        requests.put(Picture.from_line(line))
     os._exit(0)
 
 

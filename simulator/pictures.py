@@ -1,8 +1,8 @@
 """The files of finished videos, and the processes that paint them.
 
-A picture is named by what is seen in it, so jobs that ask for the same share its files: a thousand identical prompts
-are painted once. A picture `abc` is `abc.mp4`, `abc.webp` (thumbnail) and `abc.jpg` (sprite sheet); the MP4 is put in
-place last, so where it is, all are.
+A picture's name is a hash of its contents' description, so identical requests share files: a thousand equal prompts
+are painted once. The files of picture `abc` are `abc.mp4`, `abc.webp` (thumbnail) and `abc.jpg` (sprite sheet). The
+MP4 is moved into place last, so if it exists, all of them do.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from .extras import Extras
 log = logging.getLogger(__name__)
 
 PAINTERS = min(2, os.cpu_count() or 1)
-TRIES = 2  # for a picture whose painter dies
+TRIES = 2  # for a picture whose painter crashes
 VARIANTS = {
     "video": (".mp4", "video/mp4"),
     "thumbnail": (".webp", "image/webp"),
@@ -34,7 +34,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Picture:
-    """All that decides what is seen in a video. Goes to the painters as JSON."""
+    """Everything that determines what a video looks like. Sent to the painters as JSON."""
 
     caption: str
     seconds: int
@@ -45,11 +45,11 @@ class Picture:
 
     @property
     def name(self) -> str:
-        """Extras count only where they say something, so that what was painted before there were any keeps its name."""
-        about = asdict(self) | {"extras": self.extras.said}
-        if not about["extras"]:
-            del about["extras"]
-        return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:40]
+        """A hash of the picture. Default extras are left out, so that older pictures keep their names."""
+        fields = asdict(self) | {"extras": self.extras.non_defaults}
+        if not fields["extras"]:
+            del fields["extras"]
+        return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:40]
 
     @property
     def as_line(self) -> bytes:
@@ -57,20 +57,20 @@ class Picture:
 
     @classmethod
     def from_line(cls, line: str) -> "Picture":
-        about = json.loads(line)
-        return cls(**about | {"extras": Extras(**about["extras"])})
+        fields = json.loads(line)
+        return cls(**fields | {"extras": Extras(**fields["extras"])})
 
 
 def name_of(image: bytes) -> str:
-    """What an input image is called in the references folder."""
+    """The name of an input image in the references folder."""
     return hashlib.sha256(image).hexdigest()
 
 
 class Pictures:
-    """The folder of painted pictures and the queue of those to come. For one event loop."""
+    """The folder of painted pictures and the queue of those to paint. For use in one event loop."""
 
     def __init__(self, folder: Path, on_ready: Callable[[str], None]) -> None:
-        """`on_ready` hears the name of each picture that was painted, or never will be."""
+        """`on_ready` is called with the name of each picture that is painted, or has failed for good."""
         self._on_ready = on_ready
         self.folder = folder / "pictures"
         self.references = folder / "references"
@@ -84,14 +84,14 @@ class Pictures:
         self._processes: set[asyncio.subprocess.Process] = set()
 
     def painted_at(self, name: str) -> float | None:
-        """When this picture was ready, in Unix seconds; None while it is not. Asked at every poll, so no disk here."""
+        """When this picture was ready, in Unix seconds; None if it is not yet. Called at every poll: no disk access."""
         return self._painted.get(name)
 
     def path(self, name: str, variant: str) -> Path:
         return self.folder / (name + VARIANTS[variant][0])
 
     def want(self, picture: Picture) -> None:
-        """Have it painted, unless it is or will be already."""
+        """Queue the picture, unless it is painted or queued already."""
         if picture.name in self._painted or picture.name in self._wanted or picture.name in self.broken:
             return
         self._wanted.add(picture.name)
@@ -100,19 +100,21 @@ class Pictures:
             self._painters.append(asyncio.create_task(self._keep_painting()))
 
     def keep_reference(self, data: bytes) -> None:
-        """Put an input image where painters find it, also after a restart."""
+        """Store an input image for the painters; it survives a restart."""
         path = self.references / name_of(data)
         if not path.exists():
-            part = path.with_suffix(f".{secrets.token_hex(8)}.part")  # others may be sending the same
+            part = path.with_suffix(
+                f".{secrets.token_hex(8)}.part"
+            )  # another request may store the same image
             part.write_bytes(data)
             part.replace(path)
 
     def reference(self, name: str) -> bytes | None:
-        """An input image that was kept; None for the name ""."""
+        """A stored input image; None for the name ""."""
         return (self.references / name).read_bytes() if name else None
 
     def forget_all_but(self, names: set[str], references: set[str]) -> None:
-        """Delete files that no job needs, and what a crash left half-written."""
+        """Delete files that no job needs, and incomplete files left by a crash."""
         for folder, kept in ((self.folder, names), (self.references, references)):
             for path in folder.iterdir():
                 if path.stem not in kept or ".part" in path.name:
@@ -155,7 +157,7 @@ class Pictures:
         return process
 
     async def _paint(self, process: asyncio.subprocess.Process, picture: Picture) -> bool:
-        """True once the picture's files are in place."""
+        """Paint the picture in this process. True once its files are in place."""
         assert process.stdin
         assert process.stdout
         try:
@@ -165,8 +167,8 @@ class Pictures:
             answer = b""
         if answer == b"painted\n":
             return True
-        if not answer:  # it died, and a new one may do better
-            log.error("A painter died over picture %s.", picture.name)
+        if not answer:  # it crashed; a new one may succeed
+            log.error("A painter crashed on picture %s.", picture.name)
             await process.wait()
             self._processes.discard(process)
         return False

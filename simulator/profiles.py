@@ -1,7 +1,8 @@
-"""Servers by name: how each deviates from the protocol, as its released version was seen to do, or its source says.
+"""Profiles of specific servers: how each deviates from the protocol, as observed in a release or read in its source.
 
-The jobs are the same for all of them. A profile stands between them and the wire: what is taken, what a job looks
-like, how an error reads. What the named versions do: vLLM-Omni 0.30, SGLang 0.5.23, LiteLLM 1.106; new-api of 2026.
+The jobs are the same for all profiles. A profile only translates at the HTTP boundary: which requests are accepted,
+what a job looks like, what an error looks like. Versions: vLLM-Omni 0.30, SGLang 0.5.23, LiteLLM 1.106, new-api of
+2026.
 """
 
 import json
@@ -21,41 +22,41 @@ RUNNING = ("queued", "in_progress")
 
 
 class Profile:
-    """The protocol, and what many take besides. The others say what is different."""
+    """The protocol with common extensions. The other profiles override what differs."""
 
     rules = Rules(seconds=ANY_SECONDS, sizes=(*SIZES, *MORE_SIZES), extras=EXTRAS)
-    honours_keys = True  # whether a repeat with the same Idempotency-Key makes no second job
-    forgets = False  # whether its jobs live in memory only, and are gone after a restart
+    honors_keys = True  # whether a repeat with the same Idempotency-Key creates no second job
+    forgets = False  # whether jobs are only in memory and lost on restart
 
     def name(self, job_id: str, polled: bool) -> str:
-        """What a job is called in an answer: to a poll, or to the create."""
+        """The id of a job in a response: to a poll, or to the create."""
         return job_id
 
     def job_id(self, name: str) -> str:
-        """Which job is meant by a name. Raises ApiError."""
+        """The job that a client's id refers to. Raises ApiError."""
         return name
 
     def video(self, video: dict[str, Any]) -> dict[str, Any]:
-        """The video object, from OpenAI's."""
+        """This server's video object, made from OpenAI's."""
         return video
 
     def place(self, video: dict[str, Any], url: str | None) -> None:
-        """Say in a video object where its file lies, where that is not its content."""
+        """Add the URL of the file to a video object, if it is not served as the video's content."""
         video["url"] = url
 
     def status_of_poll(self, video: dict[str, Any]) -> int:
-        """The HTTP status that comes with a video object."""
+        """The HTTP status of a poll that returns this video object."""
         return 200
 
     def check_list(self) -> None:
-        """Raises ApiError where there is no list."""
+        """Raise ApiError if the server has no list endpoint."""
 
     def deleted(self, video: dict[str, Any]) -> dict[str, Any]:
-        """What a deletion is answered with. Raises ApiError for what is not deleted."""
+        """The response to a deletion. Raises ApiError if the video is not deleted."""
         return {"id": video["id"], "object": "video.deleted", "deleted": True}
 
     def variant(self, asked: str | None) -> str:
-        """Which of a job's files is meant. Raises ApiError."""
+        """The requested variant of a job's file. Raises ApiError."""
         if asked is None:
             return "video"
         if asked in VARIANTS:
@@ -68,7 +69,7 @@ class Profile:
         )
 
     def unready(self, job_id: str, state: State) -> ApiError:
-        """What is said of the content of a job that is not completed."""
+        """The error for the content of a job that is not completed."""
         return ApiError(404, f"Video with id '{job_id}' is not ready yet.", code="not_ready")
 
     def error(self, error: ApiError) -> web.Response:
@@ -76,12 +77,12 @@ class Profile:
 
 
 class OpenAI(Profile):
-    """As strict as it was. How it answered the deletion of a running job is not known: its document only rules it out."""
+    """As strict as OpenAI was. The error for deleting a running job is a guess: its documentation only forbids it."""
 
     rules = Rules(
         sizes=("720x1280", "1280x720", "1024x1792", "1792x1024", "1920x1080", "1080x1920"), extras=()
     )
-    honours_keys = False
+    honors_keys = False
 
     def deleted(self, video: dict[str, Any]) -> dict[str, Any]:
         if video["status"] in RUNNING:
@@ -90,10 +91,10 @@ class OpenAI(Profile):
 
 
 class VllmOmni(Profile):
-    """One model, any size, jobs in memory; a failed job is an HTTP error, whose body is the video all the same."""
+    """One model, any size, jobs in memory. A failed job is an HTTP error that still has the video as its body."""
 
     rules = Rules(models=re.compile("sora-2"), sizes=ANY_SIZE, seconds=ANY_SECONDS, ignores_others=True)
-    honours_keys = False
+    honors_keys = False
     forgets = True
 
     def video(self, video: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ class VllmOmni(Profile):
         return 500 if video["status"] == "failed" else 200
 
     def variant(self, asked: str | None) -> str:
-        return "video"  # it looks at no query
+        return "video"  # it ignores the query
 
     def unready(self, job_id: str, state: State) -> ApiError:
         if state.status in RUNNING:
@@ -117,10 +118,10 @@ class VllmOmni(Profile):
 
 
 class SgLang(Profile):
-    """Any model and size, jobs in memory; a deletion forgets a job and does not stop it."""
+    """Any model and size, jobs in memory. Deleting a job forgets it without stopping it."""
 
     rules = Rules(models=re.compile(".+"), sizes=ANY_SIZE, seconds=ANY_SECONDS, ignores_others=True)
-    honours_keys = False
+    honors_keys = False
     forgets = True
 
     def video(self, video: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +137,7 @@ class SgLang(Profile):
         return video | {"status": "deleted"}
 
     def variant(self, asked: str | None) -> str:
-        if asked in (None, "0"):  # a number, of the videos that one request made
+        if asked in (None, "0"):  # the index among the videos of one request
             return "video"
         raise ApiError(404, f"Video variant {asked} not found")
 
@@ -148,10 +149,10 @@ class SgLang(Profile):
 
 
 class LiteLLM(Profile):
-    """A proxy before another server: words of its own, names that say where a job is, and errors within errors."""
+    """A proxy in front of another server: its own statuses, ids that encode where a job is, and nested errors."""
 
     rules = Rules()
-    honours_keys = False
+    honors_keys = False
 
     def name(self, job_id: str, polled: bool) -> str:
         model = "" if polled else "sora-2"
@@ -165,7 +166,7 @@ class LiteLLM(Profile):
             where, _, job_id = inner.partition(";video_id:")
         except ValueError:
             raise not_found(name) from None
-        if where.endswith("model_id:"):  # without the model it asks whoever is behind its name, with no key
+        if where.endswith("model_id:"):  # without a model it calls the default provider, with no key
             raise internal_error()
         return job_id
 
@@ -188,14 +189,14 @@ class LiteLLM(Profile):
 
 
 class NewApi(Profile):
-    """A gateway before many: create, retrieve and content, and a word for what it does not know."""
+    """A gateway to many servers: only create, retrieve and content, and its own word for an unknown status."""
 
     rules = Rules()
-    honours_keys = False
+    honors_keys = False
 
     def video(self, video: dict[str, Any]) -> dict[str, Any]:
         del video["prompt"]
-        if video["status"] == "rendering":  # a word that it has no translation for
+        if video["status"] == "rendering":  # a status that it cannot translate
             video["status"] = "unknown"
         return {name: value for name, value in video.items() if value is not None}
 

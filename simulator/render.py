@@ -1,8 +1,8 @@
-"""A picture becomes files: an MP4 that streams from its first byte, a thumbnail and a sprite sheet.
+"""Render a picture's files: an MP4 with its index at the front, a thumbnail and a sprite sheet.
 
-Cheap by letting FFmpeg do the work for each frame: Pillow draws every layer once, and a filter graph slides the layers
-over each other in C. A clip of 4 s in 720p takes about one second of CPU. What is large and long repeats itself: see
-`course`.
+It is cheap because FFmpeg does the work for each frame: Pillow draws every layer once, and a filter graph moves the
+layers over each other in C. A 4-second clip in 720p takes about one second of CPU. Large and long videos repeat
+themselves: see `course`.
 """
 
 import random
@@ -28,20 +28,20 @@ from .photo import AIM, moving
 from .pictures import Picture
 from .scene import Scene
 
-# By quality: x264's measure of what is lost, where 6 more is half the bytes, and the most bits that a pixel may take.
+# By quality: x264's constant rate factor (6 more halves the bytes), and the maximum number of bits per pixel.
 CRF = {"standard": 23, "hd": 17}
 MAX_BITS = {"standard": 0.15, "hd": 0.3}
-FADE, HOLD = 1.0, 0.25  # seconds on the way to the last frame, and of it
+FADE, HOLD = 1.0, 0.25  # seconds: fading to the last frame, and showing it
 SPRITES = (5, 2)  # columns and rows of the sprite sheet
 SPRITE_SIZE = 240  # pixels on the longer side
 THUMBNAIL_SIZE = 960
-# A soft chord (A, E, A, C sharp, E), each voice breathing at its own pace, so quiet that it startles nobody.
+# A soft, quiet chord (A, E, A, C sharp, E). The volume of each voice varies at its own pace.
 VOICES = ((110.0, 0.05), (164.81, 0.03), (220.0, 0.03), (277.18, 0.016), (329.63, 0.012))
 SAMPLE_RATE = 44_100
 
 
 def render(picture: Picture, references: Path, folder: Path) -> None:
-    """Write the files of `picture` into `folder`. Its input images lie in `references`."""
+    """Write the files of `picture` into `folder`. Its input images are in `references`."""
     size, extras = (picture.width, picture.height), picture.extras
     count = picture.seconds * extras.fps
     last = None
@@ -65,24 +65,24 @@ def render(picture: Picture, references: Path, folder: Path) -> None:
 
 
 def _seen(picture: Picture, references: Path, course: Course) -> tuple[Iterator[VideoFrame], list[Layer]]:
-    """The frames at the back, and what moves before them."""
-    besides = [picture.extras.seed, picture.extras.negative_prompt]
-    # Without these the prompt alone chooses the scene.
-    chooses = "\n".join([picture.caption, *besides]) if any(besides) else picture.caption
+    """The background frames, and the layers that move in front of them."""
+    extras = [picture.extras.seed, picture.extras.negative_prompt]
+    # Without these, the prompt alone determines the scene.
+    seed = "\n".join([picture.caption, *extras]) if any(extras) else picture.caption
     if picture.reference:
-        chance = random.Random(chooses)
-        towards = (chance.uniform(0.2, 0.8), chance.uniform(0.2, 0.8)) if any(besides) else AIM
+        chance = random.Random(seed)
+        towards = (chance.uniform(0.2, 0.8), chance.uniform(0.2, 0.8)) if any(extras) else AIM
         with Image.open(references / picture.reference) as photo:
             length = course.length if course.passes > 1 else 0
             return moving(photo.convert("RGB"), course.painted, length, towards), []
-    scene = Scene(chooses, (picture.width, picture.height), course.painted)
+    scene = Scene(seed, (picture.width, picture.height), course.painted)
     return repeat(frame_of(scene.sky())), scene.layers()
 
 
 def _encoded(
     painted: Iterator[VideoFrame], course: Course, last: VideoFrame | None, hold: int
 ) -> Iterator[VideoFrame]:
-    """The frames that are encoded, in the order of `course`; the last `hold` ones are the last frame, if there is one."""
+    """The frames to encode, in the order of `course`. If there is a last frame, the last `hold` ones show it."""
     beginning: list[VideoFrame] = []
     for frame in islice(painted, course.length):
         if len(beginning) < course.bridge:
@@ -101,14 +101,14 @@ def _encoded(
             yield frame
         else:
             share = min(1, number / (fade + 1))
-            yield blended(frame, last, share * share * (3 - 2 * share))  # slow at both ends
+            yield blended(frame, last, share * share * (3 - 2 * share))  # ease in and out
 
 
 class Stills:
-    """The thumbnail and the sprite sheet, taken from the frames on their way into the file."""
+    """The thumbnail and the sprite sheet, taken from the frames while they are encoded."""
 
     def __init__(self, order: list[int], size: tuple[int, int]) -> None:
-        """`order` says for each frame of the file, which of those that are watched it is."""
+        """`order` has, for each frame of the file, the number of the encoded frame."""
         columns, rows = SPRITES
         scale = SPRITE_SIZE / max(size)
         self._tile = (round(size[0] * scale), round(size[1] * scale))
@@ -132,14 +132,14 @@ class Stills:
 
 
 def _still(frame: VideoFrame, size: tuple[int, int]) -> Image.Image:
-    # The graph's frames do not say which colours theirs are.
+    # Frames from the filter graph do not carry their color space.
     return frame.to_image(width=size[0], height=size[1], src_colorspace=Colorspace.ITU709)
 
 
 def _composed(
     backdrop: Iterator[VideoFrame], layers: list[Layer], size: tuple[int, int], fps: int
 ) -> Iterator[VideoFrame]:
-    """Frames of the layers over the backdrop, the last layer on top, for as long as there is a backdrop."""
+    """Compose the layers over each frame of the backdrop, the last layer on top."""
     graph = av.filter.Graph()
     graph.threads = 1
     composed = source = _buffer(graph, size, "yuv420p", fps)
@@ -162,7 +162,7 @@ def _composed(
         frame = VideoFrame.from_bytes(layer.image.tobytes(), *layer.image.size, "rgba")
         frame.pts = 0
         still.push(frame)
-        still.push(None)  # that was all: an overlay repeats its last frame
+        still.push(None)  # end of stream: overlay repeats the last frame
     for number, frame in enumerate(backdrop):
         frame.pts = number
         source.push(frame)
@@ -184,7 +184,7 @@ def _write(
     frames: Iterator[VideoFrame],
     course: Course,
 ) -> None:
-    """The file that shows the `frames`, which are those to encode, in the order of `course`."""
+    """Encode `frames` and write the file, which shows them in the order of `course`."""
     fps = extras.fps
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as file:
         video = file.add_stream("libx264", rate=fps)
@@ -196,12 +196,12 @@ def _write(
         video.codec_context.color_primaries = ColorPrimaries.BT709
         video.codec_context.color_trc = ColorTrc.BT709
         video.codec_context.color_range = ColorRange.MPEG
-        # Without B frames packets come in the order in which they are shown, and need nothing of a later one. What
-        # starts with an IDR frame needs nothing of an earlier one.
-        most = str(round(MAX_BITS[extras.quality] * size[0] * size[1] * fps))
+        # Without B frames, packets are in display order and do not depend on later ones. From an IDR frame on, they do
+        # not depend on earlier ones either.
+        bitrate = str(round(MAX_BITS[extras.quality] * size[0] * size[1] * fps))
         video.options = {
             **{"preset": "superfast", "crf": str(CRF[extras.quality]), "threads": "1"},
-            **{"bf": "0", "forced-idr": "1", "maxrate": most, "bufsize": most},
+            **{"bf": "0", "forced-idr": "1", "maxrate": bitrate, "bufsize": bitrate},
         }
         sound = samples = None
         if extras.audio:
@@ -224,7 +224,7 @@ def _write(
             packet.pts = packet.dts = number
             packet.duration = 1
             file.mux(packet)
-            # Sound keeps pace with the picture, so that players find both in the same stretch of the file.
+            # Interleave sound and picture, so that players find both in the same part of the file.
             while (
                 sound
                 and samples

@@ -1,7 +1,7 @@
-"""What is seen when there is no input image: an imaginary landscape that the prompt's hash chooses.
+"""The background without an input image: a generated landscape, seeded with the prompt's hash.
 
-Sky, sun and stars stand still; mist, light and ridges drift past, the nearer the faster. Each ridge moves by whole
-pixels, which looks smooth and costs the encoder next to nothing.
+Sky, sun and stars stand still; mist, light and ridges drift past, nearer ones faster. Each ridge moves by whole
+pixels, which looks smooth and is cheap to encode.
 """
 
 import hashlib
@@ -14,21 +14,21 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from .layers import Layer, drifting, falling
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-SEAS = 0.4  # the share of scenes that look out over water; the others look over hills
+SEAS = 0.4  # the share of scenes with water; the others have hills
 RIDGES = 4
-SPEEDS = (0, 1, 2, 3)  # of the ridges in pixels a frame, the farthest first
-# For each byte of noise a grey around the middle one, as grain on film is spread.
+SPEEDS = (0, 1, 2, 3)  # of the ridges in pixels per frame, the farthest first
+# Maps each byte of noise to a gray value around the middle, normally distributed like film grain.
 GRAIN = [round(NormalDist(128, 3.5).inv_cdf((value + 0.5) / 256)) for value in range(256)]
-GLINTS = 140  # on each of the sheets that make water sparkle
+GLINTS = 140  # on each of the layers that make water sparkle
 
 
 @dataclass(frozen=True)
 class Palette:
     sky: tuple[str, str, str, str]  # from the top to the horizon
     sun: str
-    far: str  # the most distant ridge; the nearer, the closer to `near`
+    far: str  # the most distant ridge; nearer ones are closer to `near`
     near: str
     stars: bool = False
 
@@ -46,7 +46,7 @@ PALETTES = (
 
 
 class Scene:
-    """One landscape, as wide as a clip of `count` frames needs. The same text gives the same one."""
+    """One landscape, wide enough for a clip of `count` frames. The same text gives the same landscape."""
 
     def __init__(self, text: str, size: tuple[int, int], count: int) -> None:
         self.chance = chance = random.Random(hashlib.sha256(text.encode()).digest())
@@ -61,7 +61,7 @@ class Scene:
         self.is_sea = chance.random() < SEAS
 
     def layers(self) -> list[Layer]:
-        """What moves before the sky, the farthest first."""
+        """The moving layers in front of the sky, the farthest first."""
         return [
             self._light(self.sun_radius * 13, strength=120),
             self._mist(self.horizon * 0.62, self.height * 0.3, strength=70),
@@ -77,7 +77,7 @@ class Scene:
         if self.palette.stars:
             self._sprinkle_stars(sky)
         self._hang_sun(sky)
-        # Without grain, the eye sees bands where 8 bits have no colours between two neighbours.
+        # Without grain, gradients in 8-bit color show visible bands.
         noise = Image.frombytes("L", self.size, random.Random(0).randbytes(self.width * self.height))
         grain = noise.point(GRAIN)
         return ImageChops.add(sky, Image.merge("RGB", (grain, grain, grain)), offset=-128)
@@ -91,7 +91,7 @@ class Scene:
             draw.ellipse((x - size, y - size, x + size, y + size), fill=(255, 255, 255, glow))
 
     def _hang_sun(self, sky: Image.Image) -> None:
-        scale, rim = 4, 4  # drawn larger and reduced, for a smooth rim
+        scale, rim = 4, 4  # drawn larger and scaled down, for a smooth rim
         side = round(self.sun_radius * 2) + 2 * rim
         disc = Image.new("L", (side * scale, side * scale))
         inside = (rim * scale, rim * scale, (side - rim) * scale, (side - rim) * scale)
@@ -101,7 +101,7 @@ class Scene:
         sky.paste(_rgb(self.palette.sun), (round(x - side / 2), round(y - side / 2)), disc)
 
     def _light(self, diameter: float, strength: int) -> Layer:
-        """A glow around the sun that wanders a little, as light in moving air does."""
+        """A glow around the sun that sways a little."""
         side = round(diameter)
         glow = Image.radial_gradient("L").resize((side, side), Image.Resampling.BICUBIC)
         image = Image.new("RGBA", (side, side), _rgb(self.palette.sun))
@@ -111,7 +111,7 @@ class Scene:
         return Layer(image, f"{x:.0f}+{sway:.1f}*sin(t*0.9)", f"{y:.0f}+{sway * 0.6:.1f}*cos(t*0.7)")
 
     def _mist(self, level: float, thickness: float, strength: float) -> Layer:
-        """A bank of mist or thin cloud around `level`, drifting against the ridges."""
+        """A bank of mist around `level` that drifts in the opposite direction to the ridges."""
         size = (self.width + self.count + 2, round(thickness))
         cells = (max(3, size[0] // 260), 4)
         noise = Image.new("L", cells)
@@ -134,7 +134,7 @@ class Scene:
         return layers
 
     def _sea(self) -> list[Layer]:
-        """Water that mirrors the sky, with a far coast, a near one, and a glittering path under the sun."""
+        """Water that reflects the sky, with a far and a near coast, and glints under the sun."""
         top = _even(self.horizon)
         size = (self.width, self.height - top)
         near = _rgb(self.palette.near)
@@ -143,7 +143,7 @@ class Scene:
             for place, dark in ((3, 0.12), (2, 0.35), (0, 0.5))
         ]
         water = _gradient(size, list(zip((0, 0.4, 1), mirrored, strict=True)))
-        # Several sheets of glints that slide across each other seem to sparkle.
+        # Several layers of glints that slide across each other appear to sparkle.
         sheets = [
             Layer(self._glints(size), f"{sway}*sin(t*{pace})", f"{top}")
             for sway, pace in ((7, 1.45), (-9, 1.55), (12, 1.7))
@@ -177,19 +177,19 @@ class Scene:
         swing = self.height * (0.055 + 0.05 * depth)
         top = _even(base - swing * 1.9)
         size = (self.width + speed * self.count + 2, self.height - top)
-        scale = 2  # drawn larger and reduced, for a smooth edge
+        scale = 2  # drawn larger and scaled down, for a smooth edge
         mask = Image.new("L", (size[0] * scale, size[1] * scale))
         outline = [(x * scale, (base - top - y) * scale) for x, y in self._outline(size[0], swing, depth)]
         ImageDraw.Draw(mask).polygon([*outline, (mask.width, mask.height), (0, mask.height)], fill=255)
 
-        colour = _mixed(_rgb(self.palette.far), _rgb(self.palette.near), depth**0.8)
-        haze = _mixed(colour, _rgb(self.palette.sky[3]), 0.55 - 0.4 * depth)
-        image = _gradient(size, [(0.1, colour), (0.75, haze)])
+        color = _mixed(_rgb(self.palette.far), _rgb(self.palette.near), depth**0.8)
+        haze = _mixed(color, _rgb(self.palette.sky[3]), 0.55 - 0.4 * depth)
+        image = _gradient(size, [(0.1, color), (0.75, haze)])
         image.putalpha(mask.reduce(scale))
         return drifting(image, speed, top)
 
     def _outline(self, width: int, swing: float, depth: float) -> list[tuple[float, float]]:
-        """Heights above the base along a ridge: long waves with broken rock on them, less of it nearby."""
+        """Heights above the base along a ridge: long waves plus rough rock, which is smoother on near ridges."""
         chance = self.chance
         waves = [
             (
@@ -215,21 +215,21 @@ class Scene:
         return outline
 
 
-def _gradient(size: tuple[int, int], stops: list[tuple[float, Colour]]) -> Image.Image:
-    """Colours that change from top to bottom: `stops` are (share of the height, colour)."""
-    bands = [falling(size, [(place, colour[band]) for place, colour in stops]) for band in range(3)]
+def _gradient(size: tuple[int, int], stops: list[tuple[float, Color]]) -> Image.Image:
+    """A vertical color gradient: `stops` are (share of the height, color)."""
+    bands = [falling(size, [(place, color[band]) for place, color in stops]) for band in range(3)]
     return Image.merge("RGB", bands)
 
 
 def _even(place: float) -> int:
-    """FFmpeg's overlay rounds odd places down, which would leave the last row of a layer uncovered."""
+    """Round to an even number: FFmpeg's overlay rounds odd positions down, which would leave the last row uncovered."""
     return round(place / 2) * 2
 
 
-def _mixed(one: Colour, other: Colour, share: float) -> Colour:
+def _mixed(one: Color, other: Color, share: float) -> Color:
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return (red, green, blue)
 
 
-def _rgb(colour: str) -> Colour:
-    return (int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16))
+def _rgb(color: str) -> Color:
+    return (int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16))

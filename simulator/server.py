@@ -38,7 +38,7 @@ async def serve(options: Options, host: str, port: int, announce: Callable[[str]
 
     with _locked(options.folder):
         studio = Studio(options)
-        # handler_cancellation: a client that gives up on a hanging create must not leave its handler behind.
+        # handler_cancellation: when a client gives up on a hanging create, its handler must end, too.
         runner = web.AppRunner(_app(studio), access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
         try:
             await runner.setup()
@@ -52,13 +52,13 @@ async def serve(options: Options, host: str, port: int, announce: Callable[[str]
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Two servers over the same jobs would each miss what the other accepts. The kernel unlocks for the dead."""
+    """Two servers on the same jobs would each miss what the other accepts. The kernel releases the lock on exit."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise OSError(f"another one is using {folder}") from error
+            raise OSError(f"another simulator is using {folder}") from error
         yield
 
 
@@ -81,7 +81,7 @@ def _app(studio: Studio) -> web.Application:
 
 
 class Handlers:
-    """One for each endpoint. `asked` is what faults the key and the job ask for together."""
+    """One method per endpoint. `asked` is the set of faults selected by the key and the job."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
@@ -157,7 +157,7 @@ class Handlers:
         return await content.answer(request, job, asked, state, self.studio.pictures, self.profile)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        """Where `url-result` says that a file is: no key needed, as with signed links of object stores."""
+        """The file of a job with the fault `url-result`. Needs no key, like a signed link to an object store."""
         job = self.studio.find(request.match_info["id"])
         if self.studio.state(job, job.faults).status != "completed":
             raise not_found(job.id)
@@ -203,7 +203,7 @@ async def _lose_reply(request: web.Request, asked: frozenset[str]) -> None:
 
 
 def _faults_of_key(request: web.Request) -> frozenset[str]:
-    """The faults that the bearer key asks for. Raises ApiError 401 without a good key."""
+    """The faults selected by the API key. Raises ApiError 401 without a valid key."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise ApiError(401, "You didn't provide an API key.")
@@ -239,7 +239,7 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
             raise
         message = f"Invalid URL ({request.method} {request.path})" if error.status == 404 else error.reason
         return profile.error(ApiError(error.status, message))
-    except ConnectionError:  # the client went away: no news
+    except ConnectionError:  # the client disconnected: nothing to log
         raise
     except Exception:
         log.exception("%s %s failed.", request.method, request.path)

@@ -1,4 +1,4 @@
-"""The jobs of one data folder: accepting, finding, listing and deleting them, and knowing where each stands."""
+"""The jobs in one data folder: accept, find, list and delete them, and determine their state."""
 
 import asyncio
 import secrets
@@ -18,22 +18,22 @@ from .profiles import Profile
 from .submission import Submission
 from .webhooks import Webhooks
 
-KEEP = 24 * 3600  # seconds that a job and its files are remembered, looked at on every start
+KEEP = 24 * 3600  # seconds that jobs and their files are kept; older ones are deleted at each start
 
 
 @dataclass(frozen=True)
 class Options:
     folder: Path  # for the journal and the files
-    seconds: float  # that a job takes
-    idempotency: bool = True  # whether Idempotency-Key is honoured
+    seconds: float  # how long a job takes
+    idempotency: bool = True  # whether Idempotency-Key is honored
     listing: bool = True  # whether there is a GET /videos
-    profile: Profile = field(default_factory=Profile)  # which server it takes after
-    webhook_url: str = ""  # who is told when a job has ended; "" tells nobody
-    webhook_key: bytes = b""  # signs what is told
+    profile: Profile = field(default_factory=Profile)  # the server to imitate
+    webhook_url: str = ""  # where events are sent when a job ends; "" sends none
+    webhook_key: bytes = b""  # signs the events
 
 
 class Studio:
-    """For one event loop; polls are answered from memory."""
+    """The store, for one event loop. Polls are answered from memory."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -63,29 +63,29 @@ class Studio:
     async def accept(
         self, submission: Submission, asked: frozenset[str], submit_key: str | None
     ) -> tuple[Job, bool]:
-        """The job for a submission, on disk, and whether it is new. Raises ApiError when it is refused.
+        """Accept a submission: returns its job, once on disk, and whether it is new. Raises ApiError if it is rejected.
 
-        `asked` are the faults that were asked for, `submit_key` is the request's Idempotency-Key.
+        `asked` are the selected faults, `submit_key` is the request's Idempotency-Key.
         """
         for image in (submission.image, submission.last_image):
             if image:
                 await asyncio.to_thread(self.pictures.keep_reference, image)
         # From here to `_remember` nothing may be awaited, or two requests with the same key become two jobs.
-        honours_keys = self.options.idempotency and self.options.profile.honours_keys
-        if honours_keys and submit_key and (job := self._by_submit_key.get(submit_key)):
+        honors_keys = self.options.idempotency and self.options.profile.honors_keys
+        if honors_keys and submit_key and (job := self._by_submit_key.get(submit_key)):
             if job.body_hash != submission.hash:
                 raise ApiError(
                     400,
                     "This Idempotency-Key was used before with another body.",
                     code="idempotency_key_reused",
                 )
-            await self.journal.settle()  # the first request may still be on its way to the disk
+            await self.journal.settle()  # the first request may not be on disk yet
             return job, False
 
         self.refusals.check(asked, submit_key or submission.prompt, submission.model)
         job = self._new_job(submission, asked, submit_key)
         self._remember(job)
-        # Both now, since a client that hangs up cancels what comes after the next line.
+        # Before the await below, because a client that disconnects cancels everything after it.
         self._want_picture(job)
         if self.webhooks:
             self.webhooks.announce(job)
@@ -97,7 +97,7 @@ class Studio:
         return job, True
 
     def find(self, video_id: str) -> Job:
-        """Raises ApiError 404 for an unknown or deleted one."""
+        """The job with this id. Raises ApiError 404 if it is unknown or deleted."""
         job = self._jobs.get(video_id)
         if job is None:
             raise not_found(video_id)
@@ -120,7 +120,7 @@ class Studio:
         await self.journal.mark_deleted(job)
 
     def state(self, job: Job, asked: frozenset[str]) -> State:
-        """Where the job stands now, seen through the faults `asked` for."""
+        """The job's current state, with the selected faults applied."""
         painted = self.pictures.painted_at(job.picture) if job.picture else job.created
         return state_of(job, asked, time.time(), painted, broken=job.picture in self.pictures.broken)
 
@@ -161,7 +161,7 @@ class Studio:
             self.pictures.want(_picture_of(job))
 
     def _resume_pictures(self) -> None:
-        """Paint what was on the way when the server stopped, and clear what nobody needs any more."""
+        """Continue with pictures that were not finished when the server stopped, and delete unneeded files."""
         jobs = self._jobs.values()
         references = {name for job in jobs for name in (job.reference, job.extras.last_frame)}
         self.pictures.forget_all_but({job.picture for job in jobs}, references)
@@ -173,7 +173,7 @@ class Studio:
             self.webhooks.picture_is_ready(name)
 
     def _resume_webhooks(self) -> None:
-        """Announce what ended, or ends, without that anybody was told."""
+        """Schedule webhooks for all jobs whose webhook has not been delivered."""
         if self.webhooks:
             announced = self.journal.announced()
             for job in self._jobs.values():

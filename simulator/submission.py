@@ -1,4 +1,4 @@
-"""What a create or a remix may ask for: reading it from multipart or JSON, and saying what is wrong with it."""
+"""Parse and validate create and remix requests, from multipart or JSON."""
 
 import asyncio
 import base64
@@ -26,29 +26,29 @@ MORE_SIZES = (
     *("720x720", "1706x720", "1080x1080", "2560x1080", "854x480", "480x854", "480x480", "1138x480"),
 )
 IMAGE_TYPES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
-ANY_SIZE = re.compile("[1-9][0-9]{0,2}[02468]x[1-9][0-9]{0,2}[02468]")  # even, as the encoder wants it
+ANY_SIZE = re.compile("[1-9][0-9]{0,2}[02468]x[1-9][0-9]{0,2}[02468]")  # even, as the encoder requires
 ANY_SECONDS = re.compile("[1-9]|[1-5][0-9]|60")
-MEMBER = re.compile(r"(\w+)\[(\w+)\]")  # how a form says what is an object in JSON: last_frame[image_url]
+MEMBER = re.compile(r"(\w+)\[(\w+)\]")  # how a form expresses a JSON object: last_frame[image_url]
 DATA_URL = re.compile(r"data:(?P<type>[^;,]*);base64,(?P<data>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a server takes: by default what OpenAI took, a square, and what many servers take besides."""
+    """What a server accepts: by default what OpenAI accepted, a square size, and common extensions."""
 
     models: re.Pattern[str] = MODELS
     seconds: tuple[str, ...] | re.Pattern[str] = SECONDS
     sizes: tuple[str, ...] | re.Pattern[str] = SIZES
     extras: tuple[str, ...] = ("seed", "negative_prompt")
-    ignores_others: bool = False  # whether an unknown field is overlooked instead of refused
+    ignores_others: bool = False  # whether unknown fields are ignored instead of rejected
 
 
 @dataclass(frozen=True)
 class Upload:
-    """An image as it arrived."""
+    """An image as received."""
 
     data: bytes
-    type: str  # its MIME type, as the sender says
+    type: str  # the MIME type given by the sender
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Submission:
     image: bytes | None = None
     remix_of: str | None = None
     extras: Extras = field(default_factory=Extras)
-    last_image: bytes | None = None  # the picture that `extras.last_frame` names
+    last_image: bytes | None = None  # the picture named by `extras.last_frame`
 
     @property
     def image_hash(self) -> str:
@@ -70,18 +70,18 @@ class Submission:
 
     @property
     def hash(self) -> str:
-        """The same for two requests that ask for the same, whatever their encoding."""
+        """Equal for equal requests, whatever their encoding."""
         parts: list[Any] = [self.prompt, self.model, self.seconds, self.size, self.image_hash, self.remix_of]
-        # Added only where they are used, so that a request is the same as before there were any.
-        said = self.extras.said
-        words = [said.pop("seed", ""), said.pop("negative_prompt", "")]
-        parts += words if any(words) or said else []
-        parts += [said] if said else []
+        # Extras are included only if used, so that requests without them keep the hash they had before extras existed.
+        extras = self.extras.non_defaults
+        words = [extras.pop("seed", ""), extras.pop("negative_prompt", "")]
+        parts += words if any(words) or extras else []
+        parts += [extras] if extras else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 async def read_create(request: web.Request, rules: Rules) -> Submission:
-    """The submission that `POST /videos` carries. Raises ApiError 400 with the offending `param`."""
+    """The submission in a `POST /videos` request. Raises ApiError 400 with the offending `param`."""
     known = ("prompt", "model", "seconds", "size", "input_reference", *rules.extras)
     fields = await _read_fields(request, known, rules.ignores_others)
     last_image = _image("last_frame", fields)
@@ -103,13 +103,13 @@ async def read_create(request: web.Request, rules: Rules) -> Submission:
     )
     for name, image in (("input_reference", submission.image), ("last_frame", last_image)):
         if image:
-            # Decoding takes some 20 ms, during which others want their polls answered.
+            # Decoding takes about 20 ms; in a thread it does not hold up polls.
             await asyncio.to_thread(_check_image, name, image, submission.size)
     return submission
 
 
 async def read_remix_prompt(request: web.Request) -> str:
-    """The prompt that `POST /videos/{id}/remix` carries. Raises ApiError 400 with the offending `param`."""
+    """The prompt in a `POST /videos/{id}/remix` request. Raises ApiError 400 with the offending `param`."""
     return _prompt(await _read_fields(request, ("prompt",)))
 
 
@@ -142,7 +142,7 @@ async def _read_json(request: web.Request) -> dict[str, Any]:
 async def _read_form(request: web.Request) -> dict[str, Any]:
     try:
         form = await request.post()
-    except (ValueError, AssertionError, BadHttpMessage):  # aiohttp's words for a broken multipart body
+    except (ValueError, AssertionError, BadHttpMessage):  # what aiohttp raises for a broken multipart body
         raise ApiError(400, "We could not parse the multipart body of your request.") from None
     fields: dict[str, Any] = {}
     for name, value in form.items():
@@ -184,7 +184,7 @@ def _seed(value: Any) -> str:
 
 
 def _text(value: Any) -> Any:
-    """A flag or a number as forms send it."""
+    """A boolean or number in the form that HTML forms send."""
     return json.dumps(value) if isinstance(value, bool | int) else value
 
 
@@ -195,7 +195,7 @@ def _words(name: str, value: Any) -> str:
 
 
 def _is_text(value: str) -> bool:
-    """False for the half characters that JSON can smuggle in with `\\ud800`: no file or database takes them."""
+    """False if it has lone surrogates (`\\ud800` in JSON), which neither files nor databases accept."""
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
@@ -265,10 +265,12 @@ def _upload_from_object(name: str, reference: dict[str, Any]) -> Upload:
 
 
 def _check_image(name: str, data: bytes, size: str) -> None:
-    """Raise ApiError 400 unless `data` is a whole picture of exactly `size`."""
+    """Raise ApiError 400 unless `data` is a complete picture of exactly `size`."""
     try:
         with Image.open(io.BytesIO(data), formats=list(IMAGE_TYPES.values())) as image:
-            if f"{image.width}x{image.height}" != size:  # known from its header: nothing huge is ever decoded
+            if (
+                f"{image.width}x{image.height}" != size
+            ):  # known from the header, so nothing huge is ever decoded
                 raise _bad_image(name, "Inpaint image must match the requested width and height")
             image.load()
     except (OSError, ValueError, SyntaxError):  # what Pillow's decoders raise for broken files

@@ -1,8 +1,8 @@
-"""Telling the client that a job has ended, as OpenAI does: an event by POST, signed in the form of Standard Webhooks.
+"""Webhooks as OpenAI sends them when a job ends: an event by POST, signed according to Standard Webhooks.
 
-What is to come lies in one heap: the end of each running job, and the next try of each delivery that failed. So ten
-thousand jobs cost no more than their entries, and at most SENDERS requests are under way. What was delivered stands in
-the journal; the rest is sent after a restart, with the same id.
+One heap holds everything that is scheduled: the end of each running job, and the next try of each failed delivery. So
+ten thousand jobs cost only their entries, and at most SENDERS requests are in flight. Deliveries are recorded in the
+journal; the others are sent after a restart, with the same id.
 """
 
 import asyncio
@@ -23,38 +23,38 @@ import aiohttp
 from .jobs import Job, State, seconds_of
 from .journal import Journal
 
-SENDERS = 20  # requests at once
-TRIES = 5  # of a delivery; after each that failed twice as long a pause as before
+SENDERS = 20  # concurrent requests
+TRIES = 5  # of a delivery; the pause doubles after each failure
 # Seconds
 FIRST_PAUSE = 1
 TIMEOUT = 10
 LATE = 5
-MARGIN = 0.01  # after a job's end, lest rounding finds it still running
+MARGIN = 0.01  # after a job's end, so that rounding does not find it still running
 
 log = logging.getLogger(__name__)
 
 
 def key_of(secret: str) -> bytes:
-    """The key in a secret `whsec_…`. Raises ValueError."""
+    """The signing key in a `whsec_…` secret. Raises ValueError."""
     prefix, _, key = secret.partition("_")
     if prefix != "whsec" or not key:
-        raise ValueError("expected whsec_ and base64 after it")
+        raise ValueError("expected whsec_ followed by base64")
     return base64.b64decode(key, validate=True)
 
 
 @dataclass(order=True, slots=True)
 class Delivery:
-    """The event of one job, and when it is due next (Unix seconds)."""
+    """The event of one job, and when its next attempt is due (Unix seconds)."""
 
     at: float
-    number: int  # the job's: what is due at the same time goes in the order of acceptance
+    number: int  # the job's: those due at the same time are sent in the order of acceptance
     job: Job = field(compare=False)
     body: bytes = field(default=b"", compare=False)
     tries: int = field(default=0, compare=False)
 
 
 class Webhooks:
-    """For one event loop. `state` says where a job stands, and None once it is no more."""
+    """The sender, for one event loop. `state` returns a job's state, or None if the job is gone."""
 
     def __init__(self, url: str, key: bytes, state: Callable[[Job], State | None], journal: Journal) -> None:
         self._url = url
@@ -65,8 +65,8 @@ class Webhooks:
         self._unpainted: defaultdict[str, list[Delivery]] = defaultdict(list)
         self._sooner = asyncio.Event()
         self._free_senders = asyncio.Semaphore(SENDERS)
-        self._under_way: set[asyncio.Task[None]] = set()
-        # Shorter than any server keeps a connection: one that it closes while a POST is leaving costs a try.
+        self._in_flight: set[asyncio.Task[None]] = set()
+        # Shorter than any server keeps a connection open: if it closes one during a POST, that costs a try.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=1)
         self._client = aiohttp.ClientSession(
             connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT)
@@ -74,14 +74,14 @@ class Webhooks:
         self._sending = asyncio.create_task(self._send_what_is_due())
 
     async def close(self) -> None:
-        tasks = [self._sending, *self._under_way]
+        tasks = [self._sending, *self._in_flight]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.close()
 
     def announce(self, job: Job) -> None:
-        """Send the job's event when it has ended."""
+        """Schedule the job's event for when it ends."""
         seconds = seconds_of(job, job.faults)
         if "webhook-early" in job.faults:
             seconds /= 2
@@ -92,7 +92,7 @@ class Webhooks:
         self._put(Delivery(job.created + seconds + MARGIN, job.number, job))
 
     def picture_is_ready(self, name: str) -> None:
-        """Painted or broken: what waited for it has ended."""
+        """The picture is painted or broken, so the jobs that waited for it have ended."""
         for delivery in self._unpainted.pop(name, ()):
             self._put(delivery)
 
@@ -109,8 +109,8 @@ class Webhooks:
                 if self._write_event(delivery):
                     await self._free_senders.acquire()
                     task = asyncio.create_task(self._deliver(delivery))
-                    self._under_way.add(task)
-                    task.add_done_callback(self._put_down)
+                    self._in_flight.add(task)
+                    task.add_done_callback(self._delivery_ended)
             else:
                 self._sooner.clear()
                 with suppress(TimeoutError):
@@ -118,7 +118,7 @@ class Webhooks:
                         await self._sooner.wait()
 
     def _write_event(self, delivery: Delivery) -> bool:
-        """Whether there is something to send: not while the picture is unpainted, nor for a deleted job."""
+        """Prepare the event. False if there is nothing to send yet (the picture is not painted) or the job was deleted."""
         job = delivery.job
         state = self._state(job)
         if state is None:
@@ -152,22 +152,22 @@ class Webhooks:
         if arrived:
             await self._journal.mark_announced(job)
         else:
-            self._try_again(delivery)
+            self._retry(delivery)
 
-    def _try_again(self, delivery: Delivery) -> None:
+    def _retry(self, delivery: Delivery) -> None:
         delivery.tries += 1
         if delivery.tries < TRIES:
             delivery.at = time.time() + FIRST_PAUSE * 2 ** (delivery.tries - 1)
             self._put(delivery)
         else:
-            log.warning("%s does not take the webhook of %s.", self._url, delivery.job.id)
+            log.warning("%s did not accept the webhook for %s.", self._url, delivery.job.id)
 
-    def _put_down(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+    def _delivery_ended(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
         self._free_senders.release()
 
     async def _post(self, delivery: Delivery, key: bytes) -> bool:
-        """One request, signed with `key`. True if it was answered with 2xx."""
+        """Send one request, signed with `key`. True if the response is 2xx."""
         webhook_id, sent_at = delivery.job.id.replace("video_", "wh_"), int(time.time())
         digest = hmac.digest(key, f"{webhook_id}.{sent_at}.".encode() + delivery.body, "sha256")
         headers = {
@@ -180,7 +180,7 @@ class Webhooks:
             async with self._client.post(
                 self._url, data=delivery.body, headers=headers, allow_redirects=False
             ) as answer:
-                await answer.read()  # or the connection could not be used again
+                await answer.read()  # so that the connection can be reused
                 return 200 <= answer.status < 300
         except (aiohttp.ClientError, TimeoutError):
             return False

@@ -71,7 +71,7 @@ def test_a_second_server_over_the_same_folder_says_why_it_does_not_start(simulat
     )
 
     assert second.returncode == 1
-    assert "another one is using" in second.stderr
+    assert "another simulator is using" in second.stderr
 
 
 # --- A video's life --------------------------------------------------------------------------------
