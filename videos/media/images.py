@@ -28,13 +28,13 @@ TIMEOUT_SECONDS = 20  # wall-clock time, longer because the server may be busy
 QUEUE_SECONDS = 2  # how long an upload waits for the one before it
 
 REFUSALS = {
-    "unreadable": _("This file is not a picture we can read. Use a JPEG, PNG or WebP."),
-    "heavy": _("This file is larger than %(megabytes)d MB, the most we take."),
-    "large": _("This picture has more than %(megapixels)d megapixels, the most we take."),
-    "small": _("This picture is too small. Each side needs at least %(side)d pixels."),
-    "busy": _("Many pictures are arriving at this moment. Nothing was charged; send it again."),
-    "unkept": _("We cannot keep pictures at this moment. Nothing was charged; send it again."),
-    "moving": _("This picture is animated. Use a still one."),
+    "unreadable": _("This file could not be read as a picture. Use a JPEG, PNG, or WebP file."),
+    "heavy": _("Pictures can be at most %(megabytes)d MB."),
+    "large": _("Pictures can have at most %(megapixels)d megapixels."),
+    "small": _("This picture is too small. Each side must be at least %(side)d pixels."),
+    "busy": _("Too many pictures are being processed right now. Nothing was charged; try again."),
+    "unkept": _("Pictures cannot be stored right now. Nothing was charged; try again."),
+    "moving": _("Animated pictures are not supported. Use a still picture."),
 }
 
 # Concurrent uploads must not add up to more memory than one child may use.

@@ -1,4 +1,4 @@
-"""The states of a video and their transitions."""
+"""The states of a video and the allowed transitions."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -15,29 +15,29 @@ class Status(models.TextChoices):
     CANCELED = "canceled", _("Canceled")
 
 
-# What the owner reads for each error code; templates add that the video was refunded.
+# What the owner reads for each error code. Where it is shown, a sentence about the refund is added.
 REASONS = {
     "moderation_blocked": _("The model's safety rules do not allow this prompt or picture."),
-    "invalid_request": _("The model did not accept this request. Try another prompt, picture or shape."),
+    "invalid_request": _("The model did not accept this request. Try a different prompt, picture, or size."),
     "provider_refused": _(
-        "The video service did not let us in. The staff have been told; try another model."
+        "The video service denied this site access. The staff have been notified; try another model."
     ),
-    "generation_failed": _("The model could not make this video. Trying again often helps."),
-    "no_file": _("The model said it was done, but delivered no video that plays."),
-    "unconfirmed": _("The video service never confirmed that it got this request."),
+    "generation_failed": _("The model could not generate this video. Trying again often helps."),
+    "no_file": _("The model finished but did not deliver a playable video."),
+    "unconfirmed": _("The video service never confirmed that it received this request."),
     "timed_out": _("The video service took too long."),
-    "stopped": _("The staff of this site stopped it."),
+    "stopped": _("The staff of this site stopped this video."),
 }
 
 
-# From which states each state may be entered. States are changed only by `Video.move_to`.
+# The states from which each state can be entered. Only `move_to` changes the state.
 COMES_FROM: dict[Status, set[Status]] = {
     Status.QUEUED: {Status.SUBMITTING, Status.UNCONFIRMED},
     Status.SUBMITTING: {Status.QUEUED, Status.UNCONFIRMED},
     Status.UNCONFIRMED: {Status.SUBMITTING},
-    # From queued: a lost request was about to be resent when its reply arrived after all.
+    # From queued if a lost request is about to be resent and its response arrives after all.
     Status.IN_PROGRESS: {Status.QUEUED, Status.SUBMITTING, Status.UNCONFIRMED},
-    # From failed: the provider finished after the deadline, when the video was already refunded.
+    # From failed if the provider finishes after the deadline, when the credits were already refunded.
     Status.SAVING: {Status.IN_PROGRESS, Status.FAILED},
     Status.COMPLETED: {Status.SAVING},
     Status.FAILED: {
@@ -46,15 +46,15 @@ COMES_FROM: dict[Status, set[Status]] = {
         Status.UNCONFIRMED,
         Status.IN_PROGRESS,
         Status.SAVING,
-        Status.COMPLETED,  # the file turns out not to play
+        Status.COMPLETED,  # a file that turns out to be unplayable
     },
     Status.CANCELED: {Status.QUEUED},
 }
 
 
-# Reasons of video events that other code looks for.
+# Event reasons that code looks for later: an exact text and a prefix.
 FORGIVEN = "returned by staff"
-REFUSED_BY = "refused by "  # prefix; followed by the channel and its message, for a video that was rerouted
+REFUSED_BY = "refused by "  # followed by the channel and its message, for a video that was rerouted
 
 MAX_POSTER_TRIES = 5
 

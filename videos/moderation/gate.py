@@ -36,7 +36,7 @@ PROMPT, NEGATIVE_PROMPT = "prompt", "negative_prompt"
 PICTURE, LAST_FRAME = "input_reference", "last_frame"
 
 NOT_NOW = gettext_lazy(
-    "Prompts and pictures cannot be checked at this moment. Nothing was charged; send it again in a minute."
+    "Prompts and pictures cannot be checked right now. Nothing was charged; try again in a minute."
 )
 
 
@@ -66,9 +66,9 @@ class Refused(Exception):
     def appeal(self) -> str:
         """How to appeal, with the reference to quote."""
         return _(
-            "Nothing was charged. If you think that this is a mistake, write to %(whom)s and name %(reference)s."
+            "Nothing was charged. If you think this is a mistake, contact %(contact)s and include the reference %(reference)s."
         ) % {
-            "whom": settings.SUPPORT_EMAIL or _("the staff of this site"),
+            "contact": settings.SUPPORT_EMAIL or _("the staff of this site"),
             "reference": self.verdict.pk,
         }
 

@@ -13,11 +13,11 @@ from PIL import Image, ImageCms
 
 from videos.media import images
 
-UNREADABLE = "This file is not a picture we can read. Use a JPEG, PNG or WebP."
-HEAVY = "This file is larger than 10 MB, the most we take."
-LARGE = "This picture has more than 25 megapixels, the most we take."
-SMALL = "This picture is too small. Each side needs at least 64 pixels."
-MOVING = "This picture is animated. Use a still one."
+UNREADABLE = "This file could not be read as a picture. Use a JPEG, PNG, or WebP file."
+HEAVY = "Pictures can be at most 10 MB."
+LARGE = "Pictures can have at most 25 megapixels."
+SMALL = "This picture is too small. Each side must be at least 64 pixels."
+MOVING = "Animated pictures are not supported. Use a still picture."
 
 ORIENTATION, MAKE, GPS = 0x0112, 0x010F, 0x8825
 

@@ -33,7 +33,7 @@ from videos.serializers import public_id
 pytestmark = pytest.mark.django_db
 
 APPEAL = "If you think that this is a mistake, write to help@example.com and name "
-NOT_NOW = "Prompts and pictures cannot be checked at this moment. Nothing was charged"
+NOT_NOW = "Prompts and pictures cannot be checked right now. Nothing was charged"
 
 
 @pytest.fixture(autouse=True)
