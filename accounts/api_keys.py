@@ -77,7 +77,7 @@ def find(text: str) -> ApiKey:
     if key is None:
         raise KeyRefused("Incorrect API key provided. You can find your API keys on your account page.")
     if key.revoked_at:
-        raise KeyRefused("This API key was revoked.")
+        raise KeyRefused("This API key has been revoked.")
     if key.expires_at and key.expires_at <= timezone.now():
         raise KeyRefused("This API key has expired.")
     if not key.user.is_active:

@@ -185,7 +185,7 @@ def linked(token: str) -> UUID | None:
 
 def _error(video: Video) -> dict[str, str] | None:
     if video.status == Status.CANCELED:
-        return {"code": "canceled", "message": _("It was canceled. Its credits were returned.")}
+        return {"code": "canceled", "message": _("The video was canceled. Your credits were refunded.")}
     if video.status != Status.FAILED:
         return None
-    return {"code": video.error_code, "message": _("%s Its credits were returned.") % video.reason}
+    return {"code": video.error_code, "message": _("%s Your credits were refunded.") % video.reason}

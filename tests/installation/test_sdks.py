@@ -131,7 +131,7 @@ def test_deleting_is_for_good(client):
 def test_a_video_that_failed_says_why(client):
     video = client.videos.create_and_poll(prompt="A kite [sim:moderation]", seconds="4")
     assert (video.status, video.error.code) == ("failed", "moderation_blocked")
-    assert strict(video).error.message.endswith("Its credits were returned.")
+    assert strict(video).error.message.endswith("Your credits were refunded.")
 
 
 def test_the_catalogue_and_the_credits(client):

@@ -56,8 +56,8 @@ def retirement_notice(slug: str) -> str:
         return ""
     successor, day = current(model), shown_date(model.retires_on)
     if successor is None:
-        return _("%(model)s retired on %(day)s.") % {"model": model.name, "day": day}
-    return _("%(model)s retired on %(day)s. Use %(successor)s instead.") % {
+        return _("%(model)s was retired on %(day)s.") % {"model": model.name, "day": day}
+    return _("%(model)s was retired on %(day)s. Use %(successor)s instead.") % {
         "model": model.name,
         "day": day,
         "successor": f"{successor.name} ({successor.slug})",

@@ -56,22 +56,22 @@ def check_order(order: VideoOrder, pictures: Collection[str] = ()) -> None:
     model, prompt, size, seconds = order.model, order.prompt, order.size, order.seconds
     problems = _unsupported(model, order.extras, *sorted(order.pictures.union(pictures)))
     if not prompt.strip():
-        problems["prompt"] = _("Say what should happen in the video.")
+        problems["prompt"] = _("Enter a prompt.")
     elif len(prompt) > model.longest_prompt:
-        problems["prompt"] = _("The prompt has %(has)d characters; the most is %(most)d.") % {
-            "has": len(prompt),
-            "most": model.longest_prompt,
+        problems["prompt"] = _("The prompt has %(count)d characters; the limit is %(max)d.") % {
+            "count": len(prompt),
+            "max": model.longest_prompt,
         }
     elif "\x00" in prompt:
         problems["prompt"] = _("The prompt contains a character that cannot be stored.")
     if size not in model.sizes:
-        problems["size"] = _("%(model)s does not make this shape. Choose one of: %(sizes)s.") % {
+        problems["size"] = _("%(model)s does not support this size. Choose one of: %(sizes)s.") % {
             "model": model.name,
             "sizes": ", ".join(model.sizes),
         }
     if seconds not in model.lengths:
         problems["seconds"] = _(
-            "%(model)s does not make this length. Choose one of: %(lengths)s seconds."
+            "%(model)s does not support this length. Choose one of: %(lengths)s seconds."
         ) % {
             "model": model.name,
             "lengths": in_words(model.lengths),
@@ -96,16 +96,18 @@ def _unsupported(model: VideoModel, extras: Mapping[str, Any], *pictures: str) -
     problems = {}
     for name in (*pictures, *extras):
         if name in CAN_TAKE and name not in model.takes:
-            problems[name] = _("%(model)s does not take %(what)s.") % {
+            problems[name] = _("%(model)s does not support %(what)s.") % {
                 "model": model.name,
                 "what": CAN_TAKE[name],
             }
     for name, choices in (("fps", model.frame_rates), ("quality", model.qualities)):
         if name in extras and extras[name] not in choices:
-            problems[name] = _("%(model)s does not offer this. Choose one of: %(choices)s.") % {
+            problems[name] = _("%(model)s does not support this value. Choose one of: %(choices)s.") % {
                 "model": model.name,
-                "choices": ", ".join(map(str, choices)) or _("nothing"),
+                "choices": ", ".join(map(str, choices)) or _("none"),
             }
     if len(extras.get("negative_prompt", "")) > MAX_PROMPT_CHARACTERS:
-        problems["negative_prompt"] = _("It has more than %d characters.") % MAX_PROMPT_CHARACTERS
+        problems["negative_prompt"] = (
+            _("The negative prompt can have at most %d characters.") % MAX_PROMPT_CHARACTERS
+        )
     return problems

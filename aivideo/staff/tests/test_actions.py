@@ -138,7 +138,7 @@ def test_refunding_a_ready_video_gives_its_credits_back_once_and_leaves_it_there
     assert log() == [("refund", video.reference, "they asked nicely")]
     assert violations()[1] == []
     assert [(line.text, line.credits) for line in timeline_of(video)][-1] == (
-        "The staff gave 10 credits back. The video stays yours.",
+        "The staff refunded 10 credits. You keep the video.",
         10,
     )
     assert "This one is free" in signed_in(owner).get(f"/videos/{video.pk}/").content.decode()
@@ -175,7 +175,8 @@ def test_stopping_a_video_returns_its_credits_and_tells_its_owner_who_did(wish, 
     assert entries(video) == [("charge", -10), ("refund", 10)]
     assert log() == [("fail", video.reference, "it hangs")]
     assert (
-        "The staff of this site stopped it." in signed_in(owner).get(f"/videos/{video.pk}/").content.decode()
+        "The staff of this site stopped this video."
+        in signed_in(owner).get(f"/videos/{video.pk}/").content.decode()
     )
 
 

@@ -80,11 +80,11 @@ def test_the_page_takes_every_option_that_the_model_has(rich, as_owner, owner):
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"audio": "off"}, "does not take sound on or off"),
-        ({"seed": "7"}, "does not take a seed"),
-        ({"negative_prompt": "Text"}, "does not take a negative prompt"),
-        ({"image": "preset:coffee"}, "does not take a first frame"),
-        ({"last_file": "a picture"}, "does not take a last frame"),
+        ({"audio": "off"}, "does not support sound on or off"),
+        ({"seed": "7"}, "does not support a seed"),
+        ({"negative_prompt": "Text"}, "does not support a negative prompt"),
+        ({"image": "preset:coffee"}, "does not support a first frame"),
+        ({"last_file": "a picture"}, "does not support a last frame"),
         ({"quality": "high"}, "does not offer this"),
         ({"fps": "30"}, "does not offer this"),
     ],
@@ -185,7 +185,7 @@ def test_what_another_model_has_is_shown_disabled_with_the_reason(rich, as_owner
     for part in ("qualities", "frame-rates", "audio", "last-pictures"):
         assert re.search(rf'id="{part}"[^>]* disabled>', page), part
     assert not re.search(r'id="seeds"[^>]* disabled>', page)
-    assert page.count('<p class="hint lack">Not with the model that is chosen.</p>') == 4
+    assert page.count('<p class="hint lack">Not supported by the selected model.</p>') == 4
 
 
 def test_variations_are_ordered_all_or_none(as_owner, owner):
@@ -215,7 +215,7 @@ def test_a_seed_that_is_none_is_refused(as_owner, seed):
 
 
 def test_a_prompt_is_as_long_as_its_model_takes(rich, as_owner, program):
-    assert "The prompt has 51 characters; the most is 50." in errors_on(
+    assert "The prompt has 51 characters; the limit is 50." in errors_on(
         as_owner.post("/", ON_PAGE | {"prompt": "a" * 51})
     )
     assert error_of(program.send("/v1/videos", ASKED | {"prompt": "a" * 51})) == (

@@ -43,10 +43,10 @@ NAMES = {
     " X_KEY": ENDS,
     "X=Y_KEY": ENDS,
 }
-REFUSED = "in a network of its own"
+REFUSED = "is in a private network"
 UNFOUND = "cannot be found"
 HTTPS = "Only https"
-NO_ADDRESS = "not a web address"
+NO_ADDRESS = "not a valid URL"
 ADDRESSES = {
     "": "",
     "https://public.example/v1": "",

@@ -64,7 +64,7 @@ def test_a_price_above_the_balance_says_what_is_missing(model, as_owner):
     model.prices.filter(size="", seconds=12).update(credits=130)
     sent = {"prompt": "A", "model": "sora-2", "seconds": "12", "aspect_ratio": "16:9", "resolution": "720p"}
     answer = as_owner.post("/", sent)
-    assert (answer.status_code, "30 credits are missing" in answer.content.decode()) == (402, True)
+    assert (answer.status_code, "You need 30 more credits" in answer.content.decode()) == (402, True)
 
 
 def test_programs_see_the_table_and_are_charged_by_it(model, program):

@@ -85,7 +85,7 @@ def test_a_model_that_lacks_a_combination_says_what_it_makes_of_it(as_owner, own
     answer = as_owner.post("/", form(aspect_ratio="9:16", resolution="1080p"))
     page = answer.content.decode()
     assert answer.status_code == 422
-    assert "Studio Fast does not make 9:16 in 1080p. Choose one of: 720p." in page
+    assert "Studio Fast does not support 9:16 at 1080p. Choose one of: 720p." in page
     assert checked(page)["resolution"] == "1080p"
     assert nothing_happened(owner)
 
@@ -124,9 +124,9 @@ def test_use_again_takes_the_nearest_of_what_is_offered(as_owner, owner):
         ([4, 8, 12], [4, 8, 12], None),
         ([10, 5], [5, 10], None),
         ([5, 6, 7, 8, 9, 10], [5, 6, 7, 8, 9, 10], None),
-        ([4, *range(1, 4), *range(5, 61)], [4, 8, 12, 20, 30, 60], {"least": 1, "most": 60, "step": 1}),
-        ([5, 4, 6, 7, 8, 9, 10], [4, 5, 8], {"least": 4, "most": 10, "step": 1}),
-        ([*range(4, 33, 4)], [4, 8, 12, 20], {"least": 4, "most": 32, "step": 4}),
+        ([4, *range(1, 4), *range(5, 61)], [4, 8, 12, 20, 30, 60], {"min": 1, "max": 60, "step": 1}),
+        ([5, 4, 6, 7, 8, 9, 10], [4, 5, 8], {"min": 4, "max": 10, "step": 1}),
+        ([*range(4, 33, 4)], [4, 8, 12, 20], {"min": 4, "max": 32, "step": 4}),
     ],
 )
 def test_few_lengths_are_all_chosen_from_and_of_many_the_usual_ones(lengths, usual, other):
@@ -148,10 +148,10 @@ def test_the_number_counts_only_while_other_is_chosen(as_owner, owner):
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ("61", "Studio Fast does not make this length. Choose one of: 1–60 seconds."),
-        ("0", "Studio Fast does not make this length. Choose one of: 1–60 seconds."),
-        ("4.5", "The length is a whole number of seconds."),
-        ("", "Say how many seconds the video should last."),
+        ("61", "Studio Fast does not support this length. Choose one of: 1–60 seconds."),
+        ("0", "Studio Fast does not support this length. Choose one of: 1–60 seconds."),
+        ("4.5", "The length must be a whole number of seconds."),
+        ("", "Enter the length of the video in seconds."),
     ],
 )
 def test_a_typed_length_that_is_none_gets_a_sentence_and_stays(as_owner, owner, typed, sentence):

@@ -264,10 +264,10 @@ def test_the_receipt_tells_what_happened_to_the_credits(owner):
     lifecycle.accept(video, job())
     lifecycle.fail(video, "moderation_blocked", "provider's words")
     assert [(line.text, line.credits) for line in timeline_of(again(video))] == [
-        ("Ordered, and 10 credits held.", -10),
+        ("Ordered. 10 credits reserved.", -10),
         ("Submitted to the video service.", 0),
         ("Accepted by the video service; rendering.", 0),
-        ("The model's safety rules do not allow this prompt or picture. 10 credits returned.", 10),
+        ("The model's safety rules do not allow this prompt or picture. 10 credits refunded.", 10),
     ]
 
 

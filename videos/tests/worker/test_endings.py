@@ -61,7 +61,7 @@ def test_A37_a_success_after_the_deadlines_refund_is_delivered_free_and_once(sim
     assert default_storage.size(video.file.name) == video.bytes
     assert entries(video) == REFUNDED
     assert violations()[1] == []
-    assert timeline_of(video)[-1].text == "Ready to play after all. It is free: 10 credits stay returned."
+    assert timeline_of(video)[-1].text == "Ready to play after all, for free: 10 credits stay refunded."
 
 
 def test_a_timed_out_job_that_fails_in_the_end_is_asked_about_no_more(simulator):
