@@ -1,1 +1,1 @@
-"""The API: one more door to the verbs of `generation`. `openai` has the paths of OpenAI's /v1/videos."""
+"""The HTTP API. `videos` has the paths of OpenAI's /v1/videos, `compat` those of other APIs that it is compatible with."""

@@ -1,4 +1,4 @@
-"""`/v1/models` and `/v1/credits`: what the account may use, and what it has."""
+"""`/v1/models` and `/v1/credits`: the available models and the balance of the account."""
 
 from django.http import HttpResponse, JsonResponse
 from ninja import Router
@@ -14,7 +14,7 @@ router = Router(auth=ApiKeyAuth())
 
 @router.get("/v1/models", response=schemas.ModelList, tags=["Account"])
 def list_models(request: KeyedRequest) -> HttpResponse:
-    """What can be ordered, and for how many credits."""
+    """List the available models and their prices in credits."""
     return JsonResponse(
         {
             "object": "list",
@@ -25,7 +25,7 @@ def list_models(request: KeyedRequest) -> HttpResponse:
 
 @router.get("/v1/models/{model_id}", response=schemas.ModelObject, tags=["Account"])
 def retrieve_model(request: KeyedRequest, model_id: str) -> HttpResponse:
-    """One line of the catalogue."""
+    """Retrieve a model."""
     model = availability.models(request.user).filter(slug=model_id).first()
     if model is None:
         raise not_found("model", model_id)
@@ -34,7 +34,7 @@ def retrieve_model(request: KeyedRequest, model_id: str) -> HttpResponse:
 
 @router.get("/v1/credits", response=schemas.Credits, tags=["Account"])
 def retrieve_credits(request: KeyedRequest) -> HttpResponse:
-    """What the account has."""
+    """Retrieve the balance of the account."""
     return JsonResponse(
         {"object": "credits", "balance": request.user.balance, "reserved": spending.reserved(request.user)}
     )

@@ -1,4 +1,4 @@
-"""What several endpoints do with a video: order it, find it through its owner, send its file."""
+"""What several endpoints share: order a video, find it through its owner, and serve its file."""
 
 import logging
 from typing import Any
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def place(key: ApiKey, order: VideoOrder, count: int = 1) -> dict[str, Any]:
-    """Order `count` variations of a video, all or none; the first one, which names the others. Call it in a transaction."""
+    """Order `count` variations of a video, all or none. Returns the first, which names the others. Call in a transaction."""
     spending.check(key, order.price * count)
     try:
         videos = ordering.place_all(key.user, order, count)
@@ -39,7 +39,7 @@ def place(key: ApiKey, order: VideoOrder, count: int = 1) -> dict[str, Any]:
 
 
 def own(request: KeyedRequest, video_id: str) -> Video:
-    """The account's video of this id. Raises ApiError 404 for any other."""
+    """The account's video with this id. Raises ApiError 404 if there is none."""
     pk = serializers.uuid_of(video_id)
     video = serializers.shown(pk, request.user) if pk else None
     if video is None:
@@ -48,7 +48,7 @@ def own(request: KeyedRequest, video_id: str) -> Video:
 
 
 def only(request: HttpRequest, *known: str) -> None:
-    """Raise ApiError 400 for a parameter of the query that does not exist: nobody is left to believe that it worked."""
+    """Raise ApiError 400 for an unknown query parameter, rather than ignoring it silently."""
     for name in request.GET:
         if name not in known:
             raise ApiError(
@@ -57,9 +57,9 @@ def only(request: HttpRequest, *known: str) -> None:
 
 
 def content(request: HttpRequest, video: Video, variant: str) -> HttpResponseBase:
-    """The bytes of a completed video, or of a picture of it. Raises ApiError 404 before there are any."""
+    """The file of a completed video, or a picture of it. Raises ApiError 404 until it is available."""
     if video.status != Status.COMPLETED:
-        raise ApiError(404, "This video has no content: it is not completed.", code="video_not_completed")
+        raise ApiError(404, "This video has no content yet: it is not completed.", code="video_not_completed")
     if variant == "video":
         return playback.serve(
             request, default_storage, str(video.file.name), etag=video.sha256, content_type="video/mp4"
@@ -70,7 +70,7 @@ def content(request: HttpRequest, video: Video, variant: str) -> HttpResponseBas
         name, kind = _sheet(video), "image/jpeg"
     elif variant == "thumbnail":
         raise ApiError(
-            404, "The thumbnail is not ready yet. Ask again in a moment.", code="not_ready", after=5
+            404, "The thumbnail is not ready yet. Try again in a moment.", code="not_ready", after=5
         )
     else:
         raise bad_value("variant", "Invalid 'variant': expected video, thumbnail or spritesheet.")
@@ -83,5 +83,5 @@ def _sheet(video: Video) -> str:
     except sprite_sheets.NoSheet as error:
         log.exception("%s: no sprite sheet", video.pk)
         raise ApiError(
-            503, "The sprite sheet cannot be made now. Try again in a minute.", after=60
+            503, "The sprite sheet cannot be generated right now. Try again in a minute.", after=60
         ) from error

@@ -1,4 +1,4 @@
-"""The API as a whole: its faces, and how what goes wrong in them is answered."""
+"""The API as a whole: its routers and its error handlers."""
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
@@ -16,19 +16,19 @@ from videos.api.openapi import pages
 
 class Api(NinjaAPI):
     def get_openapi_operation_id(self, operation: Operation) -> str:
-        """Its function's name, and not its module's."""
+        """The name of the function, without its module."""
         return operation.view_func.__name__
 
 
 api = Api(
     title="aivideo",
     version="1",
-    description="Videos from prompts, over the protocol of OpenAI's /v1/videos.",
+    description="Create videos from prompts. Compatible with OpenAI's Videos API, /v1/videos.",
     docs_url=None,
     openapi_url=None,
     urls_namespace="api",
 )
-# The query first: its path looks like one with an id.
+# The gateway first: /v1/videos/query would match /v1/videos/{video_id}.
 for endpoints in (site, gateway, drills, batches, video_endpoints, account):
     api.add_router("", endpoints.router)
 
@@ -47,16 +47,18 @@ def _bad_parameter(request: HttpRequest, error: ValidationError) -> HttpResponse
 
 @api.exception_handler(Exception)
 def _our_fault(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Raised on, to where Django logs it, and the answer takes its shape on the way out."""
+    """Re-raise, so that Django logs it. ApiErrorMiddleware gives the response its shape."""
     raise error
 
 
 def _unknown(request: HttpRequest) -> HttpResponse:
-    return ApiError(404, "There is no such path. /api/docs lists those that are.", code="not_found").answer()
+    return ApiError(
+        404, "Unknown path. See /api/docs for the available endpoints.", code="not_found"
+    ).answer()
 
 
 def _patterns() -> list[URLPattern]:
-    """What is public of the site's addresses, since a key, and not a session, opens them."""
+    """The URL patterns, exempt from the sign-in requirement: requests are authenticated by API key, not by session."""
     patterns = [
         pattern for pattern in api.urls[0] if isinstance(pattern, URLPattern) and str(pattern.pattern)
     ]

@@ -1,4 +1,4 @@
-"""Who sends a request: the person whose key it carries. A session of the site opens nothing here."""
+"""Authentication by API key. A session of the site gives no access to the API."""
 
 from allauth.account.adapter import get_adapter
 from django.conf import settings
@@ -11,11 +11,11 @@ from accounts.models import ApiKey, User
 from videos.api import throttling
 from videos.api.errors import ApiError
 
-WITHOUT_A_KEY = 60  # requests a minute of one address
+WITHOUT_A_KEY = 60  # requests per minute from one IP address
 
 
 class KeyedRequest(HttpRequest):
-    """A request that `ByKey` has let through."""
+    """A request that `ApiKeyAuth` has authenticated."""
 
     auth: ApiKey
     user: User
@@ -39,7 +39,7 @@ class ApiKeyAuth(HttpBearer):
 
 
 def key_of(request: HttpRequest, text: str) -> ApiKey:
-    """The key of this text, which the request then belongs to. Raises ApiError 401 or 429."""
+    """Authenticate the request with this key. Raises ApiError 401 or 429."""
     try:
         key = api_keys.find(text)
     except api_keys.KeyRefused as refusal:
@@ -49,10 +49,10 @@ def key_of(request: HttpRequest, text: str) -> ApiKey:
     return key
 
 
-def _refused(request: HttpRequest, why: str) -> ApiError:
+def _refused(request: HttpRequest, message: str) -> ApiError:
     try:
         address = get_adapter().get_client_ip(request)
     except PermissionDenied:
         address = "unknown"
     throttling.take(request, f"address:{address}", WITHOUT_A_KEY)
-    return ApiError(401, why, code="invalid_api_key")
+    return ApiError(401, message, code="invalid_api_key")

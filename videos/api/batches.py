@@ -1,4 +1,4 @@
-"""`/v1/batches/videos` and `/v1/campaigns`: many videos by one request, all or none."""
+"""`/v1/batches/videos` and `/v1/campaigns`: many videos in one request, all or none."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ router = Router(auth=ApiKeyAuth(), tags=["Batches"])
 
 
 class Item(requests.VideoRequest):
-    """As for one video, but the prompt may stand in `defaults`."""
+    """The fields of a single video, but the prompt may come from `defaults`."""
 
     model_config = ConfigDict(title="Item")
 
@@ -34,23 +34,26 @@ class Item(requests.VideoRequest):
 class BatchOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
     items: list[Item] = Field(min_length=1, max_length=batches.MAX_VIDEOS)
-    defaults: Item = Field(default_factory=Item, description="What an item has that does not say otherwise.")
+    defaults: Item = Field(default_factory=Item, description="Values for fields that an item leaves out.")
     max_concurrency: int | None = Field(
-        default=None, ge=1, le=10_000, description="So many at a time, and never more than one person may."
+        default=None,
+        ge=1,
+        le=10_000,
+        description="How many videos run at the same time, up to the limit of your account.",
     )
     webhook_url: requests.Text | None = Field(
-        default=None, max_length=500, description="Told once, when all have ended."
+        default=None, max_length=500, description="Receives one event when all videos have ended."
     )
 
 
 class CampaignOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    prompt: requests.Text = Field(description="The idea.")
+    prompt: requests.Text = Field(description="The idea behind the campaign.")
     platforms: list[requests.Text] = Field(
-        min_length=1, max_length=4, description=f"Of {', '.join(batches.PLATFORMS)}."
+        min_length=1, max_length=4, description=f"One or more of {', '.join(batches.PLATFORMS)}."
     )
     styles: dict[str, requests.Text] = Field(
-        default_factory=dict, description="For each platform, a sentence in place of ours."
+        default_factory=dict, description="A style sentence for each platform, to replace the default."
     )
     model: requests.Text | None = None
     webhook_url: requests.Text | None = Field(default=None, max_length=500)
@@ -59,7 +62,7 @@ class CampaignOrder(BaseModel):
 @router.post("/v1/batches/videos", response=schemas.BatchObject)
 @requests.request_body(BatchOrder)
 def create_batch(request: KeyedRequest) -> HttpResponse:
-    """Order up to 500 videos. If one of them cannot be made, or credits do not do for all, none is ordered."""
+    """Order up to 500 videos. If one of them is invalid or the credits do not cover all of them, none is ordered."""
     body = requests.read(request)
 
     def prepare() -> idempotency.Action:
@@ -68,7 +71,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
         webhook_url = asked.webhook_url or key.webhook_url
         requests.check_webhook(webhook_url)
         items = [_merged(number, item, asked.defaults) for number, item in enumerate(asked.items)]
-        # All that is quick, of all items, before the first picture is fetched.
+        # All quick checks of all items come before the first picture is fetched.
         found = [_order(key, number, item) for number, item in enumerate(items)]
         spending.afford(key, batches.price(found))
         pictures = Pictures(key.user)
@@ -85,7 +88,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
 @router.post("/v1/campaigns", response=schemas.BatchObject)
 @requests.request_body(CampaignOrder)
 def create_campaign(request: KeyedRequest) -> HttpResponse:
-    """One idea as a video for each platform, in its shape, its length and its style."""
+    """Create one video per platform from one idea, in the shape, length, and style of the platform."""
     body = requests.read(request)
 
     def prepare() -> idempotency.Action:
@@ -93,7 +96,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
         asked = requests.checked(CampaignOrder, body.fields)
         platforms = [_platform(name) for name in asked.platforms]
         if len(set(platforms)) < len(platforms):
-            raise bad_value("platforms", "Name each platform once.")
+            raise bad_value("platforms", "List each platform only once.")
         styles = {_platform(name): style for name, style in asked.styles.items()}
         webhook_url = asked.webhook_url or key.webhook_url
         requests.check_webhook(webhook_url)
@@ -114,7 +117,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
 
 @router.get("/v1/batches/videos/{batch_id}", response=schemas.BatchObject)
 def retrieve_batch(request: KeyedRequest, batch_id: str) -> HttpResponse:
-    """How a batch, or a campaign, stands."""
+    """Retrieve a batch or a campaign, with its progress and its videos."""
     pk = serializers.uuid_of(batch_id, "batch")
     batch = request.user.batches.filter(pk=pk).first() if pk else None
     if batch is None:
@@ -123,18 +126,18 @@ def retrieve_batch(request: KeyedRequest, batch_id: str) -> HttpResponse:
 
 
 def _merged(number: int, item: Item, defaults: Item) -> requests.VideoRequest:
-    """An item with what `defaults` say besides. Raises ApiError that names it: items.3.prompt."""
+    """An item completed from `defaults`. Raises ApiError that names the field: items.3.prompt."""
     fields = defaults.model_dump(exclude_unset=True) | item.model_dump(exclude_unset=True)
     with _of_item(number):
         if fields.get("n", 1) != 1:
-            raise bad_value("n", "An item of a batch is one video.")
+            raise bad_value("n", "Each item of a batch is one video.")
         return requests.checked(requests.VideoRequest, fields)
 
 
 def _order(key: ApiKey, number: int, item: requests.VideoRequest) -> VideoOrder:
-    """What one item asks for, but for its pictures.
+    """The order of one item, without its pictures.
 
-    Only an item that names a webhook itself has one: a key's is told of the batch, once.
+    It has a webhook only if the item itself names one: the key's webhook gets one event for the whole batch.
     """
     with _of_item(number):
         return replace(requests.without_pictures(key, item), webhook_url=item.webhook_url or "")
@@ -142,7 +145,7 @@ def _order(key: ApiKey, number: int, item: requests.VideoRequest) -> VideoOrder:
 
 @contextmanager
 def _of_item(number: int) -> Iterator[None]:
-    """Name the item in what is wrong with it: items.3.seconds."""
+    """Add the item to the field name of an error: items.3.seconds."""
     try:
         yield
     except ApiError as error:
@@ -151,11 +154,11 @@ def _of_item(number: int) -> Iterator[None]:
 
 
 def _platform(name: str) -> str:
-    """The name of PLATFORMS that is meant. Raises ApiError 400."""
+    """The name as in PLATFORMS. Raises ApiError 400 for an unknown one."""
     found = batches.RENAMED_PLATFORMS.get(name, name)
     if found not in batches.PLATFORMS:
         raise bad_value(
-            "platforms", f"There is no platform '{name[:100]}'. There are: {', '.join(batches.PLATFORMS)}."
+            "platforms", f"Unknown platform '{name[:100]}'. Choose from: {', '.join(batches.PLATFORMS)}."
         )
     return found
 

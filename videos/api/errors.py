@@ -1,4 +1,4 @@
-"""What is wrong with a request, in the shape that OpenAI gave its errors. Every answer that is none has it."""
+"""Error responses in OpenAI's format. All API errors use it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,21 +7,21 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from pydantic import ValidationError as SchemaError
 
-DOORS = ("/v1/", "/api/")  # paths below these are for programs
+API_PATHS = ("/v1/", "/api/")
 
-# What is said where Django, or a server before it, refused the request and nobody else said why.
-SENTENCES = {
-    400: "This request could not be read.",
+# Messages for errors that come from Django, not from an endpoint.
+MESSAGES = {
+    400: "The request could not be parsed.",
     403: "This request is not allowed.",
-    404: "There is no such path. /api/docs lists those that are.",
-    405: "This path does not take this method.",
-    413: "The body of this request is too large.",
+    404: "Unknown path. See /api/docs for the available endpoints.",
+    405: "This method is not allowed for this path.",
+    413: "The request body is too large.",
 }
-OURS = "Something went wrong here. It was logged; nothing was charged unless a video was created."
+SERVER_ERROR = "Internal server error. It was logged; nothing was charged unless a video was created."
 
 
 class ApiError(Exception):
-    """An answer that is an error. `param` names the field that is wrong; `after` is when to come again, in seconds."""
+    """An error response. `param` names the invalid field; `after` is Retry-After, in seconds."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class ApiError(Exception):
 
 
 def kind_of(status: int) -> str:
-    """OpenAI's word for what went wrong."""
+    """OpenAI's error type for a status."""
     words = {401: "authentication_error", 402: "insufficient_quota", 429: "rate_limit_error"}
     return words.get(status, "invalid_request_error" if status < 500 else "server_error")
 
 
 def not_found(what: str, name: str, param: str | None = None) -> ApiError:
-    """The same for what is not there and for what is somebody else's."""
+    """A 404, the same for what does not exist and for what belongs to another account."""
     return ApiError(404, f"No such {what}: '{name[:100]}'.", param=param, code="not_found")
 
 
@@ -66,15 +66,15 @@ def bad_value(param: str, message: str, code: str = "invalid_value") -> ApiError
 
 
 def of_order(error: ValidationError) -> ApiError:
-    """What the catalogue says against an order: its first sentence."""
+    """The first validation error of an order."""
     field, messages = next(iter(error.message_dict.items()))
     return bad_value({"image": "input_reference"}.get(field, field), messages[0])
 
 
 def of_schema(error: SchemaError) -> ApiError:
-    """What the schema says against a body: the first field that is wrong, by name."""
+    """The first schema error of a body, with the name of the field."""
     first = error.errors()[0]
-    # A rule about several fields names the one that it is about.
+    # A rule about several fields names one of them.
     where = [*map(str, first["loc"]), *filter(None, [first.get("ctx", {}).get("param")])]
     param = ".".join(where)[:100] or None
     if first["type"] == "extra_forbidden":
@@ -87,7 +87,7 @@ def of_schema(error: SchemaError) -> ApiError:
 
 
 class renamed_params:
-    """What these fields are called in a request, where one of them is wrong: `renamed(prompt="drill_text")`."""
+    """Report errors under the field names of the request: `renamed_params(prompt="drill_text")`."""
 
     def __init__(self, **names: str) -> None:
         self.names = names
@@ -100,19 +100,19 @@ class renamed_params:
 
 
 class ApiErrorMiddleware:
-    """Middleware: whatever refuses a program's request, it answers in the shape that programs expect."""
+    """Middleware: gives every error response to an API request OpenAI's error format."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if not request.path.startswith(DOORS) or request.path.startswith("/api/docs"):
+        if not request.path.startswith(API_PATHS) or request.path.startswith("/api/docs"):
             return response
         if response.status_code >= 400 and not response.get("Content-Type", "").startswith(
             "application/json"
         ):
-            message = SENTENCES.get(response.status_code, OURS)
+            message = MESSAGES.get(response.status_code, SERVER_ERROR)
             shaped = ApiError(response.status_code, message).answer()
             for name in ("Allow", "Retry-After"):
                 if name in response:

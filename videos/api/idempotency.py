@@ -1,11 +1,11 @@
-"""A request that is sent twice is answered twice and done once.
+"""Idempotent requests: a request that is sent twice is processed once and gets the same response twice.
 
-With an Idempotency-Key the answer is written in the same transaction as what it tells of, and its row
-comes first in it: a second request at the same time waits there for the first to end, and then finds its
-answer. What failed left nothing, so the same key may try again.
+With an Idempotency-Key, the response is stored in the same transaction as its effects, and its row is
+inserted first: a concurrent request with the same key blocks there until the first one ends, then finds
+its response. A failed request leaves nothing behind, so the key can be used again.
 
-OpenAI's SDKs repeat a request whose answer was lost without any key, but say in a header that they do. So
-what they send is noted as soon as it comes, and a repeat gets the answer of the newest equal request.
+OpenAI's SDKs retry without a key, but mark retries with a header. So their requests are recorded on
+arrival, and a retry gets the response to the most recent identical request.
 """
 
 from collections.abc import Callable
@@ -22,26 +22,26 @@ from videos.api.auth import KeyedRequest
 from videos.api.errors import ApiError, bad_value
 
 KEPT = timedelta(days=30)
-# The SDKs' own count of the tries of one call: 0, 1, 2.
+# The SDKs' retry count of a call: 0, 1, 2.
 RETRY_COUNT = "x-stainless-retry-count"
-REPEATED_WITHIN = timedelta(minutes=10)  # the SDKs' time-out
-# A first request that is not answered by then died with its process.
-WORKED_ON_AT_MOST = timedelta(minutes=1)
+REPEATED_WITHIN = timedelta(minutes=10)  # the SDKs' timeout
+# A request without a response by then died with its process.
+MAX_PROCESSING_TIME = timedelta(minutes=1)
 
-# What is done in one transaction: the status and body of its answer.
+# Runs in a transaction. Returns the status and body of the response.
 Action = Callable[[], tuple[int, dict[str, Any]]]
 
 
 def once(request: KeyedRequest, digest: str, prepare: Callable[[], Action]) -> HttpResponse:
-    """The answer to this request, or what the same request was answered before.
+    """The response to this request, or the stored response if it is a repeat.
 
-    `digest` is of what the request says. `prepare` looks at all that need not be in a transaction, however slow,
-    and returns what is to be done in one. Raises what both raise, and ApiError 422 if the key came before
-    with another request, 409 if the request that this one repeats is still being worked on.
+    `digest` identifies the content of the request. `prepare` does everything that needs no transaction and may be
+    slow; it returns the action to run in one. Raises what both raise, ApiError 422 if the key was used with a
+    different request, and 409 if the original of a retry is still being processed.
     """
     key = request.headers.get("Idempotency-Key", "")
     if len(key) > 255 or not key.isascii() or not key.isprintable():
-        raise bad_value("Idempotency-Key", "An Idempotency-Key has 1 to 255 printable ASCII characters.")
+        raise bad_value("Idempotency-Key", "An Idempotency-Key must be 1 to 255 printable ASCII characters.")
     if key:
         return _once_by_key(request, key, digest, prepare)
     if RETRY_COUNT not in request.headers:
@@ -57,7 +57,7 @@ def once(request: KeyedRequest, digest: str, prepare: Callable[[], Action]) -> H
     try:
         return _do(note, prepare())
     except BaseException:
-        # Nothing was made, so a repeat may try again; unless the commit was lost only on its way back to us.
+        # Nothing was created, so allow a retry, unless only the confirmation of the commit was lost.
         IdempotentAnswer.objects.filter(pk=note.pk, status=0).delete()
         raise
 
@@ -68,7 +68,7 @@ def _once_by_key(request: KeyedRequest, key: str, digest: str, prepare: Callable
     try:
         do = prepare()
     except ApiError:
-        # The first one may have ended meanwhile, and with the last credits.
+        # The first request may have ended meanwhile and used the last credits.
         if before := _answered(request, key, digest):
             return before
         raise
@@ -94,14 +94,14 @@ def _do(row: IdempotentAnswer, do: Action) -> HttpResponse:
 
 
 def _answered(request: KeyedRequest, key: str, digest: str) -> HttpResponse | None:
-    """What the request with this key was answered before; None if it is the first."""
+    """The stored response to a request with this key; None if this is the first."""
     row = IdempotentAnswer.objects.filter(user=request.user, key=key).first()
     if row is None:
         return None
     if row.request_digest != digest:
         raise ApiError(
             422,
-            "This Idempotency-Key was used before with another request.",
+            "This Idempotency-Key was already used with a different request.",
             param="Idempotency-Key",
             code="idempotency_key_reused",
         )
@@ -109,7 +109,7 @@ def _answered(request: KeyedRequest, key: str, digest: str) -> HttpResponse | No
 
 
 def _before(request: KeyedRequest, digest: str) -> HttpResponse | None:
-    """What the request that this one repeats was answered; None if it never arrived."""
+    """The stored response to the request that this one retries; None if that never arrived."""
     now = timezone.now()
     equal = IdempotentAnswer.objects.filter(
         api_key=request.auth, key=None, request_digest=digest, created_at__gte=now - REPEATED_WITHIN
@@ -119,10 +119,10 @@ def _before(request: KeyedRequest, digest: str) -> HttpResponse | None:
         return None
     if row.status:
         return _again(row)
-    if now - row.created_at < WORKED_ON_AT_MOST:
+    if now - row.created_at < MAX_PROCESSING_TIME:
         raise ApiError(
             409,
-            "The request that this one repeats is still being worked on. Ask again in a moment.",
+            "The original of this retry is still being processed. Try again in a moment.",
             code="request_in_progress",
             after=2,
         )
@@ -135,7 +135,7 @@ def _again(row: IdempotentAnswer) -> HttpResponse:
 
 
 def purge_expired() -> None:
-    """Delete the answers that nobody will ask for any more."""
+    """Delete expired responses."""
     now = timezone.now()
     without_key = Q(key=None, created_at__lt=now - 2 * REPEATED_WITHIN)
     IdempotentAnswer.objects.filter(Q(created_at__lt=now - KEPT) | without_key).delete()

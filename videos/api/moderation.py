@@ -1,4 +1,4 @@
-"""Whether what programs order may be made, and what they are told if not. Asked before any transaction."""
+"""Moderation of API orders, with its errors as ApiError. Call outside of transactions."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,18 @@ from videos.order import VideoOrder
 
 
 def one(key: ApiKey, order: VideoOrder) -> VideoOrder:
-    """The order with its clearance. Raises ApiError 400 for what may not be made, and 503 while nobody can tell."""
+    """The order with its clearance. Raises ApiError 400 if it is refused, 503 if moderation is unavailable."""
     return _cleared(key, [order])[0]
 
 
 def items(key: ApiKey, orders: Sequence[VideoOrder]) -> list[VideoOrder]:
-    """The same for the items of a batch; an error names the first that is wrong: items.3.prompt."""
+    """The same for the items of a batch; an error names the first invalid field: items.3.prompt."""
     return _cleared(key, orders, "items.{}.")
 
 
 def _cleared(key: ApiKey, orders: Sequence[VideoOrder], prefix: str = "") -> list[VideoOrder]:
     for number, order in enumerate(orders):
-        try:  # nobody need judge what cannot be made anyway
+        try:  # no need to moderate an invalid order
             capabilities.check_order(order)
         except ValidationError as error:
             wrong = of_order(error)

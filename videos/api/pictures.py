@@ -1,6 +1,6 @@
-"""The pictures that a request names by their address: fetched within narrow limits, checked and kept.
+"""Pictures that a request gives by URL: fetched within strict limits, checked, and stored.
 
-A server that never answers would otherwise keep one of the site's few threads for as long as it likes.
+Without the limits, a server that never responds could occupy one of the site's few threads indefinitely.
 """
 
 import base64
@@ -20,42 +20,42 @@ from videos.media import images, uploads
 from videos.models import Upload
 
 MAX_PICTURES = 8  # in one request
-MAX_FETCHES = 2  # at a time, of the 8 threads of a web process; and one of each person
+MAX_FETCHES = 2  # at a time, of the 8 threads of a web process, and one per user
 SECONDS = 15  # for all pictures of a request together
 DATA_URL = re.compile(r"data:image/[a-z+]{2,10};base64,", re.IGNORECASE)
 
-_fetching: set[int] = set()  # people, by their keys
+_fetching: set[int] = set()  # ids of users
 _lock = threading.Lock()
 
 
 class Pictures:
-    """Of one request of a person: what it names twice is fetched once, and all before one deadline."""
+    """The pictures of one request. Each URL is fetched once, and all share one deadline."""
 
     def __init__(self, user: User) -> None:
         self.user = user
         self.kept: dict[str, Upload] = {}
-        self.until: float | None = None  # monotonic seconds; begins with the first fetch
+        self.until: float | None = None  # monotonic deadline, set by the first fetch
 
     def uploaded(self, file: Any, param: str) -> Upload:
-        """A file that came along, checked and kept. Raises ApiError 400 that names the field."""
+        """An uploaded file, checked and stored. Raises ApiError 400 that names the field."""
         try:
             return uploads.keep(self.user, file)
         except images.ImageRefused as refusal:
             raise bad_value(param, str(refusal)) from refusal
 
     def named(self, url: str | None, param: str) -> Upload | None:
-        """The picture at this address, or in this data URL. Raises ApiError 400 that names the field, or 429."""
+        """The picture at this URL, or in this data URL. Raises ApiError 400 that names the field, or 429."""
         if url is None:
             return None
         if url not in self.kept:
             if len(self.kept) >= MAX_PICTURES:
-                raise bad_value(param, f"One request has at most {MAX_PICTURES} pictures.")
+                raise bad_value(param, f"A request can have at most {MAX_PICTURES} pictures.")
             try:
                 self.kept[url] = self.uploaded(io.BytesIO(self._bytes_at(url)), param)
             except safe_http.AddressRefused as refusal:
                 raise bad_value(param, str(refusal)) from refusal
             except binascii.Error:
-                raise bad_value(param, "This data URL is not base64.") from None
+                raise bad_value(param, "This data URL is not valid base64.") from None
         return self.kept[url]
 
     def _bytes_at(self, url: str) -> bytes:
@@ -71,13 +71,11 @@ class Pictures:
 
 @contextmanager
 def _turn_of(user: User) -> Iterator[None]:
-    """One of the few fetches that may be under way. Raises ApiError 429 when they are."""
+    """Reserve one of the few concurrent fetches. Raises ApiError 429 if none is free."""
     with _lock:
         if user.pk in _fetching or len(_fetching) >= MAX_FETCHES:
-            whose = "Another request of yours is" if user.pk in _fetching else "Others are"
-            message = (
-                f"{whose} fetching a picture at this moment. Send it again soon, or send the picture itself."
-            )
+            whose = "Another request of yours is" if user.pk in _fetching else "Other requests are"
+            message = f"{whose} downloading a picture. Try again shortly, or send the picture itself."
             raise ApiError(429, message, code="too_many_fetches", after=2)
         _fetching.add(user.pk)
     try:

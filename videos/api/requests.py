@@ -1,4 +1,4 @@
-"""What a program may ask for: read from JSON or multipart, checked strictly, and made a VideoOrder."""
+"""Request bodies: parsed from JSON or multipart, validated strictly, and turned into a VideoOrder."""
 
 import hashlib
 import io
@@ -50,12 +50,12 @@ def _digits(value: Any) -> Any:
 
 
 Text = Annotated[str, AfterValidator(_text)]
-# OpenAI's are text; a number says the same.
+# OpenAI's are strings; integers are accepted too.
 Seconds = Annotated[str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "integer"]})]
 
 
 def request_body(schema: type[BaseModel], *, file: str = "") -> Callable[[Any], Any]:
-    """Decorator of an endpoint that reads its body itself: what that may hold, as JSON or multipart, for its document."""
+    """Decorator for an endpoint that parses its body itself: documents the schema of its body and its file field."""
 
     def mark(view: Any) -> Any:
         view.request_body, view.request_file = schema, file
@@ -70,60 +70,78 @@ class Picture(BaseModel):
 
 
 class VideoRequest(BaseModel):
-    """The fields of `POST /v1/videos`. Those after `input_reference` are ours."""
+    """The fields of `POST /v1/videos`. Those after `input_reference` are additions to OpenAI's API."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, title="VideoOrder")
 
-    prompt: Text = Field(description="What should happen in the video.")
-    model: Text | None = Field(default=None, description="A name from /v1/models; the first one if left out.")
-    seconds: Seconds | None = Field(default=None, description="The length; the model's first if left out.")
-    size: Text | None = Field(default=None, description="Such as 1280x720; the model's first if left out.")
+    prompt: Text = Field(description="A description of the video.")
+    model: Text | None = Field(
+        default=None, description="The id of a model from /v1/models. Default: the first one."
+    )
+    seconds: Seconds | None = Field(
+        default=None, description="The length in seconds. Default: the model's first."
+    )
+    size: Text | None = Field(
+        default=None, description="Width and height, such as 1280x720. Default: the model's first."
+    )
     input_reference: Picture | None = Field(
         default=None, description="The first frame: a file, or {image_url} with an https or data URL."
     )
-    duration: Seconds | None = Field(default=None, description="Another name of seconds.")
-    aspect_ratio: Text | None = Field(default=None, description="Such as 16:9, in place of size.")
+    duration: Seconds | None = Field(default=None, description="Alias of seconds.")
+    aspect_ratio: Text | None = Field(default=None, description="Such as 16:9, instead of size.")
     resolution: Text | None = Field(
-        default=None, description="Such as 720p: the shorter side, beside aspect_ratio."
+        default=None,
+        description="The shorter side, such as 720p. Use it with or without aspect_ratio, instead of size.",
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = Field(
-        default=None, description="The same seed and order make the same video, where a model can."
+        default=None, description="The same seed and request give a similar video, if the model supports it."
     )
     negative_prompt: Text | None = Field(
-        default=None, max_length=MAX_PROMPT_CHARACTERS, description="What should not be seen."
+        default=None, max_length=MAX_PROMPT_CHARACTERS, description="What to avoid in the video."
     )
-    audio: bool | None = Field(default=None, description="With sound or without, where a model takes that.")
-    fps: int | None = Field(default=None, description="Frames a second, of the model's frame_rates.")
+    audio: bool | None = Field(
+        default=None, description="Whether to generate sound, if the model supports it."
+    )
+    fps: int | None = Field(default=None, description="Frames per second, one of the model's frame_rates.")
     quality: Text | None = Field(default=None, description="One of the model's qualities.")
     last_frame: Picture | None = Field(
-        default=None, description="The picture to end on: {image_url} with an https or data URL."
+        default=None, description="The last frame: {image_url} with an https or data URL."
     )
-    n: int = Field(default=1, ge=1, le=4, description="How many; the others are named in metadata.siblings.")
+    n: int = Field(
+        default=1,
+        ge=1,
+        le=4,
+        description="How many videos to create. The ids of the others are in metadata.siblings.",
+    )
     metadata: dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]] = Field(
         default_factory=dict,
         max_length=MAX_METADATA,
-        description="Up to 16 pairs of text, kept with the video.",
+        description="Up to 16 key-value pairs of strings, stored with the video.",
     )
     webhook_url: Text | None = Field(
-        default=None, max_length=500, description="An https address that is told when the video has ended."
+        default=None,
+        max_length=500,
+        description="An https URL that receives an event when the video completes or fails.",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _one_length(cls, fields: Any) -> Any:
-        """The length under one name, so that an item of a batch replaces a default that has the other one."""
+        """Rename duration to seconds, so that an item of a batch overrides a default under either name."""
         if not isinstance(fields, dict) or fields.get("duration") is None:
             return fields
         seconds, duration = (_digits(fields.get(name)) for name in ("seconds", "duration"))
         if seconds not in (None, duration):
-            what = {"param": "duration"}
-            raise PydanticCustomError("two_lengths", "seconds says another length; send one of the two", what)
+            context = {"param": "duration"}
+            raise PydanticCustomError(
+                "two_lengths", "it differs from seconds; send only one of them", context
+            )
         return {name: value for name, value in fields.items() if name != "duration"} | {"seconds": duration}
 
 
 @dataclass
 class Body:
-    """A body as it came: its fields, the file among them if there is one, and a digest of what it says."""
+    """A parsed body: its fields, its file if there is one, and a digest of its content."""
 
     fields: dict[str, Any]
     file: Any = None
@@ -131,12 +149,14 @@ class Body:
 
 
 def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
-    """The body of a POST. Raises ApiError 400 for one that cannot be read, 413 for one that is too large."""
+    """The body of a POST. Raises ApiError 400 if it cannot be parsed, 413 if it is too large."""
     kind = request.content_type or ""
     raw = request.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
-        raise ApiError(413, f"The body is larger than {MAX_BYTES // 1024**2} MB.", code="body_too_large")
-    # `curl -d` says that it is a form, whatever it is: no form begins like an object.
+        raise ApiError(
+            413, f"The request body can be at most {MAX_BYTES // 1024**2} MB.", code="body_too_large"
+        )
+    # `curl -d` declares a form whatever the content is, but no form begins with a brace.
     if kind == "application/json" or not kind or raw.lstrip().startswith(b"{"):
         body = Body(_json(raw))
     elif kind == "multipart/form-data":
@@ -144,7 +164,11 @@ def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
     elif kind == "application/x-www-form-urlencoded":
         body = _urlencoded(raw)
     else:
-        raise ApiError(400, "Send application/json or multipart/form-data.", code="unsupported_content_type")
+        raise ApiError(
+            400,
+            "The content type must be application/json or multipart/form-data.",
+            code="unsupported_content_type",
+        )
     said = json.dumps([request.path, body.fields], sort_keys=True).encode("utf-8", "surrogatepass")
     digest = hashlib.sha256(said)
     if body.file:
@@ -155,7 +179,7 @@ def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
 
 
 def checked(schema: type[BaseModel], fields: dict[str, Any]) -> Any:
-    """The fields as `schema` reads them. Raises ApiError 400 that names the first one that is wrong."""
+    """The fields validated by `schema`. Raises ApiError 400 that names the first invalid one."""
     try:
         return schema.model_validate(fields)
     except SchemaError as error:
@@ -163,19 +187,19 @@ def checked(schema: type[BaseModel], fields: dict[str, Any]) -> Any:
 
 
 def aliases_in(fields: dict[str, Any]) -> dict[str, str]:
-    """What a request calls fields of VideoRequest, where it does not call them so: to say what is wrong in its words."""
+    """The names that a request uses for fields of VideoRequest, so that errors can use them too."""
     return {"seconds": "duration"} if "duration" in fields and "seconds" not in fields else {}
 
 
 def order_of(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
-    """The order that is asked for. Fetches and keeps its pictures, once all that is quick was looked at."""
+    """The order of a request. Fetches and stores its pictures after all quick checks."""
     order = without_pictures(key, asked, file)
     spending.afford(key, order.price * asked.n)
     return with_pictures(order, asked, Pictures(key.user), file)
 
 
 def without_pictures(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
-    """The same without its pictures, of which only is known that they are there. Raises ApiError 400."""
+    """The order without its pictures, validated as if they were there. Raises ApiError 400."""
     model = model_of(key, asked.model)
     check_webhook(asked.webhook_url)
     extras = {name: value for name in EXTRAS if (value := getattr(asked, name)) not in (None, "")}
@@ -198,7 +222,7 @@ def without_pictures(key: ApiKey, asked: VideoRequest, file: Any = None) -> Vide
 
 
 def with_pictures(order: VideoOrder, asked: VideoRequest, pictures: Pictures, file: Any = None) -> VideoOrder:
-    """The order with the pictures that were asked for. Raises ApiError that names the field."""
+    """The order with the pictures of the request. Raises ApiError that names the field."""
     first, last = asked.input_reference, asked.last_frame
     return replace(
         order,
@@ -210,23 +234,25 @@ def with_pictures(order: VideoOrder, asked: VideoRequest, pictures: Pictures, fi
 
 
 def model_of(key: ApiKey, slug: str | None) -> VideoModel:
-    """The model of this name, or the first one; one that is offered, and that the key may use."""
+    """The model with this name, or the first one, if it is available and allowed for the key."""
     offered = availability.models(key.user)
     if key.allowed_models:
         offered = offered.filter(slug__in=key.allowed_models)
     model = offered.filter(slug=slug).first() if slug is not None else offered.first()
     if model is None:
-        if farewell := availability.retirement_notice(slug or ""):
-            raise bad_value("model", farewell, "model_retired")
-        names = ", ".join(offered.values_list("slug", flat=True)) or "none at this moment"
+        if notice := availability.retirement_notice(slug or ""):
+            raise bad_value("model", notice, "model_retired")
+        names = ", ".join(offered.values_list("slug", flat=True)) or "none"
         raise bad_value(
-            "model", f"There is no model '{slug or ''}' for this key. There are: {names}.", "model_not_found"
+            "model",
+            f"Model '{slug or ''}' does not exist or is not available for this key. Available models: {names}.",
+            "model_not_found",
         )
     return model
 
 
 def _size(model: VideoModel, asked: VideoRequest) -> str:
-    """By its name, or by shape and resolution."""
+    """The size: given directly, or found by aspect ratio and resolution."""
     if asked.size is not None:
         if asked.aspect_ratio is not None or asked.resolution is not None:
             raise bad_value("size", "Send either size, or aspect_ratio and resolution.")
@@ -235,7 +261,9 @@ def _size(model: VideoModel, asked: VideoRequest) -> str:
         if _has_shape(size, asked.aspect_ratio) and _has_lines(size, asked.resolution):
             return size
     param = "resolution" if asked.aspect_ratio is None else "aspect_ratio"
-    raise bad_value(param, f"{model.name} makes no such size. Choose one of: {', '.join(model.sizes)}.")
+    raise bad_value(
+        param, f"{model.name} does not support this size. Choose one of: {', '.join(model.sizes)}."
+    )
 
 
 def _has_shape(size: str, ratio: str | None) -> bool:
@@ -243,7 +271,7 @@ def _has_shape(size: str, ratio: str | None) -> bool:
     if ratio is None:
         return True
     match = re.fullmatch(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})", ratio)
-    # 854x480 is called 16:9, since 853⅓ is no number of pixels; and 2560x1080 is 21:9 to those who sell screens.
+    # 854x480 counts as 16:9 (exact would be 853⅓ pixels), and 2560x1080 is sold as 21:9.
     return match is not None and abs(width / height * int(match[2]) / int(match[1]) - 1) < 0.02
 
 
@@ -256,12 +284,12 @@ def _seconds(model: VideoModel, seconds: str | None) -> int:
         return model.lengths[0]
     if not re.fullmatch(r"[0-9]{1,4}", seconds):
         lengths = capabilities.in_words(model.lengths)
-        raise bad_value("seconds", f"Invalid 'seconds': {model.name} makes {lengths}.")
+        raise bad_value("seconds", f"Invalid 'seconds': {model.name} supports {lengths}.")
     return int(seconds)
 
 
 def check_webhook(url: str | None) -> None:
-    """Raise ApiError 400 for an address that we would never go to."""
+    """Raise ApiError 400 for a URL that events would never be sent to."""
     try:
         if url:
             safe_http.check_url(url)
@@ -286,10 +314,10 @@ def _urlencoded(raw: bytes) -> Body:
 
 
 def _form(request: HttpRequest, raw: bytes, files: tuple[str, ...]) -> Body:
-    """Django's parser takes a body that breaks off for a whole one, so its end is looked at first."""
+    """Django's parser accepts a truncated body as complete, so check its end first."""
     boundary = (request.content_params or {}).get("boundary", "")
     if not raw.rstrip().endswith(f"--{boundary}--".encode("ascii", "replace")) or not boundary:
-        raise ApiError(400, "The multipart body breaks off, or has no boundary.", code="invalid_multipart")
+        raise ApiError(400, "The multipart body is truncated or has no boundary.", code="invalid_multipart")
     handlers = [MemoryFileUploadHandler(request), TemporaryFileUploadHandler(request)]
     try:
         form, found = MultiPartParser(request.META, io.BytesIO(raw), handlers, "utf-8").parse()
@@ -306,7 +334,7 @@ def _form(request: HttpRequest, raw: bytes, files: tuple[str, ...]) -> Body:
 
 
 def _unfolded(form: Any) -> dict[str, Any]:
-    """The fields of a form; `metadata[name]` and the like become objects, as the SDKs fold them."""
+    """The fields of a form; `metadata[name]` and the like become objects, as the SDKs encode them."""
     fields: dict[str, Any] = {}
     for name in form:
         match = re.fullmatch(r"(\w+)\[(\w[\w.-]*)\]", name)

@@ -1,4 +1,4 @@
-"""The objects of the API, as its OpenAPI document describes them."""
+"""Response schemas for the OpenAPI document."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ class ErrorOut(Schema):
 
 
 class VideoObject(Schema):
-    """A video: its order, how far it is, and where its file is."""
+    """A video: its settings, its progress, and the URL of its file."""
 
     id: str
     object: str = "video"
@@ -49,7 +49,7 @@ class Deleted(Schema):
 
 
 class BatchObject(Schema):
-    """Videos that were ordered together. `progress` is of all of them, in per cent."""
+    """Videos that were ordered together. `progress` is the overall progress in percent."""
 
     id: str
     object: str = "video_batch"
@@ -67,7 +67,7 @@ class BatchObject(Schema):
 
 
 class PriceObject(Schema):
-    """What something else costs; null is any of them, and the line that says more counts."""
+    """A price that differs from the model's default. Null matches any value; the most specific entry applies."""
 
     size: str | None
     seconds: str | None
@@ -77,7 +77,7 @@ class PriceObject(Schema):
 
 
 class ModelObject(Schema):
-    """A line of the catalogue. `credits` is the price of one video, `seconds` the lengths it makes."""
+    """An available model. `credits` is the price of one video, `seconds` the supported lengths."""
 
     id: str
     object: str = "model"
@@ -102,7 +102,7 @@ class ModelList(Schema):
 
 
 class Credits(Schema):
-    """`balance` can be spent; `reserved` is what running jobs have been charged."""
+    """`balance` is available to spend; `reserved` is what running videos have been charged."""
 
     object: str = "credits"
     balance: int

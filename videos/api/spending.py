@@ -1,4 +1,4 @@
-"""What an account has, and how much of it a key may spend today."""
+"""The balance of an account and the daily limit of a key."""
 
 from datetime import timedelta
 
@@ -11,12 +11,12 @@ from videos.models import Status
 
 
 def reserved(user: User) -> int:
-    """Credits that the running videos of a user have been charged."""
+    """Credits that the user's running videos have been charged."""
     return user.videos.live().filter(is_free=False).aggregate(n=Sum("credits"))["n"] or 0
 
 
 def afford(key: ApiKey, price: int) -> None:
-    """Raise ApiError 402 if the account surely lacks this many credits: before anything slow is done for an order."""
+    """Raise ApiError 402 if the account does not have this many credits. An early check before slow work."""
     if price > key.user.balance:
         raise insufficient(key, price, key.user.balance)
 
@@ -30,13 +30,13 @@ def insufficient(key: ApiKey, needed: int, available: int) -> ApiError:
 
 
 def check(key: ApiKey, price: int) -> None:
-    """Raise ApiError 429 if the key would spend more than its credits of the day (UTC). Call it in a transaction.
+    """Raise ApiError 429 if the key would exceed its daily limit (UTC). Call in a transaction.
 
-    What returned to the account counts as not spent.
+    Refunded credits do not count as spent.
     """
     if key.credits_a_day is None:
         return
-    # Its row is the lock that other requests with this key wait for.
+    # Lock the row of the key, so that other requests with it wait.
     ApiKey.objects.select_for_update().get(pk=key.pk)
     now = timezone.now()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -45,7 +45,7 @@ def check(key: ApiKey, price: int) -> None:
     if spent + price > key.credits_a_day:
         raise ApiError(
             429,
-            f"This key may spend {key.credits_a_day} credits a day. It has spent {spent} today, and this costs {price}.",
+            f"This key can spend {key.credits_a_day} credits per day. It has spent {spent} today, and this costs {price}.",
             code="daily_limit_reached",
             after=(midnight + timedelta(days=1) - now).total_seconds(),
         )

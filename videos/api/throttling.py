@@ -1,8 +1,8 @@
-"""How many requests a key, or an address without one, may send: a token bucket in the cache.
+"""Rate limits by key, or by IP address for requests without a valid one: a token bucket in the cache.
 
-The bucket is one number, the time at which it will be full again, and every request moves that
-forward by what one token takes to come back. `incr` is atomic in every cache, so requests at the same
-time do not share a token. The cache is Redis where there is one, else each web process has its own.
+The bucket is stored as one number, the time at which it will be full again. Each request moves it
+forward by the refill time of one token. `incr` is atomic in every cache, so concurrent requests do not
+share a token. The cache is Redis if configured, else each web process has its own.
 """
 
 import time
@@ -12,13 +12,13 @@ from django.http import HttpRequest
 
 from videos.api.errors import ApiError
 
-KEPT = 3600  # seconds; who pauses that long has a full bucket anyway
+KEPT = 3600  # seconds; after such a pause the bucket is full anyway
 
 
 def take(request: HttpRequest, what: str, a_minute: int) -> None:
-    """Take one token of a bucket that holds `a_minute` and gets as many back in a minute; 0: no limit.
+    """Take one token from a bucket that holds `a_minute` tokens and refills in a minute; 0: no limit.
 
-    Notes the RateLimit-* headers of the answer. Raises ApiError 429 when the bucket is empty.
+    Sets the RateLimit-* headers of the response. Raises ApiError 429 when the bucket is empty.
     """
     if not a_minute:
         return
@@ -26,7 +26,7 @@ def take(request: HttpRequest, what: str, a_minute: int) -> None:
     full_at = _moved(f"bucket:{what}", now, one)
     left = a_minute - -(-(full_at - now) // one)
     if left < 0:
-        _moved(f"bucket:{what}", now, -one)  # who is refused takes nothing
+        _moved(f"bucket:{what}", now, -one)  # a rejected request takes no token
     request.rate_limit = {  # type: ignore[attr-defined]
         "RateLimit-Limit": str(a_minute),
         "RateLimit-Remaining": str(max(0, left)),
@@ -35,7 +35,7 @@ def take(request: HttpRequest, what: str, a_minute: int) -> None:
     if left < 0:
         raise ApiError(
             429,
-            f"You sent more than {a_minute} requests in a minute. Wait a moment.",
+            f"Rate limit exceeded: {a_minute} requests per minute. Try again shortly.",
             code="rate_limit_exceeded",
             after=-left * one / 1000,
         )
@@ -44,10 +44,10 @@ def take(request: HttpRequest, what: str, a_minute: int) -> None:
 def _moved(name: str, now: int, by: int) -> int:
     try:
         full_at = cache.incr(name, by)
-    except ValueError:  # nothing is known of a bucket that is full
+    except ValueError:  # a full bucket is not stored
         full_at = 0
     if full_at < now + by:
-        # It was full. Two who find that at once take one token together; that is all they gain.
+        # It was full. Two concurrent requests may take one token together here, which does no harm.
         full_at = now + by
         cache.set(name, full_at, KEPT)
     return full_at

@@ -1,4 +1,4 @@
-"""`/v1/videos` and what belongs to it, as OpenAI's Videos API has it: the official SDK works with it unchanged."""
+"""`/v1/videos`, compatible with OpenAI's Videos API: the official SDK works unchanged."""
 
 import hashlib
 import logging
@@ -34,7 +34,7 @@ class Remix(BaseModel):
 @router.post("/v1/videos", response=schemas.VideoObject, tags=["Videos"])
 @requests.request_body(requests.VideoRequest, file="input_reference")
 def create_video(request: KeyedRequest) -> HttpResponse:
-    """Order a video. Its credits are charged at once, and return by themselves if it fails."""
+    """Create a video. Its credits are charged immediately and refunded automatically if it fails."""
     body = requests.read(request, files=("input_reference",))
 
     def prepare() -> idempotency.Action:
@@ -51,7 +51,7 @@ def create_video(request: KeyedRequest) -> HttpResponse:
 def list_videos(
     request: KeyedRequest, after: str = "", limit: int = PAGE, order: str = "desc"
 ) -> HttpResponse:
-    """The account's videos, newest first or, with `order=asc`, oldest first; `after` is the last id of the page before."""
+    """List the videos of the account, newest first, or oldest first with `order=asc`. For the next page, set `after` to the last id of this one."""
     actions.only(request, "after", "limit", "order")
     if order not in ("asc", "desc"):
         raise bad_value("order", "Invalid 'order': expected asc or desc.")
@@ -59,7 +59,7 @@ def list_videos(
         raise bad_value("limit", f"Invalid 'limit': expected 1 to {MAX_PAGE}.")
     videos = request.user.videos.kept().select_related("model")
     if after:
-        # One that was deleted meanwhile still marks its place.
+        # A video that was deleted meanwhile still marks its position.
         pk = serializers.uuid_of(after)
         last = request.user.videos.filter(pk=pk).first() if pk else None
         if last is None:
@@ -85,7 +85,7 @@ def list_videos(
 
 @router.get("/v1/videos/{video_id}", response=schemas.VideoObject, tags=["Videos"])
 def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
-    """How a video stands. `openai-poll-after-ms` says when to ask again; with `If-None-Match`, 304 if nothing changed."""
+    """Retrieve a video. `openai-poll-after-ms` says when to poll again; with `If-None-Match`, the response is 304 if nothing changed."""
     video = actions.own(request, video_id)
     response = JsonResponse(serializers.video_object(video))
     response["ETag"] = f'"{hashlib.blake2b(response.content, digest_size=12).hexdigest()}"'
@@ -99,18 +99,20 @@ def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
 
 @router.delete("/v1/videos/{video_id}", response=schemas.Deleted, tags=["Videos"])
 def delete_video(request: KeyedRequest, video_id: str) -> HttpResponse:
-    """Remove a video that has ended, with its file, for good. No credits return. 409 while it is being made."""
+    """Permanently delete a video that has ended, and its file. Its credits are not refunded. 409 while it is in progress."""
     video = actions.own(request, video_id)
     if not lifecycle.delete(video):
         raise ApiError(
-            409, "This video is still being made. Delete it when it has ended.", code="video_not_ended"
+            409,
+            "This video is still in progress. You can delete it once it has ended.",
+            code="video_not_ended",
         )
     return JsonResponse({"id": video_id, "object": "video.deleted", "deleted": True})
 
 
 @router.api_operation(["GET", "HEAD"], "/v1/videos/{video_id}/content", tags=["Videos"])
 def video_content(request: KeyedRequest, video_id: str, variant: str = "video") -> HttpResponseBase:
-    """The file of a completed video, by byte range: `variant` is video (MP4), thumbnail (WebP) or spritesheet (JPEG)."""
+    """Download a completed video; byte ranges are supported. `variant` is video (MP4), thumbnail (WebP), or spritesheet (JPEG)."""
     actions.only(request, "variant")
     return actions.content(request, actions.own(request, video_id), variant)
 
@@ -118,7 +120,7 @@ def video_content(request: KeyedRequest, video_id: str, variant: str = "video") 
 @router.post("/v1/videos/{video_id}/remix", response=schemas.VideoObject, tags=["Videos"])
 @requests.request_body(Remix)
 def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
-    """A new video by another prompt, with the model, the size, the length and the pictures of a completed one."""
+    """Create a new video with a new prompt and the model, size, length, and pictures of a completed one."""
     body = requests.read(request)
 
     def prepare() -> idempotency.Action:
@@ -127,7 +129,7 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
         if source.status != Status.COMPLETED:
             raise ApiError(409, "Only a completed video can be remixed.", code="video_not_completed")
         order = capabilities.repeat_order(source, request.user)
-        requests.model_of(request.auth, order.model.slug)  # which this key may not be allowed to use
+        requests.model_of(request.auth, order.model.slug)  # raises if the key may not use the model
         order = replace(
             order,
             prompt=asked.prompt,
@@ -144,12 +146,12 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
 
 @router.api_operation(["GET", "HEAD"], "/v1/files/{token}", auth=None, url_name="file", tags=["Videos"])
 def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
-    """The file behind the `url` of a video: no key is needed, and after five minutes it is over (403)."""
+    """Download a video by its `url`. Needs no key; the link expires after five minutes (403)."""
     try:
         pk = serializers.linked(token)
     except TimeoutError:
         raise ApiError(
-            403, "This link is over. Ask for the video again to get a new one.", code="link_expired"
+            403, "This link has expired. Retrieve the video again to get a new one.", code="link_expired"
         ) from None
     video = Video.objects.kept().filter(pk=pk).first() if pk else None
     if video is None:

@@ -1,4 +1,4 @@
-"""Training drills: `/api/video-generation/`, where a caller may wait for the end of a video."""
+"""Training drills: `/api/video-generation/`, where a request can wait until the video has ended."""
 
 import base64
 import binascii
@@ -29,15 +29,15 @@ router = Router()
 
 
 LONGEST_WAIT = 180  # seconds
-# Of the 8 threads of a web process, those that may wait for the end of a video. Whoever comes when they are
-# all taken is answered at once, so that the others always have threads.
+# How many of the 8 threads of a web process may wait for a video. Further requests get a response immediately, so that
+# the rest of the site always has threads.
 MAX_WAITING = 4
-LOOK = 0.5  # seconds between two looks at a video
+POLL_SECONDS = 0.5
 
 _waiting = threading.Semaphore(MAX_WAITING)
 
 
-# By Accept-Language. What went wrong stands in `error`.
+# By Accept-Language. The reason for a failure is in `error`.
 DRILL_MESSAGES = {
     "en": {
         "processing": "The video is being generated",
@@ -60,7 +60,7 @@ class ApiKeyAsPassword(HttpBasicAuth):
     def __call__(self, request: HttpRequest) -> ApiKey | None:
         kind, _, text = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "basic":
-            return None  # then it is for the other one to say
+            return None  # ApiKeyAuth handles everything else
         try:
             _name, _, password = base64.b64decode(text, validate=True).decode().partition(":")
         except (binascii.Error, ValueError):
@@ -75,7 +75,7 @@ def _run_id(value: Any) -> str | int:
     is_number = type(value) is int and 0 <= value < 2**63
     if is_number or (isinstance(value, str) and 1 <= len(value) <= 90 and value == storable(value)):
         return value
-    raise ValueError("expected a text of 1 to 90 characters, or a whole number")
+    raise ValueError("expected a string of 1 to 90 characters or a non-negative integer")
 
 
 RunId = Annotated[str | int, PlainValidator(_run_id), WithJsonSchema({"type": ["string", "integer"]})]
@@ -83,14 +83,14 @@ RunId = Annotated[str | int, PlainValidator(_run_id), WithJsonSchema({"type": ["
 
 class Drill(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    run_id: RunId = Field(description="Your own name for it: the same run_id is the same video.")
+    run_id: RunId = Field(description="An id of your choice. The same run_id always means the same video.")
     drill_text: requests.Text
     size: requests.Text | None = None
     seconds: requests.Seconds | None = None
 
 
 class DrillAnswer(Schema):
-    """`run_id` is as it came, a number or a text."""
+    """`run_id` is returned as it was sent, a number or a string."""
 
     run_id: str | int
     status: Literal["processing", "success", "failed"]
@@ -108,7 +108,7 @@ class Service(Schema):
 
 @router.get("/api/video-generation/", response=Service, auth=None, tags=["Training drills"])
 def drill_service(request: HttpRequest) -> HttpResponse:
-    """What this service is. No key is needed."""
+    """Service information. Needs no key."""
     return JsonResponse(
         {
             "service": "video-generation",
@@ -127,8 +127,8 @@ def drill_service(request: HttpRequest) -> HttpResponse:
 )
 @requests.request_body(Drill)
 def drill_generate(request: KeyedRequest) -> HttpResponse:
-    """Order a video, or find the one of this run_id; with `Prefer: wait=N`, its end is waited for up to N seconds (180)."""
-    until = time.monotonic() + _wish(request)
+    """Create a video, or retrieve the one with this run_id. With `Prefer: wait=N`, waits up to N seconds (max. 180) for its end."""
+    until = time.monotonic() + _wanted_wait(request)
     asked = requests.checked(Drill, requests.read(request).fields)
     key = f"run:{asked.run_id}"
     if not request.user.videos.filter(client_key=key).exists():
@@ -143,7 +143,7 @@ def drill_generate(request: KeyedRequest) -> HttpResponse:
     if video.is_live and time.monotonic() < until and _waiting.acquire(blocking=False):
         try:
             while video.is_live and time.monotonic() < until:
-                time.sleep(LOOK)
+                time.sleep(POLL_SECONDS)
                 video = _run(request, str(asked.run_id))
         finally:
             _waiting.release()
@@ -157,13 +157,13 @@ def drill_generate(request: KeyedRequest) -> HttpResponse:
     tags=["Training drills"],
 )
 def drill_status(request: KeyedRequest, run_id: str) -> HttpResponse:
-    """How the video of a run stands."""
+    """Retrieve the status of a run."""
     video = _run(request, run_id)
     return _drill_answer(request, video, video.metadata.get("run_id", run_id))
 
 
-def _wish(request: HttpRequest) -> int:
-    """Seconds that the caller wants to wait, RFC 7240."""
+def _wanted_wait(request: HttpRequest) -> int:
+    """The seconds in the Prefer header (RFC 7240), at most LONGEST_WAIT."""
     match = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})", request.headers.get("Prefer", ""))
     return min(int(match[1]), LONGEST_WAIT) if match else 0
 

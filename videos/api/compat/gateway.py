@@ -1,4 +1,4 @@
-"""The gateway's query: `/v1/videos/query`."""
+"""The gateway query: `/v1/videos/query`."""
 
 from typing import Any, Literal, Self
 
@@ -18,14 +18,16 @@ router = Router()
 class Query(BaseModel):
     model_config = ConfigDict(extra="forbid")
     video_id: requests.Text | None = None
-    task_id: requests.Text | None = Field(default=None, description="Another name of video_id.")
+    task_id: requests.Text | None = Field(default=None, description="Alias of video_id.")
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
         if self.video_id is None and self.task_id is None:
-            raise PydanticCustomError("no_id", "say which video", {"param": "video_id"})
+            raise PydanticCustomError("no_id", "required unless task_id is sent", {"param": "video_id"})
         if None not in (self.video_id, self.task_id) and self.video_id != self.task_id:
-            raise PydanticCustomError("two_ids", "video_id is another one", {"param": "task_id"})
+            raise PydanticCustomError(
+                "two_ids", "it differs from video_id; send only one of them", {"param": "task_id"}
+            )
         return self
 
 
@@ -34,7 +36,7 @@ class QueryResult(Schema):
 
 
 class QueryAnswer(Schema):
-    """`video_id` and `video_result` are empty until success; the message carries the progress."""
+    """`video_id` and `video_result` are empty until success; `message` contains the progress."""
 
     task_id: str
     video_id: str
@@ -48,14 +50,14 @@ class QueryAnswer(Schema):
 @router.post("/v1/videos/query", response=QueryAnswer, auth=ApiKeyAuth(), tags=["Gateway query"])
 @requests.request_body(Query)
 def query(request: KeyedRequest) -> HttpResponse:
-    """How a video stands."""
+    """Retrieve the status of a video."""
     asked = requests.checked(Query, requests.read(request).fields)
     return _query_answer(request, asked.task_id if asked.video_id is None else asked.video_id)
 
 
 @router.get("/v1/videos/query/{video_id}", response=QueryAnswer, auth=ApiKeyAuth(), tags=["Gateway query"])
 def query_by_path(request: KeyedRequest, video_id: str) -> HttpResponse:
-    """How a video stands."""
+    """Retrieve the status of a video."""
     return _query_answer(request, video_id)
 
 
@@ -76,7 +78,7 @@ def _query_answer(request: KeyedRequest, video_id: str) -> HttpResponse:
 
 
 def _query_message(video: dict[str, Any]) -> str:
-    """The gateway's own sentences: programs look for them."""
+    """The exact messages of the original gateway: programs look for them."""
     if video["error"]:
         return video["error"]["message"]
     if video["url"]:

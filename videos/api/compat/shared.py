@@ -1,4 +1,4 @@
-"""Words that older protocols share."""
+"""Status values that several of the APIs share."""
 
 QUERY_WORDS = {
     "queued": "processing",

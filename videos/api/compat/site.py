@@ -1,4 +1,4 @@
-"""The site API: `/api/v1/videos/generate` and its states."""
+"""The site API: `/api/v1/videos/generate` and its status values."""
 
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ class SiteOrder(BaseModel):
     prompt: requests.Text
     model: requests.Text | None = None
     image_url: str | None = Field(default=None, description="The first frame: an https or data URL.")
-    duration: requests.Seconds | None = Field(default=None, description="Seconds.")
+    duration: requests.Seconds | None = Field(default=None, description="The length in seconds.")
     resolution: requests.Text | None = Field(default=None, description="Such as 720p or 1280x720.")
 
 
@@ -38,7 +38,7 @@ SITE_WORDS = {"queued": "pending", "in_progress": "processing", "completed": "co
 @router.post("/api/v1/videos/generate", response={201: SiteVideo}, auth=ApiKeyAuth(), tags=["Site API"])
 @requests.request_body(SiteOrder)
 def site_generate(request: KeyedRequest) -> HttpResponse:
-    """Order a video."""
+    """Create a video."""
     body = requests.read(request)
 
     def prepare() -> idempotency.Action:
@@ -61,7 +61,7 @@ def site_generate(request: KeyedRequest) -> HttpResponse:
 
 @router.get("/api/v1/videos/{video_id}", response=SiteVideo, auth=ApiKeyAuth(), tags=["Site API"])
 def site_video(request: KeyedRequest, video_id: str) -> HttpResponse:
-    """How a video stands."""
+    """Retrieve the status of a video."""
     return JsonResponse(_site_video(serializers.video_object(actions.own(request, video_id))))
 
 

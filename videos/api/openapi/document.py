@@ -1,6 +1,6 @@
-"""The API's OpenAPI 3.1 document: what django-ninja knows of it, and what our own reading of bodies adds.
+"""The API's OpenAPI 3.1 document: django-ninja's schema plus the request bodies and errors that ninja does not know.
 
-It is committed as openapi.json, so that a change of the API is seen in a change of that file.
+It is committed as openapi.json, so that every change to the API shows up in a diff.
 """
 
 import json
@@ -15,38 +15,38 @@ from videos.api.openapi import examples
 FILE = Path(__file__).parent / "openapi.json"
 REF = "#/components/schemas/{model}"
 
-# What may go wrong, and with which operations: all, those with a key, with a body, those that order, or those in STATE.
+# Error responses and the kinds of operations that have them: all, with a key, with a body, orders, or those in STATE.
 ERRORS = {
-    400: ("A value is wrong, not allowed, or a field unknown; `param` names it.", "all"),
-    401: ("There is no key, or it works no more.", "key"),
-    402: ("The account's credits do not do. Nothing was charged.", "order"),
-    404: ("It is not there, or it is somebody else's.", "all"),
+    400: ("A value is invalid or not allowed, or a field is unknown. `param` names it.", "all"),
+    401: ("The API key is missing, invalid, expired, or revoked.", "key"),
+    402: ("Insufficient credits. Nothing was charged.", "order"),
+    404: ("Not found, or owned by another account.", "all"),
     409: (
-        "Not now: it has not ended, or not as it should; or the request that this one repeats is still being worked on.",
+        "The video is not in a state that allows this, or the original of a retry is still being processed.",
         "state order",
     ),
-    413: ("The body is too large.", "body"),
-    422: ("The Idempotency-Key came before with another request.", "body"),
+    413: ("The request body is too large.", "body"),
+    422: ("The Idempotency-Key was already used with a different request.", "body"),
     429: (
-        "Too many requests, too many pictures being fetched, or the key's credits of the day are spent."
-        " `Retry-After` says when to come again.",
+        "Too many requests, too many concurrent picture downloads, or the daily credit limit of the key is reached."
+        " `Retry-After` says when to try again.",
         "key",
     ),
-    500: ("Our fault. It was logged.", "all"),
-    503: ("Not possible now. `Retry-After` says when to come again.", "state order"),
+    500: ("Internal server error. It was logged.", "all"),
+    503: ("Temporarily unavailable. `Retry-After` says when to try again.", "state order"),
 }
-# Beside what its kind says.
+# Operations that depend on the state of a video.
 STATE = ("delete_video", "remix_video", "video_content", "file_by_link")
 
 HEADERS = {
-    "RateLimit-Limit": "Requests that this key may send in a minute.",
-    "RateLimit-Remaining": "Those that are left.",
-    "RateLimit-Reset": "Seconds until all are back.",
+    "RateLimit-Limit": "Requests allowed per minute for this key.",
+    "RateLimit-Remaining": "Requests remaining.",
+    "RateLimit-Reset": "Seconds until the limit is fully reset.",
 }
 
 
 def build(api: NinjaAPI) -> dict[str, Any]:
-    """The whole document of this API."""
+    """The complete document of this API."""
     document = json.loads(json.dumps(api.get_openapi_schema(path_prefix="/")))
     schemas = document["components"]["schemas"]
     schemas["Error"] = _error_schema()
@@ -64,7 +64,7 @@ def build(api: NinjaAPI) -> dict[str, Any]:
 
 
 def text(api: NinjaAPI) -> str:
-    """The document as it is committed."""
+    """The document as committed in openapi.json."""
     return json.dumps(build(api), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -82,9 +82,9 @@ def _whole(
     if name in ("video_content", "file_by_link"):
         responses.update(_files(name))
     if name == "retrieve_video":
-        responses["304"] = {"description": "Nothing changed since the answer that If-None-Match names."}
+        responses["304"] = {"description": "Not modified: If-None-Match names the current version."}
     if name == "file_by_link":
-        responses["403"] = _error("The link is over.")
+        responses["403"] = _error("The link has expired.")
     kinds = (
         {"all"}
         | ({"key"} if operation.get("security") else set())
@@ -122,16 +122,16 @@ def _body(schema: type[BaseModel], file: str, schemas: dict[str, Any]) -> dict[s
 
 
 def _files(name: str) -> dict[str, Any]:
-    """What comes of content: all of it, or a part, or nothing new."""
+    """The responses of a file download."""
     kinds = ["video/mp4"] if name == "file_by_link" else ["video/mp4", "image/webp", "image/jpeg"]
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
     return {
         "200": {"description": "The file.", "content": content},
-        "206": {"description": "The part that Range asked for.", "content": content},
-        "302": {"description": "Where the file is, if it lies in an object store."},
-        "304": {"description": "It is the one that If-None-Match names."},
-        "412": {"description": "It is not the one that If-Match names."},
-        "416": {"description": "The file has no such part."},
+        "206": {"description": "The requested byte range.", "content": content},
+        "302": {"description": "Redirect to the file in the object store."},
+        "304": {"description": "Not modified: If-None-Match names the current version."},
+        "412": {"description": "Precondition failed: If-Match does not name the current version."},
+        "416": {"description": "The requested byte range is not satisfiable."},
     }
 
 
@@ -158,6 +158,6 @@ def _idempotency_key() -> dict[str, Any]:
         "in": "header",
         "name": "Idempotency-Key",
         "required": False,
-        "description": "Of your choice: the same request with the same key is done once. Kept for 30 days.",
+        "description": "A unique value of your choice. Requests with the same key are processed only once. Kept for 30 days.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*$"},
     }

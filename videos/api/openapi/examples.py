@@ -1,6 +1,6 @@
 """A working example of every call: curl, Python with the `openai` SDK, JavaScript with the `openai` package.
 
-The tests run them, so `VIDEO`, `BATCH` and `RUN` stand for what a test, or a reader, has.
+Tests run them, so `VIDEO`, `BATCH`, and `RUN` are placeholders for the ids of a test, or of a reader.
 """
 
 import json
@@ -25,7 +25,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "drill_generate": {"run_id": RUN, "drill_text": "Leave the hall by the nearest exit", "seconds": "4"},
 }
 
-# Where the SDKs have a method for it.
+# Calls that have a method in the SDKs.
 PYTHON = {
     "create_video": """video = client.videos.create_and_poll(
     prompt="A red kite over the sea", model="sora-2", seconds="4", size="1280x720"
@@ -57,12 +57,12 @@ console.log(bytes.length);""",
     "retrieve_model": 'console.log(await client.models.retrieve("sora-2"));',
 }
 
-# Below /v1, where both SDKs are at home; other paths are outside of it.
+# The SDKs' base path; other paths are relative to the site.
 BASE = "/v1"
 
 
 def of(name: str, method: str, path: str) -> list[dict[str, str]]:
-    """Samples of one operation, in the form of the extension x-codeSamples; none for HEAD and for links."""
+    """Code samples of an operation, in the format of x-codeSamples; none for HEAD and for links."""
     if method == "head" or name == "file_by_link":
         return []
     path = path.format(video_id=VIDEO, batch_id=BATCH, run_id=RUN, model_id="sora-2")

@@ -1,4 +1,4 @@
-"""`/api/docs`: the committed document as a page of ours, and `/api/openapi.json`: the document itself."""
+"""`/api/docs`: the API reference, rendered from the OpenAPI document at `/api/openapi.json`."""
 
 import json
 from functools import cache
@@ -23,7 +23,7 @@ from videos.webhooks import outbox
 @login_not_required
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    """Every call, what it takes and answers, and an example that works."""
+    """The API reference: every call with its parameters, responses, and examples."""
     site = request.build_absolute_uri("/").rstrip("/")
     context = {
         "site": site,
@@ -45,7 +45,7 @@ def page(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @require_safe
 def openapi(request: HttpRequest) -> HttpResponseBase:
-    """The document, for programs that make clients of it."""
+    """The document, for client generators."""
     response = FileResponse(FILE.open("rb"), content_type="application/json")
     response["Access-Control-Allow-Origin"] = "*"
     return response
@@ -58,7 +58,7 @@ def _document() -> dict[str, Any]:
 
 @cache
 def _calls() -> dict[str, list[dict[str, Any]]]:
-    """The calls of each group, in the order of the document, with their fields spread out."""
+    """The calls by tag, in the order of the document, with their fields listed."""
     groups: dict[str, list[dict[str, Any]]] = {"Videos": [], "Batches": [], "Account": []}
     for path, operations in _document()["paths"].items():
         for method, operation in operations.items():
@@ -80,7 +80,7 @@ def _calls() -> dict[str, list[dict[str, Any]]]:
 
 
 def _shown(call: dict[str, Any], site: str) -> dict[str, Any]:
-    """With the address of this site in the examples."""
+    """The call with the URL of this site in its examples."""
     samples = [(one["label"], one["source"].replace(examples.SITE, site)) for one in call["samples"]]
     return call | {"samples": samples}
 
@@ -96,7 +96,7 @@ def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fields(operation: dict[str, Any]) -> list[dict[str, Any]]:
-    """The fields of a body, with what may be in them."""
+    """The fields of a request body, with their types."""
     content = operation.get("requestBody", {}).get("content", {})
     if not content:
         return []
@@ -114,7 +114,7 @@ def _fields(operation: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    """A type in a word."""
+    """A short name of the type."""
     if "anyOf" in schema:
         return " or ".join(kind for one in schema["anyOf"] if (kind := _kind(one)) != "null")
     if "$ref" in schema:

@@ -1,6 +1,6 @@
-"""What programs that follow an older tutorial or service send, for the documentation: each request works as it stands.
+"""Requests of programs written for older tutorials or services, for the documentation. Each works unchanged.
 
-A test sends each of them word for word: videos/tests/api/test_original_requests.py.
+A test sends each of them verbatim: videos/tests/api/test_original_requests.py.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from videos.api.openapi.examples import KEY, SITE, VIDEO
 
 
 class Tutorial(NamedTuple):
-    """Where such a program comes from, what to change in it, and its requests."""
+    """What such a program was written for, what to change in it, and its requests."""
 
     title: str
     about: str
@@ -18,11 +18,10 @@ class Tutorial(NamedTuple):
 
 TUTORIALS = [
     Tutorial(
-        "A guide to /v1/videos with duration, resolution and aspect_ratio",
-        "Change the base URL and the key. duration is another name of seconds, a number or a text. The answer carries,"
-        " after OpenAI's keys, also duration, resolution, aspect_ratio and url; url is null until the video is completed,"
-        " and is then downloaded without any header. status has OpenAI's words: queued and in_progress come before"
-        " completed or failed.",
+        "/v1/videos with duration, resolution, and aspect_ratio",
+        "Change the base URL and the key. duration is an alias of seconds, a number or a string. Besides OpenAI's keys, the"
+        " response has duration, resolution, aspect_ratio, and url. url is null until the video is completed; download it"
+        " without any headers. status has OpenAI's values: queued and in_progress, then completed or failed.",
         [
             f"""curl {SITE}/v1/videos \\
   -H "Authorization: Bearer {KEY}" -H "Content-Type: application/json" \\
@@ -53,9 +52,9 @@ TUTORIALS = [
         ],
     ),
     Tutorial(
-        "A site with /api/v1/videos/generate and a mock",
-        "Without any provider the built-in simulator is the mock; ask every few seconds until status is completed or"
-        " failed.",
+        "/api/v1/videos/generate with a mock service",
+        "Without a configured provider, the built-in simulator is the mock. Poll every few seconds until status is completed"
+        " or failed.",
         [
             f"""curl {SITE}/api/v1/videos/generate \\
   -H "Authorization: Bearer {KEY}" -H "Content-Type: application/json" \\
@@ -64,8 +63,8 @@ TUTORIALS = [
         ],
     ),
     Tutorial(
-        "A gateway with /v1/videos/query",
-        "A JSON object is read as JSON even where curl calls it a form. task_id is another name of video_id.",
+        "Gateway with /v1/videos/query",
+        "A JSON body is accepted even if curl declares it as a form. task_id is an alias of video_id.",
         [
             f"""curl -X POST {SITE}/v1/videos/query -H "Authorization: Bearer {KEY}" \\
   -d '{{"video_id": "{VIDEO}"}}'""",
@@ -73,9 +72,10 @@ TUTORIALS = [
         ],
     ),
     Tutorial(
-        "A service of training drills",
-        "The key is the password of HTTP Basic, with any user name. run_id is a number or a text of your own, and is"
-        " answered as it came; the same run_id is the same video. message follows Accept-Language, in English and Japanese.",
+        "Training drill service",
+        "Send the key as the HTTP Basic password, with any user name. run_id is a number or a string of your choice and is"
+        " returned unchanged; the same run_id always means the same video. message is in English or Japanese, by"
+        " Accept-Language.",
         [
             f"""curl {SITE}/api/video-generation/generate -u user:{KEY} \\
   -H "Content-Type: application/json" \\

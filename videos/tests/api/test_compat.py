@@ -57,7 +57,7 @@ def test_the_site_api_says_why_a_video_failed(program, owner):
     shown = program.get(f"/api/v1/videos/{public_id(video.pk)}").json()
     assert (shown["status"], shown["error"]) == (
         "failed",
-        "The video service took too long. Its credits were returned.",
+        "The video service took too long. Your credits were refunded.",
     )
 
 
@@ -118,7 +118,7 @@ def test_the_gateways_query_says_why_a_video_failed(program, owner):
     shown = program.get(f"/v1/videos/query/{public_id(video.pk)}").json()
     assert (shown["task_status"], shown["message"]) == (
         "failed",
-        "It was canceled. Its credits were returned.",
+        "The video was canceled. Your credits were refunded.",
     )
     assert (shown["video_id"], shown["video_result"], shown["video_results"]) == ("", "", [])
 

@@ -188,7 +188,7 @@ def test_a_first_request_that_died_with_its_process_does_not_stand_in_the_way_fo
     note = IdempotentAnswer.objects.create(user=owner, api_key=program.key, status=0, body="")
     digest = order_requests.read(request_of({"prompt": "A kite"})).digest
     IdempotentAnswer.objects.filter(pk=note.pk).update(
-        request_digest=digest, created_at=timezone.now() - idempotency.WORKED_ON_AT_MOST
+        request_digest=digest, created_at=timezone.now() - idempotency.MAX_PROCESSING_TIME
     )
     assert program.send("/v1/videos", {"prompt": "A kite"}, headers=retry(1)).status_code == 200
     assert owner.videos.count() == 1

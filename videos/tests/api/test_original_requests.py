@@ -1,6 +1,6 @@
 """Requests as the tutorials of 2025 print them, word for word: each is taken, and answered as its program reads it.
 
-The documentation shows them under "Coming from a tutorial".
+The documentation shows them under "Other compatible APIs".
 """
 
 import base64
@@ -374,7 +374,7 @@ def test_content_is_not_there_before_it_is_finished(program, owner):
 
 def test_the_documentation_shows_each_of_them(client):
     page = client.get("/api/docs").content.decode()
-    section = page[page.index("Coming from a tutorial") :]
+    section = page[page.index("Other compatible APIs") :]
     for part in (
         "A golden retriever playing in a sunny garden",
         "&quot;duration&quot;: 10",
