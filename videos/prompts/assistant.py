@@ -1,8 +1,8 @@
-"""A better wording of a prompt, from a chat model at any server that speaks OpenAI's `/v1/chat/completions`.
+"""Improves a prompt with a chat model, at any server that is compatible with OpenAI's `/v1/chat/completions`.
 
-It only proposes: the person sees both texts and chooses. What they wrote is material, so it travels in a
-message of its own and the instructions stay in ours; what comes back is plain text and is never more.
-It costs no credits. The page waits for the answer, so time, size and how many wait at once are bounded.
+It only makes a suggestion: the user sees both versions and chooses. The prompt is data, so it is sent in a
+message of its own, separate from our instructions; the response is treated as plain text only. It costs no
+credits. The page waits for the response, so time, size, and concurrency are limited.
 """
 
 import json
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OPENAI = "https://api.openai.com/v1"
-SECONDS = 20.0  # until the whole answer is here
-MAX_BYTES = 256 * 1024  # of the server's answer: a prompt in any script, with all that JSON puts around it
-MAX_TOKENS = 4000  # of the answer, thoughts included
-HOUR, MAX_PER_HOUR = 3600, 20  # seconds; requests of one person
-# Of the 8 threads of a web process, those that may wait for a chat model: the others stay free for pages.
+SECONDS = 20.0  # until the response is complete
+MAX_BYTES = 256 * 1024  # of the response: a prompt in any script, with its JSON
+MAX_TOKENS = 4000  # of the response, including reasoning
+HOUR, MAX_PER_HOUR = 3600, 20  # seconds; requests per user
+# How many of the 8 threads of a web process may wait for a chat model; the others stay free for pages.
 MAX_WAITING = 2
 
 _waiting = threading.Semaphore(MAX_WAITING)
@@ -51,40 +51,40 @@ quotation marks, no markdown. About 40 to 120 words, unless the prompt itself is
 
 
 class NoHelp(Exception):
-    """Why there is no better wording; its text is a sentence for the person.
+    """The prompt was not improved. The message is a sentence for the user.
 
-    `after`: the seconds until they may ask again, where that is known.
+    `after`: the seconds until they may try again, if known.
     """
 
     after = 0
 
 
 class NothingToImprove(NoHelp):
-    """The prompt itself will not do."""
+    """The prompt is empty or too long."""
 
 
 class TooOften(NoHelp):
-    """This person has asked as often as anybody may."""
+    """The user has reached the hourly limit."""
 
     def __init__(self, after: int) -> None:
         self.after = after
         minutes = -(-after // 60)
         super().__init__(
             ngettext(
-                "You have asked for help %(most)d times this hour, the most there is. Ask again in %(minutes)d minute.",
-                "You have asked for help %(most)d times this hour, the most there is. Ask again in %(minutes)d minutes.",
+                "You can improve %(max)d prompts per hour. Try again in %(minutes)d minute.",
+                "You can improve %(max)d prompts per hour. Try again in %(minutes)d minutes.",
                 minutes,
             )
-            % {"most": MAX_PER_HOUR, "minutes": minutes}
+            % {"max": MAX_PER_HOUR, "minutes": minutes}
         )
 
 
 class Unavailable(NoHelp):
-    """The chat model cannot be reached, refuses, or has no time."""
+    """The chat model is unreachable, refuses, or is too slow."""
 
 
 class Unusable(NoHelp):
-    """The chat model's server answered something that is no prompt."""
+    """The response of the chat model is not a usable prompt."""
 
 
 def is_configured() -> bool:
@@ -92,19 +92,19 @@ def is_configured() -> bool:
 
 
 def improve(user: User, prompt: str) -> str:
-    """A better wording of `prompt`: plain text, at most MAX_PROMPT_CHARACTERS. Takes up to about SECONDS.
+    """An improved version of `prompt`: plain text, at most MAX_PROMPT_CHARACTERS. Takes up to about SECONDS.
 
-    Raises NothingToImprove, TooOften, Away or Unusable. A try counts towards the limit once it is sent.
+    Raises NothingToImprove, TooOften, Unavailable, or Unusable. An attempt counts toward the limit once it is sent.
     """
     if not prompt.strip():
-        raise NothingToImprove(_("Write a few words first."))
+        raise NothingToImprove(_("Enter a prompt first."))
     if len(prompt) > MAX_PROMPT_CHARACTERS:
         raise NothingToImprove(
-            _("The prompt has %(has)d characters; the most is %(most)d.")
-            % {"has": len(prompt), "most": MAX_PROMPT_CHARACTERS}
+            _("The prompt has %(count)d characters; the limit is %(max)d.")
+            % {"count": len(prompt), "max": MAX_PROMPT_CHARACTERS}
         )
     if not _waiting.acquire(blocking=False):
-        raise Unavailable(_("Many people are asking for help at this moment. Try again in a few seconds."))
+        raise Unavailable(_("Too many people are improving prompts right now. Try again in a few seconds."))
     try:
         _count(user)
         return _plain(_content(_ask(prompt)))
@@ -113,15 +113,15 @@ def improve(user: User, prompt: str) -> str:
 
 
 def _count(user: User) -> None:
-    """Note one more request of this user in this hour. Raises TooOften.
+    """Count a request of this user in this hour. Raises TooOften.
 
-    Counted in the cache, which is Redis where there is one, else each web process has its own.
+    Counted in the cache. It is Redis if configured, else each web process has its own.
     """
     hour, passed = divmod(int(time.time()), HOUR)
     name = f"prompt-help:{user.pk}:{hour}"
     try:
         asked = cache.incr(name)
-    except ValueError:  # the first in this hour; two at the same moment count as one
+    except ValueError:  # the first in this hour; two concurrent ones count as one
         asked = 1
         cache.set(name, asked, HOUR)
     if asked > MAX_PER_HOUR:
@@ -129,9 +129,9 @@ def _count(user: User) -> None:
 
 
 def _ask(prompt: str) -> bytes:
-    """The server's answer, unread. Raises Away, or Unusable for more of it than there can be."""
+    """The raw response of the server. Raises Unavailable, or Unusable if it is too large."""
     import httpx2
-    import openai  # here, because it would take a third of the start of every process, and few ever ask
+    import openai  # imported here: it would take a third of every process's start-up time and is rarely needed
 
     client = _client(settings.PROMPT_HELP_BASE_URL or OPENAI, settings.PROMPT_HELP_API_KEY or "none")
     create = client.chat.completions.with_streaming_response.create
@@ -143,20 +143,20 @@ def _ask(prompt: str) -> bytes:
             max_completion_tokens=MAX_TOKENS,
             timeout=SECONDS,
         ) as response:
-            # Piece by piece, because the SDK's timeout is one for each piece, and it knows no size.
+            # In chunks, because the SDK's timeout applies to each chunk, and it has no size limit.
             for piece in response.iter_bytes():
                 answer += piece
                 if len(answer) > MAX_BYTES:
-                    raise _unusable("too much of it")
+                    raise _unusable("too large")
                 if time.monotonic() > until:
-                    raise _away("too slow")
+                    raise _unavailable("too slow")
     except (openai.APIError, httpx2.HTTPError) as error:
-        raise _away(error) from error
+        raise _unavailable(error) from error
     return answer
 
 
-# Made once: what it costs is its certificates. Both arguments are given because the SDK would else take
-# OPENAI_BASE_URL and OPENAI_API_KEY from the environment, which are the video provider's.
+# Created once: loading its certificates is expensive. Both arguments are explicit because the SDK would otherwise
+# take OPENAI_BASE_URL and OPENAI_API_KEY from the environment, which are the video provider's.
 @once
 def _client(base_url: str, key: str) -> "openai.OpenAI":
     import openai
@@ -165,14 +165,14 @@ def _client(base_url: str, key: str) -> "openai.OpenAI":
 
 
 def _content(answer: bytes) -> str:
-    """What the model said. Raises Unusable for HTML, for JSON of another shape, and for half a sentence."""
+    """The text of the model. Raises Unusable for HTML, unexpected JSON, and truncated text."""
     try:
         choice = json.loads(answer)["choices"][0]
         content = choice["message"]["content"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise _unusable(f"{error!r}: {answer[:80]!r}") from error
     if not isinstance(content, str) or choice.get("finish_reason") == "length":
-        raise _unusable(f"no whole text: {answer[:80]!r}")
+        raise _unusable(f"truncated or no text: {answer[:80]!r}")
     return content
 
 
@@ -181,8 +181,8 @@ QUOTES = ['""', "''", "“”", "„“", "«»", "‘’", "「」", "``"]
 
 
 def _plain(text: str) -> str:
-    """The prompt in a model's words, out of the quotes and fences around it. Raises Unusable if none remains."""
-    # Neither control characters nor half a surrogate pair can be stored or shown.
+    """The prompt in a model's text, without quotes and code fences. Raises Unusable if nothing remains."""
+    # Control characters and lone surrogates cannot be stored or shown.
     text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", "", text).strip()
     if fenced := FENCED.fullmatch(text):
         text = fenced[1].strip()
@@ -194,13 +194,11 @@ def _plain(text: str) -> str:
     return text
 
 
-def _away(reason: object) -> Unavailable:
-    log.warning("The prompt helper is away: %.300r", reason)
-    return Unavailable(
-        _("The prompt helper does not answer. Your prompt is unchanged; try again a little later.")
-    )
+def _unavailable(reason: object) -> Unavailable:
+    log.warning("The prompt helper is unavailable: %.300r", reason)
+    return Unavailable(_("The prompt helper is not responding. Your prompt is unchanged; try again later."))
 
 
 def _unusable(reason: object) -> Unusable:
-    log.warning("The prompt helper's answer is of no use: %s", reason)
-    return Unusable(_("The prompt helper gave no usable answer. Your prompt is unchanged; try again."))
+    log.warning("The prompt helper's response is unusable: %s", reason)
+    return Unusable(_("The prompt helper gave no usable result. Your prompt is unchanged; try again."))

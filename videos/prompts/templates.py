@@ -1,7 +1,7 @@
-"""Prompts to start from, by use. A [blank] in square brackets is for the person to fill in.
+"""Prompt templates, by use. A [blank] in square brackets is for the user to fill in.
 
-Each says what a shot needs: a subject, what the camera does, where the light comes from, what moves.
-They are as much an example of a good prompt as a start for one, so they stay short enough to read.
+Each covers what a shot needs: subject, camera, light, and movement. They also serve as examples of good
+prompts, so keep them short enough to read.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 @dataclass(frozen=True)
 class Template:
-    """`name` is its address, `/?template=<name>`: links to it are shared, so it stays when the words change."""
+    """`name` is part of its URL, `/?template=<name>`: people share links, so keep it when the text changes."""
 
     name: str
     title: Any
@@ -26,7 +26,7 @@ TEMPLATES: list[tuple[Any, list[Template]]] = [
             Template(
                 "turntable",
                 _("Turntable"),
-                "[A steel wristwatch] turns slowly on a round plinth of pale stone. The camera stays level and close, at 85 mm, while one large softbox sweeps a clean highlight along its edges. Plain warm-grey background, a soft shadow, dust-free studio look, one full turn.",
+                "[A steel wristwatch] turns slowly on a round plinth of pale stone. The camera stays level and close, at 85 mm, while one large softbox sweeps a clean highlight along its edges. Plain warm-gray background, a soft shadow, dust-free studio look, one full turn.",
             ),
             Template(
                 "splash",
@@ -35,13 +35,13 @@ TEMPLATES: list[tuple[Any, list[Template]]] = [
             ),
             Template(
                 "morning-table",
-                _("On the morning table"),
+                _("Morning table"),
                 "[A ceramic coffee grinder] on a worn oak table beside an open window. A hand reaches in, lifts it and sets it down again. Low morning sun through thin curtains, steam drifting in the background. Handheld camera at table height, easing closer, shallow depth of field.",
             ),
             Template(
                 "unboxing",
-                _("Opening the box"),
-                "Seen straight from above: two hands lift the lid off a plain cardboard box, fold back the tissue paper and reveal [a pair of white trainers]. Even, soft light from the left, a calm [sage green] surface, unhurried movements. The camera sinks slowly until the product fills the frame.",
+                _("Unboxing"),
+                "Seen straight from above: two hands lift the lid off a plain cardboard box, fold back the tissue paper and reveal [a pair of white sneakers]. Even, soft light from the left, a calm [sage green] surface, unhurried movements. The camera sinks slowly until the product fills the frame.",
             ),
         ],
     ),
@@ -56,17 +56,17 @@ TEMPLATES: list[tuple[Any, list[Template]]] = [
             Template(
                 "night-city",
                 _("Night in the city"),
-                "[A young woman in a raincoat] waits at a crossing after rain and turns her head towards the camera. Red and teal shop signs shimmer on the wet street and on her face, traffic melts into round blurs of light. Eye level, slow push-in, a few strands of hair moving in the wind.",
+                "[A young woman in a raincoat] waits at a crossing after rain and turns her head toward the camera. Red and teal shop signs shimmer on the wet street and on her face, traffic melts into round blurs of light. Eye level, slow push-in, a few strands of hair moving in the wind.",
             ),
             Template(
                 "at-work",
                 _("At work"),
-                "[A glass blower] at work, seen from the waist up: turning the rod, leaning in, checking the glowing glass against the light. The fire is the main light, warm and flickering, with a faint blue edge from a skylight. The camera circles a quarter turn at a respectful distance. Sparks, focus, calm.",
+                "[A glassblower] at work, seen from the waist up: turning the rod, leaning in, checking the glowing glass against the light. The fire is the main light, warm and flickering, with a faint blue edge from a skylight. The camera circles a quarter turn at a respectful distance. Sparks, focus, calm.",
             ),
             Template(
                 "golden-hour",
                 _("Golden hour"),
-                "[A father and his small daughter] walk through tall grass towards the camera just before sunset. The sun stands low behind them and draws a bright outline around their hair; seeds float through the light. Long lens, the camera glides backwards at their pace, laughter without words.",
+                "[A father and his small daughter] walk through tall grass toward the camera just before sunset. The sun stands low behind them and draws a bright outline around their hair; seeds float through the light. Long lens, the camera glides backwards at their pace, laughter without words.",
             ),
         ],
     ),
@@ -80,7 +80,7 @@ TEMPLATES: list[tuple[Any, list[Template]]] = [
             ),
             Template(
                 "tide",
-                _("Coming tide"),
+                _("Incoming tide"),
                 "A wide beach of black sand at dusk. Thin sheets of water slide in, mirror a [violet] sky and draw back in lace-like patterns. The camera stands a hand above the sand and does not move; only water, foam and slow clouds do. Quiet, spacious, long exposure feel.",
             ),
             Template(
@@ -116,26 +116,26 @@ TEMPLATES: list[tuple[Any, list[Template]]] = [
             Template(
                 "paper-world",
                 _("Paper world"),
-                "Stop-motion style: [a fishing village] made of folded paper wakes up. Tiny windows light one after another, a paper boat leaves the harbour on waves of blue card, gulls on threads circle above. Soft lamp as the rising sun, visible texture of the paper, slow sideways camera move.",
+                "Stop-motion style: [a fishing village] made of folded paper wakes up. Tiny windows light one after another, a paper boat leaves the harbor on waves of blue card, gulls on threads circle above. Soft lamp as the rising sun, visible texture of the paper, slow sideways camera move.",
             ),
         ],
     ),
     (
-        _("Sport drill"),
+        _("Sports drill"),
         [
             Template(
                 "ladder",
                 _("Agility ladder"),
-                "[A young football player] runs through an agility ladder on a green training pitch: two quick steps in each square, knees high, arms working, then a short sprint out of the frame. Side view at knee height, the camera tracks at the same speed. Clear daylight, whole body visible, real-time pace.",
+                "[A young soccer player] runs through an agility ladder on a green training field: two quick steps in each square, knees high, arms working, then a short sprint out of the frame. Side view at knee height, the camera tracks at the same speed. Clear daylight, whole body visible, real-time pace.",
             ),
             Template(
                 "free-throw",
-                _("Free throw, slowed down"),
-                "[A basketball player] takes a free throw in an empty hall, shown in slow motion from the side: knees bend, elbow under the ball, wrist snaps, fingers follow through until the ball drops through the net. Locked camera, whole body in frame, even hall light, plain background, every phase easy to see.",
+                _("Slow-motion free throw"),
+                "[A basketball player] takes a free throw in an empty gym, shown in slow motion from the side: knees bend, elbow under the ball, wrist snaps, fingers follow through until the ball drops through the net. Locked camera, whole body in frame, even indoor light, plain background, every phase easy to see.",
             ),
             Template(
                 "serve",
-                _("The serve, step by step"),
+                _("Tennis serve"),
                 "[A tennis player] serves on a [clay] court: calm stance, high toss, racket drop, contact at full stretch, balanced landing. The camera starts behind the baseline and swings in a smooth quarter circle to the side, in half speed. Late-afternoon sun, long shadows, the ball clearly visible.",
             ),
             Template(

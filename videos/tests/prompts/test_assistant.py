@@ -18,8 +18,8 @@ from videos.prompts.templates import BY_NAME, TEMPLATES
 
 pytestmark = pytest.mark.django_db
 
-AWAY = "The prompt helper does not answer. Your prompt is unchanged; try again a little later."
-UNUSABLE = "The prompt helper gave no usable answer. Your prompt is unchanged; try again."
+AWAY = "The prompt helper is not responding. Your prompt is unchanged; try again later."
+UNUSABLE = "The prompt helper gave no usable result. Your prompt is unchanged; try again."
 
 
 @pytest.fixture(scope="module")
@@ -213,9 +213,9 @@ def test_our_own_part_takes_less_than_200_ms(as_owner, chat):
 @pytest.mark.parametrize(
     ("prompt", "sentence"),
     [
-        ("", "Write a few words first."),
-        (" \r\n ", "Write a few words first."),
-        ("x" * 4001, "The prompt has 4001 characters; the most is 4000."),
+        ("", "Enter a prompt first."),
+        (" \r\n ", "Enter a prompt first."),
+        ("x" * 4001, "The prompt has 4001 characters; the limit is 4000."),
     ],
 )
 def test_a_prompt_that_will_not_do_is_not_sent(as_owner, chat, prompt, sentence):
@@ -238,10 +238,7 @@ def test_who_asks_too_often_is_told_when_to_come_again_and_others_are_not_affect
     answer = improve(as_owner)
     assert answer.status_code == 429
     assert answer["Retry-After"] == "90"
-    assert (
-        "You have asked for help 20 times this hour, the most there is. Ask again in 2 minutes."
-        in answer.content.decode()
-    )
+    assert "You can improve 20 prompts per hour. Try again in 2 minutes." in answer.content.decode()
     assert len(chat.asked) == 20
     assert improve(as_stranger).status_code == 200
     monkeypatch.setattr(assistant.time, "time", lambda: now + 90)
@@ -324,9 +321,9 @@ def test_without_a_script_a_problem_leaves_everything_where_it_was(as_owner, cha
     assert prompt_on(page) == "A red kite over the sea"
     assert chosen(page)["seconds"] == "8"
     page = as_owner.post("/prompt/improve/", form(prompt="", resolution="1p")).content.decode()
-    assert "Write a few words first." in page
+    assert "Enter a prompt first." in page
     assert "Say what should happen" not in page
-    assert "Studio Fast does not make" not in page
+    assert "Studio Fast does not support" not in page
 
 
 def test_without_a_script_a_picture_is_kept_or_told(as_owner, owner, chat):
