@@ -1,4 +1,4 @@
-"""Mail to people about their credits."""
+"""Reminder emails about expiring credits."""
 
 import logging
 from datetime import timedelta
@@ -17,40 +17,40 @@ from accounts.models import Lot
 log = logging.getLogger(__name__)
 
 AHEAD = timedelta(days=7)
-MOST = 200  # an hour: the worker that writes them has videos to make
+MAX_MAILS = 200  # per run, hourly: the worker that sends them also has videos to generate
 
 
 def send_expiry_mails() -> int:
-    """Write once to everybody whose credits lapse within AHEAD; how many mails were sent.
+    """Email everyone, once, whose credits expire within AHEAD. Returns the number of emails sent.
 
-    Who dies between the mark and the mail has told nobody; the page tells as well.
+    A crash between the mark and the email loses that reminder; the credits page shows the date too.
     """
     now = timezone.now()
-    soon = Lot.objects.filter(left__gt=0, expires_at__gt=now, expires_at__lte=now + AHEAD, noticed_at=None)
-    told = 0
-    for lot in soon.select_related("user").exclude(user__email="")[:MOST]:
-        # Marked first, so that two who do this at once write one mail.
+    soon = Lot.objects.filter(left__gt=0, lapses_at__gt=now, lapses_at__lte=now + AHEAD, noticed_at=None)
+    sent = 0
+    for lot in soon.select_related("user").exclude(user__email="")[:MAX_MAILS]:
+        # Mark first, so that two concurrent runs send one email.
         if not Lot.objects.filter(pk=lot.pk, noticed_at=None).update(noticed_at=timezone.now()):
             continue
         try:
-            _write(lot)
+            _send(lot)
         except (OSError, SMTPException):
-            # A server that is away would hold this worker for a time-out each.
-            log.exception("The notice about lot %s was not sent; the next hour tries again.", lot.pk)
+            # Stop: with the mail server down, each attempt would block this worker until its timeout.
+            log.exception("The reminder about lot %s was not sent; it is retried in the next hour.", lot.pk)
             Lot.objects.filter(pk=lot.pk).update(noticed_at=None)
             break
-        told += 1
-    return told
+        sent += 1
+    return sent
 
 
-def _write(lot: Lot) -> None:
-    day = date_format(timezone.localtime(lot.expires_at), "DATETIME_FORMAT")
-    subject = ngettext("%(n)d of your credits lapses soon", "%(n)d of your credits lapse soon", lot.left) % {
-        "n": lot.left
-    }
+def _send(lot: Lot) -> None:
+    day = date_format(timezone.localtime(lot.lapses_at), "DATETIME_FORMAT")
+    subject = ngettext(
+        "%(n)d of your credits expires soon", "%(n)d of your credits expire soon", lot.left
+    ) % {"n": lot.left}
     text = _(
-        "They can be used until %(day)s, and are spent before your other credits.\n\n"
-        "Make a video: %(studio)s\nAll about your credits: %(credits)s\n"
+        "They expire on %(day)s and are spent before your other credits.\n\n"
+        "Make a video: %(studio)s\nYour credits: %(credits)s\n"
     ) % {
         "day": day,
         "studio": settings.SITE_URL + "/",

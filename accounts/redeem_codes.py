@@ -1,7 +1,7 @@
-"""Redeem codes: credits that somebody hands out as a word of 16 letters and digits.
+"""Redeem codes: 16 letters and digits that can be exchanged for credits.
 
-The database keeps a digest of each, so that nobody who reads it can redeem one. The digest needs no
-salt and no slowness: a code is 80 random bits.
+The database stores only a digest of each, so reading it does not allow redeeming. The digest needs no salt
+and no slow hash: a code has 80 random bits.
 """
 
 import hashlib
@@ -17,17 +17,17 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import CodeBatch, RedeemCode, User
 
-# Without I, L, O and U: what people read as another character, is that character.
+# Without I, L, O, and U; lookalikes that users type are read as the digit.
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 READ_AS = str.maketrans("ILO", "110")
 LENGTH = 16
-MAX_WRONG, WRONG_FOR = 10, 3600  # wrong codes of one user in so many seconds
+MAX_WRONG, WRONG_FOR = 10, 3600  # invalid codes per user; seconds
 
 
 class CodeRefused(Exception):
-    """Nothing was given. `reason` is one of REASONS; `batch` is known unless the code is not."""
+    """No credits were granted. `reason` is one of REASONS; `batch` is set unless the code is unknown."""
 
-    UNKNOWN, USED, OVER, TOO_MANY = REASONS = ("unknown", "used", "over", "too_many")
+    UNKNOWN, USED, EXPIRED, TOO_MANY = REASONS = ("unknown", "used", "expired", "too_many")
 
     def __init__(self, reason: str, batch: CodeBatch | None = None) -> None:
         super().__init__(reason)
@@ -35,7 +35,7 @@ class CodeRefused(Exception):
 
 
 def create(batch: CodeBatch, count: int) -> list[str]:
-    """Make `count` codes of a saved batch and return them, to be shown now: nobody can read them again."""
+    """Create `count` codes for a saved batch and return them. They cannot be read again later."""
     codes = ["".join(secrets.choice(ALPHABET) for _ in range(LENGTH)) for _ in range(count)]
     RedeemCode.objects.bulk_create(
         [RedeemCode(batch=batch, digest=_digest(code)) for code in codes], batch_size=500
@@ -44,23 +44,23 @@ def create(batch: CodeBatch, count: int) -> list[str]:
 
 
 def redeem(user: User, text: str) -> int:
-    """Give the credits of a code to whoever types it first, and return how many. Raises CodeRefused.
+    """Grant the credits of a code to the first user who redeems it, and return how many. Raises CodeRefused.
 
-    Case, spaces and dashes do not matter. Who typed too many wrong ones has to wait.
+    Case, spaces, and dashes do not matter. After too many invalid codes, the user has to wait.
     """
     wrong = f"wrong-codes:{user.pk}"
     if (cache.get_or_set(wrong, 0, WRONG_FOR) or 0) >= MAX_WRONG:
         raise CodeRefused(CodeRefused.TOO_MANY)
     code = RedeemCode.objects.select_related("batch").filter(digest=_digest(text)).first()
     if code is None:
-        with suppress(ValueError):  # the hour is over in this very moment
+        with suppress(ValueError):  # the counter expired at this very moment
             cache.incr(wrong)
         raise CodeRefused(CodeRefused.UNKNOWN)
     batch, now = code.batch, timezone.now()
     if code.redeemed_at:
         raise CodeRefused(CodeRefused.USED, batch)
     if batch.redeem_until and now >= batch.redeem_until:
-        raise CodeRefused(CodeRefused.OVER, batch)
+        raise CodeRefused(CodeRefused.EXPIRED, batch)
     with transaction.atomic():
         mine = RedeemCode.objects.filter(pk=code.pk, redeemed_at=None)
         if not mine.update(redeemed_by=user, redeemed_at=now):
@@ -73,7 +73,7 @@ def redeem(user: User, text: str) -> int:
 
 
 def spaced(code: str) -> str:
-    """As it is easy to read and to type: ABCD-EFGH-JKMN-PQRS."""
+    """Grouped for readability: ABCD-EFGH-JKMN-PQRS."""
     return "-".join(code[start : start + 4] for start in range(0, LENGTH, 4))
 
 

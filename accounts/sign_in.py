@@ -1,4 +1,4 @@
-"""Sign-in, as allauth calls it: who may enter, and what a new user finds."""
+"""allauth adapters: who may sign in, and what a new user gets."""
 
 from typing import Any
 
@@ -23,11 +23,11 @@ from accounts.models import User
 
 class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """Nobody signs up with a password: Google vouches for everybody."""
+        """Nobody signs up with a password: accounts are created by Google sign-in only."""
         return False
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
-        """Whoever has a second factor shows that: a password alone could otherwise take it away or add another."""
+        """Require the second factor if the user has one: otherwise a password alone could remove it or add another."""
         methods = super().get_reauthentication_methods(user)
         return [one for one in methods if one["id"] != "reauthenticate"] or methods
 
@@ -37,33 +37,33 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         return True
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """Refuse an identity whose address its provider has not verified, and a second one for one person."""
+        """Refuse identities without a verified email address, and connecting a second one to an account."""
         if sociallogin.state.get("process") == AuthProcess.CONNECT:
             raise ImmediateHttpResponse(redirect("/"))
         if not any(address.verified for address in sociallogin.email_addresses):
             raise ImmediateHttpResponse(render(request, "accounts/unverified_email.html", status=403))
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Form | None = None) -> Any:
-        """Create the user and give the first credits together, so that neither exists without the other."""
+        """Create the user and grant the sign-up credits in one transaction."""
         with transaction.atomic():
             user: User = super().save_user(request, sociallogin, form)
             outcome = signup_credits.give(user, request)
         if outcome != signup_credits.Outcome.GIVEN and settings.SIGNUP_CREDITS:
-            messages.info(request, why_not_free(outcome))
+            messages.info(request, no_free_credits_message(outcome))
         return user
 
 
-def why_not_free(outcome: signup_credits.Outcome) -> str:
-    """What to tell somebody who got no free credits."""
+def no_free_credits_message(outcome: signup_credits.Outcome) -> str:
+    """The message for a user who got no free credits."""
     if outcome == signup_credits.Outcome.HAD:
-        return _("You had your free credits before. Buy some, or redeem a code.")
+        return _("You have already received your free credits. You can buy more or redeem a code.")
     again = date_format(timezone.localtime(signup_credits.next_day()), "DATETIME_FORMAT")
     if outcome == signup_credits.Outcome.NOT_HERE:
         text = _(
-            "Others in your network had free credits today. Come back after %(again)s for yours, or buy some, or redeem a code."
+            "The free credits for your network have been claimed for today. Come back after %(again)s to claim yours, or buy credits or redeem a code."
         )
     else:
         text = _(
-            "Today's free credits are all given away. Come back after %(again)s for yours, or buy some, or redeem a code."
+            "Today's free credits have all been claimed. Come back after %(again)s to claim yours, or buy credits or redeem a code."
         )
     return text % {"again": again}

@@ -1,4 +1,4 @@
-"""Pages about you: the demo sign-in and your credits."""
+"""Account pages: sign-in and credits."""
 
 import logging
 from typing import Any
@@ -23,13 +23,13 @@ from accounts import payments, redeem_codes, signup_credits, statement, stripe_g
 from accounts.models import CreditEntry, CreditPack, Payment
 from accounts.redeem_codes import CodeRefused
 from accounts.requests import UserRequest
-from accounts.sign_in import why_not_free
+from accounts.sign_in import no_free_credits_message
 
 log = logging.getLogger(__name__)
 
 
 class SignIn(LoginView):
-    """`/accounts/login/`: Google or the demo for everybody, and a password for staff, who come from the admin."""
+    """`/accounts/login/`: Google or demo sign-in for everyone, and a password form for staff coming from the admin."""
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
@@ -48,13 +48,13 @@ sign_in = SignIn.as_view()
 
 @require_safe
 def credits(request: UserRequest) -> HttpResponse:
-    """`/credits/`: the balance, what lapses of it, every line that made it, and the ways to more."""
+    """`/credits/`: the balance, expiring credits, all transactions, and the ways to get more credits."""
     return _credits(request)
 
 
 @require_safe
 def statement_csv(request: UserRequest) -> StreamingHttpResponse:
-    """`/credits/statement.csv`: the statement, as it is filtered, for a spreadsheet."""
+    """`/credits/statement.csv`: the filtered statement as a CSV file."""
     found = statement.entries(request.user, request.GET.get("kind", ""))
     lines = statement.as_csv(found.iterator(chunk_size=1000))
     name = f"credits-{timezone.localdate():%Y-%m-%d}.csv"
@@ -64,33 +64,33 @@ def statement_csv(request: UserRequest) -> StreamingHttpResponse:
 
 @require_POST
 def redeem(request: UserRequest) -> HttpResponse:
-    """`/credits/redeem/`: the credits of a code, or why there are none."""
+    """`/credits/redeem/`: redeem a code."""
     code = request.POST.get("code", "")[:200]
     if not code.strip():
-        return _credits(request, code, _("Type the code that you were given."), status=422)
+        return _credits(request, code, _("Enter a code."), status=422)
     try:
         amount = redeem_codes.redeem(request.user, code)
     except CodeRefused as refusal:
         status = 429 if refusal.reason == CodeRefused.TOO_MANY else 422
-        return _credits(request, code, _why(refusal), status=status)
-    messages.success(request, _yours(amount))
+        return _credits(request, code, _refusal_message(refusal), status=status)
+    messages.success(request, _added_message(amount))
     return redirect("accounts:credits")
 
 
 @require_POST
 def claim(request: UserRequest) -> HttpResponse:
-    """`/credits/welcome/`: the free credits of somebody who came when there were none left."""
+    """`/credits/welcome/`: claim the free credits that were not available at sign-up."""
     outcome = signup_credits.give(request.user, request)
     if outcome == signup_credits.Outcome.GIVEN:
-        messages.success(request, _yours(settings.SIGNUP_CREDITS))
+        messages.success(request, _added_message(settings.SIGNUP_CREDITS))
     else:
-        messages.info(request, why_not_free(outcome))
+        messages.info(request, no_free_credits_message(outcome))
     return redirect("accounts:credits")
 
 
 @require_POST
 def buy(request: UserRequest) -> HttpResponse:
-    """`/credits/buy/`: order a pack, and off to the page where it is paid."""
+    """`/credits/buy/`: order a credit pack and redirect to the checkout page."""
     if not settings.TOP_UPS:
         raise Http404
     try:
@@ -98,7 +98,9 @@ def buy(request: UserRequest) -> HttpResponse:
     except (ValueError, OverflowError):
         pack = None
     if pack is None:
-        return _credits(request, problem=_("This pack is not sold any more. Choose another one."), status=422)
+        return _credits(
+            request, problem=_("This pack is no longer available. Choose another one."), status=422
+        )
     if settings.TEST_CHECKOUT:
         payment = payments.order(request.user, pack, Payment.Processor.TEST)
         return redirect("accounts:test_checkout", payment.pk)
@@ -107,34 +109,35 @@ def buy(request: UserRequest) -> HttpResponse:
         return redirect(stripe_gateway.checkout_url(payment))
     except stripe_gateway.Unreachable:
         log.exception("payment %s: no checkout page", payment.pk)
-        problem = _("The payment page cannot be reached. Nothing was charged. Please try again in a minute.")
+        problem = _("The payment page is unavailable. Nothing was charged. Please try again in a minute.")
         return _credits(request, problem=problem, status=503)
 
 
 @require_safe
 def paid(request: UserRequest, pk: UUID) -> HttpResponse:
-    """`/credits/paid/<uuid>/`: where people come back to from the payment page, whether they paid or not."""
+    """`/credits/paid/<uuid>/`: the return URL of the checkout page, whether the user paid or not."""
     payment = get_object_or_404(request.user.payments, pk=pk, processor=Payment.Processor.STRIPE)
     try:
         payment = payments.settle(payment, stripe_gateway.truth_of)
     except stripe_gateway.Unreachable:
         log.exception("payment %s could not be settled", payment.pk)
     if payment.status == Payment.Status.PAID:
-        messages.success(request, _yours(payment.credits))
+        messages.success(request, _added_message(payment.credits))
     elif payment.status == Payment.Status.CREATED:
         messages.info(
-            request, _("No payment has arrived yet. If you paid, your credits follow by themselves.")
+            request,
+            _("We have not received a payment yet. If you paid, your credits will be added automatically."),
         )
     elif payment.status == Payment.Status.HELD:
         messages.warning(
-            request, _("Your payment arrived, but something about it is unclear. We look into it.")
+            request, _("We received your payment, but it needs a manual review. We are looking into it.")
         )
     return redirect("accounts:credits")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def test_checkout(request: UserRequest, pk: UUID) -> HttpResponse:
-    """`/credits/test-checkout/<uuid>/`: pays with nothing. Exists only in demo mode."""
+    """`/credits/test-checkout/<uuid>/`: a checkout without real payment. Demo mode only."""
     if not settings.TEST_CHECKOUT:
         raise Http404
     payment = get_object_or_404(request.user.payments, pk=pk, processor=Payment.Processor.TEST)
@@ -142,7 +145,7 @@ def test_checkout(request: UserRequest, pk: UUID) -> HttpResponse:
         return render(request, "accounts/test_checkout.html", {"payment": payment})
     truth = payments.Truth(is_paid=True, amount=payment.price, currency=payment.currency)
     payment = payments.settle(payment, lambda _payment: truth)
-    messages.success(request, _yours(payment.credits))
+    messages.success(request, _added_message(payment.credits))
     return redirect("accounts:credits")
 
 
@@ -170,17 +173,17 @@ def _credits(
     return render(request, "accounts/credits.html", context, status=status)
 
 
-def _yours(amount: int) -> str:
-    return ngettext("%(n)d credit is yours.", "%(n)d credits are yours.", amount) % {"n": amount}
+def _added_message(amount: int) -> str:
+    return ngettext("%(n)d credit added.", "%(n)d credits added.", amount) % {"n": amount}
 
 
-def _why(refusal: CodeRefused) -> str:
+def _refusal_message(refusal: CodeRefused) -> str:
     if refusal.reason == CodeRefused.USED:
-        return _("This code was redeemed before. Each code works once.")
-    if refusal.reason == CodeRefused.OVER:
+        return _("This code has already been redeemed. Each code can be used once.")
+    if refusal.reason == CodeRefused.EXPIRED:
         assert refusal.batch is not None
         day = date_format(timezone.localtime(refusal.batch.redeem_until), "DATE_FORMAT")
-        return _("This code could be redeemed until %(day)s.") % {"day": day}
+        return _("This code expired on %(day)s.") % {"day": day}
     if refusal.reason == CodeRefused.TOO_MANY:
-        return _("These were too many wrong codes. Try again in an hour.")
-    return _("There is no such code. Check each letter and digit; dashes and capitals do not matter.")
+        return _("Too many invalid codes. Try again in an hour.")
+    return _("Invalid code. Check each letter and digit; dashes and capitalization do not matter.")

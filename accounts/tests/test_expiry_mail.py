@@ -20,7 +20,7 @@ def test_people_are_told_once_before_their_credits_lapse(owner):
     assert [expiry_mail.send_expiry_mails() for _ in range(2)] == [1, 0]
     (letter,) = mail.outbox
     assert letter.to == [owner.email]
-    assert letter.subject == "20 of your credits lapse soon"
+    assert letter.subject == "20 of your credits expire soon"
     assert "/credits/" in letter.body
 
 

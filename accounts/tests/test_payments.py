@@ -112,7 +112,7 @@ def test_coming_back_gives_them_as_well_and_only_once(stripe, payment, client):
     stripe.pay(payment)
     for _ in range(2):
         answer = signed_in(payment.user).get(f"/credits/paid/{payment.pk}/", follow=True)
-        assert "1000 credits are yours." in answer.text
+        assert "1000 credits added." in answer.text
     assert deliver(client, completed(stripe, payment)) == 200
     assert settled(payment) == BOUGHT
 
@@ -483,12 +483,12 @@ def demo_mode(settings):
 def test_in_demo_mode_a_pack_is_paid_with_nothing_and_once(demo_mode, owner, pack):
     client = signed_in(owner)
     answer = client.post("/credits/buy/", {"pack": pack.pk}, follow=True)
-    assert "TEST MODE · no money" in answer.text
+    assert "TEST MODE · no real money" in answer.text
     payment = owner.payments.get()
     assert settled(payment) == NOTHING
     for _ in range(2):
         answer = client.post(f"/credits/test-checkout/{payment.pk}/", follow=True)
-        assert "1000 credits are yours." in answer.text
+        assert "1000 credits added." in answer.text
     assert settled(payment) == BOUGHT
 
 

@@ -146,7 +146,7 @@ def test_the_command_makes_no_senseless_codes(wrong):
 def test_a_code_is_redeemed_on_the_credits_page(owner):
     answer = signed_in(owner).post("/credits/redeem/", {"code": new_code()}, follow=True)
     assert answer.redirect_chain == [("/credits/", 302)]
-    assert "50 credits are yours." in answer.text
+    assert "50 credits added." in answer.text
     assert balance(owner) == 150
 
 

@@ -110,12 +110,12 @@ def test_who_came_on_a_day_without_credits_asks_again_on_the_page():
     FreeCredits.objects.update(credits_a_day=0)
     user = newcomer("1")
     client = signed_in(user)
-    assert "A newcomer gets 100 credits free." in client.get("/credits/").text
+    assert "New users get 100 free credits." in client.get("/credits/").text
     assert "all given away. Come back after" in client.post("/credits/welcome/", follow=True).text
     FreeCredits.objects.update(credits_a_day=100)
     page = client.post("/credits/welcome/", follow=True).text
-    assert "100 credits are yours." in page
-    assert "A newcomer gets" not in page
+    assert "100 credits added." in page
+    assert "New users get" not in page
 
 
 def test_the_button_gives_nothing_to_who_had_them():
@@ -128,4 +128,4 @@ def test_without_free_credits_nobody_is_offered_any(settings):
     settings.SIGNUP_CREDITS = 0
     user = new_user()
     assert knock(user) == Outcome.HAD
-    assert "A newcomer gets" not in signed_in(user).get("/credits/").text
+    assert "New users get" not in signed_in(user).get("/credits/").text

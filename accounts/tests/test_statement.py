@@ -64,7 +64,7 @@ def test_a_line_of_a_payment_leads_to_its_receipt(owner):
 
 def test_the_page_tells_what_running_videos_hold(owner):
     order(owner), order(owner)
-    assert "20 credits are held by videos that are being made." in signed_in(owner).get("/credits/").text
+    assert "20 credits are reserved for videos in progress." in signed_in(owner).get("/credits/").text
 
 
 def test_the_page_asks_the_same_number_of_questions_however_long_the_statement(
