@@ -1,4 +1,4 @@
-// After "Generate": on a phone the stage comes into sight; what is wrong in the form gets the focus.
+// After "Generate": scroll the stage into view on a phone, or focus the first invalid field.
 document.addEventListener("htmx:after:swap", (event) => {
   const { ctx } = event.detail;
   if (ctx.sourceElement?.id !== "studio-form") return;
@@ -13,11 +13,11 @@ document.addEventListener("htmx:after:swap", (event) => {
   if (stage.getBoundingClientRect().top < 0) stage.scrollIntoView({ block: "start" });
 });
 
-// No answer at all: the page says so, and the order can be sent again without being made twice.
+// No response: show a message. The form can be sent again; its nonce prevents a second order.
 document.addEventListener("htmx:error", (event) => failed(event));
 document.addEventListener("htmx:response:error", (event) => {
   const { response, sourceElement, text } = event.detail.ctx;
-  // Our own "not now" is the studio with a sentence in it, and is shown; what a proxy says would only empty the page.
+  // Our own 503 is the studio page with an error message, so swap it in; a proxy's 5xx page would replace the studio.
   if (response.status === 503 && text.includes('id="studio-form"')) {
     sourceElement.setAttribute("hx-status:503", "swap:outerMorph");
   } else if (response.status >= 500) {

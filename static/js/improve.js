@@ -1,7 +1,7 @@
-// "Improve my prompt": the answer goes when the person has chosen, and no answer at all is told as well.
+// "Improve my prompt": clear the result once the user has chosen, and show a message if there was no response.
 const place = () => document.getElementById("improved");
 
-// Enter in a field of the form presses its first submit button: that must be Generate, not a request for help.
+// Enter in a field activates the form's first submit button, which must be Generate and not "Improve my prompt".
 function stepBack() {
   for (const button of document.querySelectorAll("#improve, #improved button")) button.type = "button";
 }

@@ -1,4 +1,4 @@
-// A menu opens in full sight; it closes on a click beside it, on Escape, and when the focus goes on to what it covers.
+// An opened menu scrolls into view. It closes on an outside click, on Escape, and when the focus leaves it.
 const open = () => document.querySelector(":is(.menu, .templates)[open]");
 
 document.addEventListener("click", (event) => {
@@ -18,7 +18,7 @@ document.addEventListener("focusout", (event) => {
   if (menu?.contains(event.target) && event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
 });
 
-// The event does not bubble.
+// `toggle` does not bubble, so listen in the capture phase.
 document.addEventListener("toggle", (event) => {
   if (event.target === open()) event.target.lastElementChild.scrollIntoView({ block: "nearest" });
 }, { capture: true });

@@ -1,4 +1,4 @@
-// Only what the chosen model makes is offered, at its price; what it does not take is disabled and says so.
+// Offer only what the selected model supports, at its price. Unsupported fields are disabled and say why.
 function fit() {
   const model = document.querySelector("#models :checked");
   if (!model) return;
@@ -38,16 +38,16 @@ function offerLengths(usual, other) {
   const asked = seconds();
   if (number() && other) {
     [number().min, number().max, number().step] = other.split(" ");
-    // What another model has a chip for is a number here.
+    // A length that has a chip only for another model goes into the number field.
     if (!isOther() && !usual.includes(asked)) document.getElementById("other-length").checked = true;
   }
   offer("lengths", other ? [...usual, "other"] : usual, undefined, asked);
-  // The number begins with what is chosen.
+  // The number field starts with the selected length.
   if (number() && !isOther()) number().value = chosen("lengths");
 }
 
-// Shows what the model has of a group, `values`, and disables what it has not together with the other choices. Where
-// `asked` is none of the rest, the nearest takes its place.
+// Show the values of a group that the model supports, and disable those not in `now`, which the other choices rule out.
+// If the value `asked` is not among the enabled ones, select the nearest.
 function offer(group, values, now = values, asked = chosen(group)) {
   const field = document.getElementById(group);
   if (!field) return;
@@ -64,7 +64,7 @@ function offer(group, values, now = values, asked = chosen(group)) {
   allow(field, fitting.length > 0);
 }
 
-// Of 8, 720p and 16:9; words have none, and of them the first is taken.
+// A number to compare values such as 8, 720p, and 16:9 by. For words it is NaN, so the first one is selected.
 function worth(value) {
   const [across, down = 1] = value.split(":").map(parseFloat);
   return Math.log(across / down);
@@ -78,8 +78,8 @@ function allow(field, isTaken) {
 
 const chosen = (group) => document.querySelector(`#${group}:not(:disabled) :checked`)?.value ?? "";
 
-// The server reckoned what each choice costs: sizes and lengths that its price list does not name have an empty name.
-// A model without a list costs the same whatever is chosen.
+// The server calculated the price of each choice. Sizes and lengths without a price of their own are listed under an
+// empty name. A model without a price list has a flat price.
 function cost(model) {
   const prices = JSON.parse(model.dataset.prices);
   const rest = ["qualities", "audio"].map(chosen).join(" ");
@@ -101,10 +101,10 @@ function price(model) {
 }
 
 document.addEventListener("change", ({ target }) => {
-  // What is typed is the person's own and stays as it is, but another model may have other bounds.
+  // Keep the typed length, but clamp it to the limits of the new model.
   if (target.matches("#models input") && isOther() && target.dataset.other) {
-    const [least, most] = target.dataset.other.split(" ").map(Number);
-    number().value = Math.min(most, Math.max(least, number().valueAsNumber || least));
+    const [min, max] = target.dataset.other.split(" ").map(Number);
+    number().value = Math.min(max, Math.max(min, number().valueAsNumber || min));
   }
   if (target.matches(":is(#models, #ratios, #resolutions, #lengths, #qualities, #audio, #variations) input")) fit();
 });
@@ -113,7 +113,7 @@ document.addEventListener("input", ({ target }) => {
   if (target === number()) price(document.querySelector("#models :checked"));
 });
 
-// A pointer that chose "Other" is followed by typing; the arrow keys go on to the next choice.
+// After a click on "Other" the user types a number. Arrow keys must keep moving through the choices.
 document.addEventListener("click", ({ target, detail }) => {
   if (target.id === "other-length" && detail) number().select();
 });

@@ -1,4 +1,4 @@
-// Whoever asked for less motion starts a video with its own controls.
+// With prefers-reduced-motion, videos do not autoplay; the user starts them with the controls.
 const less = matchMedia("(prefers-reduced-motion: reduce)");
 
 function calm() {

@@ -1,4 +1,4 @@
-// First and last frame: a click on the chosen picture un-chooses it, and a new file shows itself in its tile.
+// First and last frame: clicking the selected picture deselects it, and a new file is previewed in its tile.
 const KINDS = ["image/jpeg", "image/png", "image/webp"];
 
 const fields = () => [...document.querySelectorAll(".pictures")];
@@ -8,14 +8,14 @@ const none = (field) => field.querySelector(".clear input");
 const tile = (field) => field.querySelector(".upload");
 const chosen = (field) => field.querySelector("[type=radio]:checked");
 
-// What was chosen, and whether a file was sent, by the id of a field: an answer may bring the field anew.
+// The selected radio and whether a file was sent, by field id, because a response may replace the field.
 const before = new Map(fields().map((field) => [field.id, chosen(field)]));
 const sent = new Map();
 
 document.addEventListener("click", (event) => {
   const field = fieldOf(event.target);
   if (!field || !event.target.matches(".thumb [type=radio]") || event.target !== before.get(field.id)) return;
-  // After the click has run its course, or the browser would check it again.
+  // After the click has been handled, or the browser would check it again.
   setTimeout(() => choose(none(field)));
 });
 
@@ -34,7 +34,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
-// The answer to an upload lists the picture among the others: from here on it is that tile that counts.
+// The response to an upload includes the picture as a tile: select that tile instead of the file.
 document.addEventListener("htmx:config:request", (event) => {
   if (event.target.id === "studio-form") for (const field of fields()) sent.set(field.id, Boolean(file(field).files.length));
 });
@@ -65,7 +65,7 @@ function noted(field) {
 function takeFile(field) {
   const input = file(field);
   const [picture] = input.files;
-  const problem = !picture ? "" : picture.size > Number(input.dataset.most) ? input.dataset.tooLarge : KINDS.includes(picture.type) ? "" : input.dataset.wrongKind;
+  const problem = !picture ? "" : picture.size > Number(input.dataset.max) ? input.dataset.tooLarge : KINDS.includes(picture.type) ? "" : input.dataset.wrongKind;
   if (problem) input.value = "";
   if (!picture || problem) {
     forgetFile(field);

@@ -1,16 +1,16 @@
-// A player whose signed link has run out, in a long pause or deep in a long video, fetches a new one and goes on.
-// Browsers keep to the address that their first request was led to, and ask there again and again.
-const FRESH = 280; // seconds; a link opens its file for 300 (LINK_SECONDS in videos/media/object_store.py)
-const LEAST = 20; // seconds between two tries: a video that is really gone fails again at once
+// When a signed link has expired (after a long pause, or far into a long video), fetch a new one and continue.
+// Browsers keep requesting the URL that the first request was redirected to.
+const FRESH = 280; // seconds; a link is valid for 300 (LINK_SECONDS in videos/media/object_store.py)
+const MIN_INTERVAL = 20; // seconds between attempts: a video that is really gone fails again immediately
 
-const fetched = new WeakMap(); // when each player asked for its link; before this script ran, as good as 0
+const fetched = new WeakMap(); // when each player requested its link; 0 if that was before this script ran
 const age = (player) => (performance.now() - (fetched.get(player) ?? 0)) / 1000;
 
 on(["loadstart"], (player) => fetched.set(player, performance.now()));
 on(["play", "seeking", "waiting"], (player) => { if (age(player) > FRESH && !hasTheRest(player)) renew(player); });
-on(["error"], (player) => { if (age(player) > LEAST) renew(player); });
+on(["error"], (player) => { if (age(player) > MIN_INTERVAL) renew(player); });
 
-// These events do not bubble, but they can be caught on their way down.
+// These events do not bubble, so listen in the capture phase.
 function on(names, act) {
   for (const name of names) {
     document.addEventListener(name, ({ target }) => { if (target instanceof HTMLVideoElement) act(target); }, true);

@@ -1,24 +1,24 @@
-// The prompt counts its characters, and takes words from elsewhere when asked to; what was typed can come back.
+// The prompt field: character counter, inserting a template or another suggestion, and undoing that.
 const prompt = () => document.getElementById("id_prompt");
 
-let typed = ""; // what words from elsewhere took the place of
-let taken = ""; // those words
+let typed = ""; // what the user had typed before a suggestion replaced it
+let taken = ""; // the inserted suggestion
 
 function count() {
   const counter = document.getElementById("prompt-count");
   if (!counter) return;
   const model = document.querySelector("#models :checked");
-  const most = Number(model?.dataset.promptLimit ?? counter.dataset.most);
-  // The server counts characters; JavaScript's own length would count some of them twice.
-  const has = [...prompt().value].length;
+  const max = Number(model?.dataset.promptLimit ?? counter.dataset.max);
+  // Count code points like the server does; String.length would count some of them twice.
+  const length = [...prompt().value].length;
   const number = new Intl.NumberFormat(document.documentElement.lang);
-  counter.textContent = `${number.format(has)} / ${number.format(most)}`;
-  counter.toggleAttribute("data-over", has > most);
+  counter.textContent = `${number.format(length)} / ${number.format(max)}`;
+  counter.toggleAttribute("data-over", length > max);
 }
 
-// Of a template its first [blank] is selected, so that the next key fills it in.
+// Select the first [blank] of a template, so that typing fills it in.
 function take(words) {
-  // Who looks at one template after the other gets back what they wrote themselves.
+  // After several templates in a row, undo brings back the user's own text.
   if (prompt().value !== taken) typed = prompt().value;
   taken = words;
   write(words);
@@ -30,7 +30,7 @@ function take(words) {
 function write(words) {
   prompt().focus();
   prompt().select();
-  // Deprecated, and the one way that the browser's own undo knows of.
+  // Deprecated, but the only way to keep the browser's own undo history.
   if (document.execCommand(words ? "insertText" : "delete", false, words)) return;
   prompt().value = words;
   prompt().dispatchEvent(new Event("input", { bubbles: true }));
@@ -54,7 +54,7 @@ document.addEventListener("change", (event) => {
 
 document.addEventListener("click", (event) => {
   const source = event.target.closest("[data-words]");
-  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey; // a link, in a tab of its own
+  const elsewhere = event.ctrlKey || event.metaKey || event.shiftKey; // opens the link in a new tab
   if (source && !elsewhere) {
     event.preventDefault();
     const menu = source.closest("details");
@@ -67,7 +67,7 @@ document.addEventListener("click", (event) => {
     typed = taken = "";
     offerToPutBack();
   }
-  // The form still holds what failed: no need to load it again.
+  // The form still holds the failed prompt: no need to load it again.
   if (event.target.closest("#change-prompt") && prompt()?.value.trim()) {
     event.preventDefault();
     prompt().focus();
@@ -78,7 +78,7 @@ document.addEventListener("click", (event) => {
 count();
 document.addEventListener("htmx:after:swap", (event) => {
   const { ctx } = event.detail;
-  if (ctx.sourceElement?.id === "studio-form" && ctx.response.status < 400) typed = taken = ""; // it is a video now
+  if (ctx.sourceElement?.id === "studio-form" && ctx.response.status < 400) typed = taken = ""; // the prompt became a video
   count();
   offerToPutBack();
 });

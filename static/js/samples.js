@@ -1,4 +1,4 @@
-// The samples: the one in sight plays, its dot is marked, its prompt is shown; it moves on by itself.
+// The sample carousel: play the visible sample, mark its dot, show its prompt, and advance automatically.
 const SECONDS = 6;
 const less = matchMedia("(prefers-reduced-motion: reduce)");
 

@@ -1,4 +1,4 @@
-// Times arrive in UTC and are shown in the reader's own zone and manner.
+// Times arrive in UTC and are shown in the user's time zone and format.
 function localize() {
   const language = document.documentElement.lang;
   for (const time of document.querySelectorAll("time[datetime]:not([data-local])")) {

@@ -22,20 +22,20 @@ def test_a_pasted_list_shows_its_total_runs_and_comes_as_a_zip(site, visit):
     rich(site)
     page.goto(f"{site.url}/videos/")
     before = balance(page)
-    page.get_by_role("link", name="Many at once").click()
+    page.get_by_role("link", name="Create a batch").click()
     page.fill("#prompts", "A red kite\nA paper boat\nA broken thing [sim:fail]\n")
-    page.get_by_role("button", name="See the total").click()
-    expect(page.get_by_text("30 credits in all")).to_be_visible()
+    page.get_by_role("button", name="Calculate total").click()
+    expect(page.get_by_text("30 credits in total")).to_be_visible()
     assert balance(page) == before
     page.get_by_role("button", name="Start for 30 credits").click()
 
-    expect(page.get_by_text("0 ready · 0 failed · 3 in all")).to_be_visible()
+    expect(page.get_by_text("0 ready · 0 failed · 3 total")).to_be_visible()
     assert balance(page) == before - 30
-    expect(page.get_by_role("status")).to_contain_text("All have ended")
-    expect(page.get_by_text("2 ready · 1 failed · 3 in all")).to_be_visible()
-    expect(page.get_by_text("Failed · credits back")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("Finished")
+    expect(page.get_by_text("2 ready · 1 failed · 3 total")).to_be_visible()
+    expect(page.get_by_text("Failed · refunded")).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("link", name="Download all as a zip").click()
+        page.get_by_role("link", name="Download all as ZIP").click()
     names = zipfile.ZipFile(download.value.path()).namelist()
     assert names == ["001-a-red-kite.mp4", "002-a-paper-boat.mp4"]
     page.goto(site.url)
@@ -46,17 +46,17 @@ def test_a_campaign_is_made_for_each_platform_with_its_style(site, visit):
     page = sign_in(visit(site.url, viewport={"width": 390, "height": 844}), site)
     rich(site)
     page.goto(f"{site.url}/videos/batch/")
-    page.get_by_role("link", name="A campaign").click()
+    page.get_by_role("link", name="Campaign").click()
     page.fill("#idea", "A coffee machine at sunrise")
     page.get_by_label("YouTube", exact=True).uncheck()
     page.get_by_label("Instagram", exact=True).uncheck()
     page.get_by_label("Style for X").fill("In black and white.")
-    page.get_by_role("button", name="See the total").click()
+    page.get_by_role("button", name="Calculate total").click()
     expect(page.get_by_text("In black and white. A coffee machine at sunrise")).to_be_visible()
     expect(page.get_by_text("720x1280 · 8 s")).to_be_visible()
     page.get_by_role("button", name="Start for 20 credits").click()
-    expect(page.get_by_role("status")).to_contain_text("All have ended")
-    address = page.get_by_role("link", name="Download all as a zip").get_attribute("href")
+    expect(page.get_by_role("status")).to_contain_text("Finished")
+    address = page.get_by_role("link", name="Download all as ZIP").get_attribute("href")
     answer = page.request.get(f"{site.url}{address}")
     assert zipfile.ZipFile(io.BytesIO(answer.body())).namelist() == ["001-tiktok.mp4", "002-x.mp4"]
 
@@ -65,7 +65,7 @@ def test_a_key_is_shown_once_works_and_ends(site, visit):
     page = sign_in(visit(site.url), site)
     page.goto(f"{site.url}/account/")
     page.fill("#name", "The shop")
-    page.get_by_role("button", name="Make a key").click()
+    page.get_by_role("button", name="Create a key").click()
     key = page.locator("#new-key").inner_text()
     asked = {"url": f"{site.url}/v1/credits", "headers": {"Authorization": f"Bearer {key}"}}
     assert requests.get(**asked).json()["object"] == "credits"
@@ -73,8 +73,8 @@ def test_a_key_is_shown_once_works_and_ends(site, visit):
     assert key not in page.content()
     page.get_by_role("link", name="The shop").click()
     page.get_by_text("Revoke this key").click()
-    page.get_by_role("button", name="Revoke it").click()
-    expect(page.get_by_text("Keys that work no more")).to_be_visible()
+    page.get_by_role("button", name="Revoke key").click()
+    expect(page.get_by_text("Expired and revoked keys")).to_be_visible()
     assert requests.get(**asked).status_code == 401
 
 

@@ -83,7 +83,7 @@ def test_a_template_takes_the_place_of_what_was_typed_which_can_come_back(site, 
     page.keyboard.type("A brass compass")
     expect(prompt(page)).to_have_value(TURNTABLE.replace("[A steel wristwatch]", "A brass compass"))
 
-    button(page, "Put back what I had").click()
+    button(page, "Undo").click()
     expect(prompt(page)).to_have_value("My own idea")
     expect(page.locator("#put-back")).to_be_hidden()
 
@@ -127,7 +127,7 @@ def test_what_a_sample_replaced_can_come_back_too(site, visit):
     prompt(page).fill("My own idea")
     page.click("#use-prompt")
     expect(prompt(page)).not_to_have_value("My own idea")
-    button(page, "Put back what I had").click()
+    button(page, "Undo").click()
     expect(prompt(page)).to_have_value("My own idea")
 
 
@@ -150,7 +150,7 @@ def test_a_better_wording_is_used_or_not(site, visit, screen, chat):
     button(page, "Use this").click()
     expect(prompt(page)).to_have_value("A red kite climbs over a grey sea,\n<b>low sun</b>, slow tilt up")
     expect(prompt(page)).to_be_focused()
-    button(page, "Put back what I had").click()
+    button(page, "Undo").click()
     expect(prompt(page)).to_have_value("A red kite")
     expect(page.locator("#lengths input:checked")).to_have_value("8")
     assert balance(page) == before
@@ -160,9 +160,9 @@ def test_a_better_wording_is_used_or_not(site, visit, screen, chat):
 def test_no_words_get_a_sentence_that_goes_with_the_first_one(site, visit, chat):
     page = sign_in(visit(site.url), site)
     button(page, "Improve my prompt").click()
-    expect(page.get_by_text("Write a few words first.")).to_be_visible()
+    expect(page.get_by_text("Enter a prompt first.")).to_be_visible()
     prompt(page).press_sequentially("A")
-    expect(page.get_by_text("Write a few words first.")).to_have_count(0)
+    expect(page.get_by_text("Enter a prompt first.")).to_have_count(0)
     assert chat.asked == []
 
 
@@ -199,7 +199,7 @@ def test_a_picture_that_was_chosen_does_not_travel_for_the_sake_of_words(site, v
 def test_all_of_it_works_without_javascript(site, visit, chat):
     page = sign_in(visit(site.url, java_script_enabled=False), site)
     templates(page).click()
-    expect(page.get_by_text("A template takes the place of what the form holds now.")).to_be_visible()
+    expect(page.get_by_text("A template replaces what you entered in the form.")).to_be_visible()
     page.get_by_role("link", name="Turntable").click()
     expect(prompt(page)).to_have_value(TURNTABLE)
     expect(prompt(page)).to_be_in_viewport()
@@ -218,7 +218,7 @@ def test_no_answer_is_told_and_the_prompt_stays(site, browser, chat, cut):
     # Not by `visit`: the browser itself complains of a server's bad answer.
     page = sign_in(browser.new_page(reduced_motion="reduce"), site)
     prompt(page).fill("A red kite")
-    sentence = "No answer came. Your prompt is unchanged; try again."
+    sentence = "No response from the server. Your prompt is unchanged; try again."
     if cut == "no line":
         page.route("**/prompt/improve/", lambda route: route.abort())
     elif cut == "a proxy's page":
@@ -226,7 +226,7 @@ def test_no_answer_is_told_and_the_prompt_stays(site, browser, chat, cut):
         page.route("**/prompt/improve/", lambda route: route.fulfill(**bad))
     else:
         chat.status = 500
-        sentence = "The prompt helper does not answer. Your prompt is unchanged; try again a little later."
+        sentence = "The prompt helper is not responding. Your prompt is unchanged; try again later."
     button(page, "Improve my prompt").click()
     expect(page.locator("#improved")).to_have_text(sentence)
     expect(page.get_by_text("Bad Gateway")).to_have_count(0)

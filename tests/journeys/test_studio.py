@@ -1,13 +1,17 @@
 """What people do, in a real browser on a whole installation: nothing is mocked between button and player."""
 
+import json
 import re
+import subprocess
+import sys
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.support.browser import balance, rich, sign_in, staff_sign_in
-from tests.support.fixtures import wait_until
-from tests.support.installation import Site
+from tests.support.fixtures import TEST_TIMEOUT, wait_until
+from tests.support.installation import Site, free_port, listens
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +67,8 @@ def test_a_failure_says_why_and_the_balance_returns_without_a_reload(site, visit
     page.fill("#id_prompt", "Something [sim:moderation]")
     page.click("#generate")
     expect(page.locator("#balance")).to_contain_text(f"{before - 10:,}".replace(",", ""))
-    expect(page.get_by_text("This one did not work")).to_be_visible()
-    expect(page.get_by_text("Your 10 credits are back.")).to_be_visible()
+    expect(page.get_by_text("This video failed")).to_be_visible()
+    expect(page.get_by_text("Your 10 credits were refunded.")).to_be_visible()
     expect(page.get_by_text("safety rules do not allow")).to_be_visible()
     expect(page.locator("#generate")).to_be_enabled()
     assert balance(page) == before
@@ -88,7 +92,7 @@ def test_everything_works_without_javascript(site, visit):
     page = sign_in(visit(site.url, java_script_enabled=False), site)
     before = balance(page)
     page.click("#generate")
-    expect(page.get_by_text("Say what should happen in the video.")).to_be_visible()
+    expect(page.get_by_text("Enter a prompt.")).to_be_visible()
     page.fill("#id_prompt", "A plain page")
     page.click("#generate")
     expect(page.get_by_text("Generating your video…")).to_be_visible()
@@ -97,7 +101,7 @@ def test_everything_works_without_javascript(site, visit):
 
     page.goto(f"{site.url}/videos/")
     page.get_by_text("A plain page").first.click()
-    expect(page.get_by_text("Ordered, and 10 credits held.")).to_be_visible()
+    expect(page.get_by_text("Ordered. 10 credits reserved.")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
     assert download.value.suggested_filename.endswith(".mp4")
@@ -144,7 +148,7 @@ def test_shape_and_length_follow_the_model_and_each_other(site, visit, less):
     ratios.get_by_label("9:16").check(force=True)
     expect(resolutions.get_by_label("720p")).to_be_checked()
     expect(resolutions.get_by_label("1080p")).to_be_disabled()
-    expect(page.get_by_text("This model does not make 9:16 in 1080p.")).to_be_visible()
+    expect(page.get_by_text("This model does not support 9:16 at 1080p.")).to_be_visible()
 
     page.get_by_label("Studio Fast").check(force=True)
     expect(resolutions.get_by_label("1080p")).to_be_enabled()
@@ -188,7 +192,7 @@ def test_shape_and_length_are_chosen_without_javascript(site, visit, less):
     page.locator("#resolutions").get_by_label("480p").check(force=True)
     page.fill("#id_prompt", "A small kite")
     page.click("#generate")
-    expect(page.get_by_text("Studio Pro does not make this aspect ratio.")).to_be_visible()
+    expect(page.get_by_text("Studio Pro does not support this aspect ratio.")).to_be_visible()
     page.get_by_label("Studio Fast").check(force=True)
     page.locator("#other-length").click()
     page.get_by_label("Length in seconds").fill("2")
@@ -205,9 +209,9 @@ def full(site):
         imports = "from tests.support.fixtures import *; from videos.models import *; from videos.generation import lifecycle"
         site.manage("shell", "--no-imports", "-c", f"{imports}; {code}")
 
-    run("Channel.objects.update(max_running=0)")
+    run("Channel.objects.update(most_running=0)")
     yield run
-    run("Channel.objects.update(max_running=None)")
+    run("Channel.objects.update(most_running=None)")
 
 
 def test_a_queued_video_tells_its_place_and_can_be_canceled(site, visit, full):
@@ -217,18 +221,18 @@ def test_a_queued_video_tells_its_place_and_can_be_canceled(site, visit, full):
     before = balance(page)
     page.fill("#id_prompt", "Not so important")
     page.click("#generate")
-    expect(page.get_by_text("Waiting for the provider, place 2")).to_be_visible()
-    expect(page.get_by_text("Waiting, place 2").first).to_be_visible()
+    expect(page.get_by_text("Waiting for the video service, position 2")).to_be_visible()
+    expect(page.get_by_text("Queued, position 2").first).to_be_visible()
     full("lifecycle.cancel(Video.objects.get(prompt='Earlier'))")
-    expect(page.get_by_text("Waiting for the provider, place 1")).to_be_visible()
+    expect(page.get_by_text("Waiting for the video service, position 1")).to_be_visible()
 
     page.locator("#stage").get_by_role("link", name="Cancel").click()
-    expect(page.get_by_text("Your 10 credits are back.")).to_be_visible()
-    expect(page.get_by_text("Canceled · credits back").first).to_be_visible()
+    expect(page.get_by_text("Your 10 credits were refunded.")).to_be_visible()
+    expect(page.get_by_text("Canceled · refunded").first).to_be_visible()
     expect(page.locator("#generate")).to_be_enabled()
     assert balance(page) == before
     page.reload()
-    expect(page.get_by_text("Your 10 credits are back.")).to_be_visible()
+    expect(page.get_by_text("Your 10 credits were refunded.")).to_be_visible()
 
 
 def test_a_queued_video_can_be_canceled_without_javascript(site, visit, full):
@@ -238,9 +242,9 @@ def test_a_queued_video_can_be_canceled_without_javascript(site, visit, full):
     page.fill("#id_prompt", "A plain thought")
     page.click("#generate")
     page.locator("#stage").get_by_role("link", name="Cancel").click()
-    page.get_by_role("button", name="Cancel the video").click()
-    expect(page.get_by_text("Your 10 credits are back.")).to_be_visible()
-    expect(page.get_by_text("Canceled. 10 credits returned.")).to_be_visible()
+    page.get_by_role("button", name="Cancel video").click()
+    expect(page.get_by_text("Your 10 credits were refunded.")).to_be_visible()
+    expect(page.get_by_text("Canceled. 10 credits refunded.")).to_be_visible()
     assert balance(page) == before
 
 
@@ -249,12 +253,12 @@ def test_a_page_that_shows_all_there_is_gets_no_second_copy(site, visit, full):
     page = sign_in(visit(site.url), site)
     page.fill("#id_prompt", "Nothing new")
     page.click("#generate")
-    expect(page.get_by_text("Waiting for the provider, place 1")).to_be_visible()
+    expect(page.get_by_text("Waiting for the video service, position 1")).to_be_visible()
     with page.expect_response(lambda answer: "/card/?at=" in answer.url and answer.status == 204):
         pass
-    expect(page.get_by_text("Waiting for the provider, place 1")).to_be_visible()
+    expect(page.get_by_text("Waiting for the video service, position 1")).to_be_visible()
     page.locator("#stage").get_by_role("link", name="Cancel").click()
-    expect(page.get_by_text("Your 10 credits are back.")).to_be_visible()
+    expect(page.get_by_text("Your 10 credits were refunded.")).to_be_visible()
 
 
 def test_mistakes_are_told_beside_the_field_and_nothing_is_lost(site, visit, tmp_path):
@@ -276,7 +280,7 @@ def test_a_session_that_ended_meanwhile_keeps_the_draft(site, visit):
     page.fill("#id_prompt", "A long thought")
     page.context.clear_cookies(name="sessionid")
     page.click("#generate")
-    expect(page.get_by_text("Sign in to generate. What you typed is kept")).to_be_visible()
+    expect(page.get_by_text("Sign in to generate. Your input is kept")).to_be_visible()
     expect(page.locator("#id_prompt")).to_have_value("A long thought")
     page.locator("#form-error").get_by_role("link", name="Sign in").click()
     page.get_by_role("button", name="Continue as demo user").click()
@@ -289,7 +293,7 @@ def test_a_page_from_before_the_last_sign_in_gets_a_clear_answer(site, visit):
     page.fill("#id_prompt", "From an old page")
     page.context.add_cookies([{"name": "csrftoken", "value": "x" * 32, "url": site.url}])
     page.click("#generate")
-    expect(page.get_by_text("This page is out of date")).to_be_visible()
+    expect(page.get_by_text("This page was out of date")).to_be_visible()
 
 
 def test_a_double_click_is_one_order(site, visit):
@@ -349,23 +353,23 @@ def test_staff_refund_a_video_with_a_reason_and_find_it_in_the_audit_log(site, v
     before = balance(customer)
 
     page = staff_sign_in(site, visit, "boss", is_superuser=True)
-    expect(page.get_by_text("Revenue", exact=True)).to_be_visible()
+    expect(page.get_by_text("Money taken")).to_be_visible()
     expect(page.locator("canvas.chart")).to_have_count(3)
     page.get_by_role("link", name="30 days").click()
     expect(page.get_by_role("link", name="30 days")).to_have_attribute("aria-current", "true")
     page.goto(f"{site.url}/admin/videos/video/?q=A+kite+that+staff+pay+for")
     page.locator("tbody a[href*='/change/']").first.click()
-    page.get_by_text("Refund", exact=True).click()
+    page.get_by_text("Return its credits").click()
     page.get_by_label("Reason").fill("The kite was blue, not red")
-    page.get_by_role("button", name="Refund", exact=True).click()
-    expect(page.get_by_text("Refunded.", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Return its credits").click()
+    expect(page.get_by_text("Your credits were refunded.")).to_be_visible()
     expect(page.get_by_text("The staff gave 10 credits back.")).to_be_visible()
     page.get_by_role("link", name="Audit log").click()
     expect(page.get_by_text("The kite was blue, not red")).to_be_visible()
 
     customer.goto(f"{site.url}/credits/")
     assert balance(customer) == before + 10
-    assert "The ledger is consistent" in site.manage("check_ledger")
+    assert "The ledger is right" in site.manage("check_ledger")
 
 
 def test_somebody_of_support_sees_videos_and_no_figure_of_money(site, visit):
@@ -388,17 +392,113 @@ def test_no_page_of_the_admin_complains(site, visit):
         expect(page.locator("#content")).to_be_visible()
 
 
+# --- Google, played by a real OpenID Connect server ------------------------------------------------
+
+
+@contextmanager
+def google(*people):
+    port = free_port()
+    claims = [argument for person in people for argument in ("--user-claims", json.dumps(person))]
+    command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port), *claims]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: listens(port))
+        yield url
+    finally:
+        server.terminate()
+        server.wait(TEST_TIMEOUT)
+
+
+ADA = {"sub": "1001", "email": "ada@example.com", "email_verified": True, "given_name": "Ada"}
+TWIN = {"sub": "1002", "email": "ada@example.com", "email_verified": True, "given_name": "Other Ada"}
+STEALTHY = {"sub": "1003", "email": "ada@example.com", "email_verified": False, "given_name": "Eve"}
+
+
+@pytest.fixture(scope="module")
+def google_site(tmp_path_factory):
+    with (
+        google(ADA, TWIN, STEALTHY) as issuer,
+        Site(
+            tmp_path_factory.mktemp("google"),
+            GOOGLE_CLIENT_ID="client",
+            GOOGLE_CLIENT_SECRET="secret",
+            GOOGLE_ISSUER=issuer,
+        ) as site,
+    ):
+        yield site
+
+
+def enter(page: Page, site: Site, sub: str) -> None:
+    page.goto(f"{site.url}/accounts/login/")
+    page.get_by_role("button", name="Continue with Google").click()
+    page.get_by_role("button", name=sub, exact=True).first.click()
+
+
+def test_signing_in_with_google_gives_an_account_and_its_credits_once(google_site, visit):
+    page = visit(google_site.url)
+    enter(page, google_site, "1001")
+    page.wait_for_url(f"{google_site.url}/")
+    assert balance(page) == 100
+    again = visit(google_site.url)
+    enter(again, google_site, "1001")
+    again.wait_for_url(f"{google_site.url}/")
+    assert balance(again) == 100
+    assert accounts(google_site).count("1001") == 1
+
+
+def test_A41_another_google_account_with_the_same_address_is_another_person(google_site, visit):
+    for sub in ("1001", "1002"):
+        page = visit(google_site.url)
+        enter(page, google_site, sub)
+        page.wait_for_url(f"{google_site.url}/")
+    assert set(accounts(google_site)) == {"1001", "1002"}
+
+
+def test_A41_an_address_that_google_has_not_verified_does_not_enter(google_site, visit):
+    page = visit(google_site.url)
+    enter(page, google_site, "1003")
+    expect(page.get_by_text("verified").first).to_be_visible()
+    assert "1003" not in accounts(google_site)
+    page.goto(google_site.url)
+    expect(page.locator("#balance")).to_have_count(0)
+
+
+def test_A42_the_sign_in_uses_pkce_and_a_state_that_must_match(google_site, visit):
+    page = visit(google_site.url)
+    with page.expect_request(re.compile("/oauth2/authorize")) as asked:
+        enter(page, google_site, "1001")
+    assert "code_challenge_method=S256" in asked.value.url
+    page.wait_for_url(f"{google_site.url}/")
+    stolen = visit(google_site.url)
+    stolen.goto(f"{google_site.url}/accounts/google/login/callback/?code=x&state=y")
+    stolen.goto(google_site.url)
+    expect(stolen.locator("#balance")).to_have_count(0)
+
+
+def test_with_google_there_is_no_demo_sign_in(google_site):
+    visitor = google_site.visitor()
+    assert "demo user" not in visitor.page("/accounts/login/")
+    assert visitor.submit("/accounts/demo/", {}).status_code == 404
+    assert visitor.get(f"{google_site.url}/accounts/dummy/login/").status_code == 404
+
+
+def accounts(site: Site) -> list[str]:
+    code = "from allauth.socialaccount.models import SocialAccount as S; print(*S.objects.values_list('uid', flat=True))"
+    return site.manage("shell", "--no-imports", "-c", code).split()
+
+
 def test_out_of_credits_a_person_tops_up_and_generates_what_was_typed(site, visit):
     page = sign_in(visit(site.url), site)
     spend_all_but(site, 3)
     page.goto(site.url)
     page.fill("#id_prompt", "A kite to be paid for")
-    page.get_by_role("button", name="7 credits are missing").click()
+    page.get_by_role("button", name="You need 7 more credits").click()
     page.wait_for_url(f"{site.url}/credits/")
     page.get_by_role("button", name="Buy for").first.click()
-    expect(page.get_by_text("TEST MODE · no money")).to_be_visible()
-    page.get_by_role("button", name="Pay with nothing").click()
-    expect(page.get_by_text("200 credits are yours.")).to_be_visible()
+    expect(page.get_by_text("TEST MODE · no real money")).to_be_visible()
+    page.get_by_role("button", name="Complete test payment").click()
+    expect(page.get_by_text("200 credits added.")).to_be_visible()
     assert balance(page) == 203
 
     page.get_by_role("link", name="Make a video").click()
@@ -411,7 +511,7 @@ def test_out_of_credits_a_person_tops_up_and_generates_what_was_typed(site, visi
     page.goto(f"{site.url}/credits/")
     page.fill("#code", code.lower())
     page.get_by_role("button", name="Redeem", exact=True).click()
-    expect(page.get_by_text("50 credits are yours.")).to_be_visible()
+    expect(page.get_by_text("50 credits added.")).to_be_visible()
     assert balance(page) == 243
 
 

@@ -1,4 +1,4 @@
-"""The forms that order many videos at once: a list of prompts, and a campaign."""
+"""The batch forms: a list of prompts, and a campaign."""
 
 from typing import Any
 
@@ -24,22 +24,24 @@ class PromptsForm(SizedForm):
         if not file:
             return ""
         if file.size > MAX_CSV_BYTES:
-            raise forms.ValidationError(_("This file is larger than 1 MB, the most we take."))
+            raise forms.ValidationError(_("The file can be at most 1 MB."))
         try:
             return file.read().decode()
         except UnicodeDecodeError:
-            raise forms.ValidationError(_("This file is not text in UTF-8. Save it as CSV UTF-8.")) from None
+            raise forms.ValidationError(
+                _("This file is not UTF-8 text. Save it as “CSV UTF-8” and try again.")
+            ) from None
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         prompts = batches.read_prompts(data.get("file") or data.get("prompts", ""))
         if not prompts and "file" not in self.errors:
-            self.add_error("prompts", _("Write one prompt a line, or choose a CSV file."))
+            self.add_error("prompts", _("Enter one prompt per line or choose a CSV file."))
         if len(prompts) > batches.MAX_VIDEOS:
             self.add_error(
                 "prompts",
-                _("These are %(has)d prompts; the most is %(most)d.")
-                % {"has": len(prompts), "most": batches.MAX_VIDEOS},
+                _("You entered %(count)d prompts; the limit is %(max)d.")
+                % {"count": len(prompts), "max": batches.MAX_VIDEOS},
             )
         data["found"] = prompts
         return data
@@ -53,9 +55,9 @@ class PromptsForm(SizedForm):
 
 
 class CampaignForm(OrderForm):
-    """One idea for several platforms, each with a sentence of style that may be changed."""
+    """One idea for several platforms, each with an editable style."""
 
-    idea = forms.CharField(error_messages={"required": gettext_lazy("Say what the campaign is about.")})
+    idea = forms.CharField(error_messages={"required": gettext_lazy("Describe the campaign.")})
     platforms = forms.MultipleChoiceField(
         choices=[(name, about["name"]) for name, about in batches.PLATFORMS.items()],
         error_messages={"required": gettext_lazy("Choose at least one platform.")},

@@ -1,4 +1,4 @@
-"""The pages for many videos at once: prompts pasted or from a CSV, a campaign, and how they go on."""
+"""The batch pages: ordering a list of prompts or a campaign, and its progress."""
 
 import hashlib
 from typing import Any
@@ -33,7 +33,7 @@ FORMS: dict[str, type[OrderForm]] = {Batch.Kind.BATCH: PromptsForm, Batch.Kind.C
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def order(request: UserRequest) -> HttpResponse:
-    """`/videos/batch/`: says what all would cost, and starts them. `?kind=campaign` for the other form."""
+    """`/videos/batch/`: shows the total price, then starts the batch. `?kind=campaign` for the other form."""
     kind = request.GET.get("kind", Batch.Kind.BATCH)
     if kind not in FORMS:
         raise Http404
@@ -49,11 +49,11 @@ def order(request: UserRequest) -> HttpResponse:
         return _page(request, kind, form, orders)
     pk = form.cleaned_data["nonce"]
     if before := request.user.batches.filter(pk=pk).first():
-        return redirect(before)  # a second click: it was judged
+        return redirect(before)  # a second click: the batch exists already
     try:
         batch = batches.place(request.user, gate.clear(request.user, orders), kind=kind, pk=pk)
     except gate.Refused as refusal:
-        form.add_error(None, _("Video %(n)d: %(why)s") % {"n": refusal.number + 1, "why": refusal})
+        form.add_error(None, _("Video %(n)d: %(reason)s") % {"n": refusal.number + 1, "reason": refusal})
         return _page(request, kind, form, status=422)
     except gate.Unavailable as error:
         form.add_error(None, gate.NOT_NOW)
@@ -62,12 +62,14 @@ def order(request: UserRequest) -> HttpResponse:
         return response
     except batches.ItemRefused as refusal:
         sentences = " ".join(sentence for found in refusal.errors.message_dict.values() for sentence in found)
-        form.add_error(None, _("Video %(n)d: %(why)s") % {"n": refusal.number + 1, "why": sentences})
+        form.add_error(None, _("Video %(n)d: %(reason)s") % {"n": refusal.number + 1, "reason": sentences})
         return _page(request, kind, form, status=422)
     except InsufficientCredits as lack:
         form.add_error(
             None,
-            _("All of them cost %(needed)d credits and you have %(available)d. Nothing was charged.")
+            _(
+                "These videos cost %(needed)d credits in total and you have %(available)d. Nothing was charged."
+            )
             % {"needed": lack.needed, "available": lack.available},
         )
         return _page(request, kind, form, orders, status=402)
@@ -83,7 +85,7 @@ def _page(
 ) -> HttpResponse:
     values = {name: form[name].value() for name in form.fields if name != "file"}
     if form.is_bound and isinstance(form, PromptsForm) and form.cleaned_data.get("file"):
-        # A browser sends a file once; so it goes on as text.
+        # A browser does not send a file again, so put its prompts into the text field.
         values["prompts"] = "\n".join(form.cleaned_data["found"])
     models = list(availability.models(request.user))
     made = [shape for model in models for shape in shapes.table(model.sizes)]
@@ -111,9 +113,9 @@ def _page(
 
 @require_safe
 def batch(request: UserRequest, pk: UUID) -> HttpResponse:
-    """`/videos/batches/<uuid>/`: the progress of all, and each of them. It asks for itself again until the end.
+    """`/videos/batches/<uuid>/`: overall progress and the videos. The page polls until the batch has ended.
 
-    204 while nothing has changed since the page got what it shows.
+    Answers 204 if nothing has changed since the last response.
     """
     found = get_object_or_404(request.user.batches, pk=pk)
     videos = list(found.videos.select_related("model").order_by("position"))
@@ -139,7 +141,7 @@ def batch(request: UserRequest, pk: UUID) -> HttpResponse:
 
 @require_POST
 def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
-    """Cancel what is not at its provider yet."""
+    """Cancel the videos that have not been submitted to their provider yet."""
     found = get_object_or_404(request.user.batches, pk=pk)
     batches.cancel(found)
     return redirect(found)
@@ -147,7 +149,7 @@ def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
 
 @require_safe
 def zipped(request: HttpRequest, pk: UUID) -> StreamingHttpResponse:
-    """`/videos/batches/<uuid>/zip/`: all that are ready, in one file, made while it is sent."""
+    """`/videos/batches/<uuid>/zip/`: all completed videos as one streamed ZIP file."""
     found = get_object_or_404(request.user.batches, pk=pk)  # type: ignore[union-attr]
     ready = found.videos.filter(status=Status.COMPLETED, deleted_at=None).order_by("position")
     files = [(_name(video), str(video.file.name)) for video in ready]

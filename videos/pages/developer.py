@@ -1,4 +1,4 @@
-"""The pages where people say what programs may do in their name: keys, their limits, and webhooks."""
+"""The developer pages: API keys, their limits, and webhooks."""
 
 from uuid import UUID
 
@@ -15,12 +15,12 @@ from videos.catalogue import availability
 from videos.pages.developer_forms import LIFETIMES, KeyForm, WebhookForm
 from videos.webhooks import outbox
 
-DELIVERIES = 50  # on a page
+DELIVERIES = 50  # shown per key
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def account(request: UserRequest) -> HttpResponse:
-    """`/account/`: who you are, and your keys. A POST makes a key and shows it, this once."""
+    """`/account/`: profile and API keys. A POST creates a key and shows it once."""
     form = KeyForm(request.POST if request.method == "POST" else None)
     new_key, status = "", 200
     if request.method == "POST" and form.is_valid():
@@ -30,7 +30,7 @@ def account(request: UserRequest) -> HttpResponse:
         else:
             form.add_error(
                 None,
-                _("You have %(most)d keys that work. Revoke one first.") % {"most": api_keys.MAX_KEYS},
+                _("You already have %(max)d active keys. Revoke one first.") % {"max": api_keys.MAX_KEYS},
             )
     if form.is_bound:
         status = 422
@@ -48,13 +48,13 @@ def account(request: UserRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def key(request: UserRequest, pk: int) -> HttpResponse:
-    """`/account/keys/<n>/`: one key, its webhook and what was delivered. A POST sets where events go."""
+    """`/account/keys/<n>/`: one key, its webhook, and recent deliveries. A POST sets the webhook URL."""
     row = get_object_or_404(request.user.api_keys, pk=pk)
     form = WebhookForm(request.POST if request.method == "POST" else None, initial={"url": row.webhook_url})
     if request.method == "POST" and form.is_valid():
         row.webhook_url = form.cleaned_data["url"]
         row.save(update_fields=["webhook_url"])
-        messages.success(request, _("Saved. New videos tell this address when they have ended."))
+        messages.success(request, _("Saved. Events for new videos are sent to this URL."))
         return redirect("videos:key", row.pk)
     context = {
         "key": row,
@@ -67,18 +67,20 @@ def key(request: UserRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def revoke(request: UserRequest, pk: int) -> HttpResponse:
-    """It works no more. Its videos stay."""
+    """Revoke a key. Its videos are kept."""
     row = get_object_or_404(request.user.api_keys, pk=pk)
     api_keys.revoke(row)
-    messages.success(request, _("The key “%(name)s” is revoked.") % {"name": row.name})
+    messages.success(request, _("The key “%(name)s” has been revoked.") % {"name": row.name})
     return redirect("videos:account")
 
 
 @require_POST
 def rotate(request: UserRequest, pk: int) -> HttpResponse:
-    """A new secret for the webhooks of a key."""
+    """Replace the webhook secret of a key."""
     api_keys.rotate_webhook_secret(get_object_or_404(request.user.api_keys, pk=pk))
-    messages.success(request, _("There is a new secret. For 24 hours, events are signed with both."))
+    messages.success(
+        request, _("Secret rotated. For 24 hours, events are signed with both the old and the new secret.")
+    )
     return redirect("videos:key", pk)
 
 
@@ -87,20 +89,20 @@ def ping(request: UserRequest, pk: int) -> HttpResponse:
     """Send a test event."""
     row = get_object_or_404(request.user.api_keys, pk=pk)
     if not row.webhook_url:
-        messages.error(request, _("Save an address first."))
+        messages.error(request, _("Save a webhook URL first."))
     else:
         outbox.ping(row)
-        messages.success(request, _("A test event is on its way. Reload to see how it went."))
+        messages.success(request, _("Test event queued. Reload the page to see the result."))
     return redirect("videos:key", pk)
 
 
 @require_POST
 def replay(request: UserRequest, pk: UUID) -> HttpResponse:
-    """Send an event once more."""
+    """Resend an event."""
     mine = ApiKey.objects.filter(user=request.user)
     delivery = get_object_or_404(outbox.Delivery, pk=pk, api_key__in=mine)
     if outbox.replay(delivery):
-        messages.success(request, _("It is on its way once more."))
+        messages.success(request, _("Event queued for redelivery."))
     else:
-        messages.info(request, _("It is on its way already."))
+        messages.info(request, _("This event is already queued."))
     return redirect("videos:key", delivery.api_key_id)

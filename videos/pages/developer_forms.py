@@ -20,10 +20,10 @@ LIFETIMES = [
 
 
 class KeyForm(forms.Form):
-    """What a new key is for, and how far it goes."""
+    """The name and limits of a new key."""
 
     name = forms.CharField(
-        max_length=60, error_messages={"required": gettext_lazy("Say what the key is for.")}
+        max_length=60, error_messages={"required": gettext_lazy("Enter a name for the key.")}
     )
     credits_a_day = forms.IntegerField(min_value=1, max_value=1_000_000_000, required=False)
     lifetime = forms.ChoiceField(choices=LIFETIMES, required=False)

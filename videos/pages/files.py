@@ -1,4 +1,4 @@
-"""Stored files for their owner: videos, posters, uploaded pictures."""
+"""Stored files, served to their owner: videos, posters, uploaded pictures."""
 
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from videos.pages.video import own
 
 @require_safe
 def file(request: UserRequest, pk: UUID) -> HttpResponseBase:
-    """The MP4 by byte ranges, for its owner; `?download=1` as an attachment."""
+    """The MP4, with byte ranges; `?download=1` sends it as an attachment."""
     video = own(request.user, pk)
     if not video.file:
         raise Http404
@@ -32,7 +32,7 @@ def file(request: UserRequest, pk: UUID) -> HttpResponseBase:
 
 @require_safe
 def poster(request: UserRequest, pk: UUID) -> HttpResponseBase:
-    """The still picture of a finished video, for its owner."""
+    """The still picture of a finished video."""
     video = own(request.user, pk)
     if not video.poster:
         raise Http404
@@ -47,7 +47,7 @@ def poster(request: UserRequest, pk: UUID) -> HttpResponseBase:
 
 @require_safe
 def upload(request: UserRequest, pk: UUID) -> HttpResponseBase:
-    """A picture that the user uploaded, for the tile in the studio."""
+    """A picture that the user uploaded, for its tile in the studio."""
     upload = get_object_or_404(request.user.uploads, pk=pk)
     return playback.serve(
         request, default_storage, str(upload.file.name), etag=upload.sha256, content_type="image/jpeg"

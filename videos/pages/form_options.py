@@ -1,4 +1,4 @@
-"""What the form offers of each model, and what each choice costs."""
+"""The options that the studio form offers for each model, and what each choice costs."""
 
 import json
 from math import gcd, sqrt
@@ -14,7 +14,7 @@ USUAL_LENGTHS = (4, 8, 12, 20, 30, 60)  # seconds
 
 
 def offer(model: VideoModel) -> dict[str, Any]:
-    """A model as the form shows it, with its record and the lines of its best wide or tall picture."""
+    """A model as the form shows it, with its track record and its highest non-square resolution."""
     sides = [shapes.pixels(size) for size in model.sizes]
     made = shapes.table(model.sizes)
     lengths = usual_lengths(model)
@@ -34,16 +34,16 @@ def offer(model: VideoModel) -> dict[str, Any]:
 
 
 def sizes(models: list[VideoModel]) -> dict[str, Any]:
-    """What the form shows of sizes, of whatever model: aspect ratios and resolutions."""
+    """The aspect ratios and resolutions of all models."""
     made = [shape for model in models for shape in shapes.table(model.sizes)]
     ratios = [drawn(ratio) for ratio in shapes.ratios(made)]
     return {"ratios": ratios, "resolutions": shapes.resolutions(made)}
 
 
 def lengths(offers: list[dict[str, Any]], chosen: dict[str, Any] | None, asked: Any) -> dict[str, Any]:
-    """What the form shows of lengths: the usual ones of all models and, where one makes more, a field for any.
+    """The common lengths of all models and, if any model supports more, the limits of a number field.
 
-    `is_other` says whether what is asked for stands in that field.
+    `is_other` says whether the requested length belongs in that field.
     """
     usual = sorted({length for offer in offers for length in offer["lengths"]})
     others = [offer for offer in offers if offer["other"]]
@@ -57,25 +57,25 @@ def lengths(offers: list[dict[str, Any]], chosen: dict[str, Any] | None, asked: 
 
 
 def usual_lengths(model: VideoModel) -> list[int]:
-    """What is offered by itself: all that the model makes where these are few, else its default and usual ones."""
+    """The lengths offered as chips: all of them if they are few, else the default and the common ones."""
     if len(model.lengths) <= MAX_CHIPS:
         return sorted(model.lengths)
     return sorted({model.lengths[0], *USUAL_LENGTHS}.intersection(model.lengths))
 
 
 def other_lengths(models: list[VideoModel]) -> dict[str, int]:
-    """The bounds of a number that is typed, and its steps."""
+    """The limits and the step of the number field."""
     lengths = {length for model in models for length in model.lengths}
-    least = min(lengths, default=1)
-    step = gcd(*(length - least for length in lengths)) or 1
-    return {"least": least, "most": max(lengths, default=LONGEST), "step": step}
+    shortest = min(lengths, default=1)
+    step = gcd(*(length - shortest for length in lengths)) or 1
+    return {"min": shortest, "max": max(lengths, default=LONGEST), "step": step}
 
 
 def prices(model: VideoModel) -> dict[str, int]:
-    """What each choice of this model costs, by size, length, quality and sound as the form has them.
+    """What each choice of this model costs, by size, length, quality, and sound as the form has them.
 
-    All sizes that no line of its price table names cost the same, and are one entry under an empty name; so are all
-    such lengths. What 13 sizes and 60 lengths cost would else be three thousand numbers on every page.
+    Sizes and lengths without a line in the price table share one entry under an empty name. Otherwise 13 sizes and
+    60 lengths would put three thousand numbers on every page.
     """
     lines = model.prices.all()
     if not lines:
@@ -95,7 +95,7 @@ def prices(model: VideoModel) -> dict[str, int]:
 
 
 def price(user: Any, model: VideoModel | None, asked: dict[str, Any]) -> dict[str, int]:
-    """What is asked for costs, and the credits that the user lacks for it. The values may be anything typed."""
+    """The price of the selected options, and how many credits the user is short. `asked` may be unvalidated input."""
     if model is None:
         return {"price": 0, "missing": 0}
     extras = {"quality": asked.get("quality"), "audio": asked.get("audio") not in ("off", False)}
@@ -108,14 +108,14 @@ def price(user: Any, model: VideoModel | None, asked: dict[str, Any]) -> dict[st
 
 
 def number(typed: Any) -> int:
-    """What is typed, as a number; 0 for what is none."""
-    # Any longer is no length, and from some thousand digits on no number that Python reads.
+    """Typed text as a number; 0 if it is not one."""
+    # Six digits are enough for a length, and Python refuses to parse numbers of thousands of digits.
     digits = str(typed)[:6]
     return int(digits) if digits.isdecimal() else 0
 
 
 def drawn(ratio: str) -> dict[str, Any]:
-    """An aspect ratio, and its rectangle in the middle of a square of 40. All are about as large as each other."""
+    """An aspect ratio and its rectangle, centered in a 40 x 40 square. All have about the same area."""
     wide = sqrt(ASPECT_RATIOS[ratio])
     width, height = round(23 * wide), round(23 / wide)
     return {
@@ -128,5 +128,5 @@ def drawn(ratio: str) -> dict[str, Any]:
 
 
 def ordered(lists: Any) -> list[str]:
-    """The different values of several lists, in the order of their first appearance."""
+    """The distinct values of several lists, in order of first appearance."""
     return list(dict.fromkeys(value for values in lists for value in values))

@@ -1,4 +1,4 @@
-"""Requests that htmx makes, and redirects that it follows."""
+"""Detecting htmx requests, and redirecting htmx to another page."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -9,5 +9,5 @@ def is_htmx(request: HttpRequest) -> bool:
 
 
 def lead_to(request: HttpRequest, url: str) -> HttpResponse:
-    """Off to another page, for browsers and for htmx, which would follow a redirect by itself and stay here."""
+    """Redirect to another page. htmx would follow a plain redirect itself and swap the result into this page."""
     return HttpResponse(headers={"HX-Redirect": url}) if is_htmx(request) else redirect(url)

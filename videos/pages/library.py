@@ -1,4 +1,4 @@
-"""`/videos/`: a person's videos, newest first."""
+"""`/videos/`: the user's videos, newest first."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -20,12 +20,12 @@ PAGE = 24
 
 @require_safe
 def library(request: UserRequest) -> HttpResponse:
-    """`/videos/`: newest first, PAGE at a time; `?before=<cursor>` goes on below a video."""
+    """`/videos/`: newest first, PAGE at a time; `?before=<cursor>` continues after a video."""
     videos = library_of(request.user)
     if cursor := request.GET.get("before"):
         created, _at, pk = cursor.partition("_")
         try:
-            # Naive times are taken as UTC; those at the edge of time have no UTC.
+            # Naive times are taken as UTC; times near year 1 or 9999 cannot be converted.
             at, last = datetime.fromisoformat(created).astimezone(UTC), UUID(pk)
         except (ValueError, OverflowError):
             raise Http404 from None
@@ -48,5 +48,5 @@ def library_of(user: User) -> Any:
 
 
 def tiles(videos: Iterable[Video], user: User) -> list[tuple[Video, Progress]]:
-    """What the tiles of these videos show."""
+    """The videos with what their tiles show."""
     return [(video, progress_of(video, user.balance)) for video in videos]

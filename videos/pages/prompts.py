@@ -1,4 +1,4 @@
-"""The page behind "Improve my prompt": both texts, and the person chooses."""
+"""The view behind "Improve my prompt": shows both versions, and the user chooses."""
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
@@ -22,17 +22,17 @@ STATUS = {
 @login_not_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def improve(request: HttpRequest) -> HttpResponse:
-    """`/prompt/improve/`: a better wording beside the person's own. Nothing is ordered or charged.
+    """`/prompt/improve/`: an improved prompt beside the user's own. Nothing is ordered or charged.
 
-    htmx gets that part of the page. Without it the whole form comes along and the studio comes back with all
-    that it held; so does the choice: `use` puts `improved` into the prompt, `keep` leaves it as it is.
+    htmx gets only that part of the page. Without it the whole form is submitted, and the studio is rendered with its
+    values. The choice works the same way: `use` puts `improved` into the prompt, `keep` leaves it as it is.
     """
     if not assistant.is_configured():
         raise Http404
-    if request.method != "POST":  # the page that came back, opened by its address
+    if request.method != "POST":  # the URL of that page, opened or reloaded
         return redirect("videos:studio")
     if not request.user.is_authenticated:
-        # The session ended while the page was open.
+        # The session expired while the page was open.
         studio.keep_draft(request)
         return htmx.lead_to(request, f"{reverse('account_login')}?next={reverse('videos:studio')}")
 
@@ -40,7 +40,7 @@ def improve(request: HttpRequest) -> HttpResponse:
     if "use" in sent:
         sent["prompt"] = sent.get("improved", "")
     elif "keep" not in sent:
-        # Browsers send a line break as two characters, and count it as one.
+        # Browsers submit a line break as two characters but count it as one.
         prompt = sent.get("prompt", "").replace("\r\n", "\n")
         try:
             help = {"own": prompt, "improved": assistant.improve(request.user, prompt)}
@@ -50,7 +50,7 @@ def improve(request: HttpRequest) -> HttpResponse:
     if htmx.is_htmx(request):
         response = render(request, "videos/studio/_improved.html", help, status=status)
     else:
-        # No video on the stage: while one is running there, a page without scripts reloads every 2 s.
+        # No video on the stage: without JavaScript, a page with a running video reloads every 2 s.
         response = studio.page(request, _as_sent(request, request.user, sent), None, status=status, help=help)
     if after:
         response["Retry-After"] = str(after)
@@ -58,7 +58,7 @@ def improve(request: HttpRequest) -> HttpResponse:
 
 
 def _as_sent(request: HttpRequest, user: User, sent: QueryDict) -> StudioForm:
-    """The form as it came. Of what is wrong in it only a picture is told, which will not come along a second time."""
+    """The form as submitted, with errors only for pictures: a browser does not send a file again."""
     form = StudioForm(sent, request.FILES, user=user)
     form.is_valid()
     for field in form.errors.keys() - {"image", "file", "last", "last_file"}:

@@ -1,4 +1,4 @@
-"""`/`, the studio: the form on the left, the stage on the right, and the order that the form makes."""
+"""`/`, the studio: the form on the left, the stage on the right, and the order that the form places."""
 
 from contextlib import suppress
 from typing import Any
@@ -25,10 +25,10 @@ from videos.pages.studio_form import MAX_VARIATIONS, StudioForm
 from videos.prompts import assistant
 from videos.prompts import templates as prompt_templates
 
-# What stands behind "More options".
+# The fields under "More options".
 MORE = ("audio", "quality", "fps", "seed", "negative_prompt", "last", "last_file", "variations")
 
-NOT_KEPT = ("nonce", "file", "last_file")  # of a draft
+NOT_KEPT = ("nonce", "file", "last_file")  # not saved with a draft
 
 
 @login_not_required
@@ -36,7 +36,7 @@ NOT_KEPT = ("nonce", "file", "last_file")  # of a draft
 def studio(request: HttpRequest) -> HttpResponse:
     """`/`: the form on the left, the stage on the right.
 
-    `?video=` shows one, `?again=` fills the form from one, and `?template=` from a prompt template.
+    `?video=` shows a video, `?again=` fills the form from a video, and `?template=` from a prompt template.
     """
     if request.method == "POST":
         return _generate(request)
@@ -47,10 +47,10 @@ def _generate(request: HttpRequest) -> HttpResponse:
     user = request.user if request.user.is_authenticated else None
     form = StudioForm(request.POST, request.FILES, user=user)
     if user is None:
-        # The session ended while the page was open, or never began.
+        # The session expired while the page was open, or the user never signed in.
         keep_draft(request)
         form.is_valid()
-        form.add_error(None, _("Sign in to generate. What you typed is kept, and no credits were used."))
+        form.add_error(None, _("Sign in to generate. Your input is kept, and no credits were used."))
         if request.FILES:
             form.add_error("file", _("Choose your picture again after signing in."))
         return page(request, form, None, status=401)
@@ -90,7 +90,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
 
 
 def keep_draft(request: HttpRequest, **pictures: Upload | None) -> None:
-    """Keep what was typed until the studio is opened again; of pictures that were sent along, their uploads."""
+    """Save the form as a draft in the session until the studio is opened again; pictures as their uploads."""
     fields = {name: field for name, field in StudioForm.base_fields.items() if name not in NOT_KEPT}
     typed = {name: field.widget.value_from_datadict(request.POST, {}, name) for name, field in fields.items()}
     draft = {name: (value or "")[:5000] for name, value in typed.items()}
@@ -128,7 +128,7 @@ def page(
     if chosen:
         shape = (values["aspect_ratio"], values["resolution"])
         values["size"] = shapes.table(chosen.sizes).get(shape, "")
-        # What the model does by itself.
+        # The model's defaults.
         values["quality"] = values["quality"] or next(iter(chosen.qualities), "")
         values["fps"] = values["fps"] or next(iter(chosen.frame_rates), "")
     context = {
@@ -165,7 +165,7 @@ def page(
 
 
 def _on_stage(request: HttpRequest) -> Video | None:
-    """The video that `?video=` names, else the newest that is running, on whatever device it was started."""
+    """The video named by `?video=`, else the newest running one, whatever device it was started on."""
     if not request.user.is_authenticated:
         return None
     if wanted := request.GET.get("video"):
@@ -181,7 +181,7 @@ def _running(user: User) -> Video | None:
 
 
 def _draft(request: HttpRequest) -> StudioForm:
-    """The form as it should stand: with a template, as a video had it, from before the sign-in, or untouched."""
+    """The form to show: from a template, from a video, from the draft saved before sign-in, or with defaults."""
     if name := request.GET.get("template"):
         if name not in prompt_templates.BY_NAME:
             raise Http404
@@ -201,7 +201,7 @@ def _draft(request: HttpRequest) -> StudioForm:
 
 
 def _uploads(user: User, *chosen: str | None) -> list[Upload]:
-    """The newest pictures of the user and, however old they are, the chosen ones."""
+    """The user's newest pictures, plus the selected ones however old they are."""
     uploads = list(user.uploads.all()[:3])
     for image in chosen:
         with suppress(ValueError):
@@ -212,7 +212,7 @@ def _uploads(user: User, *chosen: str | None) -> list[Upload]:
 
 
 def _wants_more(form: StudioForm, values: dict[str, Any]) -> bool:
-    """Whether the options that few people need are to be open: something stands in them, or is wrong there."""
+    """Whether to open "More options": one of them has a value or an error."""
     names = ("seed", "negative_prompt", "last")
     is_set = (
         any(values[name] not in (None, "") for name in names) or form_options.number(values["variations"]) > 1

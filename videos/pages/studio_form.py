@@ -1,4 +1,4 @@
-"""The studio's form: what a person may ask for, checked against the catalogue."""
+"""The studio form: what a user can order, checked against the catalog."""
 
 import hashlib
 import uuid
@@ -19,25 +19,28 @@ from videos.order import Extras, VideoOrder
 
 
 class ModelField(forms.ModelChoiceField):
-    """A model by its name in the API, of those that are offered when a form is made."""
+    """A model by its API name, of those available when the form is created."""
 
     def __init__(self, **kwargs: Any) -> None:
-        gone = _("This model is not offered (any more). Choose another one.")
+        unavailable = _("This model is not available. Choose another one.")
         super().__init__(
-            VideoModel.objects.none(), to_field_name="slug", error_messages={"invalid_choice": gone}, **kwargs
+            VideoModel.objects.none(),
+            to_field_name="slug",
+            error_messages={"invalid_choice": unavailable},
+            **kwargs,
         )
 
     def to_python(self, value: Any) -> Any:
         try:
             return super().to_python(value)
         except ValidationError:
-            if farewell := availability.retirement_notice(str(value)):
-                raise ValidationError(farewell) from None
+            if notice := availability.retirement_notice(str(value)):
+                raise ValidationError(notice) from None
             raise
 
 
 class LengthInput(forms.NumberInput):
-    """A length of those that are usual or "other", whose number stands in a field beside it."""
+    """One of the common lengths, or "other", with the number in a separate field."""
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
         chosen = data.get(name)
@@ -45,7 +48,7 @@ class LengthInput(forms.NumberInput):
 
 
 class OrderForm(forms.Form):
-    """What every order has: a model and `nonce`, by which a second click is known."""
+    """The fields of every order: a model, and a `nonce` that identifies repeated submissions."""
 
     nonce = forms.UUIDField(required=False)
     model = ModelField()
@@ -57,21 +60,21 @@ class OrderForm(forms.Form):
 
 
 class SizedForm(OrderForm):
-    """An order of one size and length. `size` is found by aspect ratio and resolution."""
+    """An order with one size and length. `size` follows from aspect ratio and resolution."""
 
     aspect_ratio = forms.CharField()
     resolution = forms.CharField()
     seconds = forms.IntegerField(
         widget=LengthInput,
         error_messages={
-            "required": _("Say how many seconds the video should last."),
-            "invalid": _("The length is a whole number of seconds."),
+            "required": _("Enter the length of the video in seconds."),
+            "invalid": _("The length must be a whole number of seconds."),
         },
     )
 
     @classmethod
     def shape(cls, model: VideoModel, size: str) -> dict[str, str]:
-        """What these fields hold for this size or, where it is not offered here, the one that comes nearest."""
+        """The field values for this size or, if it is not offered here, for the nearest one."""
         offered = list(shapes.table(model.sizes).values())
         nearest = capabilities.nearest_size(offered, *shapes.pixels(size))
         return dict(zip(("aspect_ratio", "resolution"), shapes.shape_of(nearest), strict=True))
@@ -84,17 +87,17 @@ class SizedForm(OrderForm):
             if shape in made:
                 data["size"] = made[shape]
             else:
-                self._say_what_is_made(model, *shape)
+                self._add_size_error(model, *shape)
         return data
 
-    def _say_what_is_made(self, model: VideoModel, ratio: str, lines: str) -> None:
+    def _add_size_error(self, model: VideoModel, ratio: str, lines: str) -> None:
         made = shapes.table(model.sizes)
         if resolutions := shapes.resolutions(made, ratio):
-            sentence = _("%(model)s does not make %(ratio)s in %(lines)s. Choose one of: %(choices)s.")
+            sentence = _("%(model)s does not support %(ratio)s at %(lines)s. Choose one of: %(choices)s.")
             words = {"ratio": ratio, "lines": lines, "choices": ", ".join(resolutions)}
             self.add_error("resolution", sentence % {"model": model.name, **words})
         else:
-            sentence = _("%(model)s does not make this aspect ratio. Choose one of: %(choices)s.")
+            sentence = _("%(model)s does not support this aspect ratio. Choose one of: %(choices)s.")
             choices = ", ".join(shapes.ratios(made))
             self.add_error("aspect_ratio", sentence % {"model": model.name, "choices": choices})
 
@@ -103,9 +106,9 @@ MAX_VARIATIONS = 4
 
 
 class StudioForm(SizedForm):
-    """`image` is "" (none), "preset:<name>" or "upload:<id>" of the user's own; a new `file` takes precedence.
+    """`image` is "" (none), "preset:<name>", or "upload:<id>" of the user; a new `file` takes precedence.
 
-    `last` and `last_file` are the same for the last frame.
+    `last` and `last_file` do the same for the last frame.
     """
 
     image = forms.CharField(required=False)
@@ -122,7 +125,7 @@ class StudioForm(SizedForm):
 
     @classmethod
     def defaults(cls, user: User | None, again: Video | None = None) -> dict[str, Any]:
-        """What an untouched form holds: the first model's defaults, or what made the video `again`."""
+        """The initial values: the first model's defaults, or the settings of the video `again`."""
         model = availability.models(user).first()
         values: dict[str, Any] = {}
         if user and again:
@@ -145,7 +148,7 @@ class StudioForm(SizedForm):
         }
 
     def clean_prompt(self) -> str:
-        """Browsers send a line break as two characters, and count it as one."""
+        """Browsers submit a line break as two characters but count it as one."""
         return self.cleaned_data["prompt"].replace("\r\n", "\n")
 
     def clean_file(self) -> Upload | None:
@@ -155,7 +158,7 @@ class StudioForm(SizedForm):
         return self._kept("last_file")
 
     def _kept(self, name: str) -> Upload | None:
-        """The new picture, checked, re-encoded and kept, so that it survives a mistake in another field."""
+        """The new picture, checked, re-encoded, and stored, so that it survives an error in another field."""
         file = self.cleaned_data.get(name)
         if not file or self.user is None:
             return None
@@ -165,7 +168,7 @@ class StudioForm(SizedForm):
             raise ValidationError(str(refusal)) from refusal
 
     def clean_image(self) -> dict[str, Any]:
-        """As a VideoOrder has it: {"preset": name}, {"upload": row} or {}."""
+        """The keyword argument for VideoOrder: {"preset": name}, {"upload": row}, or {}."""
         kind, _colon, name = self.cleaned_data["image"].partition(":")
         if not kind:
             return {}
@@ -183,7 +186,7 @@ class StudioForm(SizedForm):
                 return self.user.uploads.get(pk=uuid.UUID(name))
             except (Upload.DoesNotExist, ValueError):
                 pass
-        raise ValidationError(_("This picture is not here (any more). Choose another one."))
+        raise ValidationError(_("This picture is no longer available. Choose another one."))
 
     def clean_audio(self) -> bool | None:
         return {"on": True, "off": False}.get(self.cleaned_data["audio"])
@@ -196,14 +199,14 @@ class StudioForm(SizedForm):
             try:
                 capabilities.check_order(self._asked())
             except ValidationError as problems:
-                # A last frame has two fields here; what is wrong with it stands beside both.
+                # A last frame has two form fields; show its error at `last`.
                 by_field = {
                     {"last_frame": "last"}.get(field, field): found
                     for field, found in problems.message_dict.items()
                 }
                 raise ValidationError(by_field) from problems
         elif not data.get("prompt", "").strip():
-            self.add_error("prompt", _("Say what should happen in the video."))
+            self.add_error("prompt", _("Enter a prompt."))
         return data
 
     def _asked(self) -> VideoOrder:
@@ -220,20 +223,20 @@ class StudioForm(SizedForm):
         )
 
     def add_refusal(self, refusal: gate.Refused) -> None:
-        """Say at each input that may not be made that it is this one, and how to object."""
+        """Add an error to each refused input, with how to appeal."""
         fields = {gate.PICTURE: "image", gate.LAST_FRAME: "last"}
         for name, sentence in refusal.sentences.items():
             self.add_error(fields.get(name, name), f"{sentence} {refusal.appeal}")
 
     @property
     def count(self) -> int:
-        """How many variations of the order are wanted."""
+        """The number of variations."""
         return self.cleaned_data.get("variations") or 1
 
     def order(self) -> VideoOrder:
-        """The order, with a key that joins the page's nonce and what was asked.
+        """The order, with a client key made from the page's nonce and the form's values.
 
-        So a second click is the same order, and a changed prompt on the same page (the back button) another one.
+        So a second click is the same order, but a changed prompt on the same page (the back button) is a new one.
         """
         nonce, order = self.cleaned_data.get("nonce"), self._asked()
         if not nonce:

@@ -1,4 +1,4 @@
-"""The pages: what they show, and the verbs that their forms call."""
+"""The page of one video, the fragment that it polls, and canceling and deleting the video."""
 
 from typing import Any
 from uuid import UUID
@@ -21,16 +21,16 @@ from videos.status.timeline import timeline_of
 
 @require_safe
 def card(request: UserRequest, pk: UUID) -> HttpResponse:
-    """The fragment that a page asks for again while the video is running: `?as=tile` for the small one.
+    """The fragment that a page polls while the video is running; `?as=tile` for the tile.
 
-    204 while nothing has changed since the page got what it shows.
+    Answers 204 if nothing has changed since the last response.
     """
     video = load_for_polling(pk, request.user)
     if video is None:
         raise Http404
     current = progress_of(video, request.user.balance)
     if current.etag in parse_etags(request.headers.get("If-None-Match", "")):
-        return _asking_again(HttpResponse(status=204), current)
+        return _with_poll_headers(HttpResponse(status=204), current)
     if not video.is_live:
         video = own(request.user, pk)
         current = progress_of(video, request.user.balance)
@@ -53,12 +53,12 @@ def _card(
         asked = {"size": video.size, "seconds": video.seconds, **video.extras}
         context |= {"model": video.model, **form_options.price(request.user, video.model, asked)}
     template = "videos/library/_tile.html" if request.GET.get("as") == "tile" else "videos/video/_stage.html"
-    # Without the request: what a whole page takes from it is of no use here, and costs time.
-    return _asking_again(HttpResponse(render_to_string(template, context), status=status), current)
+    # Without the request: the context processors of a whole page are not needed here and cost time.
+    return _with_poll_headers(HttpResponse(render_to_string(template, context), status=status), current)
 
 
-def _asking_again(response: HttpResponse, current: Progress) -> HttpResponse:
-    """Say what the page shows by this answer, and when to ask for more, if there will be more."""
+def _with_poll_headers(response: HttpResponse, current: Progress) -> HttpResponse:
+    """Set the ETag and, while the video is running, when to poll again."""
     response["ETag"] = current.etag
     if current.poll_ms:
         response["Retry-After"] = str(max(1, current.poll_ms // 1000))
@@ -67,7 +67,7 @@ def _asking_again(response: HttpResponse, current: Progress) -> HttpResponse:
 
 @require_safe
 def video(request: UserRequest, pk: UUID) -> HttpResponse:
-    """`/videos/<id>/`: the player, what to do with it, and its receipt."""
+    """`/videos/<id>/`: the player, the actions, and the timeline."""
     video = own(request.user, pk)
     context = {"receipt": timeline_of(video), **stage_context(video, request.user)}
     return render(request, "videos/video/video.html", context)
@@ -75,17 +75,18 @@ def video(request: UserRequest, pk: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
-    """Asks first, then cancels; the button on the stage asks nothing. 409 once it is at its provider."""
+    """GET asks for confirmation, POST cancels. 409 once the video has been submitted to its provider."""
     video = own(request.user, pk)
     if request.method == "POST" and not lifecycle.cancel(video):
-        video = own(request.user, pk)  # as whoever was quicker left it
+        video = own(request.user, pk)  # another process changed it first
     refusal = ""
     if video.status not in (Status.QUEUED, Status.CANCELED):
         refusal = _(
-            "It is already at the video service and cannot be stopped any more. If it fails, your credits return."
+            "It was already sent to the video service and can no longer be canceled."
+            " If it fails, your credits are refunded."
         )
         if not video.is_live:
-            refusal = _("It has ended already.")
+            refusal = _("This video has already ended.")
     status = 409 if refusal and request.method == "POST" else 200
     if request.method == "POST" and htmx.is_htmx(request):
         request.user.refresh_from_db(fields=["balance"])
@@ -97,12 +98,15 @@ def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: UserRequest, pk: UUID) -> HttpResponse:
-    """Asks first, then deletes. A running video cannot be deleted: 409."""
+    """GET asks for confirmation, POST deletes. 409 while the video is running."""
     video = own(request.user, pk)
     if request.method != "POST":
         return render(request, "videos/video/delete.html", {"video": video})
     if not lifecycle.delete(video):
-        context = {"video": video, "error": _("This video is still being made. Delete it when it has ended.")}
+        context = {
+            "video": video,
+            "error": _("This video is still in progress. You can delete it once it has ended."),
+        }
         return render(request, "videos/video/delete.html", context, status=409)
     return redirect("videos:library")
 

@@ -26,7 +26,7 @@ def text_of(answer):
 def test_the_total_is_known_before_anything_is_charged(as_owner, owner):
     answer = as_owner.post(PATH, {**ASKED, "prompts": "A kite\nA boat\n", "step": "check"})
     assert answer.status_code == 200
-    for words in ("2 videos", "20 credits in all", "A boat", "Start for 20 credits"):
+    for words in ("2 videos", "20 credits in total", "A boat", "Start for 20 credits"):
         assert words in text_of(answer)
     owner.refresh_from_db()
     assert (owner.balance, Batch.objects.count()) == (100, 0)
@@ -40,7 +40,7 @@ def test_a_list_is_started_and_its_page_shows_each(as_owner, owner):
     assert (answer.status_code, answer["Location"]) == (302, f"/videos/batches/{batch.pk}/")
     page = as_owner.get(answer["Location"])
     assert page["Retry-After"]
-    for words in ("A kite", "A boat", "0 ready · 0 failed · 2 in all", 'value="0"', "Cancel the 2 that wait"):
+    for words in ("A kite", "A boat", "0 ready · 0 failed · 2 total", 'value="0"', "Cancel 2 queued videos"):
         assert words in text_of(page)
 
 
@@ -62,12 +62,12 @@ def test_a_csv_is_read_and_stays_when_the_total_is_shown(as_owner):
     ("sent", "sentence"),
     [
         ({"prompts": "  \n"}, "Write one prompt a line"),
-        ({"prompts": "\n".join(["x"] * 501)}, "These are 501 prompts; the most is 500."),
+        ({"prompts": "\n".join(["x"] * 501)}, "You entered 501 prompts; the limit is 500."),
         ({"prompts": "A\n" + "x" * 5000, "step": "start"}, "Video 2: The prompt has 5000 characters"),
-        ({"prompts": "A", "seconds": "61", "step": "start"}, "does not make this length"),
+        ({"prompts": "A", "seconds": "61", "step": "start"}, "does not support this length"),
         ({"prompts": "A", "seconds": "four"}, "whole number of seconds"),
-        ({"prompts": "A", "aspect_ratio": "4:3"}, "does not make this aspect ratio"),
-        ({"prompts": "A", "resolution": "1440p"}, "does not make 16:9 in 1440p"),
+        ({"prompts": "A", "aspect_ratio": "4:3"}, "does not support this aspect ratio"),
+        ({"prompts": "A", "resolution": "1440p"}, "does not support 16:9 at 1440p"),
         ({"prompts": "A", "model": "sora-9"}, "This model is not offered"),
         ({"file": SimpleUploadedFile("list.csv", b"\xff\xfe\x00")}, "not text in UTF-8"),
         ({"file": SimpleUploadedFile("list.csv", b"x" * 1_000_001)}, "larger than 1 MB"),
@@ -82,7 +82,7 @@ def test_what_is_wrong_is_said_and_nothing_is_ordered(as_owner, sent, sentence):
 def test_too_few_credits_order_none(as_owner, owner):
     answer = as_owner.post(PATH, {**ASKED, "prompts": "\n".join(["A kite"] * 11), "step": "start"})
     assert answer.status_code == 402
-    assert "All of them cost 110 credits and you have 100." in text_of(answer)
+    assert "These videos cost 110 credits in total and you have 100." in text_of(answer)
     assert "You lack 10 credits" in text_of(answer)
     assert not owner.videos.exists()
 
@@ -107,7 +107,7 @@ def test_a_campaign_shows_its_sentences_and_takes_changed_ones(as_owner, owner):
 
 @pytest.mark.parametrize(
     ("sent", "sentence"),
-    [({"idea": ""}, "Say what the campaign is about."), ({"platforms": []}, "Choose at least one platform.")],
+    [({"idea": ""}, "Describe the campaign."), ({"platforms": []}, "Choose at least one platform.")],
 )
 def test_a_campaign_needs_an_idea_and_a_platform(as_owner, sent, sentence):
     whole = {"model": "sora-2", "idea": "A kite", "platforms": ["x"], "step": "start", **sent}
@@ -141,8 +141,8 @@ def test_the_rest_can_be_canceled(as_owner, owner):
     as_owner.post(f"/videos/batches/{batch.pk}/cancel/")
     batches.advance()
     page = text_of(as_owner.get(f"/videos/batches/{batch.pk}/"))
-    assert "All have ended" in page
-    assert "0 ready · 3 failed · 3 in all" in page
+    assert "Finished" in page
+    assert "0 ready · 3 failed · 3 total" in page
     owner.refresh_from_db()
     assert owner.balance == 100
 

@@ -40,7 +40,7 @@ def test_a_new_key_is_shown_once_and_works(as_owner):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"name": ""}, "Say what the key is for."),
+        ({"name": ""}, "Enter a name for the key."),
         ({"name": "x" * 61}, "at most 60 characters"),
         ({"name": "a", "credits_a_day": "0"}, "greater than or equal to 1"),
         ({"name": "a", "credits_a_day": "many"}, "Enter a whole number."),
@@ -65,7 +65,7 @@ def test_a_key_can_be_revoked(as_owner, key):
     key.refresh_from_db()
     assert key.revoked_at
     assert "Revoked" in text_of(as_owner.get(f"/account/keys/{key.pk}/"))
-    assert "Keys that work no more" in text_of(as_owner.get("/account/"))
+    assert "Expired and revoked keys" in text_of(as_owner.get("/account/"))
 
 
 def test_A01_A02_a_strangers_key_and_deliveries_are_404(as_stranger, key):
@@ -108,9 +108,9 @@ def test_a_test_event_is_sent_and_every_delivery_can_be_seen_and_sent_again(as_o
     outbox._write(key.pk, key.webhook_url, "video.completed", {}, video)
     Delivery.objects.filter(event="ping").update(attempts=8, status=500, next_attempt_at=None)
     page = text_of(as_owner.get(f"/account/keys/{key.pk}/"))
-    for words in ("Given up", "8 tries, HTTP 500", "On its way", f"/videos/{video.pk}/"):
+    for words in ("Failed", "8 attempts, HTTP 500", "Queued", f"/videos/{video.pk}/"):
         assert words in page
-    assert page.count("Send again") == 1
+    assert page.count("Resend") == 1
     ping = Delivery.objects.get(event="ping")
     as_owner.post(f"/account/deliveries/{ping.pk}/")
     ping.refresh_from_db()

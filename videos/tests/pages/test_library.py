@@ -73,7 +73,7 @@ def test_the_video_page_shows_player_facts_and_receipt(as_owner, owner):
         "download=1",
         f"/?again={video.pk}",
         f"/videos/{video.pk}/delete/",
-        "Ordered, and 10 credits held.",
+        "Ordered. 10 credits reserved.",
         "Ready to play. 10 credits charged.",
         "AI generated",
     ):

@@ -200,10 +200,10 @@ def test_a_video_that_is_next_starts(as_owner, owner):
 
 def test_a_video_behind_others_tells_its_place(as_owner, owner):
     videos = [order(owner) for _ in range(3)]
-    assert "Waiting for the provider, place 3" in text(as_owner.get(url(videos[2])))
-    assert "Waiting, place 3" in text(as_owner.get(url(videos[2], "?as=tile")))
+    assert "Waiting for the video service, position 3" in text(as_owner.get(url(videos[2])))
+    assert "Queued, position 3" in text(as_owner.get(url(videos[2], "?as=tile")))
     lifecycle.cancel(videos[0])
-    assert "Waiting for the provider, place 2" in text(as_owner.get(url(videos[2])))
+    assert "Waiting for the video service, position 2" in text(as_owner.get(url(videos[2])))
 
 
 @pytest.mark.parametrize(
@@ -212,13 +212,13 @@ def test_a_video_behind_others_tells_its_place(as_owner, owner):
 def test_the_first_in_front_of_a_full_channel_waits_as_well(as_owner, owner, limit):
     video = order(owner)
     Channel.objects.update(**limit)
-    assert "Waiting for the provider, place 1" in text(as_owner.get(url(video)))
+    assert "Waiting for the video service, position 1" in text(as_owner.get(url(video)))
 
 
 def test_the_first_that_does_not_start_waits(as_owner, owner):
     video = order(owner)
     change(video, created_at=timezone.now() - timedelta(seconds=20))
-    assert "Waiting for the provider, place 1" in text(as_owner.get(url(video)))
+    assert "Waiting for the video service, position 1" in text(as_owner.get(url(video)))
 
 
 @pytest.mark.parametrize("how", ["enabled", "resumes_at"])
@@ -226,9 +226,9 @@ def test_a_channel_that_takes_nothing_is_told_with_the_place(as_owner, owner, ho
     order(owner)
     video = order(owner)
     Channel.objects.update(**{how: False if how == "enabled" else timezone.now() + timedelta(seconds=60)})
-    sentence = "The video service is not answering. Your video keeps its place and starts by itself."
+    sentence = "The video service is not responding. Your video keeps its place in the queue and starts automatically."
     assert f"{sentence} Place 2." in text(as_owner.get(url(video)))
-    assert "Waiting, place 2" in text(as_owner.get(url(video, "?as=tile")))
+    assert "Queued, position 2" in text(as_owner.get(url(video, "?as=tile")))
 
 
 def test_a_rest_that_is_over_keeps_nobody_waiting(as_owner, owner):
@@ -275,9 +275,9 @@ def test_canceling_asks_first_and_then_returns_the_credits(as_owner, owner):
     answer = cancel(as_owner, video)
     assert (answer.status_code, answer["Location"]) == (302, f"/videos/{video.pk}/")
     page = text(as_owner.get(answer["Location"]))
-    for words in ("Canceled Your 10 credits are back.", "Canceled. 10 credits returned."):
+    for words in ("Canceled Your 10 credits were refunded.", "Canceled. 10 credits refunded."):
         assert words in page
-    assert "This one did not work" not in page
+    assert "This video failed" not in page
 
 
 def test_canceling_on_the_stage_answers_with_the_stage_the_balance_and_the_tile(as_owner, owner):
@@ -285,8 +285,8 @@ def test_canceling_on_the_stage_answers_with_the_stage_the_balance_and_the_tile(
     answer = cancel(as_owner, video, HTMX, "?at=studio")
     page = answer.content.decode()
     assert (answer.status_code, 'role="alert"' in page, "hx-get" in page) == (200, False, False)
-    assert "Your 10 credits are back." in page
-    assert "Canceled · credits back" in page
+    assert "Your 10 credits were refunded." in page
+    assert "Canceled · refunded" in page
     assert re.search(r'id="balance"[\s\S]{0,300}?100', page)
     assert re.search(r'id="generate"(?![^>]*disabled)', page)
 
@@ -309,7 +309,7 @@ def test_what_is_at_the_provider_cannot_be_canceled(as_owner, owner, headers, st
     answer = cancel(as_owner, video, headers)
     assert answer.status_code == 409
     assert (
-        "It is already at the video service and cannot be stopped any more. If it fails, your credits return."
+        "It was already sent to the video service and can no longer be canceled. If it fails, your credits are refunded."
         in text(answer)
     )
     assert entries(video) == [("charge", -10)]
@@ -369,7 +369,7 @@ def test_a_video_that_is_still_watched_says_that_it_may_come_free(as_owner, owne
 def test_a_video_whose_credits_went_back_is_marked_as_free(as_owner, owner):
     video = completed(owner)
     change(video, is_free=True)
-    assert "This one is free: your 10 credits went back." in text(as_owner.get(f"/videos/{video.pk}/"))
+    assert "This video is free: your 10 credits were refunded." in text(as_owner.get(f"/videos/{video.pk}/"))
     assert "Ready · free" in text(as_owner.get("/videos/"))
 
 

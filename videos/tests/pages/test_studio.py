@@ -66,29 +66,29 @@ def test_the_back_button_and_another_prompt_make_another_video(as_owner, owner):
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("prompt", "", "Say what should happen in the video."),
-        ("prompt", "  \n ", "Say what should happen in the video."),
-        ("prompt", "x" * 4001, "The prompt has 4001 characters; the most is 4000."),
+        ("prompt", "", "Enter a prompt."),
+        ("prompt", "  \n ", "Enter a prompt."),
+        ("prompt", "x" * 4001, "The prompt has 4001 characters; the limit is 4000."),
         ("prompt", "a\x00b", "character"),
         ("model", "gpt-9", "This model is not offered"),
         ("model", "", "required"),
         (
             "aspect_ratio",
             "4:3",
-            "Studio Fast does not make this aspect ratio. Choose one of: 16:9, 9:16, 1:1, 21:9.",
+            "Studio Fast does not support this aspect ratio. Choose one of: 16:9, 9:16, 1:1, 21:9.",
         ),
-        ("aspect_ratio", "1:7", "Studio Fast does not make this aspect ratio."),
+        ("aspect_ratio", "1:7", "Studio Fast does not support this aspect ratio."),
         ("aspect_ratio", "", "required"),
         (
             "resolution",
             "1440p",
-            "Studio Fast does not make 16:9 in 1440p. Choose one of: 480p, 720p, 1080p.",
+            "Studio Fast does not support 16:9 at 1440p. Choose one of: 480p, 720p, 1080p.",
         ),
-        ("resolution", "1024p", "Studio Fast does not make 16:9 in 1024p."),
-        ("seconds", "61", "Studio Fast does not make this length. Choose one of: 1–60 seconds."),
+        ("resolution", "1024p", "Studio Fast does not support 16:9 at 1024p."),
+        ("seconds", "61", "Studio Fast does not support this length. Choose one of: 1–60 seconds."),
         ("seconds", "four", "whole number"),
-        ("seconds", "", "Say how many seconds the video should last."),
-        ("seconds", "other", "Say how many seconds the video should last."),
+        ("seconds", "", "Enter the length of the video in seconds."),
+        ("seconds", "other", "Enter the length of the video in seconds."),
         ("seconds", "9" * 500, "length"),
         ("image", "preset:nothing", "This picture is not here"),
         ("image", "preset:../../manage.py", "This picture is not here"),
@@ -162,7 +162,7 @@ def test_a_session_that_ended_gets_a_clear_answer_and_the_draft_is_kept(headers,
     answer = client.post("/", form(prompt="My long thought"), headers=headers)
     page = answer.content.decode()
     assert answer.status_code == 401
-    assert "Sign in to generate. What you typed is kept, and no credits were used." in page
+    assert "Sign in to generate. Your input is kept, and no credits were used." in page
     assert "My long thought" in page
     client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
     assert "My long thought" in client.get("/").content.decode()
@@ -321,7 +321,7 @@ def test_a_poll_after_the_session_ended_leads_to_the_sign_in_page(owner):
 def test_who_has_too_few_credits_tops_up_and_finds_the_form_as_it_was(as_owner, owner):
     typed = form(prompt="A kite to be paid for", seconds="8", top_up="1")
     credits.charge(owner, 95, reference="order:1")
-    assert "5 credits are missing" in as_owner.get("/").content.decode()
+    assert "You need 5 more credits" in as_owner.get("/").content.decode()
     answer = as_owner.post("/", typed)
     assert (answer.status_code, answer["Location"]) == (302, "/credits/")
     assert as_owner.post("/", typed, headers=HTMX)["HX-Redirect"] == "/credits/"
