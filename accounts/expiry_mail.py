@@ -26,7 +26,7 @@ def send_expiry_mails() -> int:
     A crash between the mark and the email loses that reminder; the credits page shows the date too.
     """
     now = timezone.now()
-    soon = Lot.objects.filter(left__gt=0, lapses_at__gt=now, lapses_at__lte=now + AHEAD, noticed_at=None)
+    soon = Lot.objects.filter(left__gt=0, expires_at__gt=now, expires_at__lte=now + AHEAD, noticed_at=None)
     sent = 0
     for lot in soon.select_related("user").exclude(user__email="")[:MAX_MAILS]:
         # Mark first, so that two concurrent runs send one email.
@@ -44,7 +44,7 @@ def send_expiry_mails() -> int:
 
 
 def _send(lot: Lot) -> None:
-    day = date_format(timezone.localtime(lot.lapses_at), "DATETIME_FORMAT")
+    day = date_format(timezone.localtime(lot.expires_at), "DATETIME_FORMAT")
     subject = ngettext(
         "%(n)d of your credits expires soon", "%(n)d of your credits expire soon", lot.left
     ) % {"n": lot.left}

@@ -33,10 +33,10 @@ def read_test_save() -> None:
 def blind_resend() -> None:
     """A request whose answer was lost is simply sent again."""
 
-    def lose_sight(video: Video, why: str) -> bool:
-        return video.move_to(Status.QUEUED, why, next_attempt_at=timezone.now())
+    def requeue(video: Video, reason: str = "") -> bool:
+        return video.move_to(Status.QUEUED, reason, next_attempt_at=timezone.now())
 
-    lifecycle.mark_unconfirmed = lose_sight
+    lifecycle.mark_unconfirmed = requeue
 
 
 def refund_without_asking() -> None:

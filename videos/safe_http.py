@@ -1,9 +1,8 @@
-"""Requests to addresses that strangers name: pictures that they link to, webhooks that they want.
+"""HTTP requests to untrusted URLs: linked pictures and webhooks. Protects against SSRF.
 
-Such an address may lead into our own network. So the address of every connection is looked at in the
-moment when it is opened; and what is taken is https on its usual port, without user name, redirects
-or proxies. An operator opens ways into a network of their own by
-PRIVATE_NETWORKS_ALLOWED, where http and other ports are fine, too.
+Such a URL may lead into our own network. So the IP address of every connection is checked at the moment
+it is opened, and only https on port 443 is allowed, without credentials, redirects or proxies. Operators
+allow networks of their own by PRIVATE_NETWORKS_ALLOWED, where http and other ports are allowed, too.
 """
 
 import asyncio
@@ -21,13 +20,13 @@ from yarl import URL
 
 log = logging.getLogger(__name__)
 
-SECONDS = 15  # for a whole exchange
+SECONDS = 15  # timeout of a whole request
 PORT = 443
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Beside what Python calls not global, which differs between its releases: metadata services of clouds
-# (Azure's is a public address), protocol assignments, and IPv6 that carries an IPv4 address inside,
+# Blocked in addition to what Python calls not global, which differs between its releases: cloud metadata
+# services (Azure's address is public), protocol assignments, and IPv6 addresses that embed an IPv4 address,
 # which a gateway on our side may unwrap.
 NEVER = [
     ipaddress.ip_network(block)
@@ -48,16 +47,16 @@ NEVER = [
 ]
 
 
-# One sentence for all, so that nobody learns from it what our network looks like.
+# The same sentence for every error, so that it reveals nothing about our network.
 NO_PICTURE = gettext_lazy("No picture of at most 10 MB could be downloaded from this URL.")
 
 
 class AddressRefused(ValueError):
-    """An address that we do not go to, or one that did not answer as it should; in words for whoever named it."""
+    """A URL that is not allowed or did not deliver. The text is a sentence for the user."""
 
 
 def is_public(address: Address) -> bool:
-    """Whether a connection to this address leaves for the internet, as far as one can tell."""
+    """Whether this address is on the public internet, as far as one can tell."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     if not address.is_global or address.is_multicast or address.is_reserved:
@@ -66,12 +65,12 @@ def is_public(address: Address) -> bool:
 
 
 def is_allowed(address: Address) -> bool:
-    """Whether it is public, or in a network that the operator opened."""
+    """Whether this address is public or in PRIVATE_NETWORKS_ALLOWED."""
     return is_public(address) or _is_opened(address)
 
 
 def check_url(url: str) -> None:
-    """Raise AddressRefused for an address that we would never go to, as far as one sees without asking a resolver."""
+    """Raise AddressRefused for a URL that is not allowed, as far as that shows without DNS."""
     parts, host = _parts_of(url)
     literal = _literal(host)
     if literal is not None and not is_allowed(literal):
@@ -85,7 +84,7 @@ def check_url(url: str) -> None:
 
 
 def check_server(url: str) -> None:
-    """Raise AddressRefused for a server that staff must not send requests and a key to. It asks a resolver."""
+    """Raise AddressRefused for a server that must not get a provider key. Resolves the host name."""
     parts, host = _parts_of(url)
     addresses = _addresses_of(host)
     if not all(map(is_allowed, addresses)):
@@ -93,22 +92,22 @@ def check_server(url: str) -> None:
             _("%(host)s is in a private network. Add it to PRIVATE_NETWORKS_ALLOWED to allow it.")
             % {"host": host}
         )
-    # Any port: a public server is its operator's to arrange.
+    # Any port is allowed, because staff, not users, enter this URL.
     if parts.scheme != "https" and not all(map(_is_opened, addresses)):
         raise AddressRefused(_("Only https URLs are allowed."))
 
 
-def fetch(url: str, most: int, seconds: float = SECONDS) -> bytes:
-    """The up to `most` bytes at this address. Raises AddressRefused, in the same words whatever went wrong.
+def fetch(url: str, max_bytes: int, seconds: float = SECONDS) -> bytes:
+    """Up to `max_bytes` bytes from this URL. Raises AddressRefused, with the same sentence whatever went wrong.
 
-    It takes no longer than `seconds`, also where a resolver does not answer: asyncio.run would wait for its thread.
+    Takes no longer than `seconds`, even if DNS hangs (asyncio.run would wait for the resolver's thread).
     """
     check_url(url)
     loop = asyncio.new_event_loop()
     try:
-        return loop.run_until_complete(asyncio.wait_for(_fetch(url, most), max(seconds, 0)))
+        return loop.run_until_complete(asyncio.wait_for(_fetch(url, max_bytes), max(seconds, 0)))
     except TimeoutError:
-        log.info("No picture at %s in time", URL(url).host)
+        log.info("No picture from %s: timeout", URL(url).host)
         raise AddressRefused(NO_PICTURE) from None
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
@@ -116,7 +115,7 @@ def fetch(url: str, most: int, seconds: float = SECONDS) -> bytes:
 
 
 def session() -> aiohttp.ClientSession:
-    """A client that connects to allowed addresses only. It takes no redirect unless told to: pass allow_redirects=False."""
+    """A client that connects to allowed addresses only. aiohttp follows redirects: pass allow_redirects=False."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(socket_factory=_socket_to, use_dns_cache=False, force_close=True),
         timeout=aiohttp.ClientTimeout(total=SECONDS),
@@ -126,35 +125,35 @@ def session() -> aiohttp.ClientSession:
     )
 
 
-async def _fetch(url: str, most: int) -> bytes:
+async def _fetch(url: str, max_bytes: int) -> bytes:
     try:
-        async with session() as client, client.get(url, allow_redirects=False) as answer:
-            if answer.status == 200 and answer.headers.get("Content-Encoding", "identity") == "identity":
+        async with session() as client, client.get(url, allow_redirects=False) as response:
+            if response.status == 200 and response.headers.get("Content-Encoding", "identity") == "identity":
                 data = bytearray()
-                async for piece in answer.content.iter_chunked(64 * 1024):
+                async for piece in response.content.iter_chunked(64 * 1024):
                     data += piece
-                    if len(data) > most:
+                    if len(data) > max_bytes:
                         break
                 else:
                     return bytes(data)
-            log.info("No picture at %s: status %s", URL(url).host, answer.status)
+            log.info("No picture from %s: status %s", URL(url).host, response.status)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        log.info("No picture at %s: %r", URL(url).host, error)
+        log.info("No picture from %s: %r", URL(url).host, error)
     raise AddressRefused(NO_PICTURE)
 
 
 def _socket_to(target: AddrInfoType) -> socket.socket:
-    """The last gate: what is connected to here is the address itself, however its name was written or resolved."""
+    """The final check, on the resolved IP address that is connected to, however the host was written or resolved."""
     family, kind, proto, _name, address = target
     if not is_allowed(ipaddress.ip_address(str(address[0]).partition("%")[0])):
-        raise OSError(f"{address[0]} is not open to us")
+        raise OSError(f"{address[0]} is not allowed")
     return socket.socket(family, kind, proto)
 
 
 def _parts_of(url: str) -> tuple[URL, str]:
-    """A web address and its host. Raises AddressRefused for what is none, or names a user."""
+    """The parsed URL and its host. Raises AddressRefused if it is not a web address or contains credentials."""
     try:
-        parts = URL(url)  # the client reads it in the same way
+        parts = URL(url)  # the same parser as the client's
         host, _port = parts.host, parts.port
     except ValueError:
         raise AddressRefused(_("This is not a valid URL.")) from None
@@ -166,7 +165,7 @@ def _parts_of(url: str) -> tuple[URL, str]:
 
 
 def _addresses_of(host: str) -> list[Address]:
-    """Every address that this name, or other way to write one, leads to now."""
+    """Every IP address that this host name (or unusual spelling of an address) resolves to now."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

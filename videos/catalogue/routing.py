@@ -1,7 +1,7 @@
-"""Which channel makes a video: the first of its model's that can be reached. Never two for one video.
+"""Which channel makes a video: the first available one of its model. Never two channels for one video.
 
-A video changes its channel only while it is queued and surely nowhere else. One that a provider may have
-taken, however little is known of it, stays where it is for good.
+A video is rerouted only while it is queued and no provider can have accepted it. One that a provider may have
+accepted stays at its channel for good.
 """
 
 import logging
@@ -21,58 +21,58 @@ WAS_UNCONFIRMED = Exists(VideoEvent.objects.filter(video=OuterRef("pk"), went_to
 
 
 def offers(model: VideoModel) -> list[Offer]:
-    """Where this model can be made here, in the order in which staff want it tried."""
-    found = Offer.objects.filter(model=model).select_related("channel").order_by("priority", "pk")
-    return [offer for offer in found if connections.is_available(offer.channel)]
+    """The model's offers at available channels, by priority."""
+    ordered = Offer.objects.filter(model=model).select_related("channel").order_by("priority", "pk")
+    return [offer for offer in ordered if connections.is_available(offer.channel)]
 
 
 def best(model: VideoModel) -> Offer:
-    """The first that takes new jobs now; while none does, the first of all, before which one waits.
+    """The first offer whose channel takes new jobs now; if none does, the first offer, to wait for.
 
-    Raises ValidationError where it can be made nowhere: its last channel was closed since it was chosen.
+    Raises ValidationError if there is none: the model's last channel became unavailable since it was chosen.
     """
-    found = offers(model)
+    candidates = offers(model)
     now = timezone.now()
-    for offer in found:
+    for offer in candidates:
         if not breaker.is_paused(offer.channel, now):
             return offer
-    if not found:
+    if not candidates:
         raise ValidationError({"model": _("This model is not available. Choose another one.")})
-    return found[0]
+    return candidates[0]
 
 
 def next_after(video: Video) -> Offer | None:
-    """Another channel that takes this video now, since its own did not; None where it has to wait.
+    """An offer at another channel that takes new jobs now; None if the video has to wait at its own.
 
-    None as well for a video whose fate was once unknown, and once each has been tried.
+    Also None if the video was ever unconfirmed, or if all channels have been tried.
     """
     if VideoEvent.objects.filter(video=video, went_to=Status.UNCONFIRMED).exists():
         return None
-    found, now = offers(video.model), timezone.now()
-    if video.attempts + 1 >= len(found):
+    candidates, now = offers(video.model), timezone.now()
+    if video.attempts + 1 >= len(candidates):
         return None
-    others = [offer for offer in found if offer.channel_id != video.channel_id]
+    others = [offer for offer in candidates if offer.channel_id != video.channel_id]
     return next((offer for offer in others if not breaker.is_paused(offer.channel, now)), None)
 
 
 def reroute_waiting() -> None:
-    """Move what waits before channels that take nothing to others of its model that do."""
+    """Move queued videos from paused channels to other channels of their model that take new jobs."""
     now = timezone.now()
-    resting = [channel for channel in Channel.objects.all() if breaker.is_paused(channel, now)]
-    if not resting:
+    paused = [channel for channel in Channel.objects.all() if breaker.is_paused(channel, now)]
+    if not paused:
         return
-    stuck = Video.objects.filter(status=Status.QUEUED, ended_at=None, channel__in=resting).exclude(
+    stuck = Video.objects.filter(status=Status.QUEUED, ended_at=None, channel__in=paused).exclude(
         WAS_UNCONFIRMED
     )
     for model in VideoModel.objects.filter(pk__in=stuck.order_by().values("model")):
         offer = next((offer for offer in offers(model) if not breaker.is_paused(offer.channel, now)), None)
         if offer is None:
             continue
-        # In one statement: who is admitted or canceled at this moment is in another state then, and stays.
+        # One statement, conditional on the state: a video that is admitted or canceled concurrently is left alone.
         moved = stuck.filter(model=model).update(
             channel=offer.channel,
             provider_model=offer.provider_model,
             attempts=0,
-            next_at=timing.database_now(),
+            next_attempt_at=timing.database_now(),
         )
-        log.info("%d videos of %s go on to %s", moved, model, offer.channel)
+        log.info("%d videos of %s rerouted to %s", moved, model, offer.channel)

@@ -1,4 +1,4 @@
-"""A video's receipt: what happened to it and to its credits, when, in plain words."""
+"""A video's timeline: what happened to it and to its credits, and when, in plain words."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from videos.models import FORGIVEN, REASONS, Status, Video, VideoEvent
 
 @dataclass(frozen=True)
 class Line:
-    """`credits` is what moved at this point: negative out of the account, positive back into it, or 0."""
+    """One entry. `credits` is negative for a charge, positive for a refund, otherwise 0."""
 
     at: datetime
     text: str
@@ -20,47 +20,47 @@ class Line:
 
 
 def timeline_of(video: Video) -> list[Line]:
-    """The lines of the receipt, oldest first. Repeated tries of the same step share one line."""
+    """The video's timeline, oldest entry first. Repeated attempts of one step share a line."""
     lines: list[Line] = []
     entries = CreditEntry.objects.filter(reference=video.reference)
-    moved = {entry.kind: entry for entry in entries}
-    tries, returned = 0, False
+    entry_of = {entry.kind: entry for entry in entries}
+    tries, refunded = 0, False
     for event in video.events.all():
         if event.went_to == Status.SUBMITTING:
             tries += 1
             if tries > 1:
                 continue
-        text, credits = _text(event, video, returned), 0
+        text, credits = _text(event, video, refunded), 0
         if event.went_to in (Status.QUEUED, Status.UNCONFIRMED) and lines and lines[-1].text == text:
             continue
         if not event.came_from:
-            credits = _amount(moved, CreditEntry.Kind.CHARGE)
-        elif (event.went_to in (Status.FAILED, Status.CANCELED) or event.why == FORGIVEN) and not returned:
-            credits, returned = _amount(moved, CreditEntry.Kind.REFUND), True
-            if credits and (note := moved[CreditEntry.Kind.REFUND].note):
+            credits = _amount(entry_of, CreditEntry.Kind.CHARGE)
+        elif (event.went_to in (Status.FAILED, Status.CANCELED) or event.reason == FORGIVEN) and not refunded:
+            credits, refunded = _amount(entry_of, CreditEntry.Kind.REFUND), True
+            if credits and (note := entry_of[CreditEntry.Kind.REFUND].note):
                 text = _("%(text)s Note from the staff: “%(note)s”") % {"text": text, "note": note}
         lines.append(Line(event.at, text, credits))
     return lines
 
 
-def _amount(moved: dict[str, CreditEntry], kind: str) -> int:
-    return moved[kind].amount if kind in moved else 0
+def _amount(entry_of: dict[str, CreditEntry], kind: str) -> int:
+    return entry_of[kind].amount if kind in entry_of else 0
 
 
-def _text(event: VideoEvent, video: Video, returned: bool) -> str:
-    """`returned`: whether the credits went back before this event."""
-    held = ngettext("%(n)d credit", "%(n)d credits", video.credits) % {"n": video.credits}
+def _text(event: VideoEvent, video: Video, refunded: bool) -> str:
+    """`refunded`: whether the credits were refunded before this event."""
+    credits = ngettext("%(n)d credit", "%(n)d credits", video.credits) % {"n": video.credits}
     if not event.came_from:
-        return _("Ordered. %(credits)s reserved.") % {"credits": held}
-    if event.why == FORGIVEN:
-        return _("The staff refunded %(credits)s. You keep the video.") % {"credits": held}
-    if event.went_to == Status.COMPLETED and returned:
-        return _("Ready to play after all, for free: %(credits)s stay refunded.") % {"credits": held}
+        return _("Ordered. %(credits)s reserved.") % {"credits": credits}
+    if event.reason == FORGIVEN:
+        return _("The staff refunded %(credits)s. You keep the video.") % {"credits": credits}
+    if event.went_to == Status.COMPLETED and refunded:
+        return _("Ready to play after all, for free: %(credits)s stay refunded.") % {"credits": credits}
     if event.went_to == Status.COMPLETED:
-        return _("Ready to play. %(credits)s charged.") % {"credits": held}
+        return _("Ready to play. %(credits)s charged.") % {"credits": credits}
     if event.went_to in (Status.FAILED, Status.CANCELED):
-        reason = REASONS.get(event.why, "") or _("Canceled.")
-        return _("%(reason)s %(credits)s refunded.") % {"reason": reason, "credits": held}
+        reason = REASONS.get(event.reason, "") or _("Canceled.")
+        return _("%(reason)s %(credits)s refunded.") % {"reason": reason, "credits": credits}
     return {
         Status.QUEUED: _("The video service has not accepted the request yet; waiting to retry."),
         Status.SUBMITTING: _("Submitted to the video service."),

@@ -208,7 +208,7 @@ def test_the_key_may_be_a_password(owner):
     [("wait=5", 5), ("respond-async, wait=10", 10), ("wait=999", 180), ("waits=5", 0), ("", 0)],
 )
 def test_how_long_a_caller_wants_to_wait(rf, wish, seconds):
-    assert drills._wish(rf.post("/", headers={"Prefer": wish})) == seconds
+    assert drills._wanted_wait(rf.post("/", headers={"Prefer": wish})) == seconds
 
 
 @pytest.mark.django_db(transaction=True)
