@@ -68,7 +68,7 @@ chaos: $(VENV)/installed-dev
 sabotage: $(VENV)/installed-dev chromium
 	@$(BIN)/python -m tests.sabotage $(CASES)
 
-# Compiles requirements.txt and requirements-dev.txt, for all platforms. Run it after a change to a .in file.
+# Compiles requirements.txt, requirements-dev.txt and requirements-docs.txt, for all platforms. Run it after a change to a .in file.
 # It keeps versions that still satisfy them; ARGS=--upgrade or ARGS="--upgrade-package NAME" takes newer ones.
 COMPILE = $(VENV)/uv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
   --custom-compile-command 'make requirements' $(ARGS)
@@ -76,6 +76,7 @@ COMPILE = $(VENV)/uv/bin/uv pip compile --quiet --no-config --universal --python
 requirements: $(VENV)/uv/installed
 	$(COMPILE) --output-file requirements.txt requirements.in
 	$(COMPILE) --output-file requirements-dev.txt requirements-dev.in
+	$(COMPILE) --output-file requirements-docs.txt requirements-docs.in
 
 $(VENV)/uv/installed: Makefile | $(BIN)/python
 	$(PYTHON) -m venv $(VENV)/uv
@@ -102,7 +103,7 @@ $(VENV)/other-clients: Makefile | $(BIN)/python
 
 $(DOCS)/installed: requirements-docs.txt
 	@$(PYTHON) -m venv $(DOCS)
-	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.txt
 	@touch $@
 
 # The proxy that `make bench` compares the API with.

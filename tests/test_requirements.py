@@ -8,7 +8,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 BASE_DIR = Path(__file__).resolve().parents[1]
-SOURCES = {"requirements.txt": "requirements.in", "requirements-dev.txt": "requirements-dev.in"}
+SOURCES = {
+    "requirements.txt": "requirements.in",
+    "requirements-dev.txt": "requirements-dev.in",
+    "requirements-docs.txt": "requirements-docs.in",
+}
 
 
 @pytest.mark.parametrize(("compiled", "source"), list(SOURCES.items()))
@@ -31,7 +35,10 @@ def test_every_compiled_package_is_pinned_and_has_hashes(compiled):
 
 
 def test_development_installs_the_same_versions_as_production():
-    production, development = ({(name, pin) for name, pin, _ in _compiled(file)} for file in SOURCES)
+    production, development = (
+        {(name, pin) for name, pin, _ in _compiled(file)}
+        for file in ("requirements.txt", "requirements-dev.txt")
+    )
     shared = {name for name, _ in production} & {name for name, _ in development}
 
     assert {(name, pin) for name, pin in development - production if name in shared} == set()
