@@ -10,6 +10,7 @@ from accounts import credits, redeem_codes
 from accounts.models import CodeBatch, RedeemCode
 from accounts.redeem_codes import CodeRefused
 from tests.support.fixtures import new_user, signed_in
+from tests.support.sabotage import becomes, omit, without
 from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +96,12 @@ def test_after_too_many_wrong_codes_even_a_right_one_has_to_wait(owner):
     assert redeem_codes.redeem(other, code) == 50
 
 
+@without(
+    "the rule that a code is used once",
+    "accounts.redeem_codes.redeem",
+    omit("redeemed_at=None"),
+    becomes("f'code:{code.pk}'", "f'code:{code.pk}:{user.pk}'"),
+)
 def test_A40_somebody_who_redeems_between_look_and_update_wins(owner, monkeypatch):
     code, other = new_code(), new_user()
     atomic = redeem_codes.transaction.atomic

@@ -9,6 +9,7 @@ from accounts import signup_credits
 from accounts.models import FreeCredits, FreeCreditTally, User, Welcome
 from accounts.signup_credits import Outcome
 from tests.support.fixtures import new_user, signed_in
+from tests.support.sabotage import becomes, drop, never, omit, without
 from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db
@@ -42,12 +43,18 @@ def test_a_newcomer_gets_the_free_credits_once():
     assert [knock(user), knock(user)] == [Outcome.GIVEN, Outcome.HAD]
 
 
+@without("the memory of who had them", "accounts.signup_credits.give", drop("Welcome.objects.bulk_create"))
 def test_A39_who_deletes_the_account_and_comes_back_ten_times_had_them():
     assert knock(newcomer("1")) == Outcome.GIVEN
     for turn in range(10):
         assert knock(newcomer("1", f"other-{turn}@example.com")) == Outcome.HAD
 
 
+@without(
+    "the rule that aliases are one mailbox",
+    "accounts.signup_credits._identities",
+    becomes("_mailbox(user.email)", "user.email"),
+)
 @pytest.mark.parametrize(
     ("first", "alias"),
     [
@@ -65,6 +72,7 @@ def test_dots_tell_people_apart_where_they_do():
     assert knock(newcomer("2", "adal@example.com")) == Outcome.GIVEN
 
 
+@without("the budget of the day", "accounts.signup_credits._count", omit("given__lte"))
 def test_A39_a_day_costs_no_more_than_its_budget_and_the_next_day_begins_anew():
     users = [newcomer(f"{n}") for n in range(12)]
     assert [knock(user) for user in users] == [Outcome.GIVEN] * 10 + [Outcome.NOT_TODAY] * 2
@@ -72,6 +80,7 @@ def test_A39_a_day_costs_no_more_than_its_budget_and_the_next_day_begins_anew():
     assert knock(users[-1]) == Outcome.GIVEN
 
 
+@without("the limit of a network", "accounts.signup_credits.give", never("block"))
 def test_A39_a_network_gets_only_some_a_day():
     addresses = ["8.8.8.1", "8.8.8.2", "::ffff:8.8.8.3", "8.8.8.200", "8.8.9.1"]
     outcomes = [knock(newcomer(f"{n}"), address) for n, address in enumerate(addresses)]

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from tests.support.installation import Site
+from tests.support.sabotage import becomes_text, without
 from tests.support.stripe_server import KEY, SECRET, FakeStripe, sign
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,7 @@ print(spent, user.balance, user.credit_entries.filter(kind="charge").count())
 """
 
 
+@without("the condition of a charge", "accounts.credits._take", becomes_text("balance >= %s", "%s > 0"))
 def test_A25_fifty_processes_that_spend_a_hundred_times_each_spend_what_there_is(site, visitor):
     env = {**site.env, "DJANGO_SETTINGS_MODULE": "aivideo.settings"}
     done = subprocess.run([sys.executable, "-c", SPEND], env=env, cwd=ROOT, capture_output=True, text=True)

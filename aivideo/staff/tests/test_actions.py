@@ -15,6 +15,7 @@ from accounts.payments import Truth
 from aivideo.models import AuditEntry
 from aivideo.staff import actions
 from tests.support.fixtures import entries, new_user, order, queued_messages, signed_in
+from tests.support.sabotage import becomes, without
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video, VideoModel
@@ -89,6 +90,11 @@ def seen_by(user, video=None, program=None):
     return seen
 
 
+@without(
+    "the note for the customer beside the internal reason",
+    "aivideo.staff.actions.grant",
+    becomes("order.note", "order.reason[:200]"),
+)
 def test_REASON_only_the_text_for_the_customer_stands_in_their_statement(told, owner):
     assert told(actions.grant, owner, 70) == [True] * 3
     page, file = seen_by(owner)
@@ -107,6 +113,11 @@ def test_REASON_only_the_text_for_the_customer_stands_beside_a_refund(told, owne
     assert entries(video) == [("charge", -10), ("refund", 10)]
 
 
+@without(
+    "the note for the customer beside the internal reason",
+    "aivideo.staff.actions.fail",
+    becomes("order.note", "order.reason"),
+)
 def test_REASON_only_the_text_for_the_customer_stands_beside_a_stop(told, owner, program):
     video = order(owner)
     assert told(actions.fail, video) == [True] * 3

@@ -26,6 +26,7 @@ from accounts.payments import Truth
 from aivideo.migrations import __name__ as migrations
 from aivideo.models import AuditEntry, LedgerCheck
 from tests.support.fixtures import new_user, order, signed_in
+from tests.support.sabotage import becomes, insert_first, without
 from videos.models import (
     Batch,
     BlockedTerm,
@@ -394,6 +395,14 @@ def test_A66_the_way_to_the_sign_in_leads_nowhere_else(boss, settings, target):
     assert try_password(Client(), with_password(boss).username, target=target).url == "/"
 
 
+@without(
+    "the redirect to the site's own sign-in",
+    "aivideo.staff.site.StaffSite.login",
+    becomes(
+        "redirect_to_login(_target(request), reverse('account_login'))",
+        "super().login(request, extra_context)",
+    ),
+)
 def test_A66_a_password_posted_to_the_admin_signs_nobody_in(boss, settings):
     settings.STAFF_SECOND_FACTOR = False
     with_password(boss)
@@ -412,6 +421,11 @@ def test_A66_staff_sign_in_by_a_password_where_no_second_factor_is_asked_for(bos
     assert client.get("/admin/").status_code == 200
 
 
+@without(
+    "the limit of wrong passwords",
+    "aivideo.settings.ACCOUNT_RATE_LIMITS",
+    becomes("{'login_failed': '10/m/ip,5/5m/key'}", "{'login': '', 'login_failed': ''}"),
+)
 def test_A66_sixty_guesses_of_a_password_are_stopped(boss):
     with_password(boss)
     answers = [try_password(Client(), boss.username, f"guess-{n}") for n in range(60)]
@@ -438,6 +452,11 @@ def test_A66_guesses_are_counted_by_name_and_by_address(boss):
     assert of_one_address == [200] * 10 + [429] * 2
 
 
+@without(
+    "the second factor before a session",
+    "accounts.sign_in.AccountAdapter",
+    insert_first("def get_login_stages(self): return []"),
+)
 def test_A66_no_session_exists_before_the_second_factor(boss):
     secret = enrol(signed_in(boss))
     client = Client()

@@ -17,6 +17,7 @@ from accounts.models import User
 from aivideo.models import AuditEntry
 from aivideo.staff.admin.people import RoleAdmin
 from tests.support.fixtures import new_user, signed_in
+from tests.support.sabotage import becomes, drop, never, without
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +56,7 @@ def rows(owner):
     }
 
 
+@without("the removal of other packages' actions", "aivideo.staff.admin.base.NobodyChanges", drop("actions"))
 def test_A67_of_other_packages_nothing_is_added_changed_deleted_or_run(as_staff, rows, settings):
     others = [model for model in admin.site._registry if model._meta.app_label not in OURS]
     # With Redis the queue has no table to show.
@@ -83,6 +85,11 @@ def test_A67_of_other_packages_nothing_is_added_changed_deleted_or_run(as_staff,
         assert (model.objects.count(), OrmQ.objects.count()) == (1, queued), model
 
 
+@without(
+    "the rule that other packages' models are read-only",
+    "aivideo.staff.site.StaffSite.register",
+    becomes("(NobodyChanges, admin_class, UnfoldModelAdmin)", "(admin_class, UnfoldModelAdmin)"),
+)
 def test_A67_no_schedule_of_anybodys_function_can_be_made(as_staff):
     form = {"func": "os.system", "args": "'true'", "schedule_type": "O", "repeats": "-1"}
     later = {"next_run_0": "2030-01-01", "next_run_1": "00:00:00"}
@@ -130,6 +137,20 @@ CHANGED = ([True, True, True], {"support"}, False, "new@example.com")
 ROLES = ["superuser", "everything but superuser", "staff", "customer"]
 
 
+@without(
+    "the rule that only superusers give rights",
+    "aivideo.staff.admin.people.PersonAdmin.get_fieldsets",
+    becomes("_is_superuser(request)", "self.has_change_permission(request, obj)"),
+    "aivideo.staff.admin.people.PersonAdmin.get_readonly_fields",
+    becomes("_is_superuser(request)", "True"),
+    "aivideo.staff.admin.people.PersonAdmin.get_form",
+    never("_is_superuser"),
+)
+@without(
+    "the protection of a superuser's row",
+    "aivideo.staff.admin.people.PersonAdmin.has_change_permission",
+    becomes("is_in_reach", "True"),
+)
 @pytest.mark.parametrize("whom", ROLES)
 @pytest.mark.parametrize("who", ROLES)
 def test_A69_only_superusers_change_rights(people, who, whom):
@@ -149,6 +170,11 @@ def test_A69_only_superusers_change_rights(people, who, whom):
     assert not AuditEntry.objects.exists()
 
 
+@without(
+    "the rule that only superusers set passwords",
+    "aivideo.staff.admin.people.PersonAdmin.user_change_password",
+    never("_is_superuser"),
+)
 @pytest.mark.parametrize("whom", ROLES)
 @pytest.mark.parametrize("who", ROLES)
 def test_A69_only_superusers_set_passwords_and_each_time_is_in_the_audit_log(people, who, whom):
@@ -193,6 +219,7 @@ def test_A69_only_superusers_add_people_and_write_groups(people, who):
     assert gone.status_code in ((302,) if is_superuser else (302, 403))
 
 
+@without("the audit line about rights", "aivideo.staff.admin.base.Audited.save_related", drop("_note"))
 def test_A69_what_superusers_change_of_rights_is_in_the_audit_log(people):
     boss, staff = people["superuser"], people["staff"]
     form = {"username": staff.username, "is_active": "on", "is_staff": "on"}

@@ -17,6 +17,7 @@ from accounts import credits
 from accounts.models import CreditEntry, IdempotentAnswer
 from tests.support.api_client import Program, error_of
 from tests.support.fixtures import entries, new_user, serve
+from tests.support.sabotage import drop, never, without
 from videos.api import idempotency
 from videos.api import requests as order_requests
 from videos.generation import lifecycle
@@ -89,6 +90,7 @@ def test_answers_are_kept_for_thirty_days(program, owner):
     assert not IdempotentAnswer.objects.exists()
 
 
+@without("the memory of an Idempotency-Key", "videos.api.idempotency.once", drop("_once_by_key"))
 @pytest.mark.django_db(transaction=True)
 def test_A26_fifty_at_once_with_one_key_are_one_video_and_fifty_equal_answers():
     program = Program(new_user())
@@ -228,6 +230,7 @@ def test_what_is_noted_for_repeats_is_forgotten_soon_and_holds_no_deleted_words(
     assert not IdempotentAnswer.objects.exists()
 
 
+@without("the memory of an SDK's retries", "videos.api.idempotency.once", never("_before"), attack="A26")
 @pytest.mark.django_db(transaction=True)
 def test_fourteen_orders_through_a_proxy_that_drops_every_third_reply_are_fourteen_videos(live_server):
     """By OpenAI's SDK itself, which repeats what got no answer."""

@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts import api_keys
 from accounts.models import ApiKey
 from tests.support.api_client import Program, error_of
+from tests.support.sabotage import becomes, insert_first, never, without
 from videos import serializers
 from videos.api import throttling
 from videos.catalogue import availability
@@ -24,6 +25,10 @@ def _full_buckets():
     cache.clear()
 
 
+@without("the check whether a key was revoked", "accounts.api_keys.find", never("key.revoked_at"))
+@without(
+    "the check whether the owner of a key is suspended", "accounts.api_keys.find", never("key.user.is_active")
+)
 def test_A10_a_key_ends_when_it_is_revoked_or_expires_or_its_user_is_suspended(owner):
     revoked, expired, suspended = Program(owner), Program(owner), Program(owner)
     assert revoked.get("/v1/credits").status_code == 200
@@ -35,6 +40,11 @@ def test_A10_a_key_ends_when_it_is_revoked_or_expires_or_its_user_is_suspended(o
     assert error_of(suspended.get("/v1/credits")) == (401, None, "invalid_api_key")
 
 
+@without(
+    "the rule that only a key opens the API",
+    "videos.api.auth.ApiKeyAuth.__call__",
+    insert_first("if request.user.is_authenticated: return ApiKey(user=request.user)"),
+)
 def test_A11_a_session_opens_nothing_here_and_a_key_nothing_there(as_owner, owner):
     assert error_of(as_owner.get("/v1/credits"))[0] == 401
     assert error_of(as_owner.post("/v1/videos", {"prompt": "A"}))[0] == 401
@@ -53,6 +63,7 @@ def test_without_a_key_it_is_401(value):
     )
 
 
+@without("the digest of a key", "accounts.api_keys.create", becomes("_digest(text)", "text"))
 def test_A08_of_a_key_only_its_digest_is_kept(owner):
     key, text = api_keys.create(owner, "tests")
     assert api_keys.is_well_formed(text)
@@ -77,6 +88,11 @@ def test_A08_a_hundred_thousand_random_keys_open_nothing(owner):
             api_keys.find(api_keys.PREFIX + random + "000000")
 
 
+@without(
+    "silence about a key",
+    "accounts.api_keys.find",
+    becomes("_note_use(key)", "__import__('logging').getLogger(__name__).warning('%s', text)"),
+)
 def test_A09_a_key_stands_in_no_log_no_answer_and_no_row(as_owner, owner, caplog, monkeypatch):
     caplog.set_level("DEBUG")
     program = Program(owner)

@@ -13,6 +13,7 @@ from accounts import credits
 from accounts.models import User
 from tests.support.api_client import Program, error_of
 from tests.support.fixtures import TEST_TIMEOUT, new_user, wait_until
+from tests.support.sabotage import never, without
 from videos.api import pictures
 from videos.models import Video
 
@@ -86,6 +87,9 @@ def asking(*programs, url):
         thread.join(TEST_TIMEOUT)
 
 
+@without(
+    "the credit check before a picture is fetched", "videos.api.spending.afford", never("key.user.balance")
+)
 def test_A65_without_credits_nothing_is_fetched(silent):
     program = poor()
     began = time.monotonic()
@@ -119,6 +123,7 @@ def test_a_batch_that_costs_too_much_fetches_nothing(silent):
     assert silent.taken == []
 
 
+@without("the limit of fetches at a time", "videos.api.pictures._turn_of", never("MAX_FETCHES"))
 def test_A65_one_person_fetches_one_picture_at_a_time_and_all_people_two(silent):
     people = [Program(new_user()) for _ in range(3)]
     with asking(people[0], url=silent.url) as answers:

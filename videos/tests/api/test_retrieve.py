@@ -8,6 +8,7 @@ from django.test import Client
 
 from tests.support.api_client import Program, error_of
 from tests.support.fixtures import order, pump_until_done, signed_in
+from tests.support.sabotage import becomes, becomes_text, without
 from videos import serializers
 from videos.catalogue import availability
 from videos.generation import lifecycle
@@ -17,6 +18,17 @@ from videos.serializers import public_id
 pytestmark = pytest.mark.django_db
 
 
+@without(
+    "the owner check on a video asked for by API",
+    "videos.serializers.SHOWN",
+    becomes_text("v.user_id = %s", "%s > 0"),
+)
+@without(
+    "the owner of the list of videos",
+    "videos.api.videos.list_videos",
+    becomes("request.user.videos.kept()", "request.user.videos.model.objects.kept()"),
+    attack="A07",
+)
 @pytest.mark.django_db(transaction=True)
 def test_A01_A02_A07_a_stranger_finds_nothing(owner, stranger, simulator):
     mine = order(owner)
@@ -83,6 +95,7 @@ def test_there_is_no_content_before_the_end(program, owner):
     assert error_of(program.get(f"{path}?variant=1")) == (404, None, "video_not_completed")
 
 
+@without("the expiry of an API link", "videos.serializers.linked", becomes("int(until)", "2 * int(until)"))
 @pytest.mark.django_db(transaction=True)
 def test_A04_a_link_ends_after_five_minutes_and_with_its_video(program, owner, simulator, monkeypatch):
     video = order(owner)

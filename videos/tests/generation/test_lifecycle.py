@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.credits import InsufficientCredits
 from tests.support.fixtures import entries, new_user, order, queued_messages
+from tests.support.sabotage import insert_after, without
 from videos import queue, timing
 from videos.catalogue import availability
 from videos.generation import lifecycle
@@ -229,6 +230,13 @@ def test_progress_never_goes_back_and_is_not_100_before_the_end(owner):
         assert again(video).progress == shown
 
 
+@without(
+    "the rule that deleting refunds nothing",
+    "videos.generation.lifecycle.delete",
+    insert_after(
+        "transaction.on_commit", "credits.refund(video.user, video.credits, reference=video.reference)"
+    ),
+)
 def test_A36_a_deleted_video_loses_its_words_and_files_and_returns_no_credits(owner):
     video = accepted(owner)
     lifecycle.finish(video)

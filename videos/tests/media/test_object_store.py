@@ -38,6 +38,7 @@ from tests.support.fixtures import (
     wait_until,
 )
 from tests.support.s3 import BUCKET, S3Server
+from tests.support.sabotage import becomes, without
 from videos import timing
 from videos.generation import lifecycle
 from videos.media import inspection, storage
@@ -123,6 +124,11 @@ def test_a_download_brings_its_name_and_a_poster_its_type(completed):
     assert (poster.headers["Content-Type"], poster.content[8:12]) == ("image/webp", b"WEBP")
 
 
+@without(
+    "the owner check on a video",
+    "videos.pages.video.own",
+    becomes("user.videos", "user.videos.model.objects"),
+)
 def test_A03_only_the_owner_gets_a_link(completed):
     video = completed(new_user())
     for page in ("file", "poster"):
@@ -130,6 +136,11 @@ def test_A03_only_the_owner_gets_a_link(completed):
         assert "/accounts/login/" in Client().get(f"/videos/{video.pk}/{page}/")["Location"]
 
 
+@without(
+    "the expiry of a signed link",
+    "videos.media.object_store.ObjectStore.get_default_settings",
+    becomes("LINK_SECONDS", "7 * 24 * 3600"),
+)
 @pytest.mark.parametrize("method", ["get", "head"])
 def test_A04_a_link_is_signed_for_one_object_one_method_and_a_few_minutes(method):
     user = new_user()

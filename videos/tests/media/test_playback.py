@@ -5,6 +5,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.test import RequestFactory
 
+from tests.support.sabotage import becomes_text, without
 from videos.media import playback
 
 TEN = b"0123456789"
@@ -131,6 +132,11 @@ def test_head_tells_about_the_whole_file_and_sends_nothing(storage):
     assert storage.opened.closed
 
 
+@without(
+    "the Cache-Control of a file",
+    "videos.media.playback.serve",
+    becomes_text("private, no-store", "public, max-age=86400"),
+)
 @pytest.mark.parametrize(
     ("method", "wanted"), [("get", ""), ("get", "bytes=2-3"), ("get", "bytes=99-"), ("head", "")]
 )

@@ -22,6 +22,7 @@ from aivideo.staff import actions
 from tests.support.api_client import Program, error_of
 from tests.support.fixtures import new_user, order, signed_in, video_order
 from tests.support.moderation_server import KEY, MODEL, ModerationServer
+from tests.support.sabotage import never, omit, without
 from tests.support.studio_page import HTMX, form, picture
 from videos.generation import ordering
 from videos.media import uploads
@@ -199,6 +200,9 @@ def test_A59_a_remix_takes_no_blocked_prompt(program, owner):
     assert (owner.balance, owner.videos.count()) == (90, 1)
 
 
+@without(
+    "the check of the negative prompt", "videos.moderation.gate.Subject.blocked", omit("NEGATIVE_PROMPT")
+)
 def test_A59_the_negative_prompt_is_not_exempt(program, owner, nothing_charged):
     answer = program.send("/v1/videos", {"prompt": "A kite", "negative_prompt": "csam"})
     assert error_of(answer) == (400, "negative_prompt", "moderation_blocked")
@@ -513,6 +517,11 @@ BAD_DAYS = [
 ]
 
 
+@without(
+    "the refusal while the service is unavailable",
+    "videos.moderation.gate._judged",
+    never("settings.MODERATION_FAIL_CLOSED"),
+)
 @pytest.mark.parametrize("how", BAD_DAYS)
 def test_A59_without_a_verdict_nothing_is_made_and_nothing_charged(
     as_owner, owner, service, settings, monkeypatch, nothing_charged, how
@@ -636,6 +645,9 @@ def test_what_the_list_refuses_in_a_batch_shows_the_service_nothing(owner, servi
 # --- The one gate ----------------------------------------------------------------------------------
 
 
+@without(
+    "the rule that an order has to be cleared", "videos.moderation.gate.require_clearance", never("is_clear")
+)
 def test_A59_nothing_starts_that_did_not_come_through_the_gate(owner, stranger, service, nothing_charged):
     [cleared] = gate.clear(owner, [video_order("A kite")])
     for user, wrong in [

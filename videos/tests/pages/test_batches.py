@@ -10,6 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tests.support.batches import some
 from tests.support.fixtures import new_user, pump_until_done, signed_in
+from tests.support.sabotage import becomes, without
 from videos.generation import batches, lifecycle
 from videos.models import Batch, Status
 
@@ -119,6 +120,12 @@ def test_there_is_no_third_kind(as_owner):
     assert as_owner.get(f"{PATH}?kind=other").status_code == 404
 
 
+@without(
+    "the owner check on a batch",
+    "videos.pages.batches.cancel",
+    becomes("request.user.batches", "Batch"),
+    attack="A02",
+)
 def test_A01_A02_a_strangers_batch_is_404(as_stranger, owner):
     batch = some(owner, 2)
     for path in ("", "zip/"):

@@ -8,6 +8,7 @@ from django.test import Client
 
 from tests.support.completed import MP4, completed
 from tests.support.fixtures import order
+from tests.support.sabotage import becomes, without
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.pages.library import PAGE
@@ -105,6 +106,11 @@ def test_a_video_without_a_file_yet_has_none_to_give(as_owner, owner):
 ROUTES = ["", "card/", "cancel/", "file/", "poster/", "delete/"]
 
 
+@without(
+    "the owner check on a video",
+    "videos.pages.video.own",
+    becomes("user.videos", "user.videos.model.objects"),
+)
 @pytest.mark.parametrize("route", ROUTES)
 def test_A01_a_strangers_video_is_not_found(as_owner, as_stranger, owner, route):
     url = f"/videos/{completed(owner).pk}/{route}"
@@ -133,6 +139,11 @@ PARAMETERS = [
 ]
 
 
+@without(
+    "the owner of a library",
+    "videos.pages.library.library_of",
+    becomes("user.videos", "user.videos.model.objects"),
+)
 def test_A07_no_parameter_shows_a_strangers_video(as_stranger, owner):
     video = order(owner, "A secret kite")
     cursor = f"2999-01-01T00:00:00+00:00_{video.pk}"
@@ -146,6 +157,11 @@ def test_A07_no_parameter_shows_a_strangers_video(as_stranger, owner):
                 assert f"/videos/{video.pk}/".encode() not in shown
 
 
+@without(
+    "the owner check on a video",
+    "videos.pages.video.own",
+    becomes("user.videos", "user.videos.model.objects"),
+)
 def test_A02_a_strangers_video_cannot_be_deleted(as_stranger, owner):
     video = completed(owner)
     assert as_stranger.post(f"/videos/{video.pk}/delete/").status_code == 404

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts import credits
 from tests.support.completed import completed
 from tests.support.fixtures import entries, order
+from tests.support.sabotage import becomes, without
 from videos.generation import lifecycle
 from videos.models import MAX_POSTER_TRIES, Channel, Status, Video
 from videos.providers.base import JobState
@@ -336,6 +337,11 @@ def test_a_pump_that_is_quicker_than_the_click_wins(as_owner, owner, monkeypatch
     assert entries(video) == [("charge", -10)]
 
 
+@without(
+    "the owner check on a video",
+    "videos.pages.video.own",
+    becomes("user.videos", "user.videos.model.objects"),
+)
 def test_A02_a_strangers_video_cannot_be_canceled(as_stranger, owner):
     video = order(owner)
     for headers in ({}, HTMX):

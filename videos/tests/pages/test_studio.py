@@ -14,6 +14,7 @@ from PIL import Image
 
 from accounts import credits
 from tests.support.fixtures import entries, new_user, order, signed_in
+from tests.support.sabotage import becomes, drop, without
 from tests.support.studio_page import HTMX, form, nothing_happened, picture
 from videos.catalogue import availability
 from videos.generation import lifecycle
@@ -118,6 +119,12 @@ def test_A27_a_forged_price_changes_nothing(as_owner, owner):
 ODD_NUMBERS = ["-4", "0", "61", "4.5", "4e3", "NaN", "inf", "99999999999999999999", "٩٩", "4;8", "", "0x8"]
 
 
+@without("the check of what may be ordered", "videos.generation.ordering.place", drop("check_order"))
+@without(
+    "the price list",
+    "videos.generation.ordering.place",
+    becomes("order.price", "order.price * order.seconds // 8"),
+)
 @pytest.mark.parametrize("odd", ODD_NUMBERS)
 def test_A27_whatever_is_asked_for_the_price_is_the_tables(as_owner, owner, odd):
     for field in ("seconds", "aspect_ratio", "resolution", "model"):
@@ -209,6 +216,11 @@ def test_a_good_picture_survives_a_mistake_in_another_field(as_owner, owner):
     assert re.search(rf'value="upload:{owner.uploads.get().pk}"[^>]*checked', page)
 
 
+@without(
+    "the owner check on an uploaded picture",
+    "videos.pages.studio_form.StudioForm._own_upload",
+    becomes("self.user.uploads", "self.user.uploads.model.objects"),
+)
 def test_A06_somebody_elses_upload_is_not_there(as_owner, stranger, owner):
     upload = stranger.uploads.create(file="uploads/x.jpg", sha256="1" * 64, width=1, height=1)
     answer = as_owner.post("/", form(image=f"upload:{upload.pk}"))

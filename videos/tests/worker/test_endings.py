@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from accounts import credits
 from tests.support.fixtures import entries, new_user, order, pump_until_done, wait_until
+from tests.support.sabotage import becomes, without
 from tests.support.worker import again, make_due, running, take_one_step
 from videos import timing
 from videos.catalogue import breaker
@@ -48,6 +49,11 @@ def wait_for_the_provider(simulator, video):
 # --- The deadline ---------------------------------------------------------------------------------
 
 
+@without(
+    "the mark of a free video",
+    "videos.generation.lifecycle.finish",
+    becomes("video.status == Status.FAILED", "False"),
+)
 def test_A37_a_success_after_the_deadlines_refund_is_delivered_free_and_once(simulator):
     video = running(simulator)
     lifecycle.fail(video, "timed_out")
@@ -292,6 +298,12 @@ def test_where_the_decoder_dies_the_index_is_believed_and_the_poster_comes_later
     assert (again(video).status, entries(video), violations()[1]) == (Status.COMPLETED, CHARGED, [])
 
 
+@without(
+    "the rule that a dead decoder blames no file",
+    "videos.media.decoder.Decoder._ask",
+    becomes("Died", "NotAVideo"),
+    attack="A23",
+)
 def test_a_decoder_that_stands_still_says_nothing_about_its_file(simulator, monkeypatch):
     video = order(new_user())
     pump_until_done(30)

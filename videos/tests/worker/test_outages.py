@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from tests.support.fixtures import entries, new_user, order, pump_until_done, scaled_timeout
+from tests.support.sabotage import becomes, without
 from tests.support.video_server import job, server
 from videos import timing
 from videos.generation import lifecycle
@@ -200,6 +201,12 @@ LISTED = {
 }
 
 
+@without(
+    "the doubt about impossible times",
+    "videos.providers.openai._age",
+    becomes("'unknown'", "'long ago'"),
+    attack="A80",
+)
 @pytest.mark.parametrize("listed", LISTED)
 def test_the_list_is_believed_only_where_it_is_sure(settings, monkeypatch, listed):
     keyless()
@@ -241,6 +248,11 @@ def test_a_list_in_the_wrong_order_and_in_short_pages_is_read_to_its_end(setting
     assert again(video).ref == "job-1"
 
 
+@without(
+    "the doubt about a list that was not read to its end",
+    "videos.providers.openai.Adapter.find",
+    becomes("'the list goes further back than it can be read'", "''"),
+)
 @pytest.mark.parametrize("newer", [900, 12_000])
 def test_A80_a_lost_job_below_many_newer_ones_is_found_or_nobody_can_tell(settings, monkeypatch, newer):
     """Where even that is too far back, the order is not sent again: that the job is not seen proves nothing."""
