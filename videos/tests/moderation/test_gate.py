@@ -44,8 +44,6 @@ def _fresh_list(monkeypatch, settings):
     monkeypatch.setattr(blocked_terms, "_pattern", None)
     monkeypatch.setattr(blocked_terms, "_loaded_at", -float("inf"))
     settings.SUPPORT_EMAIL = "help@example.com"
-    if not BlockedTerm.objects.exists():  # a test that emptied the database took them away
-        import_module("videos.migrations.0015_moderation").add_terms(apps, None)
 
 
 @pytest.fixture
