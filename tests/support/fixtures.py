@@ -125,6 +125,15 @@ def _media_of_its_own(settings: Any, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path / "media"
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The waits between questions and tries, shorter: for tests that look at what comes in the end, not at when."""
+    from videos import timing
+
+    monkeypatch.setattr(timing, "FIRST_POLL", 0.3)
+    monkeypatch.setattr(timing, "LONGEST_WAIT", 0.5)
+
+
 def order(user: Any, prompt: str = "A red kite over the sea", **fields: Any) -> Any:
     """Order a video by the verb that page and API use."""
     from videos.generation import ordering

@@ -21,7 +21,6 @@ from tests.support.fixtures import (
     wait_until,
 )
 from tests.support.video_server import job, server
-from videos import timing
 from videos.catalogue import availability, breaker, refusals, routing
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
@@ -32,9 +31,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def _hasty(settings, monkeypatch):
+def _real_providers(settings, hasty):
     settings.USE_MOCK_SORA = False
-    monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
 
 
 @pytest.fixture

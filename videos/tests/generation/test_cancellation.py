@@ -9,19 +9,14 @@ from django.utils import timezone
 
 from tests.support.fixtures import entries, new_user, order, queued_messages
 from tests.support.worker import again, make_due, running, take_one_step
-from videos import tasks, timing
+from videos import tasks
 from videos.generation import cancellation, lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("hasty")]
 
 REFUNDED = [("charge", -10), ("refund", 10)]
-
-
-@pytest.fixture(autouse=True)
-def _hasty(monkeypatch):
-    monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
 
 
 def is_at_the_provider(simulator, video):

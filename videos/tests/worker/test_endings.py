@@ -19,7 +19,6 @@ from accounts import credits
 from tests.support.fixtures import entries, new_user, order, pump_until_done, wait_until
 from tests.support.sabotage import becomes, without
 from tests.support.worker import again, make_due, running, take_one_step
-from videos import timing
 from videos.catalogue import breaker
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
@@ -30,14 +29,9 @@ from videos.models import Channel, Status, Video
 from videos.status.timeline import timeline_of
 from videos.worker import dispatcher, leases, steps
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("hasty")]
 
 CHARGED, REFUNDED = [("charge", -10)], [("charge", -10), ("refund", 10)]
-
-
-@pytest.fixture(autouse=True)
-def _hasty(monkeypatch):
-    monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
 
 
 def wait_for_the_provider(simulator, video):

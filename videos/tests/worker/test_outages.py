@@ -19,14 +19,9 @@ from videos.models import Channel, Status, Video
 from videos.providers.base import JobState
 from videos.worker import dispatcher, leases, steps, write_queue
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("hasty")]
 
 REFUNDED = [("charge", -10), ("refund", 10)]
-
-
-@pytest.fixture(autouse=True)
-def _hasty(monkeypatch):
-    monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
 
 
 def again(video):
@@ -75,6 +70,7 @@ def test_a_batch_that_was_rolled_back_is_reported_so_to_everybody_in_it():
 
 
 def test_a_hiccup_of_the_database_does_not_end_the_pump(simulator, monkeypatch):
+    monkeypatch.setattr(timing, "RENEW", 0.1)
     calls = []
     renew = leases.renew
 
@@ -269,9 +265,9 @@ def test_A80_a_lost_job_below_many_newer_ones_is_found_or_nobody_can_tell(settin
             return 200, job(status="failed", error="enough")
         after = path.partition("after=")[2].partition("&")[0]
         start = ids.index(after) + 1 if after else 0
-        page = [job(id=name, prompt="A red kite over the sea" if name == "job-1" else "Else") for name in ids]
-        page = page[start : start + 100]
-        return 200, {"object": "list", "data": page, "has_more": start + 100 < len(ids)}
+        page = ids[start : start + 100]
+        data = [job(id=name, prompt=job()["prompt"] if name == "job-1" else "Else") for name in page]
+        return 200, {"object": "list", "data": data, "has_more": start + 100 < len(ids)}
 
     with server(answer) as settings.SIMULATOR_URL:
         video = unconfirmed(new_user())

@@ -19,7 +19,6 @@ from tests.support.fixtures import (
     start_simulator,
     wait_until,
 )
-from videos import timing
 from videos.catalogue import connections
 from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
@@ -78,11 +77,10 @@ OUTCOME = {
 }
 
 
-@pytest.fixture
-def hasty(monkeypatch):
+@pytest.fixture(autouse=True)
+def _hasty(hasty, monkeypatch):
     """The same waits, shorter: nothing here depends on their length."""
     monkeypatch.setattr(downloads, "TIMEOUT", downloads.httpx2.Timeout(3))
-    monkeypatch.setattr(timing, "LONGEST_WAIT", 2.0)
 
 
 def outcome(video):
@@ -96,7 +94,7 @@ def expected(status, code):
     return (status, code, (("charge", -10), *refunded), status == "completed")
 
 
-def test_every_fault_of_a_provider_has_its_one_outcome(simulator, hasty, monkeypatch):
+def test_every_fault_of_a_provider_has_its_one_outcome(simulator, monkeypatch):
     monkeypatch.setattr(dispatcher, "SLICE", 2)
     assert set(OUTCOME) == set(FAULTS)
     videos = {
@@ -114,7 +112,7 @@ def test_every_fault_of_a_provider_has_its_one_outcome(simulator, hasty, monkeyp
 
 @pytest.mark.parametrize("listing", ["true", "false"])
 def test_a_lost_reply_without_idempotency_keys_is_found_in_the_list_and_never_bought_twice(
-    listing, hasty, settings, monkeypatch, tmp_path
+    listing, settings, monkeypatch, tmp_path
 ):
     env = {"SIMULATOR_SECONDS": "1", "SIMULATOR_IDEMPOTENCY": "false", "SIMULATOR_LIST": listing}
     process, settings.SIMULATOR_URL = start_simulator(tmp_path / "simulator", **env)
@@ -139,7 +137,7 @@ def test_a_lost_reply_without_idempotency_keys_is_found_in_the_list_and_never_bo
     assert violations()[1] == []
 
 
-def test_a_provider_that_is_away_keeps_the_video_waiting_until_the_deadline(hasty, settings):
+def test_a_provider_that_is_away_keeps_the_video_waiting_until_the_deadline(settings):
     settings.SIMULATOR_URL = "http://127.0.0.1:9/v1"
     settings.JOB_DEADLINE_SECONDS = 4
     video = order(new_user())
