@@ -50,30 +50,30 @@ class Adapter(openai.Adapter):
             raise Unavailable(f"HTTP {status}: no list of models: {body[:200]!r}") from error
 
 
-def _capability(answer: dict[str, Any]) -> Capability:
+def _capability(entry: dict[str, Any]) -> Capability:
     """One entry of the list of models. Lengths and sizes that are not listed are not available."""
-    shapes, lines = answer.get("supported_aspect_ratios") or [], answer.get("supported_resolutions") or []
+    shapes, lines = entry.get("supported_aspect_ratios") or [], entry.get("supported_resolutions") or []
     sizes = [
         size_of(shape, int(line[:-1]))
         for line in map(str, lines)
         for shape in shapes
         if shape in ASPECT_RATIOS and re.fullmatch(r"\d{3,4}p", line)
     ]
-    frames = answer.get("supported_frame_images") or []
+    frames = entry.get("supported_frame_images") or []
     can = {
         "image": "first_frame" in frames,
         "last_frame": "last_frame" in frames,
-        "seed": answer.get("seed") is True,
-        "audio": answer.get("generate_audio") is True,
+        "seed": entry.get("seed") is True,
+        "audio": entry.get("generate_audio") is True,
     }
     return Capability(
-        model=str(answer["id"]),
-        name=str(answer.get("name") or answer["id"]),
-        sizes=sizes or [size for size in answer.get("supported_sizes") or [] if isinstance(size, str)],
-        lengths=[n for n in answer.get("supported_durations") or [] if type(n) is int and n > 0],
+        model=str(entry["id"]),
+        name=str(entry.get("name") or entry["id"]),
+        sizes=sizes or [size for size in entry.get("supported_sizes") or [] if isinstance(size, str)],
+        lengths=[n for n in entry.get("supported_durations") or [] if type(n) is int and n > 0],
         takes=[name for name, is_so in can.items() if is_so],
         has_sound=can["audio"],
-        cost_a_second=_cost_a_second(answer.get("pricing_skus") or {}),
+        cost_a_second=_cost_a_second(entry.get("pricing_skus") or {}),
     )
 
 
