@@ -1,6 +1,6 @@
 """Which defense a test judges, and the change of the source that takes this defense away.
 
-    @without("the lease check before a purchase", "videos.worker.steps.submit", drop("_make_sure_of"))
+    @without("the lease check before a purchase", "videos.worker.steps.submit", drop("_confirm_lease"))
     def test_…
 
 On a normal run the decorator does nothing; `make sabotage` makes the change in a copy and expects the test to fail.

@@ -76,11 +76,11 @@ def _recent() -> list[tuple[datetime, str, str]]:
         at__gt=timezone.now() - LOOK_BACK,
     )
     found = []
-    for at, why, slug, detail in events.order_by("pk").values_list(
+    for at, reason, slug, detail in events.order_by("pk").values_list(
         "at", "reason", "video__channel__slug", "video__error_detail"
     ):
-        if why.startswith(REFUSED_BY):
-            slug, _colon, detail = why.removeprefix(REFUSED_BY).partition(": ")
+        if reason.startswith(REFUSED_BY):
+            slug, _colon, detail = reason.removeprefix(REFUSED_BY).partition(": ")
         found.append((at, slug, detail))
     return found
 

@@ -116,17 +116,17 @@ def accept(video: Video, job: JobState) -> bool:
     """
     if _own_job(video, job):
         return True
-    now = Video.objects.get(pk=video.pk)
-    if now.ref == job.ref:  # an earlier call was committed although it seemed to fail
+    current = Video.objects.get(pk=video.pk)
+    if current.ref == job.ref:  # an earlier call was committed although it seemed to fail
         return True
-    if now.ref is None and now.channel_id == video.channel_id and _own_job(now, job):
+    if current.ref is None and current.channel_id == video.channel_id and _own_job(current, job):
         return True
     log.error(
         "%s: job %s was bought at channel %s but has no video: the video is %s.",
         video.public_id,
         job.ref,
         video.channel_id,
-        now.status,
+        current.status,
     )
     return False
 

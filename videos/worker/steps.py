@@ -84,7 +84,7 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
     try:
         async with tools.submits:
             order = await _prepare_order(video)
-            await _make_sure_of(video, db)
+            await _confirm_lease(video, db)
             async with asyncio.timeout(LONGEST_SUBMIT):
                 job = await provider.submit(order, key=video.pk.hex)
     except NoOrder as error:
@@ -264,7 +264,7 @@ async def _prepare_order(video: Video) -> Order:
         raise NoOrder(repr(error)) from error
 
 
-async def _make_sure_of(video: Video, db: Database) -> None:
+async def _confirm_lease(video: Video, db: Database) -> None:
     """Raise NoOrder unless this dispatcher still holds the video's lease. Called right before a request that costs money.
 
     The video waited for the semaphore and its picture, and the process or the machine may have been suspended

@@ -89,7 +89,7 @@ class Shop:
 STOPPABLE_PUMP = "from videos.worker import dispatcher; dispatcher.MAX_PICTURES = 2; dispatcher.run()"
 
 
-@without("the lease check before a purchase", "videos.worker.steps.submit", drop("_make_sure_of"))
+@without("the lease check before a purchase", "videos.worker.steps.submit", drop("_confirm_lease"))
 def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatch):
     """It is overtaken while two requests are out and three wait for their turn; then it wakes up."""
     monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
@@ -158,7 +158,7 @@ def test_a_lease_is_held_only_by_who_has_the_row_as_it_is():
 @without(
     "the acceptance of a late answer",
     "videos.generation.lifecycle.accept",
-    never("now.ref is None"),
+    never("current.ref is None"),
     attack="A79",
 )
 def test_a_late_answer_is_written_down_although_the_request_was_taken_for_lost():
