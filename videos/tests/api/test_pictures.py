@@ -1,6 +1,5 @@
 """Pictures that a request names by their address: within narrow limits, and after all that is quick."""
 
-import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -14,48 +13,18 @@ from accounts.models import User
 from tests.support.api_client import Program, error_of
 from tests.support.fixtures import TEST_TIMEOUT, new_user, wait_until
 from tests.support.sabotage import never, without
+from tests.support.silent_server import SilentServer
 from videos.api import pictures
 from videos.models import Video
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Silent:
-    """A server that takes every connection and never answers."""
-
-    def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.taken = []
-        self.has_hung_up = False
-        threading.Thread(target=self._take, daemon=True).start()
-
-    def _take(self):
-        while True:
-            try:
-                connection = self.socket.accept()[0]
-            except OSError:
-                return
-            self.taken.append(connection)
-            if self.has_hung_up:
-                connection.close()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.socket.getsockname()[1]}/picture.jpg"
-
-    def hang_up(self):
-        self.has_hung_up = True
-        for connection in self.taken:
-            connection.close()
-
-
 @pytest.fixture
 def silent(settings):
     settings.PRIVATE_NETWORKS_ALLOWED = [ip_network("127.0.0.1")]
-    server = Silent()
-    yield server
-    server.socket.close()
-    server.hang_up()
+    with SilentServer() as server:
+        yield server
 
 
 def order(url, **fields):
