@@ -4,9 +4,15 @@ from typing import Any
 
 
 def post_worker_init(worker: Any) -> None:
+    from videos import thread_budget
+
+    thread_budget.set_threads(worker.cfg.threads)
+    if worker.age == 1:
+        _announce_service()
+
+
+def _announce_service() -> None:
     """Log which service makes the videos, once, in the first worker of a server."""
-    if worker.age != 1:
-        return
     from django.db import connection
 
     from videos.catalogue import connections

@@ -11,6 +11,7 @@ from aivideo.wsgi import application
 from tests.support.fixtures import order, signed_in
 from videos.generation import lifecycle
 from videos.media import images, uploads
+from videos.thread_budget import SlowCalls
 
 pytestmark = pytest.mark.django_db
 
@@ -113,10 +114,11 @@ def test_a_prompt_of_a_megabyte_gets_its_sentence_from_the_form(as_owner):
     assert (answer.status_code, "1200000 characters" in answer.content.decode()) == (422, True)
 
 
-def test_a_crowd_of_pictures_does_not_hold_up_the_site(monkeypatch):
-    monkeypatch.setattr(images, "QUEUE_SECONDS", 0.1)
-    with images._one_at_a_time, pytest.raises(images.ImageRefused, match="Many pictures"):
-        images.clean(io.BytesIO(b"\xff\xd8\xff\xe0"))
+def test_a_crowd_of_pictures_does_not_hold_up_the_site(owner, monkeypatch):
+    decoding = SlowCalls(at_once=1, wait=0.1)
+    monkeypatch.setattr(uploads, "_decoding", decoding)
+    with decoding.turn(), pytest.raises(images.ImageRefused, match="Too many pictures"):
+        uploads.keep(owner, io.BytesIO(b"\xff\xd8\xff\xe0"))
 
 
 def test_pictures_that_no_video_was_made_of_do_not_pile_up(owner, monkeypatch):

@@ -18,12 +18,13 @@ from videos import safe_http
 from videos.api.errors import ApiError, bad_value
 from videos.media import images, uploads
 from videos.models import Upload
+from videos.thread_budget import Busy, SlowCalls
 
 MAX_PICTURES = 8  # in one request
-MAX_FETCHES = 2  # at a time, of the 8 threads of a web process, and one per user
 SECONDS = 15  # for all pictures of a request together
 DATA_URL = re.compile(r"data:image/[a-z+]{2,10};base64,", re.IGNORECASE)
 
+_fetches = SlowCalls(at_once=2)  # and one per user
 _fetching: set[int] = set()  # ids of users
 _lock = threading.Lock()
 
@@ -73,13 +74,19 @@ class Pictures:
 def _turn_of(user: User) -> Iterator[None]:
     """Reserve one of the few concurrent fetches. Raises ApiError 429 if none is free."""
     with _lock:
-        if user.pk in _fetching or len(_fetching) >= MAX_FETCHES:
-            whose = "Another request of yours is" if user.pk in _fetching else "Other requests are"
-            message = f"{whose} downloading a picture. Try again shortly, or send the picture itself."
-            raise ApiError(429, message, code="too_many_fetches", after=2)
+        if user.pk in _fetching:
+            raise _too_many("Another request of yours is")
         _fetching.add(user.pk)
     try:
-        yield
+        with _fetches.turn():
+            yield
+    except Busy as error:
+        raise _too_many("Other requests are") from error
     finally:
         with _lock:
             _fetching.discard(user.pk)
+
+
+def _too_many(whose: str) -> ApiError:
+    message = f"{whose} downloading a picture. Try again shortly, or send the picture itself."
+    return ApiError(429, message, code="too_many_fetches", after=2)

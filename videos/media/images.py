@@ -8,7 +8,6 @@ import io
 import logging
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -25,7 +24,6 @@ QUALITY = 90
 CHILD_BYTES = 1 << 30
 CHILD_SECONDS = 6  # CPU time
 TIMEOUT_SECONDS = 20  # wall-clock time, longer because the server may be busy
-QUEUE_SECONDS = 2  # how long an upload waits for the one before it
 
 REFUSALS = {
     "unreadable": _("This file could not be read as a picture. Use a JPEG, PNG, or WebP file."),
@@ -36,9 +34,6 @@ REFUSALS = {
     "unkept": _("Pictures cannot be stored right now. Nothing was charged; try again."),
     "moving": _("Animated pictures are not supported. Use a still picture."),
 }
-
-# Concurrent uploads must not add up to more memory than one child may use.
-_one_at_a_time = threading.Lock()
 
 
 class ImageRefused(ValueError):
@@ -85,15 +80,10 @@ def fit(data: bytes, width: int, height: int) -> bytes:
 def _decode_in_child(upload: bytes) -> bytes:
     command = [sys.executable, "-I", "-W", "ignore", __file__, str(CHILD_SECONDS)]
 
-    # Everyone who waits here occupies one of the web process's few threads.
-    if not _one_at_a_time.acquire(timeout=QUEUE_SECONDS):
-        raise ImageRefused("busy")
     try:
         child = subprocess.run(command, input=upload, capture_output=True, timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         raise ImageRefused("busy") from None
-    finally:
-        _one_at_a_time.release()
 
     if child.returncode:
         # A key of REFUSALS, or the last line of Pillow's traceback, or nothing if a limit killed the child.

@@ -6,7 +6,6 @@ the file was checked after its download, it is decoded in a child process with a
 
 import subprocess
 import sys
-import threading
 import uuid
 from pathlib import Path
 
@@ -15,14 +14,15 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage
 
 from videos.media import storage
+from videos.thread_budget import Busy, SlowCalls
 
 COLUMNS, ROWS = 5, 2
 WIDTH = 320  # pixels of each frame; the height follows from the aspect ratio
-SECONDS = 30  # timeout of the decoding, and of waiting for another one
+SECONDS = 30  # timeout of the decoding
 FOLDER = Path(__file__).parents[2]
 
 # Concurrent requests must not run as many decoders.
-_one_at_a_time = threading.Lock()
+_sheets = SlowCalls(at_once=1, wait=3)
 
 
 class NoSheet(Exception):
@@ -39,13 +39,13 @@ def of(file: str) -> str:
     name = name_of(file)
     if default_storage.exists(name):
         return name
-    if not _one_at_a_time.acquire(timeout=SECONDS):
-        raise NoSheet("others are being made")
     try:
-        if not default_storage.exists(name):
-            default_storage.save(name, ContentFile(_make(file)))
-    finally:
-        _one_at_a_time.release()
+        with _sheets.turn():
+            # A request that had to wait may find its sheet already made.
+            if not default_storage.exists(name):
+                default_storage.save(name, ContentFile(_make(file)))
+    except Busy as error:
+        raise NoSheet("other sheets are being made") from error
     return name
 
 

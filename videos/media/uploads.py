@@ -11,10 +11,14 @@ from django.core.files.storage import default_storage
 from accounts.models import User
 from videos.media import images, storage
 from videos.models import Upload
+from videos.thread_budget import Busy, SlowCalls
 
 log = logging.getLogger(__name__)
 
 MAX_UNUSED = 10  # per user
+
+# Concurrent uploads must not add up to more memory than one child may use.
+_decoding = SlowCalls(at_once=1, wait=2, for_orders=True)
 
 
 def keep(user: User, file: BinaryIO) -> Upload:
@@ -22,13 +26,21 @@ def keep(user: User, file: BinaryIO) -> Upload:
 
     Raises ImageRefused, with a sentence for the user, if we do not accept the picture or cannot store it.
     """
-    picture = images.clean(file)
+    picture = _decode(file)
     sha256 = hashlib.sha256(picture.data).hexdigest()
     upload = user.uploads.filter(sha256=sha256).first()
     if upload is None:
         upload = _create(user, picture, sha256)
     _delete_unused(user, upload)
     return upload
+
+
+def _decode(file: BinaryIO) -> images.Picture:
+    try:
+        with _decoding.turn():
+            return images.clean(file)
+    except Busy as error:
+        raise images.ImageRefused("busy") from error
 
 
 def _create(user: User, picture: images.Picture, sha256: str) -> Upload:

@@ -6,12 +6,13 @@ The only module that knows that API. Requests cost nothing, so the SDK may retry
 import asyncio
 import base64
 import logging
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+
+from videos.thread_budget import Busy, SlowCalls
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +23,9 @@ OPENAI = "https://api.openai.com/v1"
 TRY, REQUEST, ALL = 4.5, 10, 60
 MAX_TEXTS = 100  # in one request
 AT_ONCE = 8  # concurrent requests of one call
-# How many of a web process's 8 threads may wait here, so that a slow service does not block the whole site, and how many
-# seconds another thread waits for its turn.
-MAX_WAITING, TIMEOUT_SECONDS = 4, 2
 RETRY_AFTER = 30  # seconds
 
-_waiting = threading.BoundedSemaphore(MAX_WAITING)
+_calls = SlowCalls(at_once=4, wait=2, for_orders=True)
 
 
 class Unavailable(Exception):
@@ -62,20 +60,24 @@ def is_configured() -> bool:
 
 def ask(questions: Iterable[Question]) -> dict[Question, Answer]:
     """The service's answer to each question. Raises Unavailable unless it answers all of them."""
+    try:
+        with _calls.turn():
+            return _answers(set(questions))
+    except Busy as error:
+        raise Unavailable("too many requests are waiting for it already", after=5) from error
+
+
+def _answers(questions: set[Question]) -> dict[Question, Answer]:
     import openai  # here, because it takes a third of the start of every process, and few ever need it
 
-    if not _waiting.acquire(timeout=TIMEOUT_SECONDS):
-        raise Unavailable("too many requests are waiting for it already", after=5)
     try:
-        return asyncio.run(_ask(set(questions)))
+        return asyncio.run(_ask(questions))
     except openai.APIStatusError as error:
         raise Unavailable(f"HTTP {error.status_code}: {error.message[:200]}") from error
     except TimeoutError as error:
         raise Unavailable("no answer in time") from error
     except (openai.OpenAIError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise Unavailable(f"unreadable answer: {error!r:.200}") from error
-    finally:
-        _waiting.release()
 
 
 async def _ask(questions: set[Question]) -> dict[Question, Answer]:

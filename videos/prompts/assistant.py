@@ -8,7 +8,6 @@ credits. The page waits for the response, so time, size, and concurrency are lim
 import json
 import logging
 import re
-import threading
 import time
 from functools import cache as once
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from videos.models import MAX_PROMPT_CHARACTERS
+from videos.thread_budget import Busy, SlowCalls
 
 if TYPE_CHECKING:
     import openai
@@ -31,10 +31,8 @@ SECONDS = 20.0  # until the response is complete
 MAX_BYTES = 256 * 1024  # of the response: a prompt in any script, with its JSON
 MAX_TOKENS = 4000  # of the response, including reasoning
 HOUR, MAX_PER_HOUR = 3600, 20  # seconds; requests per user
-# How many of the 8 threads of a web process may wait for a chat model; the others stay free for pages.
-MAX_WAITING = 2
 
-_waiting = threading.Semaphore(MAX_WAITING)
+_requests = SlowCalls(at_once=2)
 
 INSTRUCTIONS = f"""You improve prompts for a text-to-video model.
 
@@ -103,13 +101,13 @@ def improve(user: User, prompt: str) -> str:
             _("The prompt has %(count)d characters; the limit is %(max)d.")
             % {"count": len(prompt), "max": MAX_PROMPT_CHARACTERS}
         )
-    if not _waiting.acquire(blocking=False):
-        raise Unavailable(_("Too many people are improving prompts right now. Try again in a few seconds."))
     try:
-        _count(user)
-        return _plain(_content(_ask(prompt)))
-    finally:
-        _waiting.release()
+        with _requests.turn():
+            _count(user)
+            return _plain(_content(_ask(prompt)))
+    except Busy as error:
+        message = _("Too many people are improving prompts right now. Try again in a few seconds.")
+        raise Unavailable(message) from error
 
 
 def _count(user: User) -> None:

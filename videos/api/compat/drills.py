@@ -3,8 +3,8 @@
 import base64
 import binascii
 import re
-import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -24,17 +24,16 @@ from videos.api.errors import not_found, renamed_params
 from videos.catalogue import availability
 from videos.models import Video
 from videos.providers.base import storable
+from videos.thread_budget import Busy, SlowCalls
 
 router = Router()
 
 
 LONGEST_WAIT = 180  # seconds
-# How many of the 8 threads of a web process may wait for a video. Further requests get a response immediately, so that
-# the rest of the site always has threads.
-MAX_WAITING = 4
 POLL_SECONDS = 0.5
 
-_waiting = threading.Semaphore(MAX_WAITING)
+# Requests that wait for a video. Further requests get a response immediately.
+waiting = SlowCalls(at_once=3)
 
 
 # By Accept-Language. The reason for a failure is in `error`.
@@ -140,13 +139,11 @@ def drill_generate(request: KeyedRequest) -> HttpResponse:
             with transaction.atomic():
                 actions.place(request.auth, order)
     video = _run(request, str(asked.run_id))
-    if video.is_live and time.monotonic() < until and _waiting.acquire(blocking=False):
-        try:
+    if video.is_live and time.monotonic() < until:
+        with suppress(Busy), waiting.turn():
             while video.is_live and time.monotonic() < until:
                 time.sleep(POLL_SECONDS)
                 video = _run(request, str(asked.run_id))
-        finally:
-            _waiting.release()
     return _drill_answer(request, video, asked.run_id)
 
 

@@ -36,7 +36,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "requests_a_minute": settings.API_REQUESTS_A_MINUTE,
         "longest_wait": drills.LONGEST_WAIT,
         "picture_seconds": pictures.SECONDS,
-        "max_waiting": drills.MAX_WAITING,
+        "max_waiting": drills.waiting.max_running,
         "max_tries": outbox.MAX_TRIES,
     }
     return render(request, "videos/developer/api_docs.html", context)

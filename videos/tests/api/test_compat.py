@@ -15,6 +15,7 @@ from videos.api.compat import drills
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.serializers import public_id
+from videos.thread_budget import SlowCalls
 
 pytestmark = pytest.mark.django_db
 
@@ -232,7 +233,7 @@ def test_who_wants_to_wait_gets_the_end(simulator):
 
 
 def test_when_as_many_wait_as_may_the_next_is_answered_at_once(program, monkeypatch):
-    monkeypatch.setattr(drills, "_waiting", threading.Semaphore(0))
+    monkeypatch.setattr(drills, "waiting", SlowCalls(at_once=0))
     began = time.monotonic()
     answer = program.send(DRILL, {"run_id": "r", "drill_text": "A"}, headers={"Prefer": "wait=180"})
     assert (answer.status_code, time.monotonic() - began < scaled_timeout(5)) == (202, True)

@@ -30,6 +30,7 @@ from videos.models import Batch, BlockedTerm, Status, Verdict, Video, VideoModel
 from videos.moderation import blocked_terms, gate
 from videos.moderation import service as moderation_service
 from videos.serializers import public_id
+from videos.thread_budget import SlowCalls
 
 pytestmark = pytest.mark.django_db
 
@@ -581,8 +582,7 @@ def test_what_was_not_judged_is_asked_about_the_next_time(owner, service, settin
 
 
 def test_a_slow_service_does_not_keep_every_thread_of_the_site(owner, service, monkeypatch):
-    monkeypatch.setattr(moderation_service, "TIMEOUT_SECONDS", 0.1)
-    monkeypatch.setattr(moderation_service, "_waiting", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(moderation_service, "_calls", SlowCalls(at_once=1, wait=0.1))
     service.delay = 1
     waiting = threading.Thread(target=moderation_service.ask, args=([moderation_service.Question("A kite")],))
     waiting.start()

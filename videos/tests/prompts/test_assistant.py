@@ -1,8 +1,8 @@
 """Prompt templates, and "Improve my prompt" against a chat server of every mood."""
 
 import re
-import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 from django.core.cache import cache
@@ -15,6 +15,7 @@ from tests.support.studio_page import HTMX, form, nothing_happened, picture
 from videos.models import MAX_PROMPT_CHARACTERS
 from videos.prompts import assistant
 from videos.prompts.templates import BY_NAME, TEMPLATES
+from videos.thread_budget import SlowCalls
 
 pytestmark = pytest.mark.django_db
 
@@ -246,9 +247,9 @@ def test_who_asks_too_often_is_told_when_to_come_again_and_others_are_not_affect
 
 
 def test_a_crowd_that_asks_does_not_hold_up_the_site(as_owner, chat, monkeypatch):
-    monkeypatch.setattr(assistant, "_waiting", threading.Semaphore(0))
+    monkeypatch.setattr(assistant, "_requests", SlowCalls(at_once=0))
     answer = improve(as_owner)
-    assert (answer.status_code, "Many people are asking" in answer.content.decode()) == (503, True)
+    assert (answer.status_code, "Too many people are improving" in answer.content.decode()) == (503, True)
     assert chat.asked == []
 
 
@@ -256,7 +257,9 @@ def test_every_end_leaves_room_for_the_next(as_owner, chat):
     for says in (b"", b"[]", completion("A kite")) * 2:
         chat.says = says
         improve(as_owner)
-    assert assistant._waiting._value == assistant.MAX_WAITING
+    with ExitStack() as stack:
+        for _ in range(assistant._requests.max_running):
+            stack.enter_context(assistant._requests.turn())
 
 
 def test_a_page_of_another_site_cannot_ask(owner, chat):
