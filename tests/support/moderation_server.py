@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -55,7 +56,8 @@ class ModerationServer:
                 self.send_header("Content-Type", service.kind)
                 self.send_header("Content-Length", str(len(answer.encode())))
                 self.end_headers()
-                self.wfile.write(answer.encode())
+                with suppress(OSError):  # nobody waits any more
+                    self.wfile.write(answer.encode())
 
             def log_message(self, *_: object) -> None:
                 pass
