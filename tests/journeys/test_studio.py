@@ -393,12 +393,12 @@ def test_out_of_credits_a_person_tops_up_and_generates_what_was_typed(site, visi
     spend_all_but(site, 3)
     page.goto(site.url)
     page.fill("#id_prompt", "A kite to be paid for")
-    page.get_by_role("button", name="7 credits are missing").click()
+    page.get_by_role("button", name="You need 7 more credits").click()
     page.wait_for_url(f"{site.url}/credits/")
     page.get_by_role("button", name="Buy for").first.click()
-    expect(page.get_by_text("TEST MODE · no money")).to_be_visible()
-    page.get_by_role("button", name="Pay with nothing").click()
-    expect(page.get_by_text("200 credits are yours.")).to_be_visible()
+    expect(page.get_by_text("TEST MODE · no real money")).to_be_visible()
+    page.get_by_role("button", name="Complete test payment").click()
+    expect(page.get_by_text("200 credits added.")).to_be_visible()
     assert balance(page) == 203
 
     page.get_by_role("link", name="Make a video").click()
@@ -411,7 +411,7 @@ def test_out_of_credits_a_person_tops_up_and_generates_what_was_typed(site, visi
     page.goto(f"{site.url}/credits/")
     page.fill("#code", code.lower())
     page.get_by_role("button", name="Redeem", exact=True).click()
-    expect(page.get_by_text("50 credits are yours.")).to_be_visible()
+    expect(page.get_by_text("50 credits added.")).to_be_visible()
     assert balance(page) == 243
 
 
