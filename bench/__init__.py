@@ -1,5 +1,6 @@
-"""How fast it is, against something simple that is measured beside it: `make bench`, `make bench ONLY=card`.
+"""Benchmarks, each against a simple baseline measured in the same run: `make bench`, `make bench ONLY=card`.
 
-A bench runs in a process and an installation of its own (`site.py`: folder, database, Redis, real servers), yields
-one `line` for each figure, and compares in alternating rounds, so that what else the machine does hits both sides.
+Every benchmark runs in its own process and installation (`site.py`: folder, database, Redis, real servers) and yields
+one `line` per figure. Product and baseline are measured in alternating rounds, so that other load on the machine
+affects both.
 """

@@ -1,4 +1,4 @@
-"""`python -m bench [ONLY …] [--seed N] [--tiny]`: one JSON object a line on standard output, progress on standard error."""
+"""`python -m bench [ONLY …] [--seed N] [--tiny]`: one JSON object per line on stdout, progress on stderr."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.site import BASE_DIR, Site
 
-# What runs, in this order, and the names of the lines that it prints.
+# The benchmarks in running order, and the names of the lines that each prints.
 BENCHES = {
     "card.run": ("card", "card_in_full", "card_at_200"),
     "spend.run": ("spend_hot_account", "spend_1000_accounts"),
@@ -41,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("only", nargs="*", help="modules (card) or lines (card_at_200); all by default")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--tiny", action="store_true", help="a moment of each: whether it runs, not how fast")
+    parser.add_argument("--tiny", action="store_true", help="run each only briefly, to check that it works")
     options = parser.parse_args()
     chosen = [
         bench
@@ -50,9 +50,9 @@ def main() -> int:
     ]
     if not chosen:
         known = sorted({bench.partition(".")[0] for bench in BENCHES})
-        parser.error(f"no bench is called {' or '.join(options.only)}. There are: {', '.join(known)}.")
+        parser.error(f"there is no benchmark {' or '.join(options.only)}. Choose from: {', '.join(known)}.")
 
-    # Whatever ends this run, the databases and processes that it made go with it.
+    # Clean up databases and processes even if the run is terminated.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     database = os.environ.get("DATABASE_URL", "").partition(":")[0] or "sqlite"
     facts = {"seed": options.seed, "commit": _commit()}
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def _run(bench: str, facts: dict[str, Any], tiny: bool) -> int:
-    """Run one bench in an installation and a process of its own, and pass on what it reports."""
+    """Run one benchmark in its own process and installation, and pass on its reports."""
     print(f"{bench} …", file=sys.stderr)
     with Site() as site, site.log.open("w") as log:
         reading, writing = os.pipe()

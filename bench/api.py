@@ -1,7 +1,6 @@
-"""A program that asks for its video by key, against a proxy of the same protocol: LiteLLM's, in a venv of its own.
+"""Retrieving a video over the API, compared with a proxy for the same protocol: LiteLLM's, in its own venv.
 
-Both have the same simulator behind them. Each does its job in its own way: LiteLLM passes the question on,
-we have the answer in a row.
+Both are in front of the same simulator. LiteLLM forwards the request; we answer it from a database row.
 """
 
 import json
@@ -26,7 +25,7 @@ from videos.models import Status
 from videos.serializers import public_id
 
 VIDEOS = 100
-RATE = 300  # requests a second in the open loop
+RATE = 300  # requests per second in the open loop
 LITELLM = Path(os.environ.get("PEERS", sys.prefix)) / "litellm" / "bin" / "litellm"
 MASTER_KEY = "sk-bench"
 
@@ -53,7 +52,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
             contestant()  # warm-up
         say(f"{rounds} rounds of {seconds} s for each")
         answers = measure.alternate(rounds, contestants)
-        say(f"{RATE} requests a second, however late the answers are")
+        say(f"{RATE} requests per second, without waiting for responses")
         steady = [_get(settings.PORT, ours, 4 * seconds, rate=RATE) for _ in range(1 if tiny else 3)]
     rates = {name: [answer["rate"] for answer in found] for name, found in answers.items()}
     ratio = measure.ratio(rates["ours"], rates["LiteLLM"])
@@ -62,7 +61,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
         median(rates["ours"]),
         "requests/s",
         ratio=ratio,
-        against="LiteLLM's proxy, two workers, before the same simulator",
+        against="LiteLLM's proxy, two workers, in front of the same simulator",
         n=_count(answers["ours"]),
         target="ratio >= 3",
         met=ratio >= 3,
@@ -76,7 +75,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
         late,
         "ms (p99)",
         n=_count(steady),
-        target="p99 < 100 ms at 300 requests a second",
+        target="p99 < 100 ms at 300 requests per second",
         met=late < 100,
         rate=RATE,
         p50=median(answer["p50"] for answer in steady),
@@ -85,9 +84,9 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def litellm(upstream: str, workers: int = 2) -> Iterator[int]:
-    """The proxy with one video model, which is the simulator's; its port."""
+    """Run the proxy with one video model, the simulator's; yields its port."""
     if not LITELLM.exists():
-        raise RuntimeError("`make bench` installs LiteLLM's proxy, which is not there.")
+        raise RuntimeError("LiteLLM's proxy is not installed; `make bench` installs it.")
     model = {"model": "openai/sora-2", "api_base": upstream, "api_key": "none"}
     config = {
         "model_list": [{"model_name": "sora-2", "litellm_params": model}],
@@ -95,9 +94,9 @@ def litellm(upstream: str, workers: int = 2) -> Iterator[int]:
         "litellm_settings": {"telemetry": False},
     }
     file = Path(settings.DATA_DIR) / "litellm.yaml"
-    file.write_text(json.dumps(config))  # which is YAML, too
+    file.write_text(json.dumps(config))  # JSON is valid YAML
     port = free_port()
-    # Our database is none of its business.
+    # It must not use our database.
     command = ["env", "-u", "DATABASE_URL", "-u", "REDIS_URL", str(LITELLM), "--config", str(file)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", str(workers)]
     env = {
@@ -112,7 +111,7 @@ def litellm(upstream: str, workers: int = 2) -> Iterator[int]:
 
 
 def _order(proxy: int) -> str:
-    """A video that is ordered through the proxy; its id there."""
+    """Order a video through the proxy; returns its id there."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{proxy}/v1/videos",
         json.dumps({"model": "sora-2", "prompt": rows.PROMPT, "seconds": "4", "size": "1280x720"}).encode(),

@@ -1,6 +1,6 @@
-"""The usual design, honestly and small: a worker process is held for each video, from its submit to its stored file.
+"""The baseline: the usual design, in which a worker process is occupied by a video from submission to stored file.
 
-It asks once a second, does the same as the product with the file, and is spared the rows and the ledger.
+It polls once per second, processes the file just like the product, and has neither database rows nor a ledger.
 """
 
 import multiprocessing
@@ -19,23 +19,23 @@ from bench import measure, rows
 from videos.media import inspection, storage
 
 WORKERS = 4
-ASK_EVERY = 1  # seconds
+POLL_INTERVAL = 1  # seconds
 
 
 @dataclass(frozen=True)
 class Made:
-    """One video: the provider's id, when it was stored (Unix seconds), and what its worker spent so far."""
+    """One video: the provider's id, when it was stored (Unix seconds), and what its worker has used so far."""
 
     ref: str
     at: float
     pid: int
-    cpu: float  # seconds, since the worker was ready
+    cpu: float  # seconds since the worker was ready
     peak_memory: int  # bytes
 
 
 @contextmanager
 def workers(base_url: str, folder: Path) -> Iterator["SimpleQueue[Made]"]:
-    """WORKERS processes that make one video after the other, until it is left."""
+    """Run WORKERS processes, each making one video after another."""
     fork = multiprocessing.get_context("fork")
     made, over = fork.SimpleQueue(), fork.Event()
     crew = [fork.Process(target=_work, args=(base_url, folder, made, over)) for _ in range(WORKERS)]
@@ -51,7 +51,7 @@ def workers(base_url: str, folder: Path) -> Iterator["SimpleQueue[Made]"]:
 
 
 def take(made: "SimpleQueue[Made]", count: int) -> list[Made]:
-    """The next `count` videos that the workers finish."""
+    """Wait for the next `count` finished videos."""
     return [made.get() for _ in range(count)]
 
 
@@ -62,7 +62,7 @@ def _work(base_url: str, folder: Path, made: "SimpleQueue[Made]", over: Event) -
     while not over.is_set():
         video = client.videos.create(model="sora-2", prompt=rows.PROMPT, size="1280x720", seconds="4")
         while video.status in ("queued", "in_progress"):
-            time.sleep(ASK_EVERY)
+            time.sleep(POLL_INTERVAL)
             video = client.videos.retrieve(video.id)
         with client.videos.with_streaming_response.download_content(video.id) as response:
             response.stream_to_file(part)

@@ -1,4 +1,4 @@
-"""`python -m bench.one card.run SEED FD [tiny]`: one bench inside its installation, reporting to a file descriptor."""
+"""`python -m bench.child card.run SEED FD [tiny]`: run one benchmark in its installation, reporting to a file descriptor."""
 
 import importlib
 import json

@@ -1,7 +1,7 @@
-"""What a site gets slower by as it grows: pages, a click and a claim with a thousand and with a million finished videos.
+"""How much slower a site gets as it grows: pages, ordering and claiming, from a thousand to a million finished videos.
 
-Each size has an installation and a process of its own, `python -m bench.growth COUNT`, which measures one round for
-each line that it reads. So the sizes take turns as well.
+Each size has its own installation and process, `python -m bench.growth COUNT`, which measures one round for each line
+that it reads, so that the sizes alternate as well.
 """
 
 import json
@@ -17,9 +17,9 @@ from bench import measure
 from bench.report import line, say
 from bench.site import BASE_DIR, Site
 
-LIVE = 200  # videos under way, at every size
+LIVE = 200  # unfinished videos, at every size
 SIZES = (1_000, 100_000, 1_000_000)
-TRIES = 5  # a round
+TRIES = 5  # per round
 
 
 def run(tiny: bool) -> Iterator[dict[str, Any]]:
@@ -55,7 +55,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
 
 
 class Grown:
-    """A site with `size` finished videos, and the process in it that measures."""
+    """A site with `size` finished videos, and its measuring process."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -84,7 +84,7 @@ class Grown:
         self.stack.close()
 
     def round(self) -> dict[str, dict[str, float]]:
-        """Milliseconds (the median of some tries) and number of queries, for each thing that is measured."""
+        """Milliseconds (median of TRIES) and number of queries for each operation."""
         assert self.process.stdin
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
@@ -98,7 +98,7 @@ class Grown:
 
 
 def _serve(size: int) -> None:
-    """Grow, then answer each line of the input with one round."""
+    """Create the rows, then measure one round for each line of input."""
     import django
 
     django.setup()
@@ -122,11 +122,11 @@ def _serve(size: int) -> None:
     owner, *others = rows.people(100)
     rows.finished(size, owner, others)
     half, now = LIVE // 2, timezone.now()
-    under_way = rows.orders([owner, *others], half, status=Status.IN_PROGRESS, progress=40, accepted_at=now)
-    running = [video.pk for video in under_way]
+    in_progress = rows.orders([owner, *others], half, status=Status.IN_PROGRESS, progress=40, accepted_at=now)
+    running = [video.pk for video in in_progress]
     queued = [video.pk for video in rows.orders([owner, *others], half)]
     spent: list[Video] = []
-    # Limits that never bind, so that admission has to count.
+    # Limits that are never reached, so that admission has to count.
     Channel.objects.update(max_running=10**6, max_credits_per_day=10**9)
     model = availability.models().first()
     assert model is not None
@@ -150,7 +150,7 @@ def _serve(size: int) -> None:
             assert len(admission.admit(LIVE)) == half
 
     def prepare() -> None:
-        """Half of the live videos are due, the other half is queued, and nothing is cached."""
+        """Make half of the live videos due, queue the other half, and clear the cache."""
         cache.clear()
         while spent:
             lifecycle.fail(spent.pop(), "timed_out")

@@ -1,4 +1,4 @@
-"""What the worker costs while there is nothing to do."""
+"""What the worker costs while it is idle."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
     shares = {}
     for name, command in (("worker", "videoworker"), ("bare cluster", "qcluster")):
         with servers.managed(command) as process:
-            time.sleep(0.5 if tiny else 5)  # it starts, and warms up
+            time.sleep(0.5 if tiny else 5)  # to start and warm up
             say(f"{seconds} s of an idle {name}: {len(measure.family(process.pid))} processes")
             before = measure.family_cpu(process.pid)
             time.sleep(seconds)
@@ -23,7 +23,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
         shares["worker"],
         "% of a core",
         ratio=shares["worker"] / shares["bare cluster"] if shares["bare cluster"] else None,
-        against="a q2 cluster of the same settings without the supervisor",
+        against="a django-q2 cluster with the same settings, without the supervisor",
         n=seconds,
         target="<= 1.5 %",
         met=shares["worker"] <= 1.5,

@@ -1,7 +1,7 @@
-"""Thousands of videos at once: how many a minute, how late each is noticed, and what it costs the worker.
+"""Thousands of concurrent videos: throughput, the lag until completion is noticed, and the worker's cost.
 
-`burst`: all are ordered at one moment, with renders of 10 s; the usual design beside it. `polling_*` and `webhooks_*`:
-a steady state, in which as many are ordered as end, with as many in flight as the name says.
+`burst_*`: all are ordered at the same moment, with renders of 10 s, compared with the usual design (see `baseline`).
+`polling_*` and `webhooks_*`: a steady state with the named number in flight, in which as many are ordered as end.
 """
 
 import random
@@ -44,7 +44,7 @@ def burst_10000(tiny: bool) -> Iterator[dict[str, Any]]:
 
 
 def _burst(name: str, count: int, tiny: bool) -> Iterator[dict[str, Any]]:
-    """How many videos a minute, from their order until they can be watched. Posters that were put off come later."""
+    """Videos per minute, from order until they can be watched. Posters may be deferred."""
     render, rounds = (1, 1) if tiny else (BURST_RENDER, 3)
     users = rows.people(PEOPLE)
     with _usual(render) as made:
@@ -52,10 +52,10 @@ def _burst(name: str, count: int, tiny: bool) -> Iterator[dict[str, Any]]:
         began = time.time()
         baseline.take(made, rounds * baseline.WORKERS)
         usual_rate = 60 * rounds * baseline.WORKERS / (time.time() - began)
-    say(f"the usual design makes {usual_rate:.1f} videos a minute")
+    say(f"the usual design makes {usual_rate:.1f} videos per minute")
 
     with servers.simulator(render), servers.managed("videoworker") as worker:
-        time.sleep(3)  # it starts, and warms up
+        time.sleep(3)  # to start and warm up
         before = measure.family_cpu(worker.pid)
         began = time.time()
         rows.orders(users, count)
@@ -73,7 +73,7 @@ def _burst(name: str, count: int, tiny: bool) -> Iterator[dict[str, Any]]:
         rate,
         "videos/min",
         ratio=rate / usual_rate,
-        against=f"a worker process held for each video: {baseline.WORKERS} workers, their steady rate over"
+        against=f"a worker process occupied by each video: {baseline.WORKERS} workers, their steady rate over"
         f" {rounds * baseline.WORKERS} videos",
         n=count,
         target="ratio >= 100" if count == 1_000 else "",
@@ -106,17 +106,17 @@ def webhooks_10000(tiny: bool) -> Iterator[dict[str, Any]]:
 
 
 def _steady(name: str, costs: str, in_flight: int, render: int, *, tiny: bool) -> Iterator[dict[str, Any]]:
-    """A line on the lag, called `name`, and one on what `costs` names. `render` is in seconds."""
+    """Yields the line `name` about the lag, and the line `costs` about the cost. `render` is in seconds."""
     warm_up, window = (4, 3) if tiny else (15, 30)
     webhooks = name.endswith("webhooks")
     env = {"SIMULATOR_WEBHOOK_URL": f"{settings.SITE_URL}/webhooks/openai/", "OPENAI_WEBHOOK_SECRET": SECRET}
     if webhooks:
         Channel.objects.filter(slug="simulator").update(sends_webhooks=True)
     users = rows.people(PEOPLE)
-    begin = time.time() + 2 + in_flight / 1500  # by then the rows are written
+    begin = time.time() + 2 + in_flight / 1500  # the rows are written by then
     jobs = provider.jobs_under_way(in_flight, render, first_done=begin + warm_up / 2, now=begin)
     rows.orders(users, len(jobs), each=partial(_under_way, jobs, begin))
-    say(f"{len(jobs):,} videos are in flight, {in_flight / render:.1f} are ordered and end each second")
+    say(f"{len(jobs):,} videos are in flight, {in_flight / render:.1f} are ordered and end per second")
 
     with ExitStack() as stack:
         if webhooks:
@@ -147,7 +147,7 @@ def _steady(name: str, costs: str, in_flight: int, render: int, *, tiny: bool) -
         p95,
         "s (p95)",
         ratio=p95 / measure.percentile(lags_usually, 95),
-        against=f"a worker held for each video that asks once a second: {baseline.WORKERS} videos at the same time",
+        against=f"a worker occupied by each video that polls once per second: {baseline.WORKERS} videos at a time",
         n=len(lags),
         p50=measure.percentile(lags, 50),
         p99=measure.percentile(lags, 99),
@@ -160,7 +160,7 @@ def _steady(name: str, costs: str, in_flight: int, render: int, *, tiny: bool) -
             memory / in_flight / 1024,
             "KiB/video",
             ratio=memory / in_flight / median(one.peak_memory for one in usually),
-            against="the peak of a worker held for one video",
+            against="the peak of a worker occupied by one video",
             n=in_flight,
             peak_mib=memory / 2**20,
         )
@@ -170,7 +170,7 @@ def _steady(name: str, costs: str, in_flight: int, render: int, *, tiny: bool) -
             1000 * each,
             "ms/video",
             ratio=each / usually_each,
-            against=f"a worker held for each video, with renders of {BURST_RENDER} s instead of {render} s",
+            against=f"a worker occupied by each video, with renders of {BURST_RENDER} s instead of {render} s",
             n=completions,
             with_decoder=1000 * cpu / completions,
             worker_cores=cpu / (end - start),
@@ -178,7 +178,7 @@ def _steady(name: str, costs: str, in_flight: int, render: int, *, tiny: bool) -
 
 
 def _without_decoder(worker: int) -> float:
-    """CPU seconds of a worker's processes but the one that decodes pictures, which has a bound of its own."""
+    """CPU seconds of a worker's processes except the picture decoder, which has its own limit."""
     mine = [
         pid
         for pid in measure.family(worker)
@@ -188,7 +188,7 @@ def _without_decoder(worker: int) -> float:
 
 
 def _under_way(jobs: list[Job], now: float, number: int) -> dict[str, Any]:
-    """The fields of a video that a pump has driven up to `now` (Unix seconds)."""
+    """The fields of a video that a dispatcher has been working on until `now` (Unix seconds)."""
     job = jobs[number]
     age = max(0.0, now - job.created)
     pause = min(max(0.1 * age, 2), 15)
@@ -205,7 +205,7 @@ def _under_way(jobs: list[Job], now: float, number: int) -> dict[str, Any]:
 
 @contextmanager
 def _usual(render: int) -> Iterator[Any]:
-    """The usual design at work, with a provider of its own."""
+    """Run the usual design with its own provider."""
     folder = settings.DATA_DIR / "usual"
     with servers.another_simulator(render, folder) as url, baseline.workers(url, folder) as made:
         yield made
@@ -213,7 +213,7 @@ def _usual(render: int) -> Iterator[Any]:
 
 @contextmanager
 def _ordering(users: list[User], every: float) -> Iterator[None]:
-    """Meanwhile somebody clicks every so many seconds."""
+    """In the background, order a video every `every` seconds."""
     over = Event()
 
     def keep_ordering() -> None:
@@ -238,10 +238,10 @@ def _ordering(users: list[User], every: float) -> Iterator[None]:
 
 
 def _lags(done: dict[str, float], videos: Any) -> list[float]:
-    """Seconds from the provider's end to ours, of each."""
+    """Seconds from completion at the provider to completion here, for each video."""
     states = videos.values_list("ref", "status", "ended_at")
     if wrong := [(ref, status) for ref, status, _ended in states if status != Status.COMPLETED]:
-        raise AssertionError(f"{len(wrong)} videos did not end well, such as {wrong[0]}")
+        raise AssertionError(f"{len(wrong)} videos did not complete, such as {wrong[0]}")
     return [ended.timestamp() - done[ref] for ref, _status, ended in states]
 
 

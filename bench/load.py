@@ -1,7 +1,7 @@
-"""The load generator, a process of its own that costs the servers as little as it can: `get(order)`.
+"""The load generator, a separate process that uses as little CPU as possible: `get(order)`.
 
-It speaks just enough HTTP/1.1 to Django behind gunicorn: GET, persistent connections, Content-Length. A general
-client takes longer for a request than the simplest view does, and would share its two cores.
+It implements just enough HTTP/1.1 for Django behind gunicorn: GET, persistent connections, Content-Length. A general
+client needs more CPU for a request than the simplest view, on the same two cores.
 """
 
 import asyncio
@@ -23,20 +23,20 @@ LENGTH = re.compile(rb"\r\nContent-Length: (\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Order:
-    """What to ask for. `pages` are pairs of a path and the value of `header`, asked for in turn."""
+    """What to request. `pages` are pairs of a path and the value of `header`, requested in turn."""
 
     port: int
     pages: list[tuple[str, str]]
     seconds: float
-    connections: int = 32  # each asks again as soon as it has its answer: a closed loop
-    rate: float = 0  # or this many requests a second, however late the answers are: an open loop
+    connections: int = 32  # each sends its next request after the response: a closed loop
+    rate: float = 0  # if set: this many requests per second, without waiting for responses: an open loop
     header: str = "Cookie"
-    conditional: bool = False  # whether a page sends along the ETag that it has, as a page's script would
+    conditional: bool = False  # whether to send the last ETag of a page, as its script does
 
 
 def get(order: Order) -> dict[str, Any]:
-    """Carry out an order. `rate` (answers a second), `statuses`, `p50`, `p95`, `p99` (milliseconds, in an open loop
-    from the moment at which a request was due), and `load`: the share of a core that this took by itself."""
+    """Generate the load. Returns `rate` (responses per second), `statuses`, `p50`, `p95`, `p99` (milliseconds; in an
+    open loop from when the request was due), and `load` (the share of a core that the generator itself used)."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.load"], input=json.dumps(asdict(order)), capture_output=True, text=True
     )
@@ -56,7 +56,7 @@ class Generator:
 
     async def run(self) -> dict[str, Any]:
         for _ in range(0 if self.order.rate else self.order.connections):
-            # One after the other, or the first server process that wakes up takes them all.
+            # One at a time, or the first server process to wake up accepts all of them.
             self.idle.append(await self.connect())
             await asyncio.sleep(0.005)
         began, cpu = time.perf_counter(), time.process_time()
@@ -114,7 +114,7 @@ class Generator:
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time: `await ask(bytes)` gives the status and the ETag of the whole answer."""
+    """One request at a time: `await ask(bytes)` returns status and ETag once the response is complete."""
 
     transport: asyncio.Transport
 

@@ -1,4 +1,4 @@
-"""Taking the time of two things side by side, and what Linux knows of a process."""
+"""Compare things side by side, and read Linux's statistics of processes."""
 
 import os
 import time
@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-PATIENCE = 400  # seconds
+TIMEOUT_SECONDS = 400
 HERTZ = os.sysconf("SC_CLK_TCK")
 
 
 def alternate(rounds: int, contestants: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
-    """What each gave in each round. They take turns, A B C A B C, so that a slow moment of the machine hits all."""
+    """The result of each contestant in each round. They alternate, A B C A B C, so that a slow moment affects all."""
     results: dict[str, list[Any]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, contestant in contestants.items():
@@ -22,27 +22,27 @@ def alternate(rounds: int, contestants: Mapping[str, Callable[[], Any]]) -> dict
 
 
 def ratio(these: list[float], to_those: list[float]) -> float:
-    """The median of what the rounds say, each for itself: a slow minute of the machine is in both of its halves."""
+    """The median of the ratios of the rounds: a slow moment of the machine affects both halves of a round."""
     return median(this / that for this, that in zip(these, to_those, strict=True))
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value below which `share` per cent of them lie."""
+    """The value below which `share` percent of the values are."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Look five times a second. AssertionError after PATIENCE."""
-    end = time.monotonic() + PATIENCE
+    """Check five times per second. Raises AssertionError after TIMEOUT_SECONDS."""
+    end = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         if time.monotonic() > end:
-            raise AssertionError(f"not so after {PATIENCE} s")
+            raise AssertionError(f"condition not met after {TIMEOUT_SECONDS} s")
         time.sleep(0.2)
 
 
 def family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+    """A process and all its descendants."""
     found = [pid]
     for known in found:
         for task in Path(f"/proc/{known}/task").glob("*/children"):
@@ -52,22 +52,22 @@ def family(pid: int) -> list[int]:
 
 
 def cpu(pid: int) -> float:
-    """Seconds of user and system time of a process and of its children that have ended."""
+    """User and system time, in seconds, of a process and its ended children."""
     after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, after_name[11:15])) / HERTZ
 
 
 def family_cpu(pid: int) -> float:
-    """The same of a process and all that descend from it."""
+    """The same for a process and all its descendants."""
     total = 0.0
     for member in family(pid):
-        with suppress(OSError):  # it has just ended, and is counted with its parent
+        with suppress(OSError):  # it has just ended, and counts with its parent
             total += cpu(member)
     return total
 
 
 def own_cpu(pids: list[int]) -> float:
-    """Seconds of user and system time of these processes alone."""
+    """User and system time, in seconds, of these processes only."""
     total = 0.0
     for pid in pids:
         with suppress(OSError):
@@ -76,13 +76,13 @@ def own_cpu(pids: list[int]) -> float:
 
 
 def peak_memory(pid: int) -> int:
-    """The most bytes that a process ever held at once (VmHWM)."""
+    """A process's peak memory in bytes (VmHWM)."""
     status = Path(f"/proc/{pid}/status").read_text()
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def connected_to(port: int, pids: list[int]) -> list[int]:
-    """Those of the processes that hold a connection to a local TCP port."""
+    """The processes that have a connection to a local TCP port."""
     sockets = set()
     for connection in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _number, _local, remote, _state, *_rest = columns = connection.split()

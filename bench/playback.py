@@ -1,4 +1,4 @@
-"""A long video through the product's own view, by range, against Django's FileResponse and, where it is installed, nginx."""
+"""Serving a long video by byte range: our view against Django's FileResponse and, if installed, nginx."""
 
 import http.client
 import os
@@ -81,7 +81,7 @@ def _finished(owner: Any, name: str, size: int) -> Video:
 
 
 def _fetch(port: int, path: str, cookie: str, size: int) -> float:
-    """MiB a second of one player that reads all of it, asking as browsers do."""
+    """MiB per second for one player that reads the whole file, with a request like a browser's."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     buffer = memoryview(bytearray(MIB))
     began = time.perf_counter()
@@ -120,4 +120,4 @@ def _wait_for(port: int, process: Popen[bytes]) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise RuntimeError(f"nginx does not listen: {process.poll()}")
+    raise RuntimeError(f"nginx is not listening: {process.poll()}")

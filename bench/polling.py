@@ -1,4 +1,4 @@
-"""The fragment that every page with a running video asks for each second, against the simplest views."""
+"""The fragment that a page with a running video polls every second, compared with minimal views."""
 
 import threading
 from collections.abc import Iterator
@@ -18,10 +18,8 @@ from bench.report import line, say
 from videos.models import Status, Video
 
 PEOPLE, PAGES = 100, 1000
-PROGRESS_EVERY = (
-    2  # seconds: how often a poll of the provider brings news, and every other question of a page finds some
-)
-RATE = 200  # requests a second in the open loop
+PROGRESS_INTERVAL = 2  # seconds between changes of progress: every other poll of a page finds one
+RATE = 200  # requests per second in the open loop
 
 Page = tuple[str, str]
 
@@ -42,10 +40,10 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
     with servers.web():
         for pages in contestants.values():
             _get(pages, seconds / 2)  # warm-up
-        # As many pages as can be served: each then asks once a second.
+        # As many pages as can be served, each of which then polls once per second.
         served = round(_get(cards, 2 * seconds, conditional=True)["rate"])
         pages_of_mix = cards[: max(10, min(served, PAGES))]
-        say(f"{len(pages_of_mix)} pages ask once a second; {rounds} rounds of {seconds} s for each view")
+        say(f"{len(pages_of_mix)} pages poll once per second; {rounds} rounds of {seconds} s for each view")
         with _progressing():
             closed = measure.alternate(
                 rounds,
@@ -54,7 +52,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
                     "as pages ask": partial(_get, pages_of_mix, seconds, conditional=True),
                 },
             )
-            say(f"{RATE} requests a second, however late the answers are")
+            say(f"{RATE} requests per second, without waiting for responses")
             open_loop = measure.alternate(
                 1 if tiny else 3,
                 {
@@ -90,7 +88,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
         late["p99"],
         "ms (p99)",
         ratio=measure.ratio([answer["p99"] for answer in card], [answer["p99"] for answer in one_read]),
-        against="a view that reads one row by its primary key, at the same constant rate of arrival",
+        against="a view that reads one row by its primary key, at the same constant rate",
         n=_count(card),
         target="p99 < 100 ms",
         met=late["p99"] < 100,
@@ -112,17 +110,17 @@ def _count(answers: list[dict[str, Any]]) -> int:
 
 
 def _unchanged(answers: list[dict[str, Any]]) -> float:
-    """The share of answers that said: nothing new."""
+    """The share of responses without a change."""
     return 1 - sum(answer["statuses"].get("200", 0) for answer in answers) / _count(answers)
 
 
 @contextmanager
 def _progressing() -> Iterator[None]:
-    """Meanwhile all videos make progress as if somebody polled for them."""
+    """In the background, update the progress of all videos, as polling the provider would."""
     over = threading.Event()
 
     def progress() -> None:
-        while not over.wait(PROGRESS_EVERY):
+        while not over.wait(PROGRESS_INTERVAL):
             Video.objects.live().update(progress=Mod(F("progress") + 1, 99))
 
     thread = threading.Thread(target=progress)

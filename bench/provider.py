@@ -1,4 +1,4 @@
-"""The simulator as the provider: when its jobs were done, and how to find it with jobs that began earlier."""
+"""The simulator as the provider: when its jobs were done, and how to start it with jobs already running."""
 
 import asyncio
 import sqlite3
@@ -20,15 +20,16 @@ def folder() -> Path:
 
 
 def done_times(where: Path) -> dict[str, float]:
-    """When the jobs of a simulator with this folder are or were done: Unix seconds by the provider's id."""
+    """When the jobs of the simulator with this folder are done: Unix seconds by the provider's id."""
     with closing(sqlite3.connect(f"file:{where / 'jobs.sqlite3'}?mode=ro", uri=True)) as journal:
         return dict(journal.execute("SELECT id, created + duration FROM jobs"))
 
 
 def jobs_under_way(count: int, render: float, first_done: float, now: float) -> list[Job]:
-    """Of `count` jobs that are done evenly within `render` seconds from `first_done` on, those accepted before `now`.
+    """Create running jobs: of `count` jobs that end evenly over `render` seconds from `first_done` on, those accepted
+    before `now`.
 
-    To be called before the simulator starts, which then goes on with them.
+    Call it before the simulator starts, which then continues with them.
     """
     width, height = map(int, SIZE.split("x"))
     picture = Picture(rows.PROMPT, int(SECONDS), width, height).name

@@ -1,4 +1,4 @@
-"""How long videos stand still when the process that drives them is killed, and when the whole cluster hangs."""
+"""How long videos make no progress when the dispatcher's process is killed, and when the whole cluster hangs."""
 
 import os
 import signal
@@ -16,23 +16,23 @@ from bench.report import line, say
 from videos import queue, timing
 from videos.models import Video
 
-LOOK = 0.1  # seconds
-PATIENCE = 120  # seconds
+CHECK_INTERVAL = 0.1  # seconds
+TIMEOUT_SECONDS = 120
 
 
 def run(tiny: bool) -> Iterator[dict[str, Any]]:
-    # Renders so long that none ends meanwhile, and so short that each question brings progress.
+    # Renders long enough that none ends in the meantime, and short enough that each poll shows progress.
     count, calm, render = (10, 3, 60) if tiny else (200, 10, 150)
     videos = {video.pk for video in rows.orders(rows.people(100), count)}
     with servers.simulator(render) as port, servers.managed("videoworker") as worker:
         queue.wake_any()
         measure.wait_until(lambda: Video.objects.filter(progress__gt=0).count() == count)
 
-        def kill_the_pump() -> None:
-            # Between two slices nobody is connected.
-            while not (pumps := measure.connected_to(port, measure.family(worker.pid))):
-                time.sleep(LOOK)
-            for pid in pumps:
+        def kill_the_dispatcher() -> None:
+            # Between two runs of the dispatcher, no process is connected.
+            while not (dispatchers := measure.connected_to(port, measure.family(worker.pid))):
+                time.sleep(CHECK_INTERVAL)
+            for pid in dispatchers:
                 os.kill(pid, signal.SIGKILL)
 
         def stop_the_cluster() -> None:
@@ -41,13 +41,13 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
                     os.kill(pid, signal.SIGSTOP)
 
         cases: list[tuple[str, str, Callable[[], None], float]] = [
-            ("recovery_killed_pump", "the pump's process was killed", kill_the_pump, 10),
+            ("recovery_killed_pump", "the dispatcher's process was killed", kill_the_dispatcher, 10),
             ("recovery_hung_cluster", "every process of the cluster was stopped", stop_the_cluster, 25),
         ]
-        for name, event, harm, most in cases:
-            say(f"{calm} s of calm, then {event}")
+        for name, event, harm, limit in cases:
+            say(f"{calm} s undisturbed, then {event}")
             usually = max(_pauses(videos, calm))
-            # The worst moment: all have just been taken up.
+            # The worst moment: all videos have just been claimed.
             Video.objects.update(next_attempt_at=Now())
             measure.wait_until(lambda: not Video.objects.filter(next_attempt_at__lte=Now()).exists())
             harm()
@@ -57,10 +57,10 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
                 moved[-1],
                 "s",
                 ratio=moved[-1] / usually if usually else None,
-                against="the longest pause of a video before that",
+                against="the longest pause of a video before the failure",
                 n=count,
-                target=f"<= {most} s",
-                met=moved[-1] <= most,
+                target=f"<= {limit} s",
+                met=moved[-1] <= limit,
                 first=moved[0],
                 p50=measure.percentile(moved, 50),
                 pause_before=usually,
@@ -69,7 +69,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
 
 
 def _pauses(videos: set[UUID], seconds: float) -> list[float]:
-    """How long each video stood still at most, while nothing was wrong."""
+    """The longest time without progress of each video, while nothing is wrong."""
     end = time.monotonic() + seconds
     since = dict.fromkeys(videos, time.monotonic())
     longest = dict.fromkeys(videos, 0.0)
@@ -83,10 +83,9 @@ def _pauses(videos: set[UUID], seconds: float) -> list[float]:
 
 
 def _until_all_move(videos: set[UUID]) -> list[float]:
-    """For how many seconds each video stood still, in rising order, until it has made progress again.
+    """Wait until every video has made progress again; returns the seconds that each was stalled, ascending.
 
-    Who was in the pump's hands, or would have been taken up within its lease, stands still from now on; who would not
-    have been asked about until later, from then on.
+    A video that was claimed, or due within the lease, counts as stalled from now on; one that is due later, from then.
     """
     began = time.time()
     since = dict.fromkeys(videos, began)
@@ -99,16 +98,18 @@ def _until_all_move(videos: set[UUID]) -> list[float]:
         seconds += [max(0.0, now - since.pop(pk)) for pk in moved if pk in since]
         if not since:
             return sorted(seconds)
-        if now - began > PATIENCE:
-            raise AssertionError(f"{len(since)} of {len(videos)} videos still stand still after {PATIENCE} s")
+        if now - began > TIMEOUT_SECONDS:
+            raise AssertionError(
+                f"{len(since)} of {len(videos)} videos are stalled after {TIMEOUT_SECONDS} s"
+            )
     raise AssertionError
 
 
 def _moves() -> Iterator[set[UUID]]:
-    """Look every now and then, and say which videos have made progress since the look before."""
+    """Check periodically, and yield the videos that have made progress since the last check."""
     before = dict(Video.objects.values_list("pk", "progress"))
     while True:
-        time.sleep(LOOK)
+        time.sleep(CHECK_INTERVAL)
         now = dict(Video.objects.values_list("pk", "progress"))
         yield {pk for pk in now if now[pk] != before[pk]}
         before = now

@@ -1,4 +1,4 @@
-"""What a bench has to say: a `line` for each figure, and a word now and then on how far it is."""
+"""Reports of a benchmark: a `line` for each figure, and messages about its progress."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ to: TextIO = sys.stdout
 
 
 def say(text: str) -> None:
-    """Progress, for whoever waits."""
+    """Print a progress message."""
     print(json.dumps(text), file=to, flush=True)
 
 
@@ -24,9 +24,10 @@ def line(
     met: bool = True,
     **more: Any,
 ) -> dict[str, Any]:
-    """One figure. `ratio` is value : what `against` names, measured in the same run; `n` is how much was measured.
+    """One figure. `ratio` is value / baseline, where `against` names the baseline, measured in the same run. `n` is the
+    number of measurements.
 
-    `target` is what the project promises, and `met` whether this run kept it.
+    `target` is what the project promises, and `met` whether this run meets it.
     """
     promise = {"target": target, "met": met} if target else {}
     figure = {"name": name, "value": _short(value), "unit": unit, "ratio": _short(ratio), "against": against}
@@ -34,7 +35,7 @@ def line(
 
 
 def _short(value: Any) -> Any:
-    """A float with four digits: more would be noise."""
+    """Floats rounded to four digits: more would be noise."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     return value

@@ -1,4 +1,4 @@
-"""People and videos in bulk, with their ledger, so that every invariant holds for them as for real ones."""
+"""Create users and videos in bulk, with their ledger entries, so that all invariants hold."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -16,15 +16,15 @@ from videos.catalogue import availability, routing
 from videos.generation import invariants
 from videos.models import Status, Video, VideoEvent
 
-PROMPT = "A red kite over the sea"  # one for all: the simulator paints it once
+PROMPT = "A red kite over the sea"  # the same for all, so that the simulator paints it once
 PLENTY = 10**9  # credits
 SQLITE = connection.vendor == "sqlite"
 
 
 def people(count: int) -> list[User]:
-    """New users with plenty of credits; their ids follow each other."""
+    """New users with plenty of credits and consecutive ids."""
     with transaction.atomic():
-        # High ids, so that one is not taken for another number of a statement.
+        # High ids, so that they are not confused with other numbers in a statement.
         start = 1_000_003
         users = User.objects.bulk_create(
             User(id=start + n, username=f"person-{n}", email=f"person-{n}@example.com") for n in range(count)
@@ -44,7 +44,7 @@ def cookie(user: User) -> str:
 def orders(
     users: Sequence[User], count: int, *, each: Callable[[int], dict[str, Any]] | None = None, **fields: Any
 ) -> list[Video]:
-    """`count` charged videos, in turn for each user. `fields` say what differs from queued ones, `each` by number."""
+    """`count` charged videos, spread over the users. `fields` override those of a queued video, `each` by number."""
     model = availability.models().first()
     assert model is not None
     offer = routing.best(model)
@@ -79,7 +79,7 @@ def orders(
 
 
 def finished(count: int, owner: User, others: Sequence[User]) -> None:
-    """`count` finished videos with their events and charges, a thousand a day; every tenth is the owner's."""
+    """`count` finished videos with their events and charges, a thousand per day; every tenth is the owner's."""
     now = timezone.now()
     facts: dict[str, Any] = {
         "bytes": 1_000_000,
@@ -134,18 +134,18 @@ def finished(count: int, owner: User, others: Sequence[User]) -> None:
             f' (SELECT SUM(amount) FROM {entry} WHERE user_id = "{User._meta.db_table}".id)'
         )
         if not SQLITE:
-            cursor.execute("VACUUM ANALYZE")  # as autovacuum would have done by and by
+            cursor.execute("VACUUM ANALYZE")  # as autovacuum would have done over time
     connection.close()
 
 
 def verify() -> None:
-    """Fail if an invariant does not hold."""
+    """Raise AssertionError if an invariant does not hold."""
     if wrong := invariants.violations()[1]:
         raise AssertionError("\n".join(wrong))
 
 
 def copy(template: Model, count: int, **columns: str) -> None:
-    """`count` more rows like `template`; `columns` gives SQL for what differs, in which n counts up."""
+    """Insert `count` more rows like `template`. `columns` has SQL for those that differ, with n as a counter."""
     meta = template._meta
     pk = meta.pk
     assert pk is not None
@@ -168,7 +168,7 @@ def earlier(column: str) -> str:
 
 
 def _hurry() -> None:
-    """What is thrown away anyway need not survive a power cut while it is made."""
+    """Turn off durability: this data is thrown away anyway."""
     with connection.cursor() as cursor:
         if SQLITE:
             cursor.execute("PRAGMA synchronous=OFF")

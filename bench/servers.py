@@ -1,4 +1,4 @@
-"""The real processes of the installation around this bench: web, worker and simulator, as `manage.py serve` starts them."""
+"""Run the real processes of this benchmark's installation: web, worker and simulator, as `manage.py serve` starts them."""
 
 import sys
 import time
@@ -16,12 +16,12 @@ from aivideo.management.commands import serve
 from bench.site import free_port
 from videos import child_processes
 
-PATIENCE = 60  # seconds
+TIMEOUT_SECONDS = 60
 
 
 @contextmanager
 def web(**env: str) -> Iterator[str]:
-    """gunicorn with the product and the simple views of `bench.urls`; its address."""
+    """Run gunicorn with the product and the simple views of `bench.urls`; yields its URL."""
     url = f"http://{settings.HOST}:{settings.PORT}"
     with running(_command_lines()["web"], env) as process:
         wait_for(f"{url}/healthz", process)
@@ -30,7 +30,7 @@ def web(**env: str) -> Iterator[str]:
 
 @contextmanager
 def simulator(render: int, **env: str) -> Iterator[int]:
-    """The provider, whose jobs take `render` seconds; its port. To be entered before the worker."""
+    """Run the provider, whose jobs take `render` seconds; yields its port. Start it before the worker."""
     command = _command_lines()["simulator"]
     with _simulator(command, render, int(command[-1]), env):
         yield int(command[-1])
@@ -38,7 +38,7 @@ def simulator(render: int, **env: str) -> Iterator[int]:
 
 @contextmanager
 def another_simulator(render: int, folder: Path) -> Iterator[str]:
-    """One that the product knows nothing of; its base URL."""
+    """Run a simulator that the product does not know; yields its base URL."""
     port = free_port()
     command = [*_command_lines()["simulator"][:-1], str(port), "--data-dir", str(folder)]
     with _simulator(command, render, port, {}):
@@ -47,14 +47,14 @@ def another_simulator(render: int, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def managed(command: str, **env: str) -> Iterator[Popen[bytes]]:
-    """A management command that runs until it is stopped, such as videoworker."""
+    """Run a management command that runs until it is stopped, such as videoworker."""
     with running([sys.executable, str(settings.BASE_DIR / "manage.py"), command], env) as process:
         yield process
 
 
 @cache
 def _command_lines() -> dict[str, list[str]]:
-    """Asked once: each time, the product notes another address for the simulator."""
+    """Cached, because each call assigns a new port to the simulator."""
     return serve.command_lines()
 
 
@@ -67,7 +67,7 @@ def _simulator(command: list[str], render: int, port: int, env: dict[str, str]) 
 
 @contextmanager
 def running(command: list[str], env: dict[str, str]) -> Iterator[Popen[bytes]]:
-    """A process that is stopped in the end."""
+    """Run a process, and stop it in the end."""
     process = child_processes.start(command, env=env)
     try:
         yield process
@@ -76,8 +76,8 @@ def running(command: list[str], env: dict[str, str]) -> Iterator[Popen[bytes]]:
 
 
 def wait_for(url: str, process: Popen[bytes]) -> None:
-    """Return once `url` answers, whatever it says."""
-    end = time.monotonic() + PATIENCE
+    """Wait until `url` answers, with any status."""
+    end = time.monotonic() + TIMEOUT_SECONDS
     while True:
         if process.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"{url} does not answer.")

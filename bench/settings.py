@@ -1,4 +1,4 @@
-"""The product's settings, with the simple views that a bench compares with."""
+"""The product's settings, plus the simple views that benchmarks compare with."""
 
 from aivideo.settings import *  # noqa: F403
 

@@ -1,6 +1,6 @@
-"""An installation for one bench: a folder, a database and a Redis database of its own, gone when it is over.
+"""An installation for one benchmark: its own folder, database and Redis database, deleted at the end.
 
-Nothing here needs Django's settings. `bench.servers` starts the processes inside of it.
+Nothing here needs Django's settings. `bench.servers` starts the processes in it.
 """
 
 import os
@@ -19,15 +19,15 @@ import psycopg
 import redis
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-OURS = "aivideo-bench"  # marks a Redis database as taken
-PATTERN = "BENCH_PATTERN"  # names the database and the folder that sites are copied from
+OURS = "aivideo-bench"  # marks a Redis database as in use
+PATTERN = "BENCH_PATTERN"  # environment variable: the database and folder that sites are copied from
 
 
 class Site:
-    """`with Site() as site:` a production installation, migrated, with its settings in `site.env`.
+    """`with Site() as site:` a migrated production installation, with its settings in `site.env`.
 
-    With `as_pattern`, all others until its end are copies of it, also those of child processes: to migrate each
-    anew would take most of the time.
+    With `as_pattern`, all others until its end are copies of it, including those of child processes: migrating each
+    of them would take most of the time.
     """
 
     def __init__(self, as_pattern: bool = False) -> None:
@@ -100,7 +100,7 @@ class Site:
         self.env["DATABASE_URL"] = _at(self.server, name)
 
     def _take_redis(self, url: str) -> None:
-        """The last database of the server that is empty; never the one that the URL names."""
+        """Take the last empty database of the server, but never the one that the URL names."""
         named = urlsplit(url).path.strip("/") or "0"
         for name in map(str, range(15, -1, -1)):
             client = redis.Redis.from_url(_at(url, name))
@@ -109,7 +109,7 @@ class Site:
                 self.env["REDIS_URL"] = _at(url, name)
                 return
             client.close()
-        raise SystemExit("No database of this Redis server is empty, and none that is in use is touched.")
+        raise SystemExit("This Redis server has no empty database, and one in use must not be touched.")
 
     def _on_server(self, statement: str) -> None:
         with psycopg.connect(self.server, autocommit=True) as connection:
@@ -123,7 +123,7 @@ class Site:
 
 
 def _at(url: str, database: str) -> str:
-    """The same server, another database."""
+    """The URL of another database on the same server."""
     return urlsplit(url)._replace(path=f"/{database}").geturl()
 
 

@@ -1,4 +1,4 @@
-"""Clicks on Generate: charge, row, event and doorbell, against the very same statements in raw SQL."""
+"""Orders: charge, row, event and wake-up message, compared with the same statements in raw SQL."""
 
 import multiprocessing
 import time
@@ -69,7 +69,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Transcript:
-    """The statements of one click, with their parameters, and how many of them came before the transaction."""
+    """The statements of one order, with their parameters, and how many of them precede the transaction."""
 
     statements: list[tuple[str, tuple[Any, ...]]]
     before: int
@@ -91,13 +91,13 @@ class Transcript:
 
         client_key = str(uuid4())
         model = _model()
-        blocked_terms.found_in("")  # which are read four times a minute, and not with each click
+        blocked_terms.found_in("")  # fills a cache that is refreshed four times a minute, not with each order
         with connection.execute_wrapper(note):
             video = _click(user, model, client_key)
         return cls(statements, before, user.pk, video.pk, client_key)
 
     def replay(self, user: User, _model: VideoModel) -> None:
-        """The click once more, as another one: what names the video, its key or its user is replaced."""
+        """Repeat the order as a new one: with another video id, key and user."""
         video_id = uuid4()
         fresh = {
             self.user_id: user.pk,
@@ -148,8 +148,8 @@ def _model() -> VideoModel:
 def _at_once(
     pool: ProcessPoolExecutor, seconds: float, click: Callable[[User, VideoModel], None], pks: list[int]
 ) -> float:
-    """Clicks a second of all processes together, each on its part of the accounts."""
-    begin = time.time() + 0.3  # by then each process has its task
+    """Orders per second of all processes together, each on its share of the accounts."""
+    begin = time.time() + 0.3  # by then, each process has its task
     parts = [pks[number::PROCESSES] or pks for number in range(PROCESSES)]
     rates = [pool.submit(_keep_clicking, click, part, begin, seconds) for part in parts]
     return sum(future.result() for future in rates)
@@ -158,7 +158,7 @@ def _at_once(
 def _keep_clicking(
     click: Callable[[User, VideoModel], None], pks: list[int], begin: float, seconds: float
 ) -> float:
-    """Clicks a second: at least one, and the last one with all the time that it took."""
+    """Orders per second. Makes at least one, and the last one counts with all its time."""
     users = cycle(User.objects.filter(pk__in=pks))
     model = _model()
     time.sleep(max(0.0, begin - time.time()))

@@ -1,4 +1,4 @@
-"""What staff wait for on a grown site: the dashboard with a million videos and three million entries, and the checks."""
+"""Admin pages and checks on a large site: a million videos and three million ledger entries."""
 
 import resource
 import time
@@ -36,9 +36,9 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
     say(f"{count:,} videos and {entries:,} entries were made in {time.monotonic() - began:.0f} s")
 
     seconds = _time(daily_totals.close)
-    yield line("close_days", seconds, "s", n=entries, against="every entry there is, once", videos=count)
+    yield line("close_days", seconds, "s", n=entries, against="every entry, once", videos=count)
 
-    settings.STAFF_SECOND_FACTOR = False  # nobody is here to show one
+    settings.STAFF_SECOND_FACTOR = False  # this client has none
     boss = User.objects.create(username="boss", is_staff=True, is_superuser=True)
     client = Client(headers={"cookie": rows.cookie(boss)})
 
@@ -56,7 +56,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
         ms["dashboard"],
         "ms",
         ratio=measure.ratio(found["dashboard"], found["one read"]),
-        against="the read of one row by its key",
+        against="reading one row by its primary key",
         n=count,
         target="< 1,000 ms with 1,000,000 videos and 3,000,000 entries",
         met=max(found["dashboard"]) < 1000,
@@ -74,7 +74,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
         ratio=seconds / plain,
         against="the sum of all entries, in one statement",
         n=entries,
-        target="< 10 s a million entries",
+        target="< 10 s per million entries",
         met=seconds * 1_000_000 / entries < 10,
         grew_mib=round(_memory() - before, 1),
         violations=len(invariants.violations()[1]) if tiny else 0,
@@ -82,7 +82,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
 
 
 def _more_entries(count: int, people: list[User]) -> None:
-    """Grants of one credit each, spread over time as the videos are."""
+    """Grants of one credit each, spread over time like the videos."""
     table = CreditEntry._meta.db_table
     first = CreditEntry.objects.create(user=people[0], amount=1, kind="grant", reference="bench-grant:0")
     ids = f"{people[0].pk} + n %% {len(people)}"
@@ -118,5 +118,5 @@ def _time(function: Callable[[], Any]) -> float:
 
 
 def _memory() -> float:
-    """The most MiB that this process ever held."""
+    """This process's peak memory in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

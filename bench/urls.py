@@ -1,4 +1,4 @@
-"""The product, and beside it the simplest views that do a part of the same: signed in, behind the same middleware."""
+"""The product's URLs, plus minimal views for comparison, with the same middleware and sign-in."""
 
 from uuid import UUID
 
@@ -21,7 +21,7 @@ def single_read(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def whole_file(request: HttpRequest, pk: UUID) -> FileResponse:
-    """Django's own way to send a file."""
+    """A file sent with Django's FileResponse."""
     video = Video.objects.get(pk=pk)
     return FileResponse(default_storage.open(str(video.file.name)), content_type="video/mp4")
 
