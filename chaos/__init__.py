@@ -1,5 +1,5 @@
-"""Fault runs: a real installation under load while everything around it dies, and every crash point once.
+"""Fault injection: a real installation under load while its processes are killed, and a fault at every crash point.
 
-`make chaos` prints one JSON object a line and exits 1 on any violation of `invariants`. The product has no test
-hooks: what is wrapped or patched is wrapped from outside, in processes that run under `chaos.settings`.
+`make chaos` prints one JSON object per line and exits with 1 on any violation of `invariants`. The product has no
+test hooks: everything is wrapped or patched from outside, in processes that run with `chaos.settings`.
 """

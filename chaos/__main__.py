@@ -1,7 +1,7 @@
-"""`make chaos`: every part on every database that is here, one JSON object a line, exit status 1 on any violation.
+"""`make chaos`: run everything on every available database. One JSON object per line; exits with 1 on any violation.
 
 RUNS random runs of SECONDS seconds each on each database, and the fault matrix. SEED replays a plan: run n has the
-seed SEED+n. ONLY=runs|matrix, DATABASES=sqlite,postgres and ONLY_CELL=text narrow it down.
+seed SEED+n. ONLY=runs|matrix, DATABASES=sqlite,postgres and ONLY_CELL=text select parts of it.
 """
 
 import logging
@@ -20,7 +20,7 @@ from chaos.servers import ROOT, Postgres, clean_env, create_database, drop_datab
 
 log = logging.getLogger("chaos")
 
-# So many that a plan kills more than 500 times on each database.
+# Enough for a plan to kill more than 500 times on each database.
 RUNS, SECONDS = 6, 95
 
 
@@ -28,26 +28,26 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="{asctime} {message}", style="{", stream=sys.stderr)
     seed = int(os.environ.get("SEED") or random.randrange(1_000_000))
     only = os.environ.get("ONLY", "")
-    log.info("SEED=%s repeats this plan", seed)
-    is_well = True
+    log.info("SEED=%s replays this plan", seed)
+    is_ok = True
     for name, database in _databases().items():
         if only in ("", "matrix"):
-            is_well &= _matrix(database, seed)
+            is_ok &= _matrix(database, seed)
         if only in ("", "runs"):
-            is_well &= _runs(name, database, seed)
-    return 0 if is_well else 1
+            is_ok &= _runs(name, database, seed)
+    return 0 if is_ok else 1
 
 
 def _databases() -> dict[str, str]:
-    """By name, what `Installation` takes for it: a private PostgreSQL may be crashed, a given one only used."""
+    """The argument of `Installation` for each database. A private PostgreSQL is crashed, a given server is not."""
     found = {"sqlite": "sqlite"}
     if Postgres.is_here():
         found["postgres"] = "postgres"
     elif url := os.environ.get("DATABASE_URL", ""):
-        log.warning("No initdb here: the given server is used, and not crashed.")
+        log.warning("initdb not found: using the given server, without crashing it.")
         found["postgres"] = url
     else:
-        log.warning("Neither initdb nor DATABASE_URL: SQLite only.")
+        log.warning("Neither initdb nor DATABASE_URL found: SQLite only.")
     wanted = os.environ.get("DATABASES", ",".join(found)).split(",")
     return {name: database for name, database in found.items() if name in wanted}
 
@@ -77,7 +77,7 @@ def _runs(name: str, database: str, seed: int) -> bool:
 
 
 def _matrix(database: str, seed: int) -> bool:
-    """In a process of its own, since Django can be loaded for one database only."""
+    """Run the matrix in its own process, because Django can be loaded for only one database."""
     folder = Path(tempfile.mkdtemp(prefix="chaos-matrix-"))
     folder.chmod(0o755)
     (folder / "control").mkdir()
@@ -87,7 +87,7 @@ def _matrix(database: str, seed: int) -> bool:
         "DJANGO_SETTINGS_MODULE": "chaos.settings",
         "CHAOS_CONTROL": str(folder / "control"),
         "DATA_DIR": str(folder),
-        "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",  # any: each channel has a URL of its own
+        "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",  # unused: each channel has its own URL
         "SEED": str(seed),
     }
     server = Postgres(folder / "postgres") if database == "postgres" else None

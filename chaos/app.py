@@ -1,4 +1,4 @@
-"""What the processes of a fault run load besides the product."""
+"""The app that a fault run adds to the product's processes."""
 
 from django.apps import AppConfig
 

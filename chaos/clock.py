@@ -1,9 +1,9 @@
-"""A clock that jumps for all processes of an installation at once, while monotonic time goes on as it is.
+"""A wall clock that jumps for all processes of an installation at once, while monotonic time is unaffected.
 
-Not libfaketime: it is not installed everywhere, and it also bends the absolute deadlines that Python's semaphores wait
-for, so that a queue would stand still for a reason that no real jump has. What is bent here is all that the product
-asks for the time of day: `timezone.now`, `time.time`, and SQLite's own `'NOW'`. A PostgreSQL server keeps its own time,
-as one on another machine does.
+Not libfaketime: it is not installed everywhere, and it also shifts the absolute deadlines that Python's semaphores
+wait for, so that a queue would hang, which no real jump causes. Shifted here is everything that the product reads the
+time of day from: `timezone.now`, `time.time` and SQLite's `'NOW'`. A PostgreSQL server keeps its own time, like one on
+another machine.
 """
 
 import functools
@@ -15,18 +15,18 @@ from typing import Any
 from django.db.models.functions import Now
 from django.utils import timezone
 
-LOOK = 0.2  # seconds between two looks at the file
+CHECK_INTERVAL = 0.2  # seconds between two reads of the file
 
-file: Path  # holds the seconds by which this process's clock is wrong, if it is there
+file: Path  # if it exists, it holds the offset of this process's clock in seconds
 
 _now, _time = timezone.now, time.time
-_looked, _seconds = 0.0, 0.0
+_read_at, _seconds = 0.0, 0.0
 
 
 def offset() -> float:
-    global _looked, _seconds
-    if time.monotonic() - _looked > LOOK:
-        _looked = time.monotonic()
+    global _read_at, _seconds
+    if time.monotonic() - _read_at > CHECK_INTERVAL:
+        _read_at = time.monotonic()
         try:
             _seconds = float(file.read_text() or 0)
         except FileNotFoundError:
@@ -35,7 +35,7 @@ def offset() -> float:
 
 
 def bend(by: Path) -> None:
-    """From here on this process's clock is wrong by what the file `by` says."""
+    """From now on, shift this process's clock by the number of seconds in the file `by`."""
     global file
     file = by
 

@@ -1,4 +1,4 @@
-"""What goes wrong, and when: a plan made from a seed, and the hands that carry it out."""
+"""Which faults happen when: a plan made from a seed, and the injector that carries it out."""
 
 import logging
 import os
@@ -17,9 +17,9 @@ from chaos.servers import Server
 
 log = logging.getLogger(__name__)
 
-# Who is killed, and how often among all kills.
+# Which process is killed, with the weight among all kills.
 VICTIMS = {
-    "pump": 24,
+    "dispatcher": 24,
     "queue": 16,
     "web-worker": 22,
     "web": 5,
@@ -31,7 +31,7 @@ VICTIMS = {
     "redis": 4,
     "backend": 3,
 }
-# What else happens, how often in a minute, and for how many seconds.
+# Other faults: how often per minute, and for how many seconds.
 TROUBLES = {
     "postgres crash": (1.5, (0.5, 3)),
     "trap": (8, (0, 0)),
@@ -46,7 +46,7 @@ STORMS = ("[sim:busy]", "[sim:error-500]", "[sim:down]", "[sim:lost-reply]", "[s
 
 @dataclass(frozen=True)
 class Event:
-    """At `at` seconds from the start, for `seconds`. `pick` (0–1) chooses among what is there at that moment."""
+    """A fault `at` seconds after the start, for `seconds`. `pick` (0–1) selects one of the candidates at that time."""
 
     at: float
     what: str
@@ -55,30 +55,30 @@ class Event:
 
 
 def plan(seed: str, seconds: float, kill_every: float) -> list[Event]:
-    """The same for the same arguments, in order of time."""
+    """The plan in chronological order, the same for the same arguments."""
     chance = random.Random(seed)
     events = []
     at = 0.0
     while (at := at + chance.expovariate(1 / kill_every)) < seconds:
         [victim] = chance.choices(list(VICTIMS), list(VICTIMS.values()))
         events.append(Event(at, f"kill {victim}", chance.random()))
-    for what, (a_minute, (least, most)) in TROUBLES.items():
+    for what, (per_minute, (shortest, longest)) in TROUBLES.items():
         # At least once in every run, however short.
-        for _ in range(max(1, round(a_minute * seconds / 60))):
+        for _ in range(max(1, round(per_minute * seconds / 60))):
             events.append(
-                Event(chance.uniform(0, seconds), what, chance.random(), chance.uniform(least, most))
+                Event(chance.uniform(0, seconds), what, chance.random(), chance.uniform(shortest, longest))
             )
     return sorted(events, key=lambda event: event.at)
 
 
-class Hands:
-    """Carries a plan out against an installation, and counts what really happened."""
+class Injector:
+    """Carries out a plan on an installation, and counts what actually happened."""
 
     def __init__(self, site: Installation, storm: dict[str, str]) -> None:
         self.site, self.storm = site, storm
         self.done: Counter[str] = Counter()
         self.threads: list[threading.Thread] = []
-        self.over = threading.Event()  # whatever lasts ends at once
+        self.over = threading.Event()  # ends all lasting faults immediately
 
     @property
     def kills(self) -> int:
@@ -91,7 +91,7 @@ class Hands:
             if event.what.startswith("kill "):
                 self.kill(event)
             else:
-                # What lasts must not hold up what follows.
+                # In a thread, so that a lasting fault does not delay the next ones.
                 thread = threading.Thread(target=self.trouble, args=(event,), daemon=True)
                 thread.start()
                 self.threads.append(thread)
@@ -107,9 +107,9 @@ class Hands:
     # --- Kills --------------------------------------------------------------------------------------
 
     def kill(self, event: Event) -> None:
-        """The planned victim, or where there is none at this moment, one of the others."""
+        """Kill the planned victim or, if there is none at this moment, another one."""
         wanted = event.what.removeprefix("kill ")
-        for victim in [wanted, "pump", "web-worker", "queue", "simulator"]:
+        for victim in [wanted, "dispatcher", "web-worker", "queue", "simulator"]:
             if self._kill_one(victim, event.pick):
                 self.done[f"kill {victim}"] += 1
                 return
@@ -129,7 +129,7 @@ class Hands:
             pids = self._backends()
         else:
             roles = processes.of_installation(self.site.control)
-            found = processes.pump_of(roles) if victim == "pump" else roles.get(victim, [])
+            found = processes.dispatcher_of(roles) if victim == "dispatcher" else roles.get(victim, [])
             pids = [process.pid for process in found]
         return bool(pids) and processes.send(pids[int(pick * len(pids))], signal.SIGKILL)
 
@@ -138,7 +138,7 @@ class Hands:
             return self.site.postgres.backends() if self.site.postgres else []
         return []
 
-    # --- What lasts ---------------------------------------------------------------------------------
+    # --- Lasting faults -----------------------------------------------------------------------------
 
     def trouble(self, event: Event) -> None:
         acts: dict[str, Callable[[Event], bool]] = {
@@ -165,17 +165,17 @@ class Hands:
         return True
 
     def set_trap(self, event: Event) -> bool:
-        """A crash point that the next process to pass it dies at."""
+        """Arm a crash point: the next process to reach it is killed."""
         names = [f"{name}:{moment}" for name in sorted(points.REQUIRED) for moment in ("before", "after")]
         points.arm(self.site.control, names[int(event.pick * len(names))], "kill")
         return True
 
     def hang(self, event: Event) -> bool:
-        """A part of the worker, or of the web, stands still and later goes on as if nothing had happened."""
+        """Suspend a process of the worker or web server, and resume it later."""
         roles = processes.of_installation(self.site.control)
         candidates = [
             *(process for role in ("cluster", "guard", "queue", "worker") for process in roles[role]),
-            *processes.pump_of(roles) * 4,
+            *processes.dispatcher_of(roles) * 4,
             *roles["web-worker"],
         ]
         if not candidates:
@@ -197,7 +197,7 @@ class Hands:
         if not self.site.disk_is_ours:
             return False
         disk = os.statvfs(self.site.data)
-        left = int(event.pick * 300_000)  # bytes: the fullness shows in the middle of something
+        left = int(event.pick * 300_000)  # bytes, so that the disk becomes full in the middle of a write
         filler = self.site.data / "filler"
         with filler.open("wb") as file, suppress(OSError):
             os.posix_fallocate(file.fileno(), 0, max(1, disk.f_bavail * disk.f_frsize - left))

@@ -1,4 +1,4 @@
-"""A whole installation of real processes under an init system's care, and everything it leans on."""
+"""A whole installation of real processes, restarted as by an init system, and the servers it depends on."""
 
 import base64
 import json
@@ -32,12 +32,12 @@ log = logging.getLogger(__name__)
 MANAGE = [PYTHON, str(ROOT / "manage.py")]
 RENDER = 2  # seconds of a simulated render
 DEADLINE = 150  # JOB_DEADLINE_SECONDS
-DISK = 1024  # MB of the disk that is filled now and then
+DISK = 1024  # size in MB of the disk that is filled up at times
 USERS = ["ada", "ben", "cy", "dee", "eve"]
 
 
 class Site(Server):
-    """`manage.py serve`: web and worker, and it starts them again when they die."""
+    """`manage.py serve`: web and worker, which it restarts when they die."""
 
     name = "serve"
 
@@ -49,7 +49,7 @@ class Site(Server):
         return [*MANAGE, "serve"]
 
     def interrupt(self) -> None:
-        """As Ctrl-C does."""
+        """Like Ctrl-C."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
@@ -60,7 +60,7 @@ class Site(Server):
 
 
 class Installation:
-    """Use with `with`. `database` is "sqlite", "postgres" (a private one, with Redis) or the URL of a server."""
+    """Use in a `with` statement. `database` is "sqlite", "postgres" (a private one, with Redis) or a server's URL."""
 
     def __init__(self, folder: Path, database: str) -> None:
         self.folder, self.database = folder, database
@@ -84,7 +84,7 @@ class Installation:
         self.name = f"chaos_{secrets.token_hex(6)}"
         self.env = self._env()
         self.site = Site(folder / "site", self.port, self.env)
-        self.resting: set[Server] = set()  # dead on purpose for a while
+        self.resting: set[Server] = set()  # down on purpose: not restarted
         self.closing = threading.Event()
         self.keeper = threading.Thread(target=self._keep, daemon=True)
 
@@ -115,10 +115,10 @@ class Installation:
         self.keeper.start()
 
     def __exit__(self, *_: object) -> None:
-        # The keeper goes last: what a thread has started dies with it.
+        # The keeper thread ends last: the processes that a thread has started die with it.
         self.resting.add(self.site)
         self.site.interrupt()
-        # What a kill -9 higher up has orphaned.
+        # Processes orphaned by a kill -9 of their parent.
         self.left = processes.end_all(self.control)
         for server in self.servers():
             self.resting.add(server)
@@ -149,7 +149,7 @@ class Installation:
         return self.manage("shell", "--no-imports", "-c", code)
 
     def _keep(self) -> None:
-        """Start again what died, as systemd does."""
+        """Restart servers that died, like systemd."""
         while not self.closing.wait(0.3):
             for server in self.servers():
                 if server.is_dead and server not in self.resting:
@@ -163,7 +163,7 @@ class Installation:
             "CHAOS_CONTROL": str(self.control),
             "DATA_DIR": str(self.data),
             "USE_MOCK_SORA": "false",
-            # Any: each channel has a URL of its own.
+            # Unused: each channel has its own URL.
             "OPENAI_BASE_URL": self.simulators["keyed"].url,
             "OPENAI_WEBHOOK_SECRET": self.webhook_secret,
             "JOB_DEADLINE_SECONDS": str(DEADLINE),
@@ -173,13 +173,13 @@ class Installation:
 
 
 def _mount(folder: Path) -> bool:
-    """A small disk of its own, so that it can be full. Only root may."""
+    """Mount a small separate disk that can be filled up. Requires root."""
     if os.getuid() != 0:
-        log.warning("Not root: nothing can be mounted, so no disk will be full.")
+        log.warning("Not root: cannot mount a disk, so there will be no full disk.")
         return False
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "chaos", str(folder)], capture_output=True, text=True
     )
     if done.returncode:
-        log.warning("No disk will be full: %s", done.stderr.strip())
+        log.warning("There will be no full disk: %s", done.stderr.strip())
     return done.returncode == 0

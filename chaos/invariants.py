@@ -1,4 +1,4 @@
-"""What must be true after every fault run, beyond what `check_ledger` knows: files, clicks, and the provider's books."""
+"""What must hold after every fault run, beyond `check_ledger`: files, users' clicks, and the providers' records."""
 
 import hashlib
 import json
@@ -23,26 +23,26 @@ from videos.models import Status, Video
 from videos.worker import dispatcher
 
 MARK = re.compile(r"\[sim:mark-([^\]]+)\]")
-# A video that ended so may have left a job at the provider that nobody could tie to it in time.
+# A video that failed with one of these codes may have left a job at the provider that was not matched in time.
 GIVEN_UP = ("timed_out", "unconfirmed")
 
 
 @dataclass(frozen=True)
 class Journal:
-    """A simulator's own book of the jobs it accepted. `can_tell`: it honours keys or lists, so nothing is bought twice."""
+    """A simulator's record of accepted jobs. `can_tell`: it honors keys or has a list, so nothing may be bought twice."""
 
     path: Path
     can_tell: bool = True
-    mark: str = ""  # only jobs whose prompt holds it are looked at, where the simulator serves others too
+    mark: str = ""  # only jobs with this text in their prompt are checked, if the simulator has others, too
 
 
 @dataclass
 class Clicks:
-    """What people saw: for each click's mark the video that the answer named, or None where it was refused for good."""
+    """What users saw. `accepted`: the video in the response, by the click's mark; `refused`: marks that were rejected."""
 
     accepted: dict[str, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
-    canceled: list[str] = field(default_factory=list)  # ids whose cancel was answered with success
+    canceled: list[str] = field(default_factory=list)  # ids whose cancellation succeeded
     deleted: list[str] = field(default_factory=list)
 
 
@@ -53,7 +53,7 @@ class Verdict:
 
 
 def main(folder: Path, journals: dict[str, str], patience: float) -> None:
-    """Wait for the end of all videos, then judge. Reads `clicks.json` in `folder`, writes `verdict.json`."""
+    """Wait until all videos have ended, then check. Reads `clicks.json` in `folder`, writes `verdict.json`."""
     began = time.monotonic()
     while dispatcher.is_work_left() and time.monotonic() - began < patience:
         connection.close()
@@ -66,7 +66,7 @@ def main(folder: Path, journals: dict[str, str], patience: float) -> None:
 
 
 def judge(journals: Sequence[Journal], clicks: Clicks | None = None) -> Verdict:
-    """Look at everything, in the process's own database and storage, at a moment when nothing moves."""
+    """Check everything in this process's database and storage. Call it while nothing is running."""
     counts, found = violations()
     books = [(journal, _jobs(journal)) for journal in journals]
     found += [
@@ -89,12 +89,12 @@ def _unfinished() -> Iterator[str]:
 
 
 def _totals() -> Iterator[str]:
-    """Balances by plain arithmetic, and what was given out = what is there + what the kept videos cost."""
+    """Recompute balances, and check that credits granted = credits held + credits spent on videos."""
     entries = list(CreditEntry.objects.values_list("user_id", "amount", "kind", "reference"))
     for user in User.objects.all():
         total = sum(amount for owner, amount, *_ in entries if owner == user.pk)
         if user.balance != total or user.balance < 0:
-            yield f"{user} has {user.balance} credits by the row and {total} by the entries"
+            yield f"{user} has a balance of {user.balance} credits, but the entries add up to {total}"
     for (kind, reference), count in Counter((kind, ref) for _u, _a, kind, ref in entries).items():
         if count > 1:
             yield f"{count} entries of kind {kind} for {reference}"
@@ -103,11 +103,11 @@ def _totals() -> Iterator[str]:
     spent = sum(video.credits for video in Video.objects.all() if video.reference not in refunded)
     held = User.objects.aggregate(sum=Sum("balance"))["sum"] or 0
     if given != held + spent:
-        yield f"{given} credits were given, but {held} are held and {spent} were spent on videos"
+        yield f"{given} credits were granted, but {held} are held and {spent} were spent on videos"
 
 
 def _files() -> Iterator[str]:
-    """Completed means playable: the stored bytes are those of the row, and a player can read them."""
+    """A completed video is playable: the stored bytes match the row, and a player can read them."""
     probed: dict[str, inspection.Probe | None] = {}
     for video in Video.objects.filter(status=Status.COMPLETED, deleted_at=None):
         try:
@@ -116,11 +116,11 @@ def _files() -> Iterator[str]:
             with default_storage.open(str(video.poster.name)) as file:
                 Image.open(file).load()
         except (OSError, ValueError) as error:
-            yield f"{video.pk} is completed, but its file or poster is not there: {error!r}"
+            yield f"{video.pk} is completed, but its file or poster is missing: {error!r}"
             continue
         sha256 = hashlib.sha256(data).hexdigest()
         if (len(data), sha256) != (video.bytes, video.sha256):
-            yield f"{video.pk}: the stored file is not the recorded one ({len(data)} of {video.bytes} bytes)"
+            yield f"{video.pk}: the stored file differs from the recorded one ({len(data)} of {video.bytes} bytes)"
             continue
         if sha256 not in probed:
             probed[sha256] = _probe(Path(default_storage.path(str(video.file.name))))
@@ -142,26 +142,26 @@ def _probe(path: Path) -> inspection.Probe | None:
 
 
 def _clicks(clicks: Clicks) -> Iterator[str]:
-    """Every click that was answered with a video has just that one; a refused one has none; no other has two."""
+    """An accepted click has exactly the video in its response, a refused one has none, and no click has two."""
     by_mark: dict[str, list[Video]] = {}
     for video in Video.objects.all():
         if match := MARK.search(video.prompt):
             by_mark.setdefault(match[1], []).append(video)
     for mark, videos in by_mark.items():
         if len(videos) > 1:
-            yield f"click {mark} made {len(videos)} videos"
+            yield f"click {mark} created {len(videos)} videos"
         if mark in clicks.refused:
-            yield f"click {mark} was refused, and made {videos[0].pk}"
+            yield f"click {mark} was refused, but created {videos[0].pk}"
     ids = {str(pk) for pk in Video.objects.values_list("pk", flat=True)}
     for mark, pk in clicks.accepted.items():
         found = [str(video.pk) for video in by_mark.get(mark, [])]
         if pk not in ids or (found and found != [pk]):
-            yield f"click {mark} was answered with {pk}, and the database has {found}"
+            yield f"click {mark} was answered with {pk}, but the database has {found}"
     for video in Video.objects.filter(pk__in=clicks.canceled).exclude(status=Status.CANCELED):
-        yield f"{video.pk} was canceled for its user, and is {video.status}"
+        yield f"{video.pk} was canceled according to the response, but is {video.status}"
     for video in Video.objects.filter(pk__in=clicks.deleted):
         if video.deleted_at is None or video.prompt or video.file:
-            yield f"{video.pk} was deleted for its user, and is there"
+            yield f"{video.pk} was deleted according to the response, but still exists"
 
 
 def _bought_once(books: list[tuple[Journal, list[dict[str, Any]]]]) -> Iterator[str]:
@@ -173,18 +173,18 @@ def _bought_once(books: list[tuple[Journal, list[dict[str, Any]]]]) -> Iterator[
 
 
 def _bought_at_one_place(books: list[tuple[Journal, list[dict[str, Any]]]]) -> Iterator[str]:
-    """However a video went from channel to channel, only one of them ever took it."""
+    """However a video was rerouted, only one channel accepted it."""
     places: dict[str, set[str]] = {}
     for journal, jobs in books:
         for job in jobs:
             places.setdefault(job["submit_key"], set()).add(journal.path.parent.name)
     for key, names in places.items():
         if key and len(names) > 1:
-            yield f"{key} was bought at {' and at '.join(sorted(names))}"
+            yield f"{key} was bought at {' and '.join(sorted(names))}"
 
 
 def _jobs_have_owners(books: list[tuple[Journal, list[dict[str, Any]]]]) -> Iterator[str]:
-    """Every job that a provider accepted is some row's: by its ref, or by the key of a video that was given up."""
+    """Every job that a provider accepted belongs to a row: by its ref, or by the key of a video that was given up."""
     refs = dict(Video.objects.exclude(ref=None).values_list("ref", "pk"))
     rows = {
         pk.hex: (status, code) for pk, status, code in Video.objects.values_list("pk", "status", "error_code")
@@ -195,9 +195,9 @@ def _jobs_have_owners(books: list[tuple[Journal, list[dict[str, Any]]]]) -> Iter
             if key not in rows:
                 yield f"job {job['id'][:20]} at {journal.path.parent.name} belongs to no video"
             elif job["id"] in refs and refs[job["id"]].hex != key:
-                yield f"job {job['id'][:20]} was made for {key} and went to {refs[job['id']]}"
+                yield f"job {job['id'][:20]} was made for {key}, but assigned to {refs[job['id']]}"
             elif job["id"] not in refs and rows[key][1] not in GIVEN_UP:
-                yield f"job {job['id'][:20]} is nobody's, and its video {key} is {rows[key][0]}"
+                yield f"job {job['id'][:20]} is assigned to no video, and its video {key} is {rows[key][0]}"
 
 
 def _orphans(books: list[tuple[Journal, list[dict[str, Any]]]]) -> int:
@@ -206,7 +206,7 @@ def _orphans(books: list[tuple[Journal, list[dict[str, Any]]]]) -> int:
 
 
 def _jobs(journal: Journal) -> list[dict[str, Any]]:
-    question = "SELECT id, prompt, submit_key FROM jobs WHERE instr(prompt, ?) ORDER BY number"
+    query = "SELECT id, prompt, submit_key FROM jobs WHERE instr(prompt, ?) ORDER BY number"
     with sqlite3.connect(f"file:{journal.path}?mode=ro", uri=True) as book:
         book.row_factory = sqlite3.Row
-        return [dict(row) for row in book.execute(question, [journal.mark])]
+        return [dict(row) for row in book.execute(query, [journal.mark])]

@@ -1,10 +1,10 @@
-"""The fault matrix: every crash point × every fault, each exactly once, in a little world of its own.
+"""The fault matrix: every crash point × every fault, each exactly once, isolated from the others.
 
-A cell is one story in which one fault strikes at one point. It has its own database, files and processes, so that
-whatever is wrong afterwards has this fault for its cause; only the providers are shared. One process has loaded Django
-once and forks a child for each cell: a child that is killed is followed by another that tells the story again.
+A cell is one story in which one fault happens at one point. It has its own database, files and processes, so that
+anything wrong afterwards was caused by this fault; only the providers are shared. One process loads Django and forks
+a child for each cell. If the child is killed, another one runs the story again.
 
-Run as `python -m chaos.matrix` in an environment that `__main__` has prepared.
+Run as `python -m chaos.matrix` in an environment prepared by `__main__`.
 """
 
 import importlib
@@ -34,17 +34,17 @@ from chaos.servers import Simulator, start_all
 
 log = logging.getLogger(__name__)
 
-WORLD = Path(os.environ["DATA_DIR"])  # a cell's processes have a DATA_DIR of their own in it
-AT_ONCE = 4 * (os.cpu_count() or 1)  # they wait more than they work
-PATIENCE = 90  # seconds without an end, after which a supervisor would have started the worker again
-PLAIN_PATIENCE = 150  # with a story that nothing disturbs: only a slow machine keeps it from its end
-TRIES = 4  # a cell's processes, one after the other
-RETELL, RETOLD = 4, 10_000  # how often a story is tried in place of another, and what is added to its number
+ROOT_FOLDER = Path(os.environ["DATA_DIR"])  # each cell's processes have their own DATA_DIR in it
+CONCURRENCY = 4 * (os.cpu_count() or 1)  # cells wait more than they compute
+TIMEOUT_SECONDS = 90  # after which a supervisor would have restarted the worker
+PLAIN_TIMEOUT_SECONDS = 150  # for a story without a fault, which only a slow machine delays
+TRIES = 4  # processes per cell, one after another
+RETELL, RETOLD = 4, 10_000  # how often a story is run again or replaced, and what is then added to its number
 
 
 @dataclass
 class Cell:
-    """One fault at one point of one story; without a point, nothing strikes. `naive` names a variant to be caught."""
+    """One fault at one point of one story, or no fault if there is no point. `naive`: a variant that must be caught."""
 
     number: int
     story: str
@@ -62,11 +62,11 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        return WORLD / f"cell-{self.number}"
+        return ROOT_FOLDER / f"cell-{self.number}"
 
     @property
     def mark(self) -> str:
-        """What the marks of this cell's jobs begin with, and no other's."""
+        """The prefix of the marks of this cell's jobs, and only of these."""
         return f"cell-{self.number}-"
 
     @property
@@ -92,7 +92,7 @@ def main() -> int:
         for again in range(1, RETELL):
             if not _unmet(stories):
                 break
-            # On a slow machine a job may end before anybody looks, and its story passes by what it is about.
+            # On a slow machine a job may end before it is polled, so that its story misses the intended point.
             more = [replace(cell, number=cell.number + again * many) for cell in _plain_cells()]
             run.all(more)
             plain += more
@@ -101,13 +101,13 @@ def main() -> int:
         log.info("%s: %s points, %s cells", vendor, len(stories), len(cells))
         run.all(cells)
         for _ in range(RETELL):
-            # A story may pass by a point that it met before: a poll more or less, a slice that ended earlier.
-            cells = [run.retold(cell, stories[cell.point]) if run.is_spared(cell) else cell for cell in cells]
+            # A story may miss a point that it reached before: a poll more or less, a slice that ended earlier.
+            cells = [run.retold(cell, stories[cell.point]) if run.is_missed(cell) else cell for cell in cells]
             run.all([cell for cell in cells if not cell.started])
         variants = _naive_cells(vendor, first=len(plain) + 100_000)
         run.all(variants)
         for _again in range(2):
-            # Where a slow machine cut a request off before it had arrived, a blind repeat does no harm.
+            # If a slow machine cut off a request before it arrived, a blind repeat does no harm.
             variants = [cell if run.problems_of(cell) else run.once_more(cell) for cell in variants]
             run.all([cell for cell in variants if not cell.started])
 
@@ -141,7 +141,7 @@ def _plain_cells() -> list[Cell]:
 
 
 def _stories_by_point(plain: list[Cell]) -> dict[str, list[str]]:
-    """The stories that meet each point, as their undisturbed telling showed."""
+    """The stories that reach each point, as seen in their runs without a fault."""
     stories: dict[str, list[str]] = {}
     for cell in plain:
         if cell.verdict is None:
@@ -149,7 +149,7 @@ def _stories_by_point(plain: list[Cell]) -> dict[str, list[str]]:
         told = json.loads((cell.folder / "told").read_text())
         for point in told["met"]:
             stories.setdefault(point, []).append(cell.story)
-        # What the first children had to import, the others find there.
+        # Import here what the first children had to import, so that the others find it loaded.
         for module in told["modules"]:
             importlib.import_module(module)
     return stories
@@ -159,11 +159,11 @@ def _unmet(stories: dict[str, list[str]]) -> list[str]:
     from chaos import points
 
     met = {point.partition(":")[0].partition("-")[0] for point in stories}
-    return [f"no story meets {name}" for name in sorted(points.names - met - points.UNMET.keys())]
+    return [f"no story reaches {name}" for name in sorted(points.names - met - points.UNMET.keys())]
 
 
 def _cells(stories: dict[str, list[str]], chance: random.Random, first: int) -> list[Cell]:
-    """Every point with every fault, in one of the stories that meet the point."""
+    """Every point with every fault, in one of the stories that reach the point."""
     from chaos.points import FAULTS
 
     pairs = [(point, fault) for point in sorted(stories) for fault in FAULTS]
@@ -175,7 +175,7 @@ def _cells(stories: dict[str, list[str]], chance: random.Random, first: int) -> 
 
 
 def _chosen(cells: list[Cell]) -> list[Cell]:
-    """Those that ONLY_CELL (a text in their names) and SAMPLE (how many) leave."""
+    """The cells selected by ONLY_CELL (a text in their names) and SAMPLE (how many)."""
     cells = [cell for cell in cells if os.environ.get("ONLY_CELL", "") in str(cell)]
     return cells[: int(os.environ.get("SAMPLE") or len(cells))]
 
@@ -184,10 +184,10 @@ def _naive_cells(vendor: str, first: int) -> list[Cell]:
     cells = [
         Cell(first, "by the list", "openai.Adapter.submit:after", "timeout", "blind_resend"),
         Cell(first + 1, "plain", "lifecycle.complete:after-commit", "kill", "completed_before_stored"),
-        Cell(first + 2, "failed by one who missed its end", naive="refund_without_asking"),
+        Cell(first + 2, "failed by a process with a stale row", naive="refund_without_asking"),
     ]
     if vendor == "postgresql":
-        cells.append(Cell(first + 3, "a crowd with one purse", naive="read_test_save"))
+        cells.append(Cell(first + 3, "many processes, one account", naive="read_test_save"))
     return cells
 
 
@@ -196,7 +196,7 @@ def _union(met: dict[str, list[str]]) -> set[str]:
 
 
 class Run:
-    """Carries cells to their ends, AT_ONCE at a time."""
+    """Runs cells to completion, CONCURRENCY at a time."""
 
     def __init__(self, template: "Template", simulators: dict[str, Simulator]) -> None:
         self.template, self.simulators = template, simulators
@@ -206,7 +206,7 @@ class Run:
         live: list[Cell] = []
         try:
             while waiting or live:
-                while waiting and len(live) < AT_ONCE:
+                while waiting and len(live) < CONCURRENCY:
                     cell = waiting.pop(0)
                     self.begin(cell)
                     live.append(cell)
@@ -226,17 +226,17 @@ class Run:
             points.arm(cell.folder, cell.point, cell.fault)
         self.start(cell)
         if cell.fault in ("timeout", "stall"):
-            # Whoever stands still is overtaken by another.
-            cell.rival = _fork(cell, self.pump_beside)
+            # While the first process hangs, another one takes over.
+            cell.rival = _fork(cell, self.dispatch_in_parallel)
 
     def start(self, cell: Cell) -> None:
-        """A process that tells the story, or goes on with it."""
+        """Start a process that runs the story, or continues it."""
         cell.started += 1
         cell.since = time.monotonic()
         cell.process = _fork(cell, self.tell)
 
     def has_ended(self, cell: Cell) -> bool:
-        if time.monotonic() - cell.since > (PATIENCE if cell.point else PLAIN_PATIENCE):
+        if time.monotonic() - cell.since > (TIMEOUT_SECONDS if cell.point else PLAIN_TIMEOUT_SECONDS):
             cell.hung += 1
             _kill(cell.process)
         if not os.waitpid(cell.process, os.WNOHANG)[0]:
@@ -276,11 +276,11 @@ class Run:
         draft.write_text(json.dumps(found))
         draft.rename(cell.folder / "verdict")
 
-    def pump_beside(self, cell: Cell) -> None:
-        from chaos.stories import pump_until_done
+    def dispatch_in_parallel(self, cell: Cell) -> None:
+        from chaos.stories import dispatch_until_done
 
         while True:
-            pump_until_done()
+            dispatch_until_done()
             time.sleep(0.2)
 
     def journals(self, cell: Cell) -> list[Any]:
@@ -289,35 +289,35 @@ class Run:
         mark = f"[sim:mark-{cell.mark}"
         return [Journal(simulator.journal, mark=mark) for simulator in self.simulators.values()]
 
-    def is_spared(self, cell: Cell) -> bool:
-        """Whether all is well because the fault never struck."""
+    def is_missed(self, cell: Cell) -> bool:
+        """Whether nothing is wrong because the fault never happened."""
         from chaos import points
 
         return cell.verdict == [] and not points.struck(cell.folder)
 
     def retold(self, cell: Cell, stories: list[str]) -> Cell:
-        """The same fault in the next of the stories that meet its point."""
+        """The same fault in the next of the stories that reach its point."""
         story = stories[(stories.index(cell.story) + 1) % len(stories)]
         return Cell(cell.number + RETOLD, story, cell.point, cell.fault)
 
     def once_more(self, cell: Cell) -> Cell:
-        """The same in a world of its own."""
+        """The same cell again, with a new database and folder."""
         return replace(cell, number=cell.number + RETOLD, started=0, hung=0, process=0, since=0.0, rival=0)
 
     def problems_of(self, cell: Cell) -> list[str]:
-        """What is wrong with a cell that has ended, each in a sentence that says how to see it again."""
+        """The problems of a cell that has ended, each with what is needed to reproduce it."""
         from chaos import points
 
         found = cell.verdict
-        problems = [f"it never ended (see {cell.folder}/log)"] if found is None else list(found)
+        problems = [f"it did not end (see {cell.folder}/log)"] if found is None else list(found)
         times = len(points.struck(cell.folder))
         if times != bool(cell.point):
-            problems.append(f"the fault struck {times} times")
+            problems.append(f"the fault happened {times} times")
         return [f"{cell}: {problem}" for problem in problems]
 
 
 def _fork(cell: Cell, act: Callable[[Cell], None]) -> int:
-    """A child in a process group of its own that does this in the cell's world, and never returns here."""
+    """Fork a child, in its own process group, that runs `act` in the cell's environment and exits."""
     if pid := os.fork():
         return pid
     status = 1
@@ -349,7 +349,7 @@ def _enter(cell: Cell) -> None:
 
 
 def _kill(pid: int) -> None:
-    """With all that it has started; a moment after its fork it has no group yet."""
+    """Kill a process and everything it has started. Right after its fork it has no process group yet."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     with suppress(ProcessLookupError):
@@ -357,7 +357,7 @@ def _kill(pid: int) -> None:
 
 
 class Template:
-    """The database that every cell begins with: migrated, with the rows that every story finds."""
+    """The database that every cell starts with: migrated, with the rows that the stories need."""
 
     def __init__(self, urls: dict[str, str]) -> None:
         self.database = dict(connections.settings["default"])
@@ -368,7 +368,7 @@ class Template:
         if not pid:
             _prepare(urls)
         if os.waitpid(pid, 0)[1]:
-            raise RuntimeError("the rows of the stories could not be made")
+            raise RuntimeError("could not create the rows of the stories")
         if not self.is_file:
             server = {
                 "host": self.database["HOST"],
@@ -404,7 +404,7 @@ def _prepare(urls: dict[str, str]) -> None:
 
 @contextmanager
 def _simulators() -> Iterator[dict[str, Simulator]]:
-    """Two providers: one that honours keys, one that only lists."""
+    """Two providers: one that honors keys, and one that only has a list."""
     simulators = {
         name: Simulator(settings.DATA_DIR / name, 1, keys=name == "keyed", lists=True)
         for name in ("keyed", "listed")

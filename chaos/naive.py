@@ -1,4 +1,4 @@
-"""Naive variants of the product's verbs, to see that the checks would catch them. Only fault runs apply them."""
+"""Naive variants of the product's functions, to verify that the checks catch them. Only fault runs use them."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from videos.worker import steps
 
 
 def read_test_save() -> None:
-    """A spend that reads, tests and saves. Right on SQLite, where a transaction has the database to itself."""
+    """A charge that reads, tests and saves. Correct on SQLite, where a transaction locks the whole database."""
 
     def charge(user: User, amount: int, *, reference: str) -> None:
         with transaction.atomic():
@@ -31,7 +31,7 @@ def read_test_save() -> None:
 
 
 def blind_resend() -> None:
-    """A request whose answer was lost is simply sent again."""
+    """A request whose response was lost is simply sent again."""
 
     def requeue(video: Video, reason: str = "") -> bool:
         return video.move_to(Status.QUEUED, reason, next_attempt_at=timezone.now())
@@ -40,7 +40,7 @@ def blind_resend() -> None:
 
 
 def refund_without_asking() -> None:
-    """A failure refunds, whoever else has ended the video meanwhile."""
+    """A failure refunds even if somebody else has ended the video in the meantime."""
 
     def fail(video: Video, code: str, detail: str = "", note: str = "") -> bool:
         with transaction.atomic():
@@ -52,7 +52,7 @@ def refund_without_asking() -> None:
 
 
 def completed_before_stored() -> None:
-    """A video is called completed when its download has arrived, and is stored after that."""
+    """A video is marked completed after its download and stored only afterwards."""
     from videos.media import storage
 
     async def save(video: Video, provider: Any, tools: Any) -> None:

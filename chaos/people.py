@@ -1,4 +1,4 @@
-"""The rows that a fault run begins with: people, rich and signed in, and a model on each channel."""
+"""The rows that a fault run starts with: signed-in users with many credits, and a model on each channel."""
 
 import json
 from pathlib import Path
@@ -12,17 +12,17 @@ from chaos.stories import make_channel
 from videos.models import Channel, VideoModel
 
 CREDITS = 50_000
-LISTED_AT_ONCE = 6  # so that somebody always waits, and can cancel
+LISTED_CONCURRENCY = 6  # low, so that there is always a queued video to cancel
 
 
 def prepare(names: list[str], urls: dict[str, str], sessions: Path) -> None:
-    """`urls` are the channels' servers. The session keys by name go into the file `sessions`."""
+    """Create the rows. `urls` are the channels' servers. Session keys by user name are written to `sessions`."""
     VideoModel.objects.update(enabled=False)
     channels: dict[str, Channel] = {}
     for position, (slug, url) in enumerate(urls.items()):
-        channels[slug] = make_channel(slug, url, max_running=LISTED_AT_ONCE if slug == "listed" else None)
+        channels[slug] = make_channel(slug, url, max_running=LISTED_CONCURRENCY if slug == "listed" else None)
         _make_model(slug, position, channels[slug])
-    # Whose first channel is killed now and then, so that its videos go on to the second.
+    # Its first channel is killed at times, so that its videos are rerouted to the second.
     _make_model("either", len(urls), channels["listed"], channels["keyed"])
     keys = {}
     for name in names:

@@ -1,13 +1,12 @@
-"""The crash points: the moments in the product's story at which one fault may strike, wrapped from outside.
+"""Crash points: where in the product's code a fault can happen. The functions are wrapped from outside.
 
-A point is `<function>:<moment>`, such as `lifecycle.accept:after-commit`. The functions are found by looking at the
-modules, so that a verb added later is a point without anybody naming it here; REQUIRED names those without which the
-matrix would not be worth its name.
+A point is `<function>:<moment>`, such as `lifecycle.accept:after-commit`. The functions are found by inspecting the
+modules, so that new ones become crash points automatically; REQUIRED lists those that must be there.
 
-    before         nothing of it has happened
-    after          it has returned; what it wrote is not committed where it runs in somebody's transaction
-    after-commit   that transaction is committed, and nobody knows yet
-    first-piece    of a download: something has arrived, not all
+    before         nothing has happened yet
+    after          the function has returned; inside a transaction, its changes are not committed yet
+    after-commit   the transaction is committed, and nothing has happened since
+    first-piece    of a download: a part has arrived
 """
 
 import asyncio
@@ -26,7 +25,7 @@ from typing import Any
 from django.db import OperationalError, connection, transaction
 
 FAULTS = ("kill", "exception", "timeout", "stall", "locked", "full")
-HANG = 5  # seconds, longer than a lease of the hasty pumps of the matrix
+HANG = 5  # seconds, longer than a dispatcher's (shortened) lease in the matrix
 
 REQUIRED = {
     *(f"steps.{name}" for name in ("step", "submit", "reconcile", "check", "save", "picture")),
@@ -54,70 +53,70 @@ REQUIRED = {
     *(f"openai.Adapter.{name}" for name in ("submit", "create", "check", "find", "download", "close")),
     *(f"credits.{name}" for name in ("charge", "refund")),
 }
-# Private, and worth a crash all the same.
+# Private functions that are crash points as well.
 PRIVATE = {"steps._accept_surely", "write_queue._in_one_transaction", "write_queue.WriteQueue.__call__"}
-# No points: met before any video's story, or nothing but a look at something.
+# Not crash points: called before any story begins, or read-only.
 ELSEWHERE = {"credits.grant", "credits.grant_signup", "queue.wake_worker"}
 LOOKS = {
     *("leases.worker_name", "dispatcher.is_work_left"),
     *("dispatcher.Dispatcher.is_held_up", "dispatcher.Dispatcher.provider"),
     *("admission.place", "admission.room_of", "admission.credits_left_today", "breaker.is_paused"),
 }
-# Points that no story meets, and why. Any other that is not met is a gap in the stories.
+# Points that no story reaches, with the reason. Any other point that is not reached is a gap in the stories.
 UNMET = {
-    "lifecycle.reroute": "each story's model has one channel; videos/tests/catalogue/test_routing.py has those with two",
+    "lifecycle.reroute": "each story's model has one channel; videos/tests/catalogue/test_routing.py tests two",
     "openai.Adapter.post": "only dialects of the protocol use it",
-    "openai.Adapter.cancel": "nobody waits for its outcome; videos/tests/generation/test_cancellation.py",
-    "openai.Adapter.capabilities": "only staff ask so, when they compare catalogues",
-    "ordering.place_all": "it is `place` some times in one transaction; videos/tests/catalogue/test_capabilities.py",
-    "openai.Adapter.probe": "only `doctor --providers` asks so",
-    "lifecycle.fail_unplayable": "its file would have to have a whole index, and frames that cannot be decoded",
+    "openai.Adapter.cancel": "nothing depends on its outcome; videos/tests/generation/test_cancellation.py",
+    "openai.Adapter.capabilities": "only used by staff to compare catalogs",
+    "ordering.place_all": "repeats `place` in one transaction; videos/tests/catalogue/test_capabilities.py",
+    "openai.Adapter.probe": "only used by `doctor --providers`",
+    "lifecycle.fail_unplayable": "needs a file with a complete index and undecodable frames",
     **dict.fromkeys(
         ("lifecycle.refund_completed", "lifecycle.retry_now"),
-        "only staff call them; aivideo/staff/tests/test_actions.py ends each at every statement",
+        "only used by staff; aivideo/staff/tests/test_actions.py interrupts each at every statement",
     ),
     **dict.fromkeys(
         ("credits.purchase", "credits.claw_back", "credits.expire", "credits.expire_all"),
-        "no video is part of it; accounts/tests/test_credits.py ends each at every statement",
+        "involves no video; accounts/tests/test_credits.py interrupts each at every statement",
     ),
 }
 
-control: Path | None = None  # where `trap` lies, if one is armed
-names: set[str] = set()  # of all functions that are crash points here
-met: set[str] | None = None  # when set, every point that is passed is noted here
+control: Path | None = None  # the folder with the file `trap`, if one is armed
+names: set[str] = set()  # all functions that are crash points
+met: set[str] | None = None  # if set, records every point that is reached
 
 
 class ChaosError(Exception):
-    """What a bug of ours or of a library would raise."""
+    """Stands for an exception raised by a bug, ours or a library's."""
 
 
-# What a crash point may raise, so that those who call like a browser or a queue know what to live with.
+# What a crash point may raise: callers that stand in for a browser or a queue handle these.
 RAISED = (ChaosError, TimeoutError, OperationalError, OSError)
 
 
 def arm(folder: Path, point: str, fault: str) -> None:
-    """Let `fault` strike once, wherever `point` is passed next under this control folder."""
+    """Inject `fault` once, where `point` is reached next by a process with this control folder."""
     draft = folder / "trap.draft"
     draft.write_text(json.dumps({"point": point, "fault": fault}))
     draft.rename(folder / "trap")
 
 
 def struck(folder: Path) -> list[dict[str, str]]:
-    """The traps that have struck under this control folder."""
+    """The traps that have been triggered in this control folder."""
     return [json.loads(path.read_text()) for path in sorted(folder.glob("struck-*"))]
 
 
 def wrap_all() -> None:
-    """Make every function of the story a crash point. Raises LookupError where a REQUIRED one is missing."""
+    """Make every function of these modules a crash point. Raises LookupError if a REQUIRED one is missing."""
     for name, owner, attribute, function in list(_functions()):
         setattr(owner, attribute, _wrapped(name, function))
         names.add(name)
     _wrap_fsync()
     if missing := REQUIRED - names - {"storage.fsync"}:
-        raise LookupError(f"crash points that are not there any more: {', '.join(sorted(missing))}")
+        raise LookupError(f"crash points that no longer exist: {', '.join(sorted(missing))}")
 
 
-# --- Which ----------------------------------------------------------------------------------------
+# --- Finding the functions ------------------------------------------------------------------------
 
 
 def _functions() -> Iterator[tuple[str, Any, str, Callable[..., Any]]]:
@@ -139,7 +138,7 @@ def _functions() -> Iterator[tuple[str, Any, str, Callable[..., Any]]]:
                 name = f"{prefix}.{attribute}"
                 is_public = not attribute.startswith("_") and name not in ELSEWHERE | LOOKS
                 is_ours = inspect.isfunction(function) and function.__module__ == module.__name__
-                # Of a provider's module only its class is called from outside.
+                # In a provider's module, only the class is called from outside.
                 if is_ours and (is_public or name in PRIVATE) and owner is not openai:
                     yield name, owner, attribute, function
 
@@ -149,13 +148,13 @@ def _classes(module: ModuleType) -> list[tuple[str, type]]:
 
 
 def _is_actor(owner: type) -> bool:
-    """A class that does things, as a pump or a provider; not a record or an exception."""
+    """A class with behavior, such as a dispatcher or a provider; not a record or an exception."""
     return not issubclass(owner, Exception) and any(
         inspect.iscoroutinefunction(function) for function in vars(owner).values()
     )
 
 
-# --- How ------------------------------------------------------------------------------------------
+# --- Wrapping them --------------------------------------------------------------------------------
 
 
 def _wrapped(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -198,7 +197,7 @@ def _wrapped(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _wrap_fsync() -> None:
-    """Each fsync by its number within one `store`; those of others (SQLite has its own) pass."""
+    """Make each fsync within `store` a crash point, by its number. Others (such as SQLite's) are left alone."""
     from videos.media import storage
 
     fsync, store = os.fsync, storage.store
@@ -224,7 +223,7 @@ def _wrap_fsync() -> None:
     os.fsync = pointed_fsync  # type: ignore[assignment]
 
 
-# --- What strikes ---------------------------------------------------------------------------------
+# --- Injecting the fault --------------------------------------------------------------------------
 
 
 def _pass(point: str) -> None:
@@ -238,7 +237,7 @@ def _pass(point: str) -> None:
 async def _pass_async(point: str) -> None:
     fault = _fault_at(point)
     if fault == "stall":
-        time.sleep(HANG)  # noqa: ASYNC251  # the whole process stands still, as on a machine that swaps
+        time.sleep(HANG)  # noqa: ASYNC251  # blocks the whole process, like a machine that swaps
     elif fault == "timeout":
         await asyncio.sleep(HANG)
     if fault and fault != "stall":
@@ -246,7 +245,7 @@ async def _pass_async(point: str) -> None:
 
 
 def _fault_at(point: str) -> str | None:
-    """The fault that is armed for this point. Whoever renames the file is the one it strikes."""
+    """The fault that is armed for this point, if any. The process that renames the file gets it."""
     if met is not None:
         met.add(point)
     if control is None:
@@ -271,7 +270,7 @@ def _strike(fault: str) -> None:
     in_transaction = connection.in_atomic_block
     if fault == "locked":
         if connection.vendor == "postgresql" and in_transaction:
-            # For real, so that the transaction is as lost as it then is.
+            # A real disconnect, so that the transaction is really lost.
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         raise OperationalError("database is locked")
@@ -280,6 +279,6 @@ def _strike(fault: str) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
         if connection.vendor == "sqlite":
             with connection.cursor() as cursor:
-                cursor.execute("ROLLBACK")  # what SQLite does by itself then
+                cursor.execute("ROLLBACK")  # as SQLite does by itself in this case
         raise OperationalError("database or disk is full")
     raise ValueError(f"unknown fault: {fault}")

@@ -1,4 +1,4 @@
-"""Who is who among the processes of an installation, read from /proc."""
+"""Find an installation's processes and their roles, from /proc."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-# gunicorn's and q2's processes share one command line each, so the place in the tree says who is who.
+# All processes of gunicorn, and of django-q2, have the same command line; their place in the tree gives their role.
 ROLES = ("serve", "web", "web-worker", "worker", "cluster", "guard", "queue")
 
 
@@ -27,7 +27,7 @@ def send(pid: int, number: int) -> bool:
 
 
 def of_installation(control: Path) -> dict[str, list[Process]]:
-    """The live processes that have this control folder in their environment, by role, in the order of their ids."""
+    """The live processes with this control folder in their environment, by role, ordered by id."""
     mark = f"CHAOS_CONTROL={control}\0".encode()
     found = {}
     for entry in Path("/proc").iterdir():
@@ -49,13 +49,13 @@ def of_installation(control: Path) -> dict[str, list[Process]]:
     return roles
 
 
-def pump_of(roles: dict[str, list[Process]]) -> list[Process]:
-    """The q2 process that has worked most: a worker that is the pump, if any is."""
+def dispatcher_of(roles: dict[str, list[Process]]) -> list[Process]:
+    """The queue process that has used the most CPU: the one that runs the dispatcher, if any does."""
     return sorted(roles["queue"], key=lambda process: -process.ticks)[:1]
 
 
 def end_all(control: Path) -> list[str]:
-    """Kill whatever is left; who that was."""
+    """Kill all processes that are left, and return their descriptions."""
     left = [(role, process) for role, group in of_installation(control).items() for process in group]
     for _role_name, process in left:
         send(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""One JSON object a line on stdout, in the form that all benchmarks share; everything else goes to stderr."""
+"""One JSON object per line on stdout, in the same format as the benchmarks; everything else goes to stderr."""
 
 import functools
 import json

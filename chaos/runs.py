@@ -1,4 +1,4 @@
-"""Random runs: a real installation under load, a seeded plan of faults, then quiet, and a look at everything."""
+"""Random runs: a real installation under load, a seeded plan of faults, then a quiet phase and a check of everything."""
 
 import json
 import logging
@@ -16,8 +16,8 @@ from chaos.visitors import Visitor
 log = logging.getLogger(__name__)
 
 KILL_EVERY = 0.9  # seconds, on average
-FIRST_VIDEO = 300  # seconds, within which even a slow machine must accept a click that nothing disturbs
-DRAIN = 300  # seconds after the last fault, within which everything must have ended
+FIRST_VIDEO = 300  # seconds within which even a slow machine must accept a click without faults
+DRAIN = 300  # seconds after the last fault within which everything must have ended
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Outcome:
     counts: dict[str, int]
     drained: float  # seconds from the last fault to the end of the last video
     unanswered: int
-    left: list[str]  # processes that were still there after a regular stop
+    left: list[str]  # processes that were still running after a regular stop
     violations: list[str]
 
 
 def run(seed: str, database: str, seconds: float) -> Outcome:
-    """One run of `seconds` under faults. Its folder stays where something was wrong.
+    """One run with `seconds` of faults. Its folder is kept if something is wrong.
 
-    The seconds count from the first accepted click: before it, there is nothing that a fault could lose, and how long
-    it takes is a matter of the machine.
+    The time starts at the first accepted click: before that, a fault has nothing to lose, and how long it takes
+    depends on the machine.
     """
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.chmod(0o755)  # PostgreSQL is another user
@@ -51,9 +51,9 @@ def run(seed: str, database: str, seconds: float) -> Outcome:
             f"the first video (see {folder})",
             FIRST_VIDEO,
         )
-        hands = faults.Hands(site, storm)
-        hands.carry_out(faults.plan(seed, seconds, KILL_EVERY), seconds)
-        log.info("%s: faults are over: %s", seed, dict(hands.done))
+        injector = faults.Injector(site, storm)
+        injector.carry_out(faults.plan(seed, seconds, KILL_EVERY), seconds)
+        log.info("%s: faults are over: %s", seed, dict(injector.done))
         for visitor in visitors:
             visitor.closing.set()
         for visitor in visitors:
@@ -65,8 +65,8 @@ def run(seed: str, database: str, seconds: float) -> Outcome:
 
     wrong = [problem for visitor in visitors for problem in visitor.book.wrong]
     outcome = Outcome(
-        kills=hands.kills,
-        faults=dict(hands.done),
+        kills=injector.kills,
+        faults=dict(injector.done),
         counts=verdict["counts"],
         drained=verdict["drained"],
         unanswered=sum(visitor.book.unanswered for visitor in visitors),
@@ -74,7 +74,7 @@ def run(seed: str, database: str, seconds: float) -> Outcome:
         violations=[*verdict["violations"], *wrong],
     )
     if outcome.violations:
-        log.error("%s: everything is kept in %s", seed, folder)
+        log.error("%s: all files are kept in %s", seed, folder)
     else:
         shutil.rmtree(folder, ignore_errors=True)
     return outcome

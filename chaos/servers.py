@@ -1,4 +1,4 @@
-"""What an installation leans on, started by the harness itself so that it may be killed: databases, queue, providers."""
+"""The servers that an installation depends on: databases, queue, providers. Started here so that they can be killed."""
 
 import contextlib
 import ctypes
@@ -19,12 +19,12 @@ import psycopg
 PYTHON = sys.executable
 ROOT = Path(__file__).resolve().parents[1]
 SECRET_KEY = secrets.token_urlsafe(50)
-PATIENCE = 300  # seconds for anything to start, however busy the machine is
+START_TIMEOUT = 300  # seconds for anything to start, however busy the machine is
 PR_SET_PDEATHSIG = 1
 
 
 def clean_env() -> dict[str, str]:
-    """The environment without what it says of some other installation, and with what each of ours needs."""
+    """The environment without the settings of any other installation, plus what each of ours needs."""
     foreign: tuple[str, ...] = ("AWS_", "GOOGLE_", "OPENAI_", "SIMULATOR_", "STRIPE_", "CHAOS_", "DJANGO_")
     foreign += (
         "PGOPTIONS",
@@ -41,7 +41,7 @@ def clean_env() -> dict[str, str]:
 
 
 class Server:
-    """A process on a port and a folder of its own, that may be killed and started again on both."""
+    """A process with its own port and folder, that can be killed and restarted with both."""
 
     name = ""
 
@@ -67,7 +67,7 @@ class Server:
         until(lambda: listens(self.port), f"{self.name} on port {self.port} (see {self.folder}/log)")
 
     def kill(self) -> None:
-        """As power cuts do."""
+        """Kill the process without warning, like a power failure."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
@@ -85,7 +85,7 @@ class Server:
 
 
 class Simulator(Server):
-    """A provider. `keys`: it honours Idempotency-Key; `lists`: it has a list; `hooks`: (where, secret) of its webhooks."""
+    """A provider. `keys`: honors Idempotency-Key; `lists`: has a list of jobs; `hooks`: (URL, secret) of its webhooks."""
 
     def __init__(
         self, folder: Path, seconds: int, *, keys: bool, lists: bool, hooks: tuple[str, str] = ("", "")
@@ -118,7 +118,7 @@ class Simulator(Server):
 
 
 class Redis(Server):
-    """Keeps nothing: what was in it is lost with it."""
+    """Redis without persistence: its contents are lost when it dies."""
 
     name = "redis"
 
@@ -136,7 +136,7 @@ class Redis(Server):
 
 
 class Postgres(Server):
-    """A cluster of our own in a temporary folder: the machine's is never touched."""
+    """A private cluster in a temporary folder: the machine's own is never touched."""
 
     name = "postgres"
 
@@ -157,14 +157,14 @@ class Postgres(Server):
         return _postgres_bin() is not None
 
     def start(self) -> None:
-        # -W: who waits is `await_start`, while others may be started meanwhile.
+        # -W: do not wait here, but in `await_start`, so that other servers can start at the same time.
         self._as_user("pg_ctl", "start", "-W", "-D", str(self.data), "-l", str(self.folder / "log"))
 
     def await_start(self) -> None:
         until(lambda: self._answers(), f"PostgreSQL (see {self.folder}/log)")
 
     def kill(self) -> None:
-        """As a crash: nothing is flushed, the next start recovers from the log."""
+        """Like a crash: nothing is flushed, and the next start recovers from the log."""
         with contextlib.suppress(subprocess.CalledProcessError):
             self._as_user("pg_ctl", "stop", "-m", "immediate", "-D", str(self.data))
 
@@ -176,7 +176,7 @@ class Postgres(Server):
         self.kill()
 
     def backends(self) -> list[int]:
-        """The processes that serve a connection. A kill of one makes the server restart all of them."""
+        """The processes that serve a connection. If one is killed, the server restarts all of them."""
         postmaster = (self.data / "postmaster.pid").read_text().splitlines()[0]
         found = []
         for child in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
@@ -197,7 +197,7 @@ class Postgres(Server):
         return True
 
     def _as_user(self, program: str, *arguments: str) -> None:
-        """PostgreSQL refuses to be root."""
+        """Run a program as another user: PostgreSQL refuses to run as root."""
         binaries = _postgres_bin()
         assert binaries is not None
         who = {"user": self.user.pw_uid, "group": self.user.pw_gid} if os.getuid() == 0 else {}
@@ -224,7 +224,7 @@ def _postgres_user() -> pwd.struct_passwd:
 
 
 def create_database(server: str, name: str) -> str:
-    """Make a database on the server that another database's URL names; its own URL."""
+    """Create a database on the server of another database's URL; returns its URL."""
     _on_server(server, f'CREATE DATABASE "{name}"')
     return f"{server.rpartition('/')[0]}/{name}"
 
@@ -247,12 +247,12 @@ def start_all(servers: Iterable[Server]) -> None:
 
 
 def die_with_parent() -> None:
-    """Ask Linux to kill this process when the harness dies, however it dies."""
+    """Ask Linux to kill this process when its parent dies, for whatever reason."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-    """Raises TimeoutError when `what` is not there in time."""
+def until(condition: Callable[[], bool], what: str, seconds: float = START_TIMEOUT) -> None:
+    """Wait for a condition. Raises TimeoutError, which names `what`."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -1,7 +1,7 @@
-"""The product's settings, and the app that lets faults in.
+"""The product's settings, plus the app that injects faults.
 
-CHAOS_CONTROL names a folder of the harness: a file `trap` in it arms one crash point (see `points`), a file `clock`
-holds the seconds by which this machine's clock is wrong (see `clock`).
+CHAOS_CONTROL is a folder of the harness: a file `trap` in it arms one crash point (see `points`), a file `clock` has
+the offset of the clock in seconds (see `clock`).
 """
 
 import os
@@ -12,8 +12,8 @@ from aivideo.settings import INSTALLED_APPS
 from chaos import clock
 
 CHAOS_CONTROL = Path(os.environ["CHAOS_CONTROL"])
-# Before any model takes `timezone.now` for a default.
+# Before any model uses `timezone.now` as a default.
 clock.bend(CHAOS_CONTROL / "clock")
 
-# After the product's own, so that everything to be wrapped is there.
+# After the product's own apps, so that everything to be wrapped is loaded.
 INSTALLED_APPS = [*INSTALLED_APPS, "chaos.app.Chaos"]

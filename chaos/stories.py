@@ -1,7 +1,7 @@
-"""Short stories of one video, told by one process: what its owner does, and a pump until nothing is left to do.
+"""Short stories of one video, each run by one process: its owner's actions, then a dispatcher until all work is done.
 
-Together they pass every crash point. Each can be told again from its beginning after a crash, as people click again
-and workers start again; it then goes on where the database says.
+Together they reach every crash point. After a crash, a story is run again from the start, as users retry and workers
+restart; it then continues from the state in the database.
 """
 
 import logging
@@ -27,21 +27,21 @@ from videos.worker import dispatcher, leases
 
 log = logging.getLogger(__name__)
 
-PEOPLES_PATIENCE = 8  # tries
-PURSES = {"rich": 1000, "crowd": 100}  # credits
-CROWD = 6  # processes that spend from one purse
-DEADLINE = 600  # JOB_DEADLINE_SECONDS: no fault uses it up, and a story that needs its end brings it about
+USER_TRIES = 8
+ACCOUNTS = {"rich": 1000, "shared": 100}  # credits
+PROCESSES = 6  # that spend from one account
+DEADLINE = 600  # JOB_DEADLINE_SECONDS: longer than any fault; stories that need it to pass change the row
 
 
 @dataclass(frozen=True)
 class Story:
     name: str
-    ends: str  # the state in which the video must end, whatever strikes once on the way (but see `tell`)
+    ends: str  # the state in which the video must end, whichever fault happens (but see `tell`)
     tags: str = ""
     channel: str = "keyed"
     acts: tuple[str, ...] = ()
-    clock: int = 0  # seconds by which the clock is wrong
-    waits: dict[str, dict[str, float]] = field(default_factory=dict)  # more of `haste`
+    clock: int = 0  # offset of the clock in seconds
+    waits: dict[str, dict[str, float]] = field(default_factory=dict)  # further waits for `haste`
 
 
 STORIES = [
@@ -49,23 +49,23 @@ STORIES = [
     Story("busy", "completed", "[sim:busy]"),
     Story("failing", "failed", "[sim:fail]"),
     Story("rejected", "failed", "[sim:rejected]"),
-    Story("slow to hand out", "completed", "[sim:content-500-once]"),
+    Story("first download fails", "completed", "[sim:content-500-once]"),
     Story("lost reply", "completed", "[sim:lost-reply]"),
     Story("lost reply, found in the list", "completed", "[sim:lost-reply]", "listed"),
     Story("listed by a clock an hour behind", "completed", "[sim:lost-reply]", "listed", clock=-3600),
-    Story("not arrived, says the list", "completed", "[sim:error-500]", "listed"),
+    Story("not accepted, according to the list", "completed", "[sim:error-500]", "listed"),
     Story("by the list", "completed", channel="listed"),
     Story("deleted", "completed", acts=("delete",)),
-    Story("cut off by the end of a worker", "completed", "[sim:slow]", acts=("dismiss",)),
-    Story("failed by one who missed its end", "completed", acts=("fail late",)),
-    Story("a crowd with one purse", "failed", "[sim:fail]", acts=("crowd",)),
+    Story("interrupted by a worker's end", "completed", "[sim:slow]", acts=("dismiss",)),
+    Story("failed by a process with a stale row", "completed", acts=("fail late",)),
+    Story("many processes, one account", "failed", "[sim:fail]", acts=("crowd",)),
     Story("canceled", "canceled", acts=("cancel",)),
     Story("finished after the deadline", "completed", "[sim:late]", acts=("run late",)),
     Story("failed after the deadline", "failed", "[sim:late] [sim:fail]", acts=("run late",)),
     Story("never admitted", "failed", acts=("close the channel", "wait too long")),
-    # A decoder needs longer to start, beside many busy cells, than their short slices last.
+    # Next to many busy cells, a decoder takes longer to start than the shortened slices last.
     Story(
-        "poster put off",
+        "poster deferred",
         "completed",
         waits={"media.decoder": {"QUEUE_LENGTH": 0}, "worker.dispatcher": {"SLICE": 20}},
     ),
@@ -73,8 +73,8 @@ STORIES = [
 
 
 def prepare(urls: dict[str, str]) -> None:
-    """The rows that every story finds: a rich user, and a model on each channel. `urls` are the channels' servers."""
-    for name, amount in PURSES.items():
+    """Create the rows that the stories need: users, and a model on each channel. `urls` are the channels' servers."""
+    for name, amount in ACCOUNTS.items():
         user = User.objects.create(username=name, email=f"{name}@example.com")
         credits.grant(user, amount, reference=name)
     for slug, url in urls.items():
@@ -83,7 +83,7 @@ def prepare(urls: dict[str, str]) -> None:
 
 
 def make_channel(slug: str, url: str, max_running: int | None = None) -> Channel:
-    """A channel without other limits, so that a fault is all that a video waits for."""
+    """A channel without other limits, so that a video waits only because of a fault."""
     return Channel.objects.create(
         slug=slug,
         base_url=url,
@@ -95,37 +95,39 @@ def make_channel(slug: str, url: str, max_running: int | None = None) -> Channel
 
 
 def tell(story: Story, mark: str) -> list[str]:
-    """Take the story to its end, and return what is wrong with it. The marks of its jobs begin with `mark`.
+    """Run the story to its end, and return what is wrong. The marks of its jobs begin with `mark`.
 
-    A fault may use up the time that its owner had to cancel it: then, and only then, it rightly ends otherwise.
+    A fault may take so long that the video can no longer be canceled. Only then may it end in another state.
     """
     if "crowd" in story.acts:
         _click_from_everywhere(story, mark)
-        pump_until_done()
+        dispatch_until_done()
         return _wrong_ends({story.ends}, *Video.objects.all())
 
     if "close the channel" in story.acts:
         Channel.objects.update(max_running=0)
-    video = _insist(lambda: click(story, f"{mark}0"))
+    video = _retry(lambda: click(story, f"{mark}0"))
     ends = {story.ends}
-    if "cancel" in story.acts and not _insist(lambda: lifecycle.cancel(_again(video))):
+    if "cancel" in story.acts and not _retry(lambda: lifecycle.cancel(_reloaded(video))):
         ends.add("completed")
     if "dismiss" in story.acts:
         threading.Thread(target=_dismiss_soon, daemon=True).start()
     if "wait too long" in story.acts:
-        _insist(lambda: _let_the_deadline_pass(video))
+        _retry(lambda: _let_the_deadline_pass(video))
     if "run late" in story.acts:
         threading.Thread(target=_run_late, args=[video], daemon=True).start()
-    pump_until_done()
+    dispatch_until_done()
     if "fail late" in story.acts:
-        _insist(lambda: lifecycle.fail(video, "timed_out", "by one who read the row long ago"))
+        _retry(lambda: lifecycle.fail(video, "timed_out", "by a process with a stale row"))
     if "delete" in story.acts:
-        _insist(lambda: lifecycle.delete(_again(video)))
-    return _wrong_ends(ends, _again(video))
+        _retry(lambda: lifecycle.delete(_reloaded(video)))
+    return _wrong_ends(ends, _reloaded(video))
 
 
 def _wrong_ends(right: set[str], *videos: Video) -> list[str]:
-    return [f"one ended {video.status}, not {right}" for video in videos if video.status not in right]
+    return [
+        f"a video ended as {video.status}, expected {right}" for video in videos if video.status not in right
+    ]
 
 
 def click(story: Story, mark: str, user: str = "rich") -> Video:
@@ -139,9 +141,9 @@ def click(story: Story, mark: str, user: str = "rich") -> Video:
     return ordering.place(User.objects.get(username=user), order)
 
 
-def pump_until_done() -> None:
-    """What a queue does: run the task, note that it failed, run it again; until nothing will ever be due."""
-    while _insist(lambda: dispatcher.is_work_left() or Video.objects.exclude(next_attempt_at=None).exists()):
+def dispatch_until_done() -> None:
+    """Do what the queue does: run the task, and again if it fails, until nothing will ever be due."""
+    while _retry(lambda: dispatcher.is_work_left() or Video.objects.exclude(next_attempt_at=None).exists()):
         try:
             if not dispatcher.run():
                 time.sleep(0.2)
@@ -151,45 +153,45 @@ def pump_until_done() -> None:
         close_old_connections()
 
 
-def _insist(act: Callable[[], Any]) -> Any:
-    """Click again where the answer was an error page."""
-    for _ in range(PEOPLES_PATIENCE):
+def _retry(act: Callable[[], Any]) -> Any:
+    """Try again after an error page, as a user would."""
+    for _ in range(USER_TRIES):
         try:
             return act()
         except (*points.RAISED, DatabaseError):
-            log.exception("An error page.")
+            log.exception("Error page.")
         close_old_connections()
         time.sleep(0.1)
-    raise AssertionError("It never works.")
+    raise AssertionError(f"failed {USER_TRIES} times")
 
 
 def _click_from_everywhere(story: Story, mark: str) -> None:
-    """Several processes spend from one purse until it is empty."""
+    """Several processes spend from one account until it is empty."""
     connection.close()
-    people = []
-    for person in range(CROWD):
+    pids = []
+    for process in range(PROCESSES):
         if (pid := os.fork()) == 0:
             try:
                 for number in range(50):
-                    _insist(lambda: click(story, f"{mark}{person}-{number}", user="crowd"))  # noqa: B023
+                    _retry(lambda: click(story, f"{mark}{process}-{number}", user="shared"))  # noqa: B023
             except credits.InsufficientCredits:
                 pass
             finally:
                 os._exit(0)
-        people.append(pid)
-    for pid in people:
+        pids.append(pid)
+    for pid in pids:
         os.waitpid(pid, 0)
 
 
-def _again(video: Video) -> Video:
+def _reloaded(video: Video) -> Video:
     return Video.objects.get(pk=video.pk)
 
 
 def _run_late(video: Video) -> None:
-    """Let the deadline pass as soon as the provider has accepted the job, however slow the machine is."""
-    while not _insist(lambda: Video.objects.filter(pk=video.pk, accepted_at__isnull=False).exists()):
+    """Make the deadline pass as soon as the provider has accepted the job, however slow the machine is."""
+    while not _retry(lambda: Video.objects.filter(pk=video.pk, accepted_at__isnull=False).exists()):
         time.sleep(0.05)
-    _insist(lambda: _let_the_deadline_pass(video))
+    _retry(lambda: _let_the_deadline_pass(video))
     connection.close()
 
 
@@ -199,5 +201,5 @@ def _let_the_deadline_pass(video: Video) -> None:
 
 def _dismiss_soon() -> None:
     time.sleep(1)
-    _insist(lambda: leases.dismiss(leases.worker_name()))
+    _retry(lambda: leases.dismiss(leases.worker_name()))
     connection.close()

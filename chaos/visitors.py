@@ -1,6 +1,6 @@
-"""People at their browsers while everything dies: they click, click twice, click again, cancel, delete and look.
+"""Simulated users during the faults: they click, double-click, resend, cancel, delete and view pages.
 
-Each remembers what the site has told them, since that is what the site must keep.
+Each records the site's responses, because the site must not go back on them.
 """
 
 import logging
@@ -16,8 +16,8 @@ import requests
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 20  # seconds for one answer
-# What a prompt may ask of the provider, and how often. Nothing that only the deadline ends.
+TIMEOUT_SECONDS = 20  # for one response
+# Tags for the provider in a prompt, with their weights. None that only the deadline ends.
 TAGS = {
     "": 50,
     "[sim:lost-reply]": 10,
@@ -37,7 +37,7 @@ TAGS = {
     "[sim:html-file]": 1,
     "[sim:unknown-word]": 2,
 }
-# And what it may ask of one that sends webhooks.
+# Further tags for a provider that sends webhooks.
 HOOK_TAGS = {"": 4, "[sim:webhook-twice]": 3, "[sim:webhook-late]": 1, "[sim:webhook-lost]": 1}
 HOOK_TAGS |= {"[sim:webhook-forged]": 2, "[sim:webhook-early]": 2}
 CHANNELS = {"keyed": 40, "listed": 30, "hooked": 22, "blind": 8}
@@ -46,18 +46,18 @@ ACTS = {"click": 46, "double_click": 12, "repeat": 10, "cancel": 8, "delete": 6,
 
 @dataclass
 class Book:
-    """What one visitor was told. The keys are the clicks' marks."""
+    """The responses that one visitor received. The keys are the clicks' marks."""
 
     accepted: dict[str, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     canceled: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)  # answers that contradict each other
-    unanswered: int = 0  # requests that came back with an error page or not at all
+    wrong: list[str] = field(default_factory=list)  # contradictory responses
+    unanswered: int = 0  # requests with an error page or no response
 
 
 class Visitor(threading.Thread):
-    """`name` is a user with a session, or "demo", who signs in by the page. `storm` may hold a tag for all clicks."""
+    """`name` is a user with a session, or "demo", who signs in on the page. `storm` may have a tag for all clicks."""
 
     def __init__(self, url: str, name: str, session: str | None, seed: str, storm: dict[str, str]) -> None:
         super().__init__(daemon=True)
@@ -66,7 +66,7 @@ class Visitor(threading.Thread):
         self.book = Book()
         self.orders: dict[str, dict[str, str]] = {}
         self.closing = threading.Event()  # no new orders from here on
-        self.given_up = threading.Event()  # nor any further try of an open one
+        self.given_up = threading.Event()  # no further tries of an open order either
         self.perhaps_deleted: set[str] = set()
         self.http = requests.Session()
         self.http.trust_env = False
@@ -87,7 +87,7 @@ class Visitor(threading.Thread):
                 log.exception("%s: %s", self.user, act)
                 self.book.wrong.append(f"{self.user} could not {act}")
 
-    # --- What they do -----------------------------------------------------------------------------
+    # --- Actions ----------------------------------------------------------------------------------
 
     def sign_in(self) -> None:
         self.get("/accounts/login/")
@@ -127,13 +127,13 @@ class Visitor(threading.Thread):
         self.click(times=2)
 
     def repeat(self) -> None:
-        """The back button, and the same form once more."""
+        """Go back and submit the same form again."""
         if self.orders:
             mark = self.chance.choice(list(self.orders))
             self.order(mark, self.orders[mark])
 
     def cancel(self) -> None:
-        """Of the last order, which may still be waiting."""
+        """Cancel the last order, which may still be queued."""
         if not self.book.accepted:
             return
         pk = list(self.book.accepted.values())[-1]
@@ -160,10 +160,10 @@ class Visitor(threading.Thread):
         path = self.chance.choice(paths)
         answer = self.get(path, headers={"Range": "bytes=0-99"})
         if answer is not None and answer.status_code == 404 and not path.endswith("/file/"):
-            self.book.wrong.append(f"{self.user} was shown {path} before, and now it is not there")
+            self.book.wrong.append(f"{self.user} has seen {path} before, and now it is gone")
 
     def order(self, mark: str, data: dict[str, str]) -> None:
-        """Send the form, and again while no clear answer comes: it is not made or charged twice."""
+        """Send the form, and again until there is a clear response: it must not be made or charged twice."""
         while (answer := self.post("/", data)) is None or answer.status_code >= 500:
             if self.given_up.wait(0.5):
                 return
@@ -179,7 +179,7 @@ class Visitor(threading.Thread):
         if self.book.accepted.setdefault(mark, pk) != pk:
             self.book.wrong.append(f"{mark} was answered with {self.book.accepted[mark]} and with {pk}")
 
-    # --- How ----------------------------------------------------------------------------------------
+    # --- Requests -----------------------------------------------------------------------------------
 
     def get(self, path: str, **options: Any) -> requests.Response | None:
         return self._ask("GET", path, **options)
@@ -190,7 +190,7 @@ class Visitor(threading.Thread):
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response | None:
         try:
-            answer = self.http.request(method, self.url + path, timeout=PATIENCE, **options)
+            answer = self.http.request(method, self.url + path, timeout=TIMEOUT_SECONDS, **options)
         except requests.RequestException:
             self.book.unanswered += 1
             time.sleep(0.2)
