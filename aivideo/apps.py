@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 class AivideoConfig(AppConfig):
     default = True
     name = "aivideo"
-    verbose_name = _("Operation")
+    verbose_name = _("Operations")
 
 
 class AdminConfig(admin.AdminConfig):

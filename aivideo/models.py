@@ -13,29 +13,31 @@ class AuditEntry(models.Model):
 
     class Action(models.TextChoices):
         GRANT = "grant", _("Granted credits")
-        REFUND = "refund", _("Returned a video's credits")
+        REFUND = "refund", _("Refunded a video")
         FAIL = "fail", _("Stopped a video")
-        HURRY = "hurry", _("Tried a video again")
-        SUSPEND = "suspend", _("Suspended a person")
-        READMIT = "readmit", _("Let a person in again")
+        HURRY = "hurry", _("Retried a video")
+        SUSPEND = "suspend", _("Suspended a user")
+        READMIT = "readmit", _("Reinstated a user")
         REVOKE = "revoke", _("Revoked an API key")
         PAUSE = "pause", _("Paused")
         RESUME = "resume", _("Resumed")
         ACCEPT = "accept", _("Accepted a payment")
-        SETTLE = "settle", _("Asked Stripe again")
-        TAKE_OVER = "take_over", _("Took over what a provider says of its models")
+        SETTLE = "settle", _("Refreshed a payment from Stripe")
+        TAKE_OVER = "take_over", _("Updated the catalog from a provider")
         OVERRULE = "overrule", _("Overruled a refusal")
         CHANNEL = "channel", _("Changed a channel")
-        RIGHTS = "rights", _("Changed who may do what")
+        RIGHTS = "rights", _("Changed permissions")
 
     form = models.UUIDField(
-        unique=True, editable=False, help_text=_("The form it was sent with; twice is once.")
+        unique=True, editable=False, help_text=_("Id of the submitted form; a second submission is ignored.")
     )
-    at = models.DateTimeField(_("at"), default=timezone.now)
-    staff = models.ForeignKey(User, models.PROTECT, related_name="audit_entries", verbose_name=_("who"))
-    action = models.CharField(_("did"), max_length=10, choices=Action)
-    target = models.CharField(_("to"), max_length=100, help_text=_("Such as video:<id>."))
-    detail = models.CharField(_("what"), max_length=1000, blank=True)
+    at = models.DateTimeField(_("time"), default=timezone.now)
+    staff = models.ForeignKey(
+        User, models.PROTECT, related_name="audit_entries", verbose_name=_("staff member")
+    )
+    action = models.CharField(_("action"), max_length=10, choices=Action)
+    target = models.CharField(_("target"), max_length=100, help_text=_("Such as video:<id>."))
+    detail = models.CharField(_("details"), max_length=1000, blank=True)
     reason = models.CharField(_("reason"), max_length=300)
 
     class Meta:
@@ -54,7 +56,7 @@ class LedgerDay(models.Model):
     day = models.DateField()
     kind = models.CharField(max_length=10, choices=CreditEntry.Kind)
     credits = models.BigIntegerField(default=0)
-    last_entry = models.PositiveBigIntegerField(help_text=_("Entries up to this one are counted."))
+    last_entry = models.PositiveBigIntegerField(help_text=_("Id of the last entry included."))
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["day", "kind"], name="one_total_a_day_and_kind")]
@@ -84,9 +86,9 @@ class VideoDay(models.Model):
 class LedgerCheck(models.Model):
     """Result of a daily check of all balances and videos."""
 
-    at = models.DateTimeField(_("at"), default=timezone.now)
-    counts = models.JSONField(_("looked at"), default=dict)
-    violations = models.JSONField(_("wrong"), default=list)
+    at = models.DateTimeField(_("time"), default=timezone.now)
+    counts = models.JSONField(_("checked"), default=dict)
+    violations = models.JSONField(_("problems"), default=list)
 
     class Meta:
         verbose_name = _("ledger check")
@@ -94,4 +96,4 @@ class LedgerCheck(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M}: {len(self.violations)} wrong"
+        return f"{self.at:%Y-%m-%d %H:%M}: {len(self.violations)} problems"

@@ -18,10 +18,10 @@ class ApiKey(models.Model):
     )
     digest = models.CharField(_("digest"), max_length=64, unique=True, editable=False)
     credits_a_day = models.PositiveIntegerField(
-        _("credits a day"), null=True, blank=True, help_text=_("Empty: all that the account has.")
+        _("credits per day"), null=True, blank=True, help_text=_("Empty: no limit.")
     )
     allowed_models = models.JSONField(
-        _("models"), default=list, blank=True, help_text=_("Names of the models it may use; empty: all.")
+        _("models"), default=list, blank=True, help_text=_("Slugs of the models it may use. Empty: all.")
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)
@@ -58,7 +58,7 @@ class IdempotentAnswer(models.Model):
         help_text=_("Of a request without an Idempotency-Key."),
     )
     request_digest = models.CharField(_("digest of the request"), max_length=64)
-    status = models.PositiveSmallIntegerField(_("status"), help_text=_("0: it is still being worked on."))
+    status = models.PositiveSmallIntegerField(_("status"), help_text=_("0: still in progress."))
     body = models.TextField(_("body"), help_text=_("As it was sent: JSON."))
     created_at = models.DateTimeField(_("created"), default=timezone.now)
 

@@ -15,8 +15,8 @@ class CreditEntry(models.Model):
         GRANT = "grant", _("Granted")
         PURCHASE = "purchase", _("Bought")
         CHARGE = "charge", _("Charged")
-        REFUND = "refund", _("Returned")
-        EXPIRE = "expire", _("Lapsed")
+        REFUND = "refund", _("Refunded")
+        EXPIRE = "expire", _("Expired")
         CLAW_BACK = "claw_back", _("Taken back")
 
     user = models.ForeignKey(User, models.PROTECT, related_name="credit_entries", verbose_name=_("user"))
@@ -52,7 +52,7 @@ class Lot(models.Model):
     entry = models.OneToOneField(CreditEntry, models.PROTECT, related_name="lot", verbose_name=_("entry"))
     user = models.ForeignKey(User, models.PROTECT, related_name="lots", verbose_name=_("user"))
     amount = models.PositiveBigIntegerField(_("amount"), help_text=_("Credits."))
-    left = models.PositiveBigIntegerField(_("left"), help_text=_("Credits."))
+    left = models.PositiveBigIntegerField(_("remaining"), help_text=_("Credits."))
     expires_at = models.DateTimeField(_("expires"), db_column="lapses_at")
     noticed_at = models.DateTimeField(_("notice sent"), null=True, blank=True)
 

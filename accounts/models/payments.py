@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models.user import User
 
-currency_code = RegexValidator(r"^[a-z]{3}\Z", _("Three small letters, such as usd."))
+currency_code = RegexValidator(r"^[a-z]{3}\Z", _("Three lowercase letters, such as usd."))
 
 
 class CreditPack(models.Model):
@@ -73,9 +73,9 @@ class Payment(models.Model):
     receipt_url = models.URLField(_("receipt"), max_length=1000, blank=True)
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.CREATED)
     reason = models.CharField(
-        _("reason"), max_length=300, blank=True, help_text=_("It needs a decision."), db_column="why"
+        _("reason"), max_length=300, blank=True, help_text=_("Why it needs a decision."), db_column="why"
     )
-    clawed_back = models.PositiveIntegerField(_("taken back"), default=0, help_text=_("Credits."))
+    clawed_back = models.PositiveIntegerField(_("clawed back"), default=0, help_text=_("Credits."))
     version = models.PositiveIntegerField(default=0, editable=False, db_column="moves")
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     paid_at = models.DateTimeField(_("paid"), null=True, blank=True)
@@ -132,13 +132,13 @@ class StripeEvent(models.Model):
         related_name="stripe_events",
         verbose_name=_("payment"),
     )
-    times = models.PositiveIntegerField(_("times it came"), default=1)
+    times = models.PositiveIntegerField(_("deliveries"), default=1)
     received_at = models.DateTimeField(_("received"), default=timezone.now)
-    settled_at = models.DateTimeField(_("settled"), null=True, blank=True)
+    settled_at = models.DateTimeField(_("processed"), null=True, blank=True)
 
     class Meta:
-        verbose_name = _("webhook from Stripe")
-        verbose_name_plural = _("webhooks from Stripe")
+        verbose_name = _("Stripe webhook")
+        verbose_name_plural = _("Stripe webhooks")
         ordering = ["-received_at"]
 
     def __str__(self) -> str:

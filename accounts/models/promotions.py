@@ -12,12 +12,12 @@ class CodeBatch(models.Model):
     """Redeem codes that were created together, with the same value."""
 
     name = models.CharField(
-        _("name"), max_length=100, help_text=_("Shown on the statement of who redeems one.")
+        _("name"), max_length=100, help_text=_("Shown on the statements of users who redeem one.")
     )
-    credits = models.PositiveIntegerField(_("credits"), help_text=_("That each code gives."))
+    credits = models.PositiveIntegerField(_("credits"), help_text=_("Value of each code."))
     redeem_until = models.DateTimeField(_("redeem until"), null=True, blank=True)
     lasts_days = models.PositiveIntegerField(
-        _("days the credits last"), null=True, blank=True, help_text=_("After they were redeemed.")
+        _("credits valid for (days)"), null=True, blank=True, help_text=_("Counted from redemption.")
     )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
@@ -60,12 +60,12 @@ class FreeCredits(models.Model):
     """The budget for sign-up credits: a single row, edited by staff."""
 
     credits_a_day = models.PositiveIntegerField(
-        _("credits a day"),
+        _("credits per day"),
         default=10_000,
-        help_text=_("Of all newcomers together; a day begins at midnight UTC."),
+        help_text=_("For all new users together. A day starts at midnight UTC."),
     )
     people_a_day_and_network = models.PositiveIntegerField(
-        _("people a day and network"), default=5, help_text=_("A network is an IPv4 /24 or an IPv6 /64.")
+        _("users per day and network"), default=5, help_text=_("A network is an IPv4 /24 or an IPv6 /64.")
     )
 
     class Meta:

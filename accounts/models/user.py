@@ -16,7 +16,7 @@ class User(AbstractUser):
         _("debt"),
         default=0,
         editable=False,
-        help_text=_("Credits that were taken back after they were spent."),
+        help_text=_("Credits that were clawed back after they had been spent."),
     )
     expiring = models.PositiveBigIntegerField(
         _("expiring"),

@@ -199,5 +199,5 @@ def test_deleting_a_running_video_is_refused_with_a_sentence(as_owner, owner):
 def test_the_credits_page_lists_every_entry(as_owner, owner):
     lifecycle.fail(order(owner), "generation_failed")
     page = as_owner.get("/credits/").content.decode()
-    for text in ("Granted", "Charged", "Returned"):
+    for text in ("Granted", "Charged", "Refunded"):
         assert text in page
