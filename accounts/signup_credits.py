@@ -1,7 +1,7 @@
 """Sign-up credits: once per person, within a daily budget that staff set.
 
 Google accounts can be bought, so only the daily budget limits what free credits cost. We store a keyed hash
-of the Google identity and of the e-mail address, permanently and for this purpose only, so that nobody gets
+of the Google identity and of the email address, permanently and for this purpose only, so that nobody gets
 the credits again by deleting the account and signing up again.
 """
 

@@ -249,7 +249,7 @@ CSRF_FAILURE_VIEW = "aivideo.errors.csrf_failure"
 
 ACCOUNT_ADAPTER = "accounts.sign_in.AccountAdapter"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"
-# A Google account is identified by its `sub`. An e-mail address can pass to somebody else, so it neither
+# A Google account is identified by its `sub`. An email address can pass to somebody else, so it neither
 # identifies nor links accounts, and two accounts may have the same one.
 ACCOUNT_UNIQUE_EMAIL = False
 ACCOUNT_LOGIN_METHODS = {"username"}

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class User(AbstractUser):
-    """A user, identified by Google's `sub` (allauth's SocialAccount.uid), not by the e-mail address."""
+    """A user, identified by Google's `sub` (allauth's SocialAccount.uid), not by the email address."""
 
     balance = models.PositiveBigIntegerField(_("balance"), default=0, editable=False, help_text=_("Credits."))
     debt = models.PositiveBigIntegerField(

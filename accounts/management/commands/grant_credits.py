@@ -11,7 +11,7 @@ from accounts.models import User
 
 
 class Command(BaseCommand):
-    help = "Grant credits to the user with this e-mail address. Creates the user if there is none."
+    help = "Grant credits to the user with this email address. Creates the user if there is none."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email")
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         try:
             validate_email(email)
         except ValidationError:
-            raise CommandError(f"{email!r} is not a valid e-mail address.") from None
+            raise CommandError(f"{email!r} is not a valid email address.") from None
         if not 1 <= amount <= 1_000_000_000:
             raise CommandError("The amount must be a whole number from 1 to 1000000000.")
         with transaction.atomic():

@@ -28,7 +28,7 @@ class VerdictAdmin(StaffActions, LargeTable, ReadOnly, ModelAdmin):
     list_filter = ["outcome", "at"]
     list_select_related = ["user"]
     search_fields = ["=id", "=user__email", "=user__username", "=digest"]
-    search_help_text = _("Exact reference, e-mail address or user name.")
+    search_help_text = _("Exact reference, email address or user name.")
     fields = [
         *(
             "id",

@@ -31,7 +31,7 @@ class CreditEntryAdmin(ReadOnly, LargeTable, ModelAdmin):
     list_filter = ["kind"]
     list_select_related = ["user"]
     search_fields = ["=user__email", "=user__username", "=reference"]
-    search_help_text = _("Exact e-mail address, user name or reference, such as video:<id>.")
+    search_help_text = _("Exact email address, user name or reference, such as video:<id>.")
 
     @display(
         description=_("kind"),

@@ -161,7 +161,7 @@ class VideoAdmin(StaffActions, ReadOnly, LargeTable, ModelAdmin):
     list_filter = ["status", "model", "channel", "is_free"]
     list_select_related = ["user", "model"]
     search_fields = ["=id", "=user__email", "=ref", "prompt"]
-    search_help_text = _("An id, a provider's id, an exact e-mail address, or words from a prompt.")
+    search_help_text = _("An id, a provider's id, an exact email address, or words from a prompt.")
     view_on_site = False  # only the owner may see its page
     change_form_before_template = "admin/video_receipt.html"
     inlines = [EventInline]
