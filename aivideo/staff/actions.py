@@ -42,40 +42,44 @@ class ActionRequest:
     note: str = ""
 
 
-def grant(order: ActionRequest, user: User, amount: int) -> bool:
+def grant(request: ActionRequest, user: User, amount: int) -> bool:
     """Grant a user `amount` credits (> 0)."""
 
     def give() -> bool:
-        return credits.grant(user, amount, reference=f"staff:{order.form}", note=order.note)
+        return credits.grant(user, amount, reference=f"staff:{request.form}", note=request.note)
 
-    return _do(order, Action.GRANT, f"user:{user.pk}", give, f"{amount} credits to {user}")
+    return _do(request, Action.GRANT, f"user:{user.pk}", give, f"{amount} credits to {user}")
 
 
-def refund(order: ActionRequest, video: Video) -> bool:
+def refund(request: ActionRequest, video: Video) -> bool:
     """Refund a completed video; its owner keeps it. False if it was refunded before."""
     detail = f"{video.credits} credits to {video.user}"
     return _do(
-        order, Action.REFUND, video.reference, lambda: lifecycle.refund_completed(video, order.note), detail
+        request,
+        Action.REFUND,
+        video.reference,
+        lambda: lifecycle.refund_completed(video, request.note),
+        detail,
     )
 
 
-def fail(order: ActionRequest, video: Video) -> bool:
+def fail(request: ActionRequest, video: Video) -> bool:
     """Stop an unfinished video and refund it. False if it has ended."""
 
     def stop() -> bool:
-        return lifecycle.fail(video, "stopped", order.reason, order.note)
+        return lifecycle.fail(video, "stopped", request.reason, request.note)
 
-    return _do(order, Action.FAIL, video.reference, stop, f"it was {video.status}")
+    return _do(request, Action.FAIL, video.reference, stop, f"it was {video.status}")
 
 
-def hurry(order: ActionRequest, video: Video) -> bool:
+def hurry(request: ActionRequest, video: Video) -> bool:
     """Retry a waiting video now. False if it waits for nothing."""
     return _do(
-        order, Action.HURRY, video.reference, lambda: lifecycle.retry_now(video), f"it was {video.status}"
+        request, Action.HURRY, video.reference, lambda: lifecycle.retry_now(video), f"it was {video.status}"
     )
 
 
-def suspend(order: ActionRequest, user: User) -> bool:
+def suspend(request: ActionRequest, user: User) -> bool:
     """Block a user and cancel their queued videos; running ones continue. False if they are suspended already."""
 
     def deactivate() -> bool:
@@ -85,52 +89,52 @@ def suspend(order: ActionRequest, user: User) -> bool:
             lifecycle.cancel(video)
         return True
 
-    return _do(order, Action.SUSPEND, f"user:{user.pk}", deactivate, str(user))
+    return _do(request, Action.SUSPEND, f"user:{user.pk}", deactivate, str(user))
 
 
-def readmit(order: ActionRequest, user: User) -> bool:
+def readmit(request: ActionRequest, user: User) -> bool:
     """Let a suspended user sign in again. False if they are not suspended."""
 
     def reactivate() -> bool:
         return bool(User.objects.filter(pk=user.pk, is_active=False).update(is_active=True))
 
-    return _do(order, Action.READMIT, f"user:{user.pk}", reactivate, str(user))
+    return _do(request, Action.READMIT, f"user:{user.pk}", reactivate, str(user))
 
 
-def revoke(order: ActionRequest, key: ApiKey) -> bool:
+def revoke(request: ActionRequest, key: ApiKey) -> bool:
     """Revoke an API key. False if it was revoked before."""
-    return _do(order, Action.REVOKE, f"key:{key.pk}", lambda: api_keys.revoke(key), f"{key} of {key.user}")
+    return _do(request, Action.REVOKE, f"key:{key.pk}", lambda: api_keys.revoke(key), f"{key} of {key.user}")
 
 
-def pause(order: ActionRequest, thing: Channel | VideoModel) -> bool:
+def pause(request: ActionRequest, thing: Channel | VideoModel) -> bool:
     """Stop sending new jobs to a channel, or taking new orders for a model. Running jobs continue."""
 
     def switch_off() -> bool:
         return bool(type(thing).objects.filter(pk=thing.pk, enabled=True).update(enabled=False))
 
-    return _do(order, Action.PAUSE, _name(thing), switch_off, str(thing))
+    return _do(request, Action.PAUSE, _name(thing), switch_off, str(thing))
 
 
-def resume(order: ActionRequest, thing: Channel | VideoModel) -> bool:
+def resume(request: ActionRequest, thing: Channel | VideoModel) -> bool:
     """End a pause, or the rest of a channel whose provider could not be reached."""
 
     def switch_on() -> bool:
         stopped = type(thing).objects.filter(pk=thing.pk).exclude(**AT_WORK[type(thing)])
         return bool(stopped.update(**AT_WORK[type(thing)]))
 
-    return _do(order, Action.RESUME, _name(thing), switch_on, str(thing))
+    return _do(request, Action.RESUME, _name(thing), switch_on, str(thing))
 
 
-def accept(order: ActionRequest, payment: Payment) -> bool:
+def accept(request: ActionRequest, payment: Payment) -> bool:
     """Accept a held payment and grant its credits. False if it is no longer held."""
     detail = f"{payment.credits} credits to {payment.user}"
-    return _do(order, Action.ACCEPT, payment.reference, lambda: payments.accept(payment), detail)
+    return _do(request, Action.ACCEPT, payment.reference, lambda: payments.accept(payment), detail)
 
 
-def settle(order: ActionRequest, payment: Payment) -> bool:
+def settle(request: ActionRequest, payment: Payment) -> bool:
     """Fetch a payment's current state from Stripe and apply it. Raises ActionFailed if Stripe gives no usable answer."""
     # Logged first, so that no transaction stays open while we wait for Stripe.
-    _do(order, Action.SETTLE, payment.reference, lambda: True, f"it was {payment.status}")
+    _do(request, Action.SETTLE, payment.reference, lambda: True, f"it was {payment.status}")
     try:
         payments.settle(payment, stripe_gateway.truth_of)
     except (stripe_gateway.Unreachable, stripe_gateway.NotOurs) as error:
@@ -138,17 +142,17 @@ def settle(order: ActionRequest, payment: Payment) -> bool:
     return True
 
 
-def take_over(order: ActionRequest, channel: Channel, chosen: Sequence[sync.Difference]) -> bool:
+def take_over(request: ActionRequest, channel: Channel, chosen: Sequence[sync.Difference]) -> bool:
     """Apply the chosen differences from a provider's model list to the catalog. False if none were chosen."""
     names = ", ".join(difference.provider_model for difference in chosen)
-    return _do(order, Action.TAKE_OVER, _name(channel), lambda: sync.take_over(channel, chosen), names)
+    return _do(request, Action.TAKE_OVER, _name(channel), lambda: sync.take_over(channel, chosen), names)
 
 
-def overrule(order: ActionRequest, verdict: Verdict) -> bool:
+def overrule(request: ActionRequest, verdict: Verdict) -> bool:
     """Allow a refused input: from now on it passes for this user. False if it was overruled before."""
     detail = f"{', '.join(verdict.inputs)} of {verdict.user}"
     target = f"verdict:{verdict.pk}"
-    return _do(order, Action.OVERRULE, target, lambda: gate.overrule(verdict, order.staff), detail)
+    return _do(request, Action.OVERRULE, target, lambda: gate.overrule(verdict, request.staff), detail)
 
 
 def log_changes(
@@ -161,8 +165,8 @@ def log_changes(
     names = [name for name in before | after if _shown(before.get(name)) != _shown(after.get(name))]
     changes = "; ".join(_change(name, before.get(name), after.get(name)) for name in names)
     if names:
-        order = ActionRequest(member, _("Edited in the admin."), uuid4())
-        _do(order, action, target, lambda: True, changes)
+        request = ActionRequest(member, _("Edited in the admin."), uuid4())
+        _do(request, action, target, lambda: True, changes)
 
 
 def _change(name: str, old: Any, new: Any) -> str:
@@ -183,25 +187,25 @@ class _NoChangeError(Exception):
 
 
 def _do(
-    order: ActionRequest, action: Action, target: str, apply: Callable[[], bool], detail: str = ""
+    request: ActionRequest, action: Action, target: str, apply: Callable[[], bool], detail: str = ""
 ) -> bool:
     """Apply and log the action, or do neither. The same form again returns True and changes nothing."""
     try:
         with transaction.atomic():
             AuditEntry.objects.create(
-                form=order.form,
-                staff=order.staff,
+                form=request.form,
+                staff=request.staff,
                 action=action,
                 target=target,
                 detail=detail[:1000],
-                reason=order.reason[:300],
+                reason=request.reason[:300],
             )
             if not apply():
                 raise _NoChangeError
     except _NoChangeError:
         return False
     except IntegrityError:
-        if AuditEntry.objects.filter(form=order.form).exists():
+        if AuditEntry.objects.filter(form=request.form).exists():
             return True
         raise
     return True

@@ -110,7 +110,7 @@ class ReasonForm(BaseDialogForm):
         super().__init__(*args, **kwargs)
         self.fields["form"].initial = uuid.uuid4()
 
-    def order(self) -> staff_actions.ActionRequest:
+    def action_request(self) -> staff_actions.ActionRequest:
         data = self.cleaned_data
         return staff_actions.ActionRequest(
             self.request.user, data["reason"], data["form"], data.get("note", "")
@@ -160,7 +160,9 @@ def staff_action(
         if row is None:
             raise Http404
         try:
-            is_done = verb(form.order(), row, **{name: form.cleaned_data[name] for name in form.details})
+            is_done = verb(
+                form.action_request(), row, **{name: form.cleaned_data[name] for name in form.details}
+            )
         except staff_actions.ActionFailed as failure:
             messages.error(request, str(failure))
         else:

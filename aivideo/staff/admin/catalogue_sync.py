@@ -42,7 +42,7 @@ def page(request: HttpRequest, channel: Channel) -> HttpResponse:
     if form.is_valid():
         selected = form.cleaned_data["models"]
         chosen = [difference for difference in found if difference.provider_model in selected]
-        actions.take_over(form.order(), channel, chosen)
+        actions.take_over(form.action_request(), channel, chosen)
         messages.success(
             request, _("Catalog updated. New models are paused: set a price, then put them on sale.")
         )

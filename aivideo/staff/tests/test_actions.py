@@ -93,7 +93,7 @@ def seen_by(user, video=None, program=None):
 @without(
     "the note for the customer beside the internal reason",
     "aivideo.staff.actions.grant",
-    becomes("order.note", "order.reason[:200]"),
+    becomes("request.note", "request.reason[:200]"),
 )
 def test_REASON_only_the_text_for_the_customer_stands_in_their_statement(told, owner):
     assert told(actions.grant, owner, 70) == [True] * 3
@@ -116,7 +116,7 @@ def test_REASON_only_the_text_for_the_customer_stands_beside_a_refund(told, owne
 @without(
     "the note for the customer beside the internal reason",
     "aivideo.staff.actions.fail",
-    becomes("order.note", "order.reason"),
+    becomes("request.note", "request.reason"),
 )
 def test_REASON_only_the_text_for_the_customer_stands_beside_a_stop(told, owner, program):
     video = order(owner)
