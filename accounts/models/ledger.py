@@ -13,11 +13,11 @@ class CreditEntry(models.Model):
 
     class Kind(models.TextChoices):
         GRANT = "grant", _("Granted")
-        PURCHASE = "purchase", _("Bought")
+        PURCHASE = "purchase", _("Purchased")
         CHARGE = "charge", _("Charged")
         REFUND = "refund", _("Refunded")
         EXPIRE = "expire", _("Expired")
-        CLAW_BACK = "claw_back", _("Taken back")
+        CLAW_BACK = "claw_back", _("Reversed")
 
     user = models.ForeignKey(User, models.PROTECT, related_name="credit_entries", verbose_name=_("user"))
     amount = models.BigIntegerField(_("amount"), help_text=_("Credits; negative when they left the account."))
