@@ -85,8 +85,8 @@ def test_the_page_takes_every_option_that_the_model_has(rich, as_owner, owner):
         ({"negative_prompt": "Text"}, "does not support a negative prompt"),
         ({"image": "preset:coffee"}, "does not support a first frame"),
         ({"last_file": "a picture"}, "does not support a last frame"),
-        ({"quality": "high"}, "does not offer this"),
-        ({"fps": "30"}, "does not offer this"),
+        ({"quality": "high"}, "does not support this value"),
+        ({"fps": "30"}, "does not support this value"),
     ],
 )
 def test_what_the_model_has_not_is_refused_where_it_stands(plain, as_owner, owner, asked, sentence):

@@ -94,7 +94,7 @@ def test_successors_that_follow_each_other_in_a_ring_lead_nowhere(models):
 def test_users_see_the_date_beside_the_model(models, as_owner):
     retires(models[0], 30)
     day = timezone.localdate() + timedelta(days=30)
-    assert f"until {day.day} {day:%b %Y}" in as_owner.get("/").content.decode()
+    assert f"until {day:%b} {day.day}, {day:%Y}" in as_owner.get("/").content.decode()
 
 
 @pytest.mark.parametrize(("days", "is_warned"), [(60, True), (61, False)])

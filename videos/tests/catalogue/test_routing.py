@@ -173,7 +173,7 @@ def test_while_all_rest_a_video_waits_before_the_first_and_can_be_canceled(model
 def test_a_model_whose_last_channel_was_closed_meanwhile_is_refused_and_costs_nothing(model):
     Channel.objects.filter(slug__in=["first", "second"]).update(enabled=False)
     user = new_user()
-    with pytest.raises(ValidationError, match="not offered"):
+    with pytest.raises(ValidationError, match="not available"):
         order(user, model=model)
     user.refresh_from_db()
     assert (user.balance, user.videos.count()) == (100, 0)

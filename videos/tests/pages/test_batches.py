@@ -62,16 +62,16 @@ def test_a_csv_is_read_and_stays_when_the_total_is_shown(as_owner):
 @pytest.mark.parametrize(
     ("sent", "sentence"),
     [
-        ({"prompts": "  \n"}, "Write one prompt a line"),
+        ({"prompts": "  \n"}, "Enter one prompt per line"),
         ({"prompts": "\n".join(["x"] * 501)}, "You entered 501 prompts; the limit is 500."),
         ({"prompts": "A\n" + "x" * 5000, "step": "start"}, "Video 2: The prompt has 5000 characters"),
         ({"prompts": "A", "seconds": "61", "step": "start"}, "does not support this length"),
         ({"prompts": "A", "seconds": "four"}, "whole number of seconds"),
         ({"prompts": "A", "aspect_ratio": "4:3"}, "does not support this aspect ratio"),
         ({"prompts": "A", "resolution": "1440p"}, "does not support 16:9 at 1440p"),
-        ({"prompts": "A", "model": "sora-9"}, "This model is not offered"),
-        ({"file": SimpleUploadedFile("list.csv", b"\xff\xfe\x00")}, "not text in UTF-8"),
-        ({"file": SimpleUploadedFile("list.csv", b"x" * 1_000_001)}, "larger than 1 MB"),
+        ({"prompts": "A", "model": "sora-9"}, "This model is not available"),
+        ({"file": SimpleUploadedFile("list.csv", b"\xff\xfe\x00")}, "not UTF-8 text"),
+        ({"file": SimpleUploadedFile("list.csv", b"x" * 1_000_001)}, "at most 1 MB"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_ordered(as_owner, sent, sentence):
@@ -84,7 +84,7 @@ def test_too_few_credits_order_none(as_owner, owner):
     answer = as_owner.post(PATH, {**ASKED, "prompts": "\n".join(["A kite"] * 11), "step": "start"})
     assert answer.status_code == 402
     assert "These videos cost 110 credits in total and you have 100." in text_of(answer)
-    assert "You lack 10 credits" in text_of(answer)
+    assert "You need 10 more credits" in text_of(answer)
     assert not owner.videos.exists()
 
 

@@ -193,7 +193,7 @@ def test_deleting_a_running_video_is_refused_with_a_sentence(as_owner, owner):
     video = order(owner)
     answer = as_owner.post(f"/videos/{video.pk}/delete/")
     assert answer.status_code == 409
-    assert "still being made" in answer.content.decode()
+    assert "still in progress" in answer.content.decode()
 
 
 def test_the_credits_page_lists_every_entry(as_owner, owner):

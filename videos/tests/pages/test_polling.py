@@ -228,7 +228,7 @@ def test_a_channel_that_takes_nothing_is_told_with_the_place(as_owner, owner, ho
     video = order(owner)
     Channel.objects.update(**{how: False if how == "enabled" else timezone.now() + timedelta(seconds=60)})
     sentence = "The video service is not responding. Your video keeps its place in the queue and starts automatically."
-    assert f"{sentence} Place 2." in text(as_owner.get(url(video)))
+    assert f"{sentence} Position 2." in text(as_owner.get(url(video)))
     assert "Queued, position 2" in text(as_owner.get(url(video, "?as=tile")))
 
 
@@ -272,7 +272,7 @@ def test_canceling_asks_first_and_then_returns_the_credits(as_owner, owner):
     video = order(owner)
     asked = as_owner.get(f"/videos/{video.pk}/cancel/")
     assert (asked.status_code, entries(video)) == (200, [("charge", -10)])
-    assert "Your 10 credits come back at once." in text(asked)
+    assert "Your 10 credits will be refunded immediately." in text(asked)
     answer = cancel(as_owner, video)
     assert (answer.status_code, answer["Location"]) == (302, f"/videos/{video.pk}/")
     page = text(as_owner.get(answer["Location"]))

@@ -71,7 +71,7 @@ def test_the_back_button_and_another_prompt_make_another_video(as_owner, owner):
         ("prompt", "  \n ", "Enter a prompt."),
         ("prompt", "x" * 4001, "The prompt has 4001 characters; the limit is 4000."),
         ("prompt", "a\x00b", "character"),
-        ("model", "gpt-9", "This model is not offered"),
+        ("model", "gpt-9", "This model is not available"),
         ("model", "", "required"),
         (
             "aspect_ratio",
@@ -91,10 +91,10 @@ def test_the_back_button_and_another_prompt_make_another_video(as_owner, owner):
         ("seconds", "", "Enter the length of the video in seconds."),
         ("seconds", "other", "Enter the length of the video in seconds."),
         ("seconds", "9" * 500, "length"),
-        ("image", "preset:nothing", "This picture is not here"),
-        ("image", "preset:../../manage.py", "This picture is not here"),
-        ("image", "upload:x", "This picture is not here"),
-        ("image", f"upload:{NOBODYS}", "This picture is not here"),
+        ("image", "preset:nothing", "This picture is no longer available"),
+        ("image", "preset:../../manage.py", "This picture is no longer available"),
+        ("image", "upload:x", "This picture is no longer available"),
+        ("image", f"upload:{NOBODYS}", "This picture is no longer available"),
     ],
 )
 @pytest.mark.parametrize("headers", [{}, HTMX])
@@ -257,7 +257,7 @@ def test_a_bad_upload_gets_a_sentence_beside_it_and_costs_nothing(as_owner, owne
     answer = as_owner.post("/", form(prompt="Keep this", file=file))
     page = answer.content.decode()
     assert answer.status_code == 422
-    assert re.search(r"This (file|picture) ", page)
+    assert re.search(r'<p class="error">(This file|This picture|Pictures) ', page)
     assert "Keep this" in page
     assert nothing_happened(owner)
     assert not Upload.objects.exists()
@@ -287,7 +287,7 @@ def test_a_failure_says_why_and_that_the_credits_are_back(as_owner, owner):
     lifecycle.fail(video, "moderation_blocked", "secret words of the provider")
     page = as_owner.get(f"/?video={video.pk}").content.decode()
     assert "safety rules do not allow" in page
-    assert "10 credits are back" in page
+    assert "10 credits were refunded" in page
     assert "secret words" not in page
 
 
