@@ -359,7 +359,7 @@ def test_staff_refund_a_video_with_a_reason_and_find_it_in_the_audit_log(site, v
     page.get_by_label("Reason").fill("The kite was blue, not red")
     page.get_by_role("button", name="Refund", exact=True).click()
     expect(page.get_by_text("Refunded.", exact=True)).to_be_visible()
-    expect(page.get_by_text("The staff gave 10 credits back.")).to_be_visible()
+    expect(page.get_by_text("The staff refunded 10 credits.")).to_be_visible()
     page.get_by_role("link", name="Audit log").click()
     expect(page.get_by_text("The kite was blue, not red")).to_be_visible()
 
