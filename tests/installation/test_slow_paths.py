@@ -162,6 +162,7 @@ def test_pages_are_answered_while_every_slow_path_is_crowded(site, moderation, c
         sender.result()
 
     said = {what.__name__: Counter(answer.status for answer in of) for what, of in answers.items()}
+    # Printed by pytest if the test fails.
     print(said, len(shown), max(shown), {what.__name__: max(of).seconds for what, of in answers.items()})
     assert {answer.status for answer in shown} == {200}
     assert max(shown).seconds < scaled_timeout(PAGE)

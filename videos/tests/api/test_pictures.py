@@ -12,7 +12,7 @@ from accounts import credits
 from accounts.models import User
 from tests.support.api_client import Program, error_of
 from tests.support.fixtures import TEST_TIMEOUT, new_user, wait_until
-from tests.support.sabotage import never, without
+from tests.support.sabotage import becomes, never, without
 from tests.support.silent_server import SilentServer
 from videos.api import pictures
 from videos.models import Video
@@ -92,7 +92,8 @@ def test_a_batch_that_costs_too_much_fetches_nothing(silent):
     assert silent.taken == []
 
 
-@without("the limit of fetches at a time", "videos.api.pictures._turn_of", never("MAX_FETCHES"))
+@without("the limit of fetches at a time", "videos.api.pictures._fetches", becomes("at_once=2", "at_once=3"))
+@without("the limit of one fetch per user", "videos.api.pictures._turn_of", never("user.pk in _fetching"))
 def test_A65_one_person_fetches_one_picture_at_a_time_and_all_people_two(silent):
     people = [Program(new_user()) for _ in range(3)]
     with asking(people[0], url=silent.url) as answers:
