@@ -12,7 +12,7 @@ from bench.site import BASE_DIR, Site
 
 # The benchmarks in running order, and the names of the lines that each prints.
 BENCHES = {
-    "card.run": ("card", "card_in_full", "card_at_200"),
+    "polling.run": ("card", "card_in_full", "card_at_200"),
     "spend.run": ("spend_hot_account", "spend_1000_accounts"),
     "api.run": ("api_retrieve", "api_at_300"),
     "playback.run": ("playback", "playback_nginx"),
@@ -39,7 +39,7 @@ BENCHES = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench")
-    parser.add_argument("only", nargs="*", help="modules (card) or lines (card_at_200); all by default")
+    parser.add_argument("only", nargs="*", help="modules (polling) or lines (card_at_200); all by default")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tiny", action="store_true", help="run each only briefly, to check that it works")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""`python -m bench.child card.run SEED FD [tiny]`: run one benchmark in its installation, reporting to a file descriptor."""
+"""`python -m bench.child polling.run SEED FD [tiny]`: run one benchmark in its installation, reporting to a file descriptor."""
 
 import importlib
 import json
