@@ -164,7 +164,7 @@ def test_A31_somebody_elses_return_page_is_not_found_and_gives_nothing(stripe, p
 @without("the check whether it was paid", "accounts.payments._move", becomes("truth.is_paid", "True"))
 def test_A31_coming_back_without_paying_gives_nothing_and_says_so(stripe, payment):
     answer = signed_in(payment.user).get(f"/credits/paid/{payment.pk}/", follow=True)
-    assert "No payment has arrived yet." in answer.text
+    assert "We have not received a payment yet." in answer.text
     assert settled(payment) == NOTHING
 
 
@@ -202,7 +202,7 @@ def test_A33_another_amount_or_currency_is_held_for_staff(stripe, payment, clien
     assert settled(payment) == ("held", 100, 0, [])
     assert "not what was ordered" in payment.reason
     answer = signed_in(payment.user).get(f"/credits/paid/{payment.pk}/", follow=True)
-    assert "We look into it." in answer.text
+    assert "We are looking into it." in answer.text
 
 
 def test_staff_may_accept_a_held_payment_once(stripe, payment, client):
@@ -430,7 +430,7 @@ def test_while_stripe_is_down_nothing_is_lost(stripe, payment, client, caplog):
     stripe.is_down = True
     assert deliver(client, body) == 503
     answer = signed_in(payment.user).get(f"/credits/paid/{payment.pk}/", follow=True)
-    assert "your credits follow by themselves" in answer.text
+    assert "your credits will be added automatically" in answer.text
     stripe.is_down = False
     assert deliver(client, body) == 200
     assert settled(payment) == BOUGHT
@@ -483,7 +483,7 @@ def test_a_pack_that_is_not_sold_cannot_be_bought(stripe, owner, pack):
     CreditPack.objects.update(is_sold=False)
     for wrong in (pack.pk, "", "x", "-1", "9" * 30, 0):
         answer = client.post("/credits/buy/", {"pack": wrong})
-        assert (answer.status_code, "not sold any more" in answer.text) == (422, True)
+        assert (answer.status_code, "no longer available" in answer.text) == (422, True)
     assert Payment.objects.count() == 0
 
 
@@ -614,7 +614,7 @@ def test_staff_can_ask_stripe_again_and_hear_when_it_does_not_answer(stripe, pay
     stripe.is_down = True
     answer = as_staff.post(url, form | {"form": str(uuid4())})
     assert answer["HX-Redirect"].endswith(f"/{payment.pk}/change/")
-    assert "no answer that we can use" in as_staff.get(answer["HX-Redirect"]).content.decode()
+    assert "no usable answer" in as_staff.get(answer["HX-Redirect"]).content.decode()
     assert settled(payment) == NOTHING
     stripe.is_down = False
     answer = as_staff.post(url, form | {"form": str(uuid4())})

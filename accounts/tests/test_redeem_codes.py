@@ -160,9 +160,9 @@ def test_a_code_is_redeemed_on_the_credits_page(owner):
 def test_a_refused_code_stays_in_its_field_and_says_why(owner):
     client = signed_in(owner)
     for text, status, why in (
-        ("", 422, "Type the code"),
-        ("wrong <b>", 422, "There is no such code."),
-        (new_code(redeem_until=timezone.now()), 422, "could be redeemed until"),
+        ("", 422, "Enter a code."),
+        ("wrong <b>", 422, "Invalid code."),
+        (new_code(redeem_until=timezone.now()), 422, "This code expired on"),
     ):
         answer = client.post("/credits/redeem/", {"code": text})
         assert (answer.status_code, why in answer.text) == (status, True)
@@ -185,6 +185,6 @@ def test_nobody_redeems_without_signing_in(client):
 
 def test_the_page_tells_what_lapses_and_what_is_owed(owner):
     credits.grant(owner, 20, reference="x:1", expires_at=timezone.now() + timedelta(days=3))
-    assert "20 credits lapse on" in signed_in(owner).get("/credits/").text
+    assert "20 credits expire on" in signed_in(owner).get("/credits/").text
     credits.claw_back(owner, 200, reference="x:1")
     assert "You owe 80 credits" in signed_in(owner).get("/credits/").text

@@ -125,4 +125,4 @@ def test_webhooks_need_a_secret_to_sign_with(secret, tmp_path):
         text=True,
         check=False,
     )
-    assert (done.returncode, "--webhook-url needs a secret" in done.stderr) == (1, True)
+    assert (done.returncode, "--webhook-url needs a signing secret" in done.stderr) == (1, True)

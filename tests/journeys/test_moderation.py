@@ -33,7 +33,7 @@ def test_a_refusal_and_a_bad_day_are_told_where_they_matter_and_cost_nothing(sit
     service.status = 500
     page.fill("#id_prompt", "A kite over the sea")
     page.click("#generate")
-    expect(page.locator("#form-error")).to_contain_text("cannot be checked at this moment")
+    expect(page.locator("#form-error")).to_contain_text("cannot be checked right now")
     expect(page.locator("#no-answer")).to_be_hidden()
     assert (page.input_value("#id_prompt"), balance(page)) == ("A kite over the sea", before)
 

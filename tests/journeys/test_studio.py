@@ -33,7 +33,7 @@ def test_from_sign_in_to_a_playing_video_that_can_be_sought(site, visit):
     expect(page.locator("#generate")).to_have_text("Generating…")
     expect(page.locator("#balance")).to_contain_text("90")
     expect(page.locator("#stage progress")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"in progress… \d+ %"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"in progress… \d+%"))).to_be_visible()
 
     expect(player(page)).to_be_visible()
     wait_until(lambda: player(page).evaluate("video => video.currentTime") > 0.3)
@@ -265,7 +265,7 @@ def test_mistakes_are_told_beside_the_field_and_nothing_is_lost(site, visit, tmp
     page.set_input_files("#id_file", tmp_path / "note.png")
     page.fill("#id_prompt", "With a picture")
     page.click("#generate")
-    expect(page.get_by_text("This file is not a picture we can read.")).to_be_visible()
+    expect(page.get_by_text("This file could not be read as a picture.")).to_be_visible()
     expect(page.locator("#id_prompt")).to_have_value("With a picture")
     assert balance(page) == before
 

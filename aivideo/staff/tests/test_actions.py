@@ -152,7 +152,7 @@ def test_refunding_a_ready_video_gives_its_credits_back_once_and_leaves_it_there
         "The staff refunded 10 credits. You keep the video.",
         10,
     )
-    assert "This one is free" in signed_in(owner).get(f"/videos/{video.pk}/").content.decode()
+    assert "This video is free" in signed_in(owner).get(f"/videos/{video.pk}/").content.decode()
 
 
 def test_a_refunded_video_that_turns_out_not_to_play_is_not_refunded_again(wish, owner):

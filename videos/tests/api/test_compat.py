@@ -163,7 +163,7 @@ def test_a_run_that_failed_says_why(program, owner):
     lifecycle.fail(owner.videos.get(), "generation_failed")
     answer = program.get("/api/video-generation/status/r")
     assert (answer.status_code, answer.json()["status"]) == (200, "failed")
-    assert answer.json()["error"].startswith("The model could not make this video.")
+    assert answer.json()["error"].startswith("The model could not generate this video.")
 
 
 def test_a_strangers_run_is_404(program, stranger):

@@ -228,7 +228,7 @@ def test_A19_a_picture_that_takes_too_long_is_given_up(monkeypatch):
 def test_a_server_that_is_too_busy_to_look_says_so(monkeypatch):
     monkeypatch.setattr(images, "TIMEOUT_SECONDS", 0.01)
     assert refusal(saved(Image.new("RGB", (4000, 4000), "red"), "JPEG")).startswith(
-        "Many pictures are arriving"
+        "Too many pictures are being processed"
     )
 
 

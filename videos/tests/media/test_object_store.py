@@ -220,7 +220,7 @@ def test_a_picture_that_cannot_be_kept_is_told_beside_its_field_and_costs_nothin
     }
     answer = signed_in(user).post("/", {**order_form, "file": picture()})
     assert (answer.status_code, user.uploads.count(), user.videos.count()) == (422, 0, 0)
-    assert "We cannot keep pictures at this moment" in answer.content.decode()
+    assert "Pictures cannot be stored right now" in answer.content.decode()
 
 
 def test_a_video_is_deleted_for_its_owner_while_the_store_is_away(away):

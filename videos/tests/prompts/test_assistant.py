@@ -325,7 +325,7 @@ def test_without_a_script_a_problem_leaves_everything_where_it_was(as_owner, cha
     assert chosen(page)["seconds"] == "8"
     page = as_owner.post("/prompt/improve/", form(prompt="", resolution="1p")).content.decode()
     assert "Enter a prompt first." in page
-    assert "Say what should happen" not in page
+    assert "Enter a prompt." not in page
     assert "Studio Fast does not support" not in page
 
 
