@@ -34,7 +34,7 @@ from videos.thread_budget import SlowCalls
 
 pytestmark = pytest.mark.django_db
 
-APPEAL = "If you think that this is a mistake, write to help@example.com and name "
+APPEAL = "If you think this is a mistake, contact help@example.com and include the reference "
 NOT_NOW = "Prompts and pictures cannot be checked right now. Nothing was charged"
 
 
@@ -175,7 +175,7 @@ def test_a_blocked_prompt_gets_a_sentence_at_its_field_and_costs_nothing(
 
 def test_without_an_address_people_write_to_the_staff(as_owner, settings):
     settings.SUPPORT_EMAIL = ""
-    assert "write to the staff of this site and name" in page_of(as_owner.post("/", form(prompt="csam")))
+    assert "contact the staff of this site and include the reference" in page_of(as_owner.post("/", form(prompt="csam")))
 
 
 @pytest.mark.parametrize(("path", "body", "param"), DOORS)
