@@ -75,7 +75,7 @@ def test_what_is_no_code_gives_nothing(owner, text):
 def test_a_code_can_be_redeemed_until_its_day(owner):
     now = timezone.now()
     assert redeem_codes.redeem(owner, new_code(redeem_until=now + timedelta(hours=1))) == 50
-    assert refusal(owner, new_code(redeem_until=now)) == "over"
+    assert refusal(owner, new_code(redeem_until=now)) == "expired"
     assert balance(owner) == 150
 
 
