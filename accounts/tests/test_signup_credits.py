@@ -130,7 +130,9 @@ def test_who_came_on_a_day_without_credits_asks_again_on_the_page():
 def test_the_button_gives_nothing_to_who_had_them():
     knock(newcomer("1"))
     client = signed_in(newcomer("1", "again@example.com"))
-    assert "You have already received your free credits." in client.post("/credits/welcome/", follow=True).text
+    assert (
+        "You have already received your free credits." in client.post("/credits/welcome/", follow=True).text
+    )
 
 
 def test_without_free_credits_nobody_is_offered_any(settings):

@@ -27,7 +27,9 @@ def test_a_refusal_and_a_bad_day_are_told_where_they_matter_and_cost_nothing(sit
     page.fill("#id_prompt", "Much gore")
     page.click("#generate")
     expect(page.locator("#prompt-error")).to_contain_text("This prompt is not allowed on this site.")
-    expect(page.locator("#prompt-error")).to_contain_text("contact help@example.com and include the reference")
+    expect(page.locator("#prompt-error")).to_contain_text(
+        "contact help@example.com and include the reference"
+    )
     assert page.input_value("#id_prompt") == "Much gore"
 
     service.status = 500

@@ -175,7 +175,9 @@ def test_a_blocked_prompt_gets_a_sentence_at_its_field_and_costs_nothing(
 
 def test_without_an_address_people_write_to_the_staff(as_owner, settings):
     settings.SUPPORT_EMAIL = ""
-    assert "contact the staff of this site and include the reference" in page_of(as_owner.post("/", form(prompt="csam")))
+    assert "contact the staff of this site and include the reference" in page_of(
+        as_owner.post("/", form(prompt="csam"))
+    )
 
 
 @pytest.mark.parametrize(("path", "body", "param"), DOORS)
