@@ -2,7 +2,6 @@ from datetime import timedelta
 from itertools import islice
 
 import pytest
-from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -14,11 +13,6 @@ from tests.support.sabotage import becomes, omit, without
 from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _nobody_typed_a_wrong_code_yet():
-    cache.clear()
 
 
 def new_codes(count=1, **fields):

@@ -121,6 +121,13 @@ def simulator(simulator_url: str, settings: Any) -> str:
 
 
 @pytest.fixture(autouse=True)
+def _empty_cache(settings: Any) -> None:
+    """Rate limits and failed sign-ins of earlier tests, or of another process on the same Redis, do not count."""
+    prefix = f"{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}-{time.time_ns()}"
+    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": prefix}}
+
+
+@pytest.fixture(autouse=True)
 def _media_of_its_own(settings: Any, tmp_path: Path) -> None:
     settings.MEDIA_ROOT = tmp_path / "media"
 

@@ -14,7 +14,6 @@ from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group
-from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
@@ -308,7 +307,6 @@ def code_now(secret, at=None):
 @pytest.fixture
 def strict(settings):
     settings.STAFF_SECOND_FACTOR = True
-    cache.clear()  # of the tries of somebody who had this id in another test
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import time
 
 import pytest
 from django.apps import apps
-from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
@@ -18,11 +17,6 @@ from videos.catalogue import availability
 from videos.generation import lifecycle
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _full_buckets():
-    cache.clear()
 
 
 @without("the check whether a key was revoked", "accounts.api_keys.find", never("key.revoked_at"))

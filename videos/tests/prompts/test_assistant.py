@@ -5,7 +5,6 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 
 from tests.support.chat_server import completion, fake_chat
@@ -33,7 +32,6 @@ def server():
 def chat(server, settings):
     server.reset()
     settings.PROMPT_HELP_API_KEY, settings.PROMPT_HELP_BASE_URL = "sk-of-the-help", server.url
-    cache.clear()
     return server
 
 
