@@ -45,9 +45,9 @@ REQUIRED = {
     "admission.admit",
     *(f"breaker.{verb}" for verb in ("record_failure", "pause", "record_success")),
     *("dispatcher.run", "queue.wake_any"),
-    *(f"leases.{name}" for name in ("take_slot", "claim", "renew")),
+    *(f"leases.{name}" for name in ("acquire_slot", "claim", "renew")),
     "write_queue._in_one_transaction",
-    *(f"dispatcher.Dispatcher.{name}" for name in ("turn", "find_work", "drive", "hand_back")),
+    *(f"dispatcher.Dispatcher.{name}" for name in ("turn", "find_work", "drive", "wind_down")),
     *(f"storage.{name}" for name in ("download", "store", "store_poster", "fetch", "discard", "fsync")),
     *(f"decoder.Decoder.{name}" for name in ("look", "close")),
     *(f"openai.Adapter.{name}" for name in ("submit", "create", "check", "find", "download", "close")),
@@ -59,7 +59,7 @@ PRIVATE = {"steps._accept_surely", "write_queue._in_one_transaction", "write_que
 ELSEWHERE = {"credits.grant", "credits.grant_signup"}
 LOOKS = {
     *("leases.worker_name", "dispatcher.is_work_left"),
-    *("dispatcher.Dispatcher.is_held_up", "dispatcher.Dispatcher.provider"),
+    *("dispatcher.Dispatcher.has_costly_steps", "dispatcher.Dispatcher.provider"),
     *("admission.place", "admission.room_of", "admission.credits_left_today", "breaker.is_paused"),
 }
 # Points that no story reaches, with the reason. Any other point that is not reached is a gap in the stories.

@@ -56,7 +56,7 @@ STORIES = [
     Story("not accepted, according to the list", "completed", "[sim:error-500]", "listed"),
     Story("by the list", "completed", channel="listed"),
     Story("deleted", "completed", acts=("delete",)),
-    Story("interrupted by a worker's end", "completed", "[sim:slow]", acts=("dismiss",)),
+    Story("interrupted by a worker's end", "completed", "[sim:slow]", acts=("revoke",)),
     Story("failed by a process with a stale row", "completed", acts=("fail late",)),
     Story("many processes, one account", "failed", "[sim:fail]", acts=("crowd",)),
     Story("canceled", "canceled", acts=("cancel",)),
@@ -110,8 +110,8 @@ def tell(story: Story, mark: str) -> list[str]:
     ends = {story.ends}
     if "cancel" in story.acts and not _retry(lambda: lifecycle.cancel(_reloaded(video))):
         ends.add("completed")
-    if "dismiss" in story.acts:
-        threading.Thread(target=_dismiss_soon, daemon=True).start()
+    if "revoke" in story.acts:
+        threading.Thread(target=_revoke_soon, daemon=True).start()
     if "wait too long" in story.acts:
         _retry(lambda: _let_the_deadline_pass(video))
     if "run late" in story.acts:
@@ -199,7 +199,7 @@ def _let_the_deadline_pass(video: Video) -> None:
     Video.objects.filter(pk=video.pk).update(queued_at=timezone.now() - timedelta(seconds=2 * DEADLINE))
 
 
-def _dismiss_soon() -> None:
+def _revoke_soon() -> None:
     time.sleep(1)
-    _retry(lambda: leases.dismiss(leases.worker_name()))
+    _retry(lambda: leases.revoke_slots(leases.worker_name()))
     connection.close()

@@ -35,7 +35,7 @@ signer = Signer(salt="videos.api.link")
 
 
 # The columns of `video_object`, in raw SQL for the same reason as progress.POLLING_SQL.
-SHOWN = """
+VIDEO_SQL = """
     SELECT v.id, v.user_id, v.status, v.progress, v.created_at, v.ended_at, v.prompt, v.size, v.seconds,
         v.remixed_from_id, v.error_code, v.credits, v.metadata, v.moves, v.attempts, v.next_at, v.channel_id,
         v.accepted_at, v.file, v.poster, v.sha256, v.model_id, m.slug AS model_slug, m.name AS model_name
@@ -44,10 +44,10 @@ SHOWN = """
 """
 
 
-def shown(pk: UUID, user: User) -> Video | None:
+def load_video(pk: UUID, user: User) -> Video | None:
     """The user's video with the columns of `video_object`; other fields are deferred. None if there is none."""
     key = Video._meta.pk.get_db_prep_value(pk, connection)
-    for video in Video.objects.raw(SHOWN, [key, user.pk]):
+    for video in Video.objects.raw(VIDEO_SQL, [key, user.pk]):
         values = [video.model_id, video.model_slug, video.model_name]  # type: ignore[attr-defined]
         video.model = VideoModel.from_db(video._state.db, ["id", "slug", "name"], values)
         return video
@@ -172,7 +172,7 @@ def link(video: Video) -> str:
     return settings.SITE_URL + reverse("api:file", args=[signer.sign(f"{video.pk.hex}.{until}")])
 
 
-def linked(token: str) -> UUID | None:
+def resolve_link(token: str) -> UUID | None:
     """The video of a link's token; None if the token is not valid. Raises TimeoutError if it has expired."""
     try:
         pk, until = signer.unsign(token).split(".")

@@ -16,113 +16,185 @@ def forbid_changes_again(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_ledger_is_append_only'),
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("accounts", "0002_ledger_is_append_only"),
+        ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
     operations = [
         migrations.RunPython(migrations.RunPython.noop, forbid_changes_again),
         migrations.CreateModel(
-            name='Draw',
+            name="Draw",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('amount', models.PositiveBigIntegerField(help_text='Credits.', verbose_name='amount')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("amount", models.PositiveBigIntegerField(help_text="Credits.", verbose_name="amount")),
             ],
             options={
-                'verbose_name': 'draw',
-                'verbose_name_plural': 'draws',
+                "verbose_name": "draw",
+                "verbose_name_plural": "draws",
             },
         ),
         migrations.CreateModel(
-            name='Lot',
+            name="Lot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('amount', models.PositiveBigIntegerField(help_text='Credits.', verbose_name='amount')),
-                ('left', models.PositiveBigIntegerField(help_text='Credits.', verbose_name='left')),
-                ('lapses_at', models.DateTimeField(verbose_name='lapses')),
-                ('noticed_at', models.DateTimeField(blank=True, null=True, verbose_name='notice sent')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("amount", models.PositiveBigIntegerField(help_text="Credits.", verbose_name="amount")),
+                ("left", models.PositiveBigIntegerField(help_text="Credits.", verbose_name="left")),
+                ("lapses_at", models.DateTimeField(verbose_name="lapses")),
+                ("noticed_at", models.DateTimeField(blank=True, null=True, verbose_name="notice sent")),
             ],
             options={
-                'verbose_name': 'lapsing credits',
-                'verbose_name_plural': 'lapsing credits',
+                "verbose_name": "lapsing credits",
+                "verbose_name_plural": "lapsing credits",
             },
         ),
         migrations.RemoveConstraint(
-            model_name='creditentry',
-            name='amount_has_the_sign_of_its_kind',
+            model_name="creditentry",
+            name="amount_has_the_sign_of_its_kind",
         ),
         migrations.AddField(
-            model_name='user',
-            name='debt',
-            field=models.PositiveBigIntegerField(default=0, editable=False, help_text='Credits that were taken back after they were spent.', verbose_name='debt'),
+            model_name="user",
+            name="debt",
+            field=models.PositiveBigIntegerField(
+                default=0,
+                editable=False,
+                help_text="Credits that were taken back after they were spent.",
+                verbose_name="debt",
+            ),
         ),
         migrations.AddField(
-            model_name='user',
-            name='lapsing',
-            field=models.PositiveBigIntegerField(default=0, editable=False, help_text='Credits of the balance that lapse one day.', verbose_name='lapsing'),
+            model_name="user",
+            name="lapsing",
+            field=models.PositiveBigIntegerField(
+                default=0,
+                editable=False,
+                help_text="Credits of the balance that lapse one day.",
+                verbose_name="lapsing",
+            ),
         ),
         migrations.AlterField(
-            model_name='creditentry',
-            name='kind',
-            field=models.CharField(choices=[('grant', 'Granted'), ('purchase', 'Bought'), ('charge', 'Charged'), ('refund', 'Returned'), ('expire', 'Lapsed'), ('claw_back', 'Taken back')], max_length=10, verbose_name='kind'),
+            model_name="creditentry",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("grant", "Granted"),
+                    ("purchase", "Bought"),
+                    ("charge", "Charged"),
+                    ("refund", "Returned"),
+                    ("expire", "Lapsed"),
+                    ("claw_back", "Taken back"),
+                ],
+                max_length=10,
+                verbose_name="kind",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditentry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('amount__lt', 0), ('kind__in', ['charge', 'expire', 'claw_back'])), models.Q(('amount__gt', 0), ('kind__in', ['grant', 'purchase', 'refund'])), _connector='OR'), name='amount_has_the_sign_of_its_kind'),
+            model_name="creditentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("amount__lt", 0), ("kind__in", ["charge", "expire", "claw_back"])),
+                    models.Q(("amount__gt", 0), ("kind__in", ["grant", "purchase", "refund"])),
+                    _connector="OR",
+                ),
+                name="amount_has_the_sign_of_its_kind",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.CheckConstraint(condition=models.Q(('debt__gte', 0)), name='debt_not_negative'),
+            model_name="user",
+            constraint=models.CheckConstraint(condition=models.Q(("debt__gte", 0)), name="debt_not_negative"),
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.CheckConstraint(condition=models.Q(('balance', 0), ('debt', 0), _connector='OR'), name='no_balance_beside_a_debt'),
+            model_name="user",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("balance", 0), ("debt", 0), _connector="OR"),
+                name="no_balance_beside_a_debt",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='user',
-            constraint=models.CheckConstraint(condition=models.Q(('lapsing__gte', 0), ('lapsing__lte', models.F('balance'))), name='what_lapses_is_in_the_balance'),
+            model_name="user",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("lapsing__gte", 0), ("lapsing__lte", models.F("balance"))),
+                name="what_lapses_is_in_the_balance",
+            ),
         ),
         migrations.AddField(
-            model_name='draw',
-            name='charge',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='draws', to='accounts.creditentry', verbose_name='charge'),
+            model_name="draw",
+            name="charge",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="draws",
+                to="accounts.creditentry",
+                verbose_name="charge",
+            ),
         ),
         migrations.AddField(
-            model_name='lot',
-            name='entry',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='lot', to='accounts.creditentry', verbose_name='entry'),
+            model_name="lot",
+            name="entry",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="lot",
+                to="accounts.creditentry",
+                verbose_name="entry",
+            ),
         ),
         migrations.AddField(
-            model_name='lot',
-            name='user',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='lots', to=settings.AUTH_USER_MODEL, verbose_name='user'),
+            model_name="lot",
+            name="user",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="lots",
+                to=settings.AUTH_USER_MODEL,
+                verbose_name="user",
+            ),
         ),
         migrations.AddField(
-            model_name='draw',
-            name='lot',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='draws', to='accounts.lot', verbose_name='lot'),
+            model_name="draw",
+            name="lot",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="draws",
+                to="accounts.lot",
+                verbose_name="lot",
+            ),
         ),
         migrations.AddIndex(
-            model_name='lot',
-            index=models.Index(condition=models.Q(('left__gt', 0)), fields=['user', 'lapses_at'], name='lots_to_spend'),
+            model_name="lot",
+            index=models.Index(
+                condition=models.Q(("left__gt", 0)), fields=["user", "lapses_at"], name="lots_to_spend"
+            ),
         ),
         migrations.AddIndex(
-            model_name='lot',
-            index=models.Index(condition=models.Q(('left__gt', 0)), fields=['lapses_at'], name='lots_to_lapse'),
+            model_name="lot",
+            index=models.Index(
+                condition=models.Q(("left__gt", 0)), fields=["lapses_at"], name="lots_to_lapse"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='lot',
-            constraint=models.CheckConstraint(condition=models.Q(('left__gte', 0), ('left__lte', models.F('amount'))), name='no_more_left_than_given'),
+            model_name="lot",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("left__gte", 0), ("left__lte", models.F("amount"))),
+                name="no_more_left_than_given",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='draw',
-            constraint=models.UniqueConstraint(fields=('lot', 'charge'), name='one_draw_a_lot_and_charge'),
+            model_name="draw",
+            constraint=models.UniqueConstraint(fields=("lot", "charge"), name="one_draw_a_lot_and_charge"),
         ),
         migrations.AddConstraint(
-            model_name='draw',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='a_draw_takes_something'),
+            model_name="draw",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount__gt", 0)), name="a_draw_takes_something"
+            ),
         ),
         migrations.RunPython(forbid_changes_again, migrations.RunPython.noop),
     ]

@@ -22,122 +22,305 @@ def first_packs(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0003_lapsing_and_debt'),
+        ("accounts", "0003_lapsing_and_debt"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CodeBatch',
+            name="CodeBatch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='Shown on the statement of who redeems one.', max_length=100, verbose_name='name')),
-                ('credits', models.PositiveIntegerField(help_text='That each code gives.', verbose_name='credits')),
-                ('redeem_until', models.DateTimeField(blank=True, null=True, verbose_name='redeem until')),
-                ('lasts_days', models.PositiveIntegerField(blank=True, help_text='After they were redeemed.', null=True, verbose_name='days the credits last')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="Shown on the statement of who redeems one.",
+                        max_length=100,
+                        verbose_name="name",
+                    ),
+                ),
+                (
+                    "credits",
+                    models.PositiveIntegerField(help_text="That each code gives.", verbose_name="credits"),
+                ),
+                ("redeem_until", models.DateTimeField(blank=True, null=True, verbose_name="redeem until")),
+                (
+                    "lasts_days",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="After they were redeemed.",
+                        null=True,
+                        verbose_name="days the credits last",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'batch of codes',
-                'verbose_name_plural': 'batches of codes',
-                'ordering': ['-id'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('credits__gt', 0)), name='a_code_is_worth_something')],
+                "verbose_name": "batch of codes",
+                "verbose_name_plural": "batches of codes",
+                "ordering": ["-id"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("credits__gt", 0)), name="a_code_is_worth_something"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='CreditPack',
+            name="CreditPack",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60, verbose_name='name')),
-                ('credits', models.PositiveIntegerField(verbose_name='credits')),
-                ('price', models.PositiveIntegerField(help_text='In the smallest unit of the currency, such as cents.', verbose_name='price')),
-                ('currency', models.CharField(default='usd', max_length=3, validators=[django.core.validators.RegexValidator('^[a-z]{3}\\Z', 'Three small letters, such as usd.')], verbose_name='currency')),
-                ('is_sold', models.BooleanField(default=True, verbose_name='sold')),
-                ('position', models.PositiveSmallIntegerField(default=0, verbose_name='position')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=60, verbose_name="name")),
+                ("credits", models.PositiveIntegerField(verbose_name="credits")),
+                (
+                    "price",
+                    models.PositiveIntegerField(
+                        help_text="In the smallest unit of the currency, such as cents.", verbose_name="price"
+                    ),
+                ),
+                (
+                    "currency",
+                    models.CharField(
+                        default="usd",
+                        max_length=3,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[a-z]{3}\\Z", "Three small letters, such as usd."
+                            )
+                        ],
+                        verbose_name="currency",
+                    ),
+                ),
+                ("is_sold", models.BooleanField(default=True, verbose_name="sold")),
+                ("position", models.PositiveSmallIntegerField(default=0, verbose_name="position")),
             ],
             options={
-                'verbose_name': 'credit pack',
-                'verbose_name_plural': 'credit packs',
-                'ordering': ['position', 'price'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('credits__gt', 0), ('price__gt', 0)), name='a_pack_has_credits_and_a_price')],
+                "verbose_name": "credit pack",
+                "verbose_name_plural": "credit packs",
+                "ordering": ["position", "price"],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("credits__gt", 0), ("price__gt", 0)),
+                        name="a_pack_has_credits_and_a_price",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Payment',
+            name="Payment",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('credits', models.PositiveIntegerField(verbose_name='credits')),
-                ('price', models.PositiveIntegerField(help_text='In the smallest unit of the currency.', verbose_name='price')),
-                ('currency', models.CharField(max_length=3, verbose_name='currency')),
-                ('processor', models.CharField(choices=[('stripe', 'Stripe'), ('test', 'Test')], max_length=10, verbose_name='processor')),
-                ('session', models.CharField(blank=True, max_length=255, null=True, unique=True, verbose_name='session')),
-                ('intent', models.CharField(blank=True, max_length=255, null=True, unique=True, verbose_name='payment intent')),
-                ('receipt_url', models.URLField(blank=True, max_length=1000, verbose_name='receipt')),
-                ('status', models.CharField(choices=[('created', 'Not paid'), ('paid', 'Paid'), ('held', 'Needs a decision'), ('refunded', 'Refunded'), ('disputed', 'Disputed')], default='created', max_length=10, verbose_name='status')),
-                ('why', models.CharField(blank=True, help_text='It needs a decision.', max_length=300, verbose_name='why')),
-                ('clawed_back', models.PositiveIntegerField(default=0, help_text='Credits.', verbose_name='taken back')),
-                ('moves', models.PositiveIntegerField(default=0, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('paid_at', models.DateTimeField(blank=True, null=True, verbose_name='paid')),
-                ('pack', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, to='accounts.creditpack', verbose_name='pack')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='payments', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("credits", models.PositiveIntegerField(verbose_name="credits")),
+                (
+                    "price",
+                    models.PositiveIntegerField(
+                        help_text="In the smallest unit of the currency.", verbose_name="price"
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
+                (
+                    "processor",
+                    models.CharField(
+                        choices=[("stripe", "Stripe"), ("test", "Test")],
+                        max_length=10,
+                        verbose_name="processor",
+                    ),
+                ),
+                (
+                    "session",
+                    models.CharField(
+                        blank=True, max_length=255, null=True, unique=True, verbose_name="session"
+                    ),
+                ),
+                (
+                    "intent",
+                    models.CharField(
+                        blank=True, max_length=255, null=True, unique=True, verbose_name="payment intent"
+                    ),
+                ),
+                ("receipt_url", models.URLField(blank=True, max_length=1000, verbose_name="receipt")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("created", "Not paid"),
+                            ("paid", "Paid"),
+                            ("held", "Needs a decision"),
+                            ("refunded", "Refunded"),
+                            ("disputed", "Disputed"),
+                        ],
+                        default="created",
+                        max_length=10,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "why",
+                    models.CharField(
+                        blank=True, help_text="It needs a decision.", max_length=300, verbose_name="why"
+                    ),
+                ),
+                (
+                    "clawed_back",
+                    models.PositiveIntegerField(default=0, help_text="Credits.", verbose_name="taken back"),
+                ),
+                ("moves", models.PositiveIntegerField(default=0, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                ("paid_at", models.DateTimeField(blank=True, null=True, verbose_name="paid")),
+                (
+                    "pack",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        to="accounts.creditpack",
+                        verbose_name="pack",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payments",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'payment',
-                'verbose_name_plural': 'payments',
-                'ordering': ['-created_at'],
+                "verbose_name": "payment",
+                "verbose_name_plural": "payments",
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='RedeemCode',
+            name="RedeemCode",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('digest', models.CharField(editable=False, max_length=64, unique=True, verbose_name='digest')),
-                ('redeemed_at', models.DateTimeField(blank=True, null=True, verbose_name='redeemed')),
-                ('batch', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='codes', to='accounts.codebatch', verbose_name='batch')),
-                ('redeemed_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='codes', to=settings.AUTH_USER_MODEL, verbose_name='redeemed by')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "digest",
+                    models.CharField(editable=False, max_length=64, unique=True, verbose_name="digest"),
+                ),
+                ("redeemed_at", models.DateTimeField(blank=True, null=True, verbose_name="redeemed")),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="codes",
+                        to="accounts.codebatch",
+                        verbose_name="batch",
+                    ),
+                ),
+                (
+                    "redeemed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="codes",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="redeemed by",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'redeem code',
-                'verbose_name_plural': 'redeem codes',
+                "verbose_name": "redeem code",
+                "verbose_name_plural": "redeem codes",
             },
         ),
         migrations.CreateModel(
-            name='StripeEvent',
+            name="StripeEvent",
             fields=[
-                ('id', models.CharField(max_length=255, primary_key=True, serialize=False, verbose_name='event')),
-                ('kind', models.CharField(max_length=100, verbose_name='kind')),
-                ('times', models.PositiveIntegerField(default=1, verbose_name='times it came')),
-                ('received_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='received')),
-                ('settled_at', models.DateTimeField(blank=True, null=True, verbose_name='settled')),
-                ('payment', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='stripe_events', to='accounts.payment', verbose_name='payment')),
+                (
+                    "id",
+                    models.CharField(max_length=255, primary_key=True, serialize=False, verbose_name="event"),
+                ),
+                ("kind", models.CharField(max_length=100, verbose_name="kind")),
+                ("times", models.PositiveIntegerField(default=1, verbose_name="times it came")),
+                (
+                    "received_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="received"),
+                ),
+                ("settled_at", models.DateTimeField(blank=True, null=True, verbose_name="settled")),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="stripe_events",
+                        to="accounts.payment",
+                        verbose_name="payment",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'webhook from Stripe',
-                'verbose_name_plural': 'webhooks from Stripe',
-                'ordering': ['-received_at'],
+                "verbose_name": "webhook from Stripe",
+                "verbose_name_plural": "webhooks from Stripe",
+                "ordering": ["-received_at"],
             },
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['user', '-created_at'], name='payments_of_a_user'),
+            model_name="payment",
+            index=models.Index(fields=["user", "-created_at"], name="payments_of_a_user"),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('credits__gt', 0), ('price__gt', 0)), name='a_payment_is_for_something'),
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("credits__gt", 0), ("price__gt", 0)), name="a_payment_is_for_something"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('clawed_back__lte', models.F('credits'))), name='no_more_taken_back_than_was_bought'),
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("clawed_back__lte", models.F("credits"))),
+                name="no_more_taken_back_than_was_bought",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('clawed_back', 0), ('paid_at__isnull', False), _connector='OR'), name='nothing_taken_back_before_it_was_paid'),
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("clawed_back", 0), ("paid_at__isnull", False), _connector="OR"),
+                name="nothing_taken_back_before_it_was_paid",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='redeemcode',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('redeemed_at', None), ('redeemed_by', None)), models.Q(('redeemed_at__isnull', False), ('redeemed_by__isnull', False)), _connector='OR'), name='redeemed_by_somebody_at_some_time'),
+            model_name="redeemcode",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("redeemed_at", None), ("redeemed_by", None)),
+                    models.Q(("redeemed_at__isnull", False), ("redeemed_by__isnull", False)),
+                    _connector="OR",
+                ),
+                name="redeemed_by_somebody_at_some_time",
+            ),
         ),
         migrations.RunPython(first_packs, migrations.RunPython.noop),
     ]

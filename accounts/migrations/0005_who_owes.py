@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0004_codes_and_payments'),
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("accounts", "0004_codes_and_payments"),
+        ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='user',
-            index=models.Index(condition=models.Q(('debt__gt', 0)), fields=['debt'], name='who_owes'),
+            model_name="user",
+            index=models.Index(condition=models.Q(("debt__gt", 0)), fields=["debt"], name="who_owes"),
         ),
     ]

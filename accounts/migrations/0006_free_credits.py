@@ -5,42 +5,70 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0005_who_owes'),
+        ("accounts", "0005_who_owes"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='FreeCredits',
+            name="FreeCredits",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('credits_a_day', models.PositiveIntegerField(default=10000, help_text='Of all newcomers together; a day begins at midnight UTC.', verbose_name='credits a day')),
-                ('people_a_day_and_network', models.PositiveIntegerField(default=5, help_text='A network is an IPv4 /24 or an IPv6 /64.', verbose_name='people a day and network')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "credits_a_day",
+                    models.PositiveIntegerField(
+                        default=10000,
+                        help_text="Of all newcomers together; a day begins at midnight UTC.",
+                        verbose_name="credits a day",
+                    ),
+                ),
+                (
+                    "people_a_day_and_network",
+                    models.PositiveIntegerField(
+                        default=5,
+                        help_text="A network is an IPv4 /24 or an IPv6 /64.",
+                        verbose_name="people a day and network",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'budget for free credits',
-                'verbose_name_plural': 'budget for free credits',
+                "verbose_name": "budget for free credits",
+                "verbose_name_plural": "budget for free credits",
             },
         ),
         migrations.CreateModel(
-            name='Welcome',
+            name="Welcome",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('identity', models.CharField(max_length=64, unique=True)),
-                ('given_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("identity", models.CharField(max_length=64, unique=True)),
+                ("given_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='FreeCreditTally',
+            name="FreeCreditTally",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('what', models.CharField(max_length=64)),
-                ('day', models.DateField()),
-                ('given', models.PositiveIntegerField(default=0)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("what", models.CharField(max_length=64)),
+                ("day", models.DateField()),
+                ("given", models.PositiveIntegerField(default=0)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('what', 'day'), name='one_tally_a_day')],
+                "constraints": [models.UniqueConstraint(fields=("what", "day"), name="one_tally_a_day")],
             },
         ),
     ]

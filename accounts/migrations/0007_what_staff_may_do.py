@@ -4,31 +4,46 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0006_free_credits'),
-        ('auth', '0012_alter_user_first_name_max_length'),
+        ("accounts", "0006_free_credits"),
+        ("auth", "0012_alter_user_first_name_max_length"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='payment',
-            options={'ordering': ['-created_at'], 'permissions': [('decide_payment', 'Can accept and settle payment')], 'verbose_name': 'payment', 'verbose_name_plural': 'payments'},
+            name="payment",
+            options={
+                "ordering": ["-created_at"],
+                "permissions": [("decide_payment", "Can accept and settle payment")],
+                "verbose_name": "payment",
+                "verbose_name_plural": "payments",
+            },
         ),
         migrations.AlterModelOptions(
-            name='user',
-            options={'permissions': [('grant_credits', 'Can grant credits'), ('suspend_user', 'Can suspend and readmit user')], 'verbose_name': 'user', 'verbose_name_plural': 'users'},
+            name="user",
+            options={
+                "permissions": [
+                    ("grant_credits", "Can grant credits"),
+                    ("suspend_user", "Can suspend and readmit user"),
+                ],
+                "verbose_name": "user",
+                "verbose_name_plural": "users",
+            },
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['paid_at'], name='payments_by_day'),
+            model_name="payment",
+            index=models.Index(fields=["paid_at"], name="payments_by_day"),
         ),
         migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(condition=models.Q(('status__in', ['held', 'disputed'])), fields=['status', '-created_at'], name='payments_to_decide'),
+            model_name="payment",
+            index=models.Index(
+                condition=models.Q(("status__in", ["held", "disputed"])),
+                fields=["status", "-created_at"],
+                name="payments_to_decide",
+            ),
         ),
         migrations.AddIndex(
-            model_name='user',
-            index=models.Index(fields=['date_joined'], name='newcomers'),
+            model_name="user",
+            index=models.Index(fields=["date_joined"], name="newcomers"),
         ),
     ]

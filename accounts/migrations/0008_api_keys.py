@@ -7,54 +7,114 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0007_what_staff_may_do'),
+        ("accounts", "0007_what_staff_may_do"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ApiKey',
+            name="ApiKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60, verbose_name='name')),
-                ('prefix', models.CharField(editable=False, help_text='The key itself was shown once.', max_length=20, verbose_name='begins with')),
-                ('digest', models.CharField(editable=False, max_length=64, unique=True, verbose_name='digest')),
-                ('credits_a_day', models.PositiveIntegerField(blank=True, help_text='Empty: all that the account has.', null=True, verbose_name='credits a day')),
-                ('allowed_models', models.JSONField(blank=True, default=list, help_text='Names of the models it may use; empty: all.', verbose_name='models')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires')),
-                ('revoked_at', models.DateTimeField(blank=True, null=True, verbose_name='revoked')),
-                ('last_used_at', models.DateTimeField(blank=True, null=True, verbose_name='last used')),
-                ('webhook_url', models.URLField(blank=True, max_length=500, verbose_name='webhook')),
-                ('webhook_secret', models.CharField(editable=False, max_length=100)),
-                ('old_webhook_secret', models.CharField(blank=True, editable=False, max_length=100)),
-                ('old_secret_until', models.DateTimeField(editable=False, null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='api_keys', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=60, verbose_name="name")),
+                (
+                    "prefix",
+                    models.CharField(
+                        editable=False,
+                        help_text="The key itself was shown once.",
+                        max_length=20,
+                        verbose_name="begins with",
+                    ),
+                ),
+                (
+                    "digest",
+                    models.CharField(editable=False, max_length=64, unique=True, verbose_name="digest"),
+                ),
+                (
+                    "credits_a_day",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="Empty: all that the account has.",
+                        null=True,
+                        verbose_name="credits a day",
+                    ),
+                ),
+                (
+                    "allowed_models",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Names of the models it may use; empty: all.",
+                        verbose_name="models",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires")),
+                ("revoked_at", models.DateTimeField(blank=True, null=True, verbose_name="revoked")),
+                ("last_used_at", models.DateTimeField(blank=True, null=True, verbose_name="last used")),
+                ("webhook_url", models.URLField(blank=True, max_length=500, verbose_name="webhook")),
+                ("webhook_secret", models.CharField(editable=False, max_length=100)),
+                ("old_webhook_secret", models.CharField(blank=True, editable=False, max_length=100)),
+                ("old_secret_until", models.DateTimeField(editable=False, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="api_keys",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'API key',
-                'verbose_name_plural': 'API keys',
-                'ordering': ['-id'],
-                'permissions': [('revoke_apikey', 'Can revoke API key')],
+                "verbose_name": "API key",
+                "verbose_name_plural": "API keys",
+                "ordering": ["-id"],
+                "permissions": [("revoke_apikey", "Can revoke API key")],
             },
         ),
         migrations.CreateModel(
-            name='IdempotentAnswer',
+            name="IdempotentAnswer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=255, verbose_name='Idempotency-Key')),
-                ('request_digest', models.CharField(max_length=64, verbose_name='digest of the request')),
-                ('status', models.PositiveSmallIntegerField(verbose_name='status')),
-                ('body', models.TextField(help_text='As it was sent: JSON.', verbose_name='body')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("key", models.CharField(max_length=255, verbose_name="Idempotency-Key")),
+                ("request_digest", models.CharField(max_length=64, verbose_name="digest of the request")),
+                ("status", models.PositiveSmallIntegerField(verbose_name="status")),
+                ("body", models.TextField(help_text="As it was sent: JSON.", verbose_name="body")),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="created"),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'idempotent answer',
-                'verbose_name_plural': 'idempotent answers',
-                'indexes': [models.Index(fields=['created_at'], name='answers_by_age')],
-                'constraints': [models.UniqueConstraint(fields=('user', 'key'), name='one_answer_a_key')],
+                "verbose_name": "idempotent answer",
+                "verbose_name_plural": "idempotent answers",
+                "indexes": [models.Index(fields=["created_at"], name="answers_by_age")],
+                "constraints": [models.UniqueConstraint(fields=("user", "key"), name="one_answer_a_key")],
             },
         ),
     ]

@@ -5,29 +5,42 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0008_api_keys'),
+        ("accounts", "0008_api_keys"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='idempotentanswer',
-            name='api_key',
-            field=models.ForeignKey(db_index=False, help_text='Of a request without an Idempotency-Key.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='accounts.apikey', verbose_name='API key'),
+            model_name="idempotentanswer",
+            name="api_key",
+            field=models.ForeignKey(
+                db_index=False,
+                help_text="Of a request without an Idempotency-Key.",
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="accounts.apikey",
+                verbose_name="API key",
+            ),
         ),
         migrations.AlterField(
-            model_name='idempotentanswer',
-            name='key',
-            field=models.CharField(max_length=255, null=True, verbose_name='Idempotency-Key'),
+            model_name="idempotentanswer",
+            name="key",
+            field=models.CharField(max_length=255, null=True, verbose_name="Idempotency-Key"),
         ),
         migrations.AlterField(
-            model_name='idempotentanswer',
-            name='status',
-            field=models.PositiveSmallIntegerField(help_text='0: it is still being worked on.', verbose_name='status'),
+            model_name="idempotentanswer",
+            name="status",
+            field=models.PositiveSmallIntegerField(
+                help_text="0: it is still being worked on.", verbose_name="status"
+            ),
         ),
         migrations.AddIndex(
-            model_name='idempotentanswer',
-            index=models.Index(condition=models.Q(('key', None)), fields=['api_key', 'request_digest', '-created_at'], name='answers_without_a_key'),
+            model_name="idempotentanswer",
+            index=models.Index(
+                condition=models.Q(("key", None)),
+                fields=["api_key", "request_digest", "-created_at"],
+                name="answers_without_a_key",
+            ),
         ),
     ]

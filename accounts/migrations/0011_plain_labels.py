@@ -5,98 +5,156 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0010_plain_names'),
+        ("accounts", "0010_plain_names"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='lot',
-            options={'verbose_name': 'expiring credits', 'verbose_name_plural': 'expiring credits'},
+            name="lot",
+            options={"verbose_name": "expiring credits", "verbose_name_plural": "expiring credits"},
         ),
         migrations.AlterModelOptions(
-            name='stripeevent',
-            options={'ordering': ['-received_at'], 'verbose_name': 'Stripe webhook', 'verbose_name_plural': 'Stripe webhooks'},
+            name="stripeevent",
+            options={
+                "ordering": ["-received_at"],
+                "verbose_name": "Stripe webhook",
+                "verbose_name_plural": "Stripe webhooks",
+            },
         ),
         migrations.AlterField(
-            model_name='apikey',
-            name='allowed_models',
-            field=models.JSONField(blank=True, default=list, help_text='Slugs of the models it may use. Empty: all.', verbose_name='models'),
+            model_name="apikey",
+            name="allowed_models",
+            field=models.JSONField(
+                blank=True,
+                default=list,
+                help_text="Slugs of the models it may use. Empty: all.",
+                verbose_name="models",
+            ),
         ),
         migrations.AlterField(
-            model_name='apikey',
-            name='credits_a_day',
-            field=models.PositiveIntegerField(blank=True, help_text='Empty: no limit.', null=True, verbose_name='credits per day'),
+            model_name="apikey",
+            name="credits_a_day",
+            field=models.PositiveIntegerField(
+                blank=True, help_text="Empty: no limit.", null=True, verbose_name="credits per day"
+            ),
         ),
         migrations.AlterField(
-            model_name='codebatch',
-            name='credits',
-            field=models.PositiveIntegerField(help_text='Value of each code.', verbose_name='credits'),
+            model_name="codebatch",
+            name="credits",
+            field=models.PositiveIntegerField(help_text="Value of each code.", verbose_name="credits"),
         ),
         migrations.AlterField(
-            model_name='codebatch',
-            name='lasts_days',
-            field=models.PositiveIntegerField(blank=True, help_text='Counted from redemption.', null=True, verbose_name='credits valid for (days)'),
+            model_name="codebatch",
+            name="lasts_days",
+            field=models.PositiveIntegerField(
+                blank=True,
+                help_text="Counted from redemption.",
+                null=True,
+                verbose_name="credits valid for (days)",
+            ),
         ),
         migrations.AlterField(
-            model_name='codebatch',
-            name='name',
-            field=models.CharField(help_text='Shown on the statements of users who redeem one.', max_length=100, verbose_name='name'),
+            model_name="codebatch",
+            name="name",
+            field=models.CharField(
+                help_text="Shown on the statements of users who redeem one.",
+                max_length=100,
+                verbose_name="name",
+            ),
         ),
         migrations.AlterField(
-            model_name='creditentry',
-            name='kind',
-            field=models.CharField(choices=[('grant', 'Granted'), ('purchase', 'Purchased'), ('charge', 'Charged'), ('refund', 'Refunded'), ('expire', 'Expired'), ('claw_back', 'Reversed')], max_length=10, verbose_name='kind'),
+            model_name="creditentry",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("grant", "Granted"),
+                    ("purchase", "Purchased"),
+                    ("charge", "Charged"),
+                    ("refund", "Refunded"),
+                    ("expire", "Expired"),
+                    ("claw_back", "Reversed"),
+                ],
+                max_length=10,
+                verbose_name="kind",
+            ),
         ),
         migrations.AlterField(
-            model_name='creditpack',
-            name='currency',
-            field=models.CharField(default='usd', max_length=3, validators=[django.core.validators.RegexValidator('^[a-z]{3}\\Z', 'Three lowercase letters, such as usd.')], verbose_name='currency'),
+            model_name="creditpack",
+            name="currency",
+            field=models.CharField(
+                default="usd",
+                max_length=3,
+                validators=[
+                    django.core.validators.RegexValidator(
+                        "^[a-z]{3}\\Z", "Three lowercase letters, such as usd."
+                    )
+                ],
+                verbose_name="currency",
+            ),
         ),
         migrations.AlterField(
-            model_name='freecredits',
-            name='credits_a_day',
-            field=models.PositiveIntegerField(default=10000, help_text='For all new users together. A day starts at midnight UTC.', verbose_name='credits per day'),
+            model_name="freecredits",
+            name="credits_a_day",
+            field=models.PositiveIntegerField(
+                default=10000,
+                help_text="For all new users together. A day starts at midnight UTC.",
+                verbose_name="credits per day",
+            ),
         ),
         migrations.AlterField(
-            model_name='freecredits',
-            name='people_a_day_and_network',
-            field=models.PositiveIntegerField(default=5, help_text='A network is an IPv4 /24 or an IPv6 /64.', verbose_name='users per day and network'),
+            model_name="freecredits",
+            name="people_a_day_and_network",
+            field=models.PositiveIntegerField(
+                default=5,
+                help_text="A network is an IPv4 /24 or an IPv6 /64.",
+                verbose_name="users per day and network",
+            ),
         ),
         migrations.AlterField(
-            model_name='idempotentanswer',
-            name='status',
-            field=models.PositiveSmallIntegerField(help_text='0: still in progress.', verbose_name='status'),
+            model_name="idempotentanswer",
+            name="status",
+            field=models.PositiveSmallIntegerField(help_text="0: still in progress.", verbose_name="status"),
         ),
         migrations.AlterField(
-            model_name='lot',
-            name='left',
-            field=models.PositiveBigIntegerField(help_text='Credits.', verbose_name='remaining'),
+            model_name="lot",
+            name="left",
+            field=models.PositiveBigIntegerField(help_text="Credits.", verbose_name="remaining"),
         ),
         migrations.AlterField(
-            model_name='payment',
-            name='clawed_back',
-            field=models.PositiveIntegerField(default=0, help_text='Credits.', verbose_name='clawed back'),
+            model_name="payment",
+            name="clawed_back",
+            field=models.PositiveIntegerField(default=0, help_text="Credits.", verbose_name="clawed back"),
         ),
         migrations.AlterField(
-            model_name='payment',
-            name='reason',
-            field=models.CharField(blank=True, db_column='why', help_text='Why it needs a decision.', max_length=300, verbose_name='reason'),
+            model_name="payment",
+            name="reason",
+            field=models.CharField(
+                blank=True,
+                db_column="why",
+                help_text="Why it needs a decision.",
+                max_length=300,
+                verbose_name="reason",
+            ),
         ),
         migrations.AlterField(
-            model_name='stripeevent',
-            name='settled_at',
-            field=models.DateTimeField(blank=True, null=True, verbose_name='processed'),
+            model_name="stripeevent",
+            name="settled_at",
+            field=models.DateTimeField(blank=True, null=True, verbose_name="processed"),
         ),
         migrations.AlterField(
-            model_name='stripeevent',
-            name='times',
-            field=models.PositiveIntegerField(default=1, verbose_name='deliveries'),
+            model_name="stripeevent",
+            name="times",
+            field=models.PositiveIntegerField(default=1, verbose_name="deliveries"),
         ),
         migrations.AlterField(
-            model_name='user',
-            name='debt',
-            field=models.PositiveBigIntegerField(default=0, editable=False, help_text='Credits that were clawed back after they had been spent.', verbose_name='debt'),
+            model_name="user",
+            name="debt",
+            field=models.PositiveBigIntegerField(
+                default=0,
+                editable=False,
+                help_text="Credits that were clawed back after they had been spent.",
+                verbose_name="debt",
+            ),
         ),
     ]

@@ -108,30 +108,30 @@ def test_entries_never_change_and_never_go(owner):
     assert ledger(owner) == [("grant", 100, f"signup:{owner.pk}")]
 
 
-# --- Credits that lapse ---------------------------------------------------------------------------
+# --- Credits that expire ---------------------------------------------------------------------------
 
 SOON, LATER = timedelta(days=1), timedelta(days=30)
 
 
-def give(user, amount, lapses_in):
+def give(user, amount, expires_in):
     name = f"gift:{uuid4()}"
-    assert credits.grant(user, amount, reference=name, expires_at=timezone.now() + lapses_in)
+    assert credits.grant(user, amount, reference=name, expires_at=timezone.now() + expires_in)
     return Lot.objects.get(entry__reference=name)
 
 
-def let_lapse(lot):
+def let_expire(lot):
     Lot.objects.filter(pk=lot.pk).update(expires_at=timezone.now())
 
 
 def standing(user):
-    """Balance, what of it lapses, debt, and what is left in each lot."""
+    """Balance, what of it expires, debt, and what is left in each lot."""
     user.refresh_from_db()
     assert violations()[1] == []
     left = user.lots.order_by("expires_at").values_list("left", flat=True)
     return (user.balance, user.expiring, user.debt, list(left))
 
 
-def test_what_lapses_soonest_is_spent_first(owner):
+def test_what_expires_soonest_is_spent_first(owner):
     give(owner, 30, LATER), give(owner, 20, SOON)
     assert standing(owner) == (150, 50, 0, [20, 30])
     credits.charge(owner, 25, reference="order:a")
@@ -140,17 +140,17 @@ def test_what_lapses_soonest_is_spent_first(owner):
     assert standing(owner) == (85, 0, 0, [0, 0])
 
 
-def test_what_lapses_is_gone_on_its_day_and_only_once(owner):
+def test_what_expires_is_gone_on_its_day_and_only_once(owner):
     lot = give(owner, 20, SOON)
     assert credits.expire_all() == 0
-    let_lapse(lot)
+    let_expire(lot)
     assert (credits.expire_all(), credits.expire_all()) == (20, 0)
     assert standing(owner) == (100, 0, 0, [0])
     assert ledger(owner)[-1] == ("expire", -20, f"lot:{lot.pk}")
 
 
-def test_lapsed_credits_cannot_be_spent_before_they_are_swept(owner):
-    let_lapse(give(owner, 20, SOON))
+def test_expired_credits_cannot_be_spent_before_they_are_swept(owner):
+    let_expire(give(owner, 20, SOON))
     with pytest.raises(credits.InsufficientCredits) as refusal:
         credits.charge(owner, 110, reference="order:a")
     assert refusal.value.available == 100
@@ -158,7 +158,7 @@ def test_lapsed_credits_cannot_be_spent_before_they_are_swept(owner):
     assert standing(owner) == (0, 0, 0, [0])
 
 
-def test_a_charge_beyond_what_lapses_and_what_does_not_is_refused(owner):
+def test_a_charge_beyond_what_expires_and_what_does_not_is_refused(owner):
     give(owner, 20, SOON)
     with pytest.raises(credits.InsufficientCredits) as refusal:
         credits.charge(owner, 121, reference="order:a")
@@ -175,18 +175,18 @@ def test_a_refund_puts_back_what_a_charge_took_from_each_lot(owner):
     assert standing(owner) == (70, 15, 0, [10, 5])
 
 
-def test_a_refund_of_credits_that_lapsed_meanwhile_is_for_good(owner):
+def test_a_refund_of_credits_that_expired_meanwhile_is_for_good(owner):
     lot = give(owner, 10, SOON)
     credits.charge(owner, 10, reference="order:a")
-    let_lapse(lot)
+    let_expire(lot)
     credits.refund(owner, 10, reference="order:a")
     credits.expire_all()
     assert standing(owner) == (110, 0, 0, [0])
 
 
-def test_the_signup_credits_of_another_are_untouched_when_mine_lapse(owner):
+def test_the_signup_credits_of_another_are_untouched_when_mine_expire(owner):
     other = new_user()
-    let_lapse(give(owner, 10, SOON))
+    let_expire(give(owner, 10, SOON))
     credits.expire_all()
     assert (standing(owner)[0], standing(other)[0]) == (100, 100)
 
@@ -220,11 +220,11 @@ def test_a_debt_is_paid_by_whatever_comes_in_and_nothing_is_spent_meanwhile(owne
     assert standing(owner) == (30, 0, 0, [])
 
 
-def test_what_pays_a_debt_does_not_lapse(owner):
+def test_what_pays_a_debt_does_not_expire(owner):
     credits.claw_back(owner, 130, reference="payment:1")
     lot = give(owner, 50, SOON)
     assert standing(owner) == (20, 20, 0, [20])
-    let_lapse(lot)
+    let_expire(lot)
     credits.expire_all()
     assert standing(owner) == (0, 0, 0, [0])
 
@@ -243,7 +243,7 @@ def test_a_refund_that_pays_a_debt_puts_nothing_into_a_lot(owner):
     assert standing(owner) == (5, 5, 0, [5])
 
 
-def test_a_claw_back_takes_what_does_not_lapse_first_and_then_the_soonest(owner):
+def test_a_claw_back_takes_what_does_not_expire_first_and_then_the_soonest(owner):
     give(owner, 10, SOON), give(owner, 10, LATER)
     credits.claw_back(owner, 60, reference="payment:1")
     assert standing(owner) == (60, 20, 0, [10, 10])
@@ -317,7 +317,7 @@ def test_a_gift_of_the_same_name_as_a_charge_fills_no_lot(owner):
     assert standing(owner) == (110, 0, 0, [0])
 
 
-def test_a_refund_of_which_a_debt_takes_a_part_fills_the_lot_that_lapses_soonest_first(owner):
+def test_a_refund_of_which_a_debt_takes_a_part_fills_the_lot_that_expires_soonest_first(owner):
     give(owner, 10, SOON), give(owner, 10, LATER)
     credits.charge(owner, 15, reference="order:a")
     credits.claw_back(owner, 108, reference="payment:1")
@@ -340,8 +340,8 @@ def test_an_account_can_be_spent_to_its_last_lapsing_credit(owner):
     assert standing(owner) == (0, 0, 0, [0, 0])
 
 
-def test_a_last_single_credit_lapses_too(owner):
-    let_lapse(give(owner, 1, SOON))
+def test_a_last_single_credit_expires_too(owner):
+    let_expire(give(owner, 1, SOON))
     assert credits.expire_all() == 1
     assert standing(owner) == (100, 0, 0, [0])
 
@@ -382,7 +382,7 @@ VERBS = {
     "charge": lambda user: credits.charge(user, 15, reference="x:1"),
     "refund": lambda user: credits.refund(user, 12, reference="earlier:1"),
     "claw_back": lambda user: credits.claw_back(user, 500, reference="x:1"),
-    "lapse": credits.expire,
+    "expire": credits.expire,
 }
 
 
@@ -391,9 +391,9 @@ def test_a_verb_that_ends_at_any_of_its_statements_has_moved_nothing(owner, verb
     lot = give(owner, 10, SOON)
     give(owner, 10, LATER)
     credits.charge(owner, 12, reference="earlier:1")
-    if verb == "lapse":
+    if verb == "expire":
         credits.refund(owner, 12, reference="earlier:1")
-        let_lapse(lot)
+        let_expire(lot)
     before, deaths = standing(owner), 0
     while True:
         statements = count()

@@ -15,7 +15,7 @@ def gift(user, days, amount=20):
     credits.grant(user, amount, reference=f"gift:{days}:{user.pk}", expires_at=expires_at)
 
 
-def test_people_are_told_once_before_their_credits_lapse(owner):
+def test_people_are_told_once_before_their_credits_expire(owner):
     gift(owner, 3), gift(owner, 30)
     assert [expiry_mail.send_expiry_mails() for _ in range(2)] == [1, 0]
     (letter,) = mail.outbox
@@ -24,7 +24,7 @@ def test_people_are_told_once_before_their_credits_lapse(owner):
     assert "/credits/" in letter.body
 
 
-def test_nobody_is_told_of_credits_that_are_spent_or_lapsed_or_without_an_address(owner):
+def test_nobody_is_told_of_credits_that_are_spent_or_expired_or_without_an_address(owner):
     spent, nameless = new_user(), new_user(email="")
     gift(spent, 3), gift(nameless, 3), gift(owner, -1)
     credits.charge(spent, 120, reference="order:1")

@@ -73,7 +73,7 @@ def test_a_code_can_be_redeemed_until_its_day(owner):
     assert balance(owner) == 150
 
 
-def test_the_credits_of_a_code_may_lapse(owner):
+def test_the_credits_of_a_code_may_expire(owner):
     redeem_codes.redeem(owner, new_code(lasts_days=30))
     lot = owner.lots.get()
     assert (lot.left, round((lot.expires_at - timezone.now()) / timedelta(days=1))) == (50, 30)
@@ -177,7 +177,7 @@ def test_nobody_redeems_without_signing_in(client):
     assert RedeemCode.objects.get().redeemed_by is None
 
 
-def test_the_page_tells_what_lapses_and_what_is_owed(owner):
+def test_the_page_tells_what_expires_and_what_is_owed(owner):
     credits.grant(owner, 20, reference="x:1", expires_at=timezone.now() + timedelta(days=3))
     assert "20 credits expire on" in signed_in(owner).get("/credits/").text
     credits.claw_back(owner, 200, reference="x:1")

@@ -7,73 +7,166 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('videos', '0006_costs_and_pauses'),
+        ("videos", "0006_costs_and_pauses"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LedgerCheck',
+            name="LedgerCheck",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='at')),
-                ('counts', models.JSONField(default=dict, verbose_name='looked at')),
-                ('violations', models.JSONField(default=list, verbose_name='wrong')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="at")),
+                ("counts", models.JSONField(default=dict, verbose_name="looked at")),
+                ("violations", models.JSONField(default=list, verbose_name="wrong")),
             ],
             options={
-                'verbose_name': 'ledger check',
-                'verbose_name_plural': 'ledger checks',
-                'ordering': ['-id'],
+                "verbose_name": "ledger check",
+                "verbose_name_plural": "ledger checks",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='LedgerDay',
+            name="LedgerDay",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField()),
-                ('kind', models.CharField(choices=[('grant', 'Granted'), ('purchase', 'Bought'), ('charge', 'Charged'), ('refund', 'Returned'), ('expire', 'Lapsed'), ('claw_back', 'Taken back')], max_length=10)),
-                ('credits', models.BigIntegerField(default=0)),
-                ('last_entry', models.PositiveBigIntegerField(help_text='Entries up to this one are counted.')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("grant", "Granted"),
+                            ("purchase", "Bought"),
+                            ("charge", "Charged"),
+                            ("refund", "Returned"),
+                            ("expire", "Lapsed"),
+                            ("claw_back", "Taken back"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("credits", models.BigIntegerField(default=0)),
+                (
+                    "last_entry",
+                    models.PositiveBigIntegerField(help_text="Entries up to this one are counted."),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('day', 'kind'), name='one_total_a_day_and_kind')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("day", "kind"), name="one_total_a_day_and_kind")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='AuditEntry',
+            name="AuditEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('form', models.UUIDField(editable=False, help_text='The form it was sent with; twice is once.', unique=True)),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='at')),
-                ('action', models.CharField(choices=[('grant', 'Granted credits'), ('refund', "Returned a video's credits"), ('fail', 'Stopped a video'), ('hurry', 'Tried a video again'), ('suspend', 'Suspended a person'), ('readmit', 'Let a person in again'), ('pause', 'Paused'), ('resume', 'Resumed'), ('accept', 'Accepted a payment'), ('settle', 'Asked Stripe again')], max_length=10, verbose_name='did')),
-                ('target', models.CharField(help_text='Such as video:<id>.', max_length=100, verbose_name='to')),
-                ('detail', models.CharField(blank=True, max_length=200, verbose_name='what')),
-                ('reason', models.CharField(max_length=300, verbose_name='reason')),
-                ('staff', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='audit_entries', to=settings.AUTH_USER_MODEL, verbose_name='who')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "form",
+                    models.UUIDField(
+                        editable=False, help_text="The form it was sent with; twice is once.", unique=True
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="at")),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[
+                            ("grant", "Granted credits"),
+                            ("refund", "Returned a video's credits"),
+                            ("fail", "Stopped a video"),
+                            ("hurry", "Tried a video again"),
+                            ("suspend", "Suspended a person"),
+                            ("readmit", "Let a person in again"),
+                            ("pause", "Paused"),
+                            ("resume", "Resumed"),
+                            ("accept", "Accepted a payment"),
+                            ("settle", "Asked Stripe again"),
+                        ],
+                        max_length=10,
+                        verbose_name="did",
+                    ),
+                ),
+                (
+                    "target",
+                    models.CharField(help_text="Such as video:<id>.", max_length=100, verbose_name="to"),
+                ),
+                ("detail", models.CharField(blank=True, max_length=200, verbose_name="what")),
+                ("reason", models.CharField(max_length=300, verbose_name="reason")),
+                (
+                    "staff",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="audit_entries",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="who",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'audit entry',
-                'verbose_name_plural': 'audit log',
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['target', '-id'], name='deeds_to_one_target')],
+                "verbose_name": "audit entry",
+                "verbose_name_plural": "audit log",
+                "ordering": ["-id"],
+                "indexes": [models.Index(fields=["target", "-id"], name="deeds_to_one_target")],
             },
         ),
         migrations.CreateModel(
-            name='VideoDay',
+            name="VideoDay",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField()),
-                ('status', models.CharField(choices=[('queued', 'Queued'), ('submitting', 'Submitting'), ('unconfirmed', 'Unconfirmed'), ('in_progress', 'Running'), ('saving', 'Saving'), ('completed', 'Ready'), ('failed', 'Failed'), ('canceled', 'Canceled')], max_length=12)),
-                ('videos', models.PositiveIntegerField()),
-                ('cost', models.DecimalField(decimal_places=4, help_text='US dollars.', max_digits=14)),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='videos.videomodel')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("submitting", "Submitting"),
+                            ("unconfirmed", "Unconfirmed"),
+                            ("in_progress", "Running"),
+                            ("saving", "Saving"),
+                            ("completed", "Ready"),
+                            ("failed", "Failed"),
+                            ("canceled", "Canceled"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("videos", models.PositiveIntegerField()),
+                ("cost", models.DecimalField(decimal_places=4, help_text="US dollars.", max_digits=14)),
+                (
+                    "model",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="videos.videomodel"),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('day', 'model', 'status'), name='one_count_a_day_model_and_state')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("day", "model", "status"), name="one_count_a_day_model_and_state"
+                    )
+                ],
             },
         ),
     ]

@@ -4,15 +4,30 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('aivideo', '0002_groups'),
+        ("aivideo", "0002_groups"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='auditentry',
-            name='action',
-            field=models.CharField(choices=[('grant', 'Granted credits'), ('refund', "Returned a video's credits"), ('fail', 'Stopped a video'), ('hurry', 'Tried a video again'), ('suspend', 'Suspended a person'), ('readmit', 'Let a person in again'), ('revoke', 'Revoked an API key'), ('pause', 'Paused'), ('resume', 'Resumed'), ('accept', 'Accepted a payment'), ('settle', 'Asked Stripe again')], max_length=10, verbose_name='did'),
+            model_name="auditentry",
+            name="action",
+            field=models.CharField(
+                choices=[
+                    ("grant", "Granted credits"),
+                    ("refund", "Returned a video's credits"),
+                    ("fail", "Stopped a video"),
+                    ("hurry", "Tried a video again"),
+                    ("suspend", "Suspended a person"),
+                    ("readmit", "Let a person in again"),
+                    ("revoke", "Revoked an API key"),
+                    ("pause", "Paused"),
+                    ("resume", "Resumed"),
+                    ("accept", "Accepted a payment"),
+                    ("settle", "Asked Stripe again"),
+                ],
+                max_length=10,
+                verbose_name="did",
+            ),
         ),
     ]

@@ -20,7 +20,9 @@ def forwards(apps, schema_editor):
         # Whoever deleted the group, or took its name for something else, is left alone.
         for group in Group.objects.using(database).filter(name=name):
             for app, names in permissions.items():
-                found = Permission.objects.using(database).filter(content_type__app_label=app, codename__in=names)
+                found = Permission.objects.using(database).filter(
+                    content_type__app_label=app, codename__in=names
+                )
                 group.permissions.add(*found)
 
 

@@ -4,7 +4,14 @@ from django.apps import apps as installed
 from django.contrib.auth.management import create_permissions
 from django.db import migrations, models
 
-MAY = ["view_verdict", "overrule_verdict", "view_blockedterm", "add_blockedterm", "change_blockedterm", "delete_blockedterm"]
+MAY = [
+    "view_verdict",
+    "overrule_verdict",
+    "view_blockedterm",
+    "add_blockedterm",
+    "change_blockedterm",
+    "delete_blockedterm",
+]
 
 
 def let_support(apps, schema_editor):
@@ -21,17 +28,33 @@ def let_support(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('aivideo', '0004_groups_and_programs'),
-        ('videos', '0015_moderation'),
+        ("aivideo", "0004_groups_and_programs"),
+        ("videos", "0015_moderation"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='auditentry',
-            name='action',
-            field=models.CharField(choices=[('grant', 'Granted credits'), ('refund', "Returned a video's credits"), ('fail', 'Stopped a video'), ('hurry', 'Tried a video again'), ('suspend', 'Suspended a person'), ('readmit', 'Let a person in again'), ('revoke', 'Revoked an API key'), ('pause', 'Paused'), ('resume', 'Resumed'), ('accept', 'Accepted a payment'), ('settle', 'Asked Stripe again'), ('overrule', 'Overruled a refusal')], max_length=10, verbose_name='did'),
+            model_name="auditentry",
+            name="action",
+            field=models.CharField(
+                choices=[
+                    ("grant", "Granted credits"),
+                    ("refund", "Returned a video's credits"),
+                    ("fail", "Stopped a video"),
+                    ("hurry", "Tried a video again"),
+                    ("suspend", "Suspended a person"),
+                    ("readmit", "Let a person in again"),
+                    ("revoke", "Revoked an API key"),
+                    ("pause", "Paused"),
+                    ("resume", "Resumed"),
+                    ("accept", "Accepted a payment"),
+                    ("settle", "Asked Stripe again"),
+                    ("overrule", "Overruled a refusal"),
+                ],
+                max_length=10,
+                verbose_name="did",
+            ),
         ),
         migrations.RunPython(let_support, migrations.RunPython.noop),
     ]

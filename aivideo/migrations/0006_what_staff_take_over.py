@@ -4,15 +4,32 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('aivideo', '0005_moderation'),
+        ("aivideo", "0005_moderation"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='auditentry',
-            name='action',
-            field=models.CharField(choices=[('grant', 'Granted credits'), ('refund', "Returned a video's credits"), ('fail', 'Stopped a video'), ('hurry', 'Tried a video again'), ('suspend', 'Suspended a person'), ('readmit', 'Let a person in again'), ('revoke', 'Revoked an API key'), ('pause', 'Paused'), ('resume', 'Resumed'), ('accept', 'Accepted a payment'), ('settle', 'Asked Stripe again'), ('take_over', 'Took over what a provider says of its models'), ('overrule', 'Overruled a refusal')], max_length=10, verbose_name='did'),
+            model_name="auditentry",
+            name="action",
+            field=models.CharField(
+                choices=[
+                    ("grant", "Granted credits"),
+                    ("refund", "Returned a video's credits"),
+                    ("fail", "Stopped a video"),
+                    ("hurry", "Tried a video again"),
+                    ("suspend", "Suspended a person"),
+                    ("readmit", "Let a person in again"),
+                    ("revoke", "Revoked an API key"),
+                    ("pause", "Paused"),
+                    ("resume", "Resumed"),
+                    ("accept", "Accepted a payment"),
+                    ("settle", "Asked Stripe again"),
+                    ("take_over", "Took over what a provider says of its models"),
+                    ("overrule", "Overruled a refusal"),
+                ],
+                max_length=10,
+                verbose_name="did",
+            ),
         ),
     ]

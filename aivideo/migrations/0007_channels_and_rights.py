@@ -4,20 +4,39 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('aivideo', '0006_what_staff_take_over'),
+        ("aivideo", "0006_what_staff_take_over"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='auditentry',
-            name='action',
-            field=models.CharField(choices=[('grant', 'Granted credits'), ('refund', "Returned a video's credits"), ('fail', 'Stopped a video'), ('hurry', 'Tried a video again'), ('suspend', 'Suspended a person'), ('readmit', 'Let a person in again'), ('revoke', 'Revoked an API key'), ('pause', 'Paused'), ('resume', 'Resumed'), ('accept', 'Accepted a payment'), ('settle', 'Asked Stripe again'), ('take_over', 'Took over what a provider says of its models'), ('overrule', 'Overruled a refusal'), ('channel', 'Changed a channel'), ('rights', 'Changed who may do what')], max_length=10, verbose_name='did'),
+            model_name="auditentry",
+            name="action",
+            field=models.CharField(
+                choices=[
+                    ("grant", "Granted credits"),
+                    ("refund", "Returned a video's credits"),
+                    ("fail", "Stopped a video"),
+                    ("hurry", "Tried a video again"),
+                    ("suspend", "Suspended a person"),
+                    ("readmit", "Let a person in again"),
+                    ("revoke", "Revoked an API key"),
+                    ("pause", "Paused"),
+                    ("resume", "Resumed"),
+                    ("accept", "Accepted a payment"),
+                    ("settle", "Asked Stripe again"),
+                    ("take_over", "Took over what a provider says of its models"),
+                    ("overrule", "Overruled a refusal"),
+                    ("channel", "Changed a channel"),
+                    ("rights", "Changed who may do what"),
+                ],
+                max_length=10,
+                verbose_name="did",
+            ),
         ),
         migrations.AlterField(
-            model_name='auditentry',
-            name='detail',
-            field=models.CharField(blank=True, max_length=1000, verbose_name='what'),
+            model_name="auditentry",
+            name="detail",
+            field=models.CharField(blank=True, max_length=1000, verbose_name="what"),
         ),
     ]

@@ -183,7 +183,7 @@ def test_readyz_says_when_work_waits_and_nobody_pumps(owner):
         503,
         "videos have been due for 30 s and no dispatcher holds a lease",
     )
-    slot = leases.take_slot()
+    slot = leases.acquire_slot()
     assert Client().get("/readyz").json()["pump"] == "ok"
     dispatcher.PumpSlot.objects.filter(pk=slot.pk).delete()
     assert Client().get("/healthz").status_code == 200

@@ -21,7 +21,7 @@ from simulator.render import Stills, render
 from simulator.submission import Submission
 from tests.support.simulator_process import Simulator, image_of, running
 from videos.providers import adapter
-from videos.providers.base import Order
+from videos.providers.base import JobRequest
 
 SMALL = (480, 480)
 
@@ -305,17 +305,17 @@ def simulator(tmp_path_factory):
         yield simulator
 
 
-def ordered(simulator: Simulator, order: Order, path: Path) -> Path:
+def ordered(simulator: Simulator, order: JobRequest, path: Path) -> Path:
     """The file that comes of an order, by way of the adapter."""
 
     async def run() -> bytes:
         provider = adapter("openai")(simulator.base_url, "a-key")
         try:
             job = await provider.submit(order, f"submit {order.image is None} {order.extras}")
-            while job.word not in ("completed", "failed"):
+            while job.status not in ("completed", "failed"):
                 await asyncio.sleep(0.05)
                 job = await provider.check(job.ref)
-            assert job.word == "completed"
+            assert job.status == "completed"
             return b"".join([piece async for piece in provider.download(job.ref)])
         finally:
             await provider.close()
@@ -329,7 +329,7 @@ def test_an_order_with_every_wish_becomes_just_that_video(simulator, tmp_path, h
     first = image_of("480x480", "JPEG") if has_first else None
     last = image_of("480x480", "JPEG", left="teal", right="white")
     extras = {"seed": 7, "negative_prompt": "rain", "audio": False, "fps": 30, "quality": "hd"}
-    order = Order("sora-2", "A heron", 480, 480, 2, first, extras, last)
+    order = JobRequest("sora-2", "A heron", 480, 480, 2, first, extras, last)
 
     path = ordered(simulator, order, tmp_path / "video.mp4")
 
@@ -341,7 +341,7 @@ def test_an_order_with_every_wish_becomes_just_that_video(simulator, tmp_path, h
 
 
 def test_sound_that_is_asked_for_is_there(simulator, tmp_path):
-    order = Order(
+    order = JobRequest(
         "sora-2-pro", "A heron", 480, 480, 1, None, {"audio": True, "fps": 24, "quality": "standard"}
     )
     check_file(ordered(simulator, order, tmp_path / "video.mp4"), 1, 24)

@@ -11,7 +11,7 @@ import pytest
 from tests.peers import FOLDER, HOW
 from tests.support.provider_contract import FILE, Peer, order, picture, serving
 from videos.providers import adapter
-from videos.providers.base import Busy, MaybeSent, Rejected, Unavailable
+from videos.providers.base import Busy, OutcomeUnknown, Rejected, Unavailable
 
 SCRIPT = Path(__file__).with_name("aimock.mjs")
 PATHS = {"openrouter": "/api/v1", "xai": "/v1"}  # of base URLs
@@ -54,10 +54,10 @@ def ask(request, aimock):
 async def life_of(provider, prompt, **fields):
     """The words of each poll, and the last state."""
     job = await provider.submit(order(prompt=prompt, **fields), "submit-1")
-    words = [job.word]
-    while job.word in ("queued", "in_progress"):
+    words = [job.status]
+    while job.status in ("queued", "in_progress"):
         job = await provider.check(job.ref)
-        words.append(job.word)
+        words.append(job.status)
     return words, job
 
 
@@ -75,13 +75,13 @@ def test_a_job_is_followed_to_its_file_and_its_cost(ask, image):
 
 def test_a_job_that_failed_says_why(ask):
     _words, job = ask(lambda provider: life_of(provider, "It fails"))
-    assert (job.word, job.code) == ("failed", "generation_failed")
+    assert (job.status, job.code) == ("failed", "generation_failed")
     assert "The model did not answer." in job.message
 
 
 def test_a_job_that_moderation_ended_says_so(ask):
     _words, job = ask(lambda provider: life_of(provider, "It is blocked"))
-    assert (job.word, job.code) == ("failed", "moderation_blocked")
+    assert (job.status, job.code) == ("failed", "moderation_blocked")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_busy_provider_says_when_to_come_again(ask):
 
 
 def test_a_submit_that_broke_may_have_arrived(ask):
-    with pytest.raises(MaybeSent):
+    with pytest.raises(OutcomeUnknown):
         ask(lambda provider: provider.submit(order(prompt="broken"), "submit-1"))
 
 

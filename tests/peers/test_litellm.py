@@ -12,7 +12,7 @@ from tests.support.fixtures import start_simulator
 from tests.support.provider_contract import order, picture
 from videos.media import mp4, storage
 from videos.providers import adapter
-from videos.providers.base import Busy, MaybeSent, Rejected, Unavailable
+from videos.providers.base import Busy, OutcomeUnknown, Rejected, Unavailable
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def kite(tag="", **fields):
 
 async def ended(provider, tag="", **fields):
     job = await provider.submit(kite(tag, **fields), "submit-1")
-    while job.word in ("queued", "in_progress"):
+    while job.status in ("queued", "in_progress"):
         await asyncio.sleep(0.2)
         job = await provider.check(job.ref)
     return job
@@ -78,12 +78,12 @@ def test_an_order_becomes_a_video_that_plays(ask, image, tmp_path):
 )
 def test_a_job_that_ended_otherwise_has_failed(ask, tag, code):
     job = ask(lambda provider: ended(provider, f"[sim:{tag}]"))
-    assert (job.word, job.code) == ("failed", code)
+    assert (job.status, job.code) == ("failed", code)
 
 
 @pytest.mark.parametrize("tag", ["words", "unknown-word", "id-changes", "no-progress"])
 def test_words_and_names_that_change_on_the_way_are_understood(ask, tag):
-    assert ask(lambda provider: ended(provider, f"[sim:{tag}]")).word == "completed"
+    assert ask(lambda provider: ended(provider, f"[sim:{tag}]")).status == "completed"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_busy_server_behind_it_is_busy(ask):
 
 def test_a_reply_that_was_lost_behind_it_may_have_arrived_and_nothing_is_bought_twice(ask, proxy):
     prompt = "A lost kite [sim:lost-reply-500]"
-    with pytest.raises(MaybeSent):
+    with pytest.raises(OutcomeUnknown):
         ask(lambda provider: provider.submit(kite(prompt=prompt), "submit-1"))
     jobs = requests.get(f"{proxy[1]}/videos?limit=100", headers={"Authorization": "Bearer x"}, timeout=5)
     assert [job["prompt"] for job in jobs.json()["data"]].count(prompt) == 1

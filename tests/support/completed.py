@@ -14,7 +14,7 @@ def completed(user, prompt="A kite"):
     """A video whose files are in storage."""
     video = order(user, prompt)
     lifecycle.mark_submitting(video)
-    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="completed"))
+    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", status="completed"))
     lifecycle.finish(video)
     lifecycle.complete(
         video,

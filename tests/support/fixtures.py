@@ -195,7 +195,7 @@ def scaled_timeout(seconds: float) -> float:
 
 
 def pump_until_done(seconds: float) -> None:
-    """Be the pump, slice after slice, until nothing is unfinished. An idle machine needs `seconds` at the most."""
+    """Be the dispatcher, slice after slice, until nothing is unfinished. An idle machine needs `seconds` at the most."""
     from videos.models import Video
     from videos.worker import dispatcher
 

@@ -1,4 +1,4 @@
-"""What every adapter owes the pump, whatever its provider speaks: the same sentences for each.
+"""What every adapter owes the dispatcher, whatever its provider speaks: the same sentences for each.
 
 The test module of an adapter derives a class from `Contract` and says how its provider speaks.
 """
@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests.support.fixtures import serve
 from videos.providers import adapter
-from videos.providers.base import Busy, MaybeSent, NoFile, NotSent, Order, Rejected, Unavailable
+from videos.providers.base import Busy, JobRequest, NoFile, NotSent, OutcomeUnknown, Rejected, Unavailable
 
 HTML = (200, {"Content-Type": "text/html"}, b"<!doctype html><title>Bad gateway</title>")
 FILE = b"\0\0\0\x18ftypmp42" + bytes(1_000_000)
@@ -34,7 +34,7 @@ def picture(colour="teal"):
 
 def order(**fields):
     about = {"model": "maker/kite-1", "prompt": "A red kite", "width": 1280, "height": 720, "seconds": 8}
-    return Order(**{**about, "image": None, **fields})
+    return JobRequest(**{**about, "image": None, **fields})
 
 
 @dataclass
@@ -197,7 +197,7 @@ class Contract:
         job = self.submit(peer)
         (asked,) = peer.asked
         assert job.ref
-        assert job.word in ("queued", "in_progress")
+        assert job.status in ("queued", "in_progress")
         assert self.understood(asked) == {"prompt": "A red kite", "seconds": 8, "image": None}
         assert "key-1" in asked.headers["authorization"]
 
@@ -225,7 +225,7 @@ class Contract:
     def test_a_job_is_followed_to_its_file(self, peer):
         for word, ours in (("pending", "queued"), ("running", "in_progress"), ("done", "completed")):
             peer.answers |= self.stands(word)
-            assert self.check(peer).word == ours
+            assert self.check(peer).status == ours
         assert self.download(peer) == FILE
 
     def test_progress_is_per_cent_whatever_it_is_there(self, peer):
@@ -241,16 +241,16 @@ class Contract:
     def test_a_job_that_ended_otherwise_has_failed(self, peer, word):
         peer.answers |= self.stands(word)
         job = self.check(peer)
-        assert (job.word, job.code) == ("failed", "generation_failed")
+        assert (job.status, job.code) == ("failed", "generation_failed")
 
     def test_a_job_that_was_blocked_says_so(self, peer):
         peer.answers |= self.stands("blocked")
         job = self.check(peer)
-        assert (job.word, job.code) == ("failed", "moderation_blocked")
+        assert (job.status, job.code) == ("failed", "moderation_blocked")
 
     def test_an_unknown_word_means_still_running(self, peer):
         peer.answers |= self.stands("rendering")
-        assert self.check(peer).word == "in_progress"
+        assert self.check(peer).status == "in_progress"
 
     def test_a_submit_that_is_blocked_is_a_verdict(self, peer):
         peer.answers["submit"] = self.blocked()
@@ -284,7 +284,7 @@ class Contract:
         for answer in (self.error(429), self.error(500), self.error(409), HTML, None):
             peer.asked.clear()
             peer.answers["submit"] = answer
-            with pytest.raises((Busy, MaybeSent)):
+            with pytest.raises((Busy, OutcomeUnknown)):
                 self.submit(peer)
             assert len(peer.asked) == 1
 
@@ -294,7 +294,7 @@ class Contract:
         peer.answers["submit"] = {"500": self.error(500), "html": HTML, "hung up": None, "empty": empty}[
             answer
         ]
-        with pytest.raises(MaybeSent):
+        with pytest.raises(OutcomeUnknown):
             self.submit(peer)
 
     def test_a_submit_that_finds_nobody_was_not_sent(self):
@@ -313,8 +313,8 @@ class Contract:
                 async with asyncio.timeout(0.5):
                     await provider.submit(order(), "submit-1")
 
-            # The pump sets the limit; what counts is that nobody calls this "not sent".
-            with pytest.raises((MaybeSent, TimeoutError)):
+            # The dispatcher sets the limit; what counts is that nobody calls this "not sent".
+            with pytest.raises((OutcomeUnknown, TimeoutError)):
                 self.ask(f"http://127.0.0.1:{silent.getsockname()[1]}", impatient)
 
     @pytest.mark.parametrize("status", [401, 404, 429, 500])
@@ -447,4 +447,4 @@ class OpenAIContract(Contract):
         """vLLM-Omni does so, with a number for a code."""
         said = self.job("failed", error={"code": 500, "message": "It broke."})
         peer.answers["check"] = as_json(said, 500)
-        assert self.check(peer).word == "failed"
+        assert self.check(peer).status == "failed"

@@ -25,8 +25,8 @@ def running(simulator, prompt="A red kite over the sea"):
 
 
 async def take_one_step():
-    """One turn of a pump, and what it began."""
-    engine = dispatcher.Dispatcher(leases.take_slot())
+    """One turn of a dispatcher, and what it began."""
+    engine = dispatcher.Dispatcher(leases.acquire_slot())
     engine.db = write_queue.WriteQueue()
     engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     engine.began = engine.renewed = time.monotonic()
@@ -36,7 +36,7 @@ async def take_one_step():
     for provider in engine.providers.values():
         await provider.close()
     await engine.db.close()
-    leases.dismiss(leases.worker_name())
+    leases.revoke_slots(leases.worker_name())
 
 
 def make_due(video, **fields):

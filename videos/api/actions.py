@@ -41,7 +41,7 @@ def place(key: ApiKey, order: VideoOrder, count: int = 1) -> dict[str, Any]:
 def own(request: KeyedRequest, video_id: str) -> Video:
     """The account's video with this id. Raises ApiError 404 if there is none."""
     pk = serializers.uuid_of(video_id)
-    video = serializers.shown(pk, request.user) if pk else None
+    video = serializers.load_video(pk, request.user) if pk else None
     if video is None:
         raise not_found("video", video_id)
     return video

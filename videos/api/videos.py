@@ -148,7 +148,7 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
 def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
     """Download a video by its `url`. Needs no key; the link expires after five minutes (403)."""
     try:
-        pk = serializers.linked(token)
+        pk = serializers.resolve_link(token)
     except TimeoutError:
         raise ApiError(
             403, "This link has expired. Retrieve the video again to get a new one.", code="link_expired"

@@ -7,7 +7,7 @@ from videos.models import Channel
 from videos.providers.base import Unavailable
 
 VERIFY = (
-    "the organisation is not verified. Open https://platform.openai.com/settings/organization/general as its owner,"
+    "the organization is not verified. Open https://platform.openai.com/settings/organization/general as its owner,"
     " choose Verify Organization and follow it to its end; wait 15 minutes; then make a new key, since old ones"
     " may keep what they were not allowed"
 )

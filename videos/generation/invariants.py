@@ -36,7 +36,7 @@ def _balances() -> Iterator[str]:
     )
     lots = User.objects.annotate(left=Coalesce(Subquery(left), 0))
     for owner in lots.exclude(expiring=F("left"))[:MAX_SHOWN]:
-        yield f"of user {owner.pk} {owner.expiring} credits lapse, but {owner.left} are left in the lots"
+        yield f"of user {owner.pk} {owner.expiring} credits expire, but {owner.left} are left in the lots"
 
 
 def _charges() -> Iterator[str]:

@@ -19,7 +19,7 @@ from accounts.models import User
 from videos import event_log, queue, timing
 from videos.catalogue import routing
 from videos.media import sprite_sheets, storage
-from videos.models import FORGIVEN, LIVE, REFUSED_BY, Offer, Status, Video, VideoEvent
+from videos.models import LIVE, REFUNDED_BY_STAFF, REFUSED_BY, Offer, Status, Video, VideoEvent
 from videos.providers.base import Busy, Found, JobState, NotSent
 from videos.webhooks import outbox
 
@@ -183,7 +183,7 @@ def record_progress(updates: list[tuple[Video, JobState]]) -> None:
         if video.status == Status.FAILED:
             _watch_late_job(video)
         elif video.is_late:
-            fail(video, "timed_out", f"still {job.word}")
+            fail(video, "timed_out", f"still {job.status}")
         else:
             before, video.progress = video.progress, max(video.progress, min(job.progress or 0, 99))
             if video.progress // 10 > before // 10:
@@ -284,7 +284,7 @@ def refund_completed(video: Video, note: str = "") -> bool:
         if not Video.objects.paid_for().filter(pk=video.pk).update(is_free=True, version=F("version") + 1):
             return False
         VideoEvent.objects.create(
-            video=video, came_from=Status.COMPLETED, went_to=Status.COMPLETED, reason=FORGIVEN
+            video=video, came_from=Status.COMPLETED, went_to=Status.COMPLETED, reason=REFUNDED_BY_STAFF
         )
         credits.refund(video.user, video.credits, reference=video.reference, note=note)
     return True

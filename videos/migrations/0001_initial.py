@@ -8,7 +8,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -17,173 +16,446 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Channel',
+            name="Channel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(unique=True, verbose_name='name')),
-                ('kind', models.CharField(choices=[('openai', 'OpenAI Videos API (/v1/videos)')], default='openai', max_length=20, verbose_name='protocol')),
-                ('base_url', models.URLField(blank=True, help_text='Ends in /v1. Empty: what the settings say for this channel.', verbose_name='base URL')),
-                ('key_variable', models.CharField(blank=True, help_text='Name of the environment variable that holds the key. The key itself is never stored.', max_length=100, verbose_name='key variable')),
-                ('honours_idempotency_key', models.BooleanField(default=False, help_text='A request that was cut off is then sent again with the same key, and is paid once.', verbose_name='honours Idempotency-Key')),
-                ('enabled', models.BooleanField(default=True, verbose_name='enabled')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("slug", models.SlugField(unique=True, verbose_name="name")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("openai", "OpenAI Videos API (/v1/videos)")],
+                        default="openai",
+                        max_length=20,
+                        verbose_name="protocol",
+                    ),
+                ),
+                (
+                    "base_url",
+                    models.URLField(
+                        blank=True,
+                        help_text="Ends in /v1. Empty: what the settings say for this channel.",
+                        verbose_name="base URL",
+                    ),
+                ),
+                (
+                    "key_variable",
+                    models.CharField(
+                        blank=True,
+                        help_text="Name of the environment variable that holds the key. The key itself is never stored.",
+                        max_length=100,
+                        verbose_name="key variable",
+                    ),
+                ),
+                (
+                    "honours_idempotency_key",
+                    models.BooleanField(
+                        default=False,
+                        help_text="A request that was cut off is then sent again with the same key, and is paid once.",
+                        verbose_name="honours Idempotency-Key",
+                    ),
+                ),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
             ],
             options={
-                'verbose_name': 'channel',
-                'verbose_name_plural': 'channels',
-                'ordering': ['slug'],
+                "verbose_name": "channel",
+                "verbose_name_plural": "channels",
+                "ordering": ["slug"],
             },
         ),
         migrations.CreateModel(
-            name='PumpSlot',
+            name="PumpSlot",
             fields=[
-                ('number', models.PositiveSmallIntegerField(primary_key=True, serialize=False, verbose_name='number')),
-                ('owner', models.CharField(blank=True, max_length=100, verbose_name='owner')),
-                ('until', models.DateTimeField(default=django.utils.timezone.now, verbose_name='until')),
+                (
+                    "number",
+                    models.PositiveSmallIntegerField(
+                        primary_key=True, serialize=False, verbose_name="number"
+                    ),
+                ),
+                ("owner", models.CharField(blank=True, max_length=100, verbose_name="owner")),
+                ("until", models.DateTimeField(default=django.utils.timezone.now, verbose_name="until")),
             ],
             options={
-                'verbose_name': 'pump slot',
-                'verbose_name_plural': 'pump slots',
-                'ordering': ['number'],
+                "verbose_name": "pump slot",
+                "verbose_name_plural": "pump slots",
+                "ordering": ["number"],
             },
         ),
         migrations.CreateModel(
-            name='Worker',
+            name="Worker",
             fields=[
-                ('name', models.CharField(max_length=100, primary_key=True, serialize=False, verbose_name='name')),
-                ('seen_at', models.DateTimeField(verbose_name='last seen')),
+                (
+                    "name",
+                    models.CharField(max_length=100, primary_key=True, serialize=False, verbose_name="name"),
+                ),
+                ("seen_at", models.DateTimeField(verbose_name="last seen")),
             ],
             options={
-                'verbose_name': 'worker',
-                'verbose_name_plural': 'workers',
-                'ordering': ['-seen_at'],
+                "verbose_name": "worker",
+                "verbose_name_plural": "workers",
+                "ordering": ["-seen_at"],
             },
         ),
         migrations.CreateModel(
-            name='Upload',
+            name="Upload",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('file', models.FileField(upload_to='uploads/', verbose_name='file')),
-                ('sha256', models.CharField(editable=False, max_length=64)),
-                ('width', models.PositiveIntegerField(verbose_name='width')),
-                ('height', models.PositiveIntegerField(verbose_name='height')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='uploads', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("file", models.FileField(upload_to="uploads/", verbose_name="file")),
+                ("sha256", models.CharField(editable=False, max_length=64)),
+                ("width", models.PositiveIntegerField(verbose_name="width")),
+                ("height", models.PositiveIntegerField(verbose_name="height")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="uploads",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'upload',
-                'verbose_name_plural': 'uploads',
-                'ordering': ['-created_at'],
+                "verbose_name": "upload",
+                "verbose_name_plural": "uploads",
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='Video',
+            name="Video",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('client_key', models.CharField(editable=False, help_text='Makes a repeated order the same order.', max_length=100, null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('deleted_at', models.DateTimeField(editable=False, null=True, verbose_name='deleted')),
-                ('prompt', models.TextField(verbose_name='prompt')),
-                ('size', models.CharField(max_length=12, verbose_name='size')),
-                ('seconds', models.PositiveSmallIntegerField(verbose_name='seconds')),
-                ('preset', models.CharField(blank=True, max_length=40, verbose_name='preset picture')),
-                ('credits', models.PositiveIntegerField(help_text='What the start of this video charged.', verbose_name='credits')),
-                ('status', models.CharField(choices=[('queued', 'Queued'), ('submitting', 'Submitting'), ('unconfirmed', 'Unconfirmed'), ('in_progress', 'Running'), ('saving', 'Saving'), ('completed', 'Ready'), ('failed', 'Failed'), ('canceled', 'Canceled')], default='queued', max_length=12, verbose_name='state')),
-                ('moves', models.PositiveIntegerField(default=0, editable=False, help_text='Counts state changes; a change names the number it saw.')),
-                ('next_at', models.DateTimeField(default=django.utils.timezone.now, help_text='When a pump looks at it next: its schedule and its lease.', verbose_name='due')),
-                ('progress', models.PositiveSmallIntegerField(default=0, help_text='Per cent.', verbose_name='progress')),
-                ('error_code', models.CharField(blank=True, help_text='Its sentence for the user is in REASONS.', max_length=40, verbose_name='error')),
-                ('error_detail', models.TextField(blank=True, verbose_name='what the provider said')),
-                ('ref', models.CharField(editable=False, max_length=500, null=True, verbose_name="provider's id")),
-                ('posted_at', models.DateTimeField(editable=False, null=True, verbose_name='posted')),
-                ('attempts', models.PositiveIntegerField(default=0, editable=False, help_text='Tries of the present step that came to nothing.', verbose_name='attempts')),
-                ('accepted_at', models.DateTimeField(editable=False, null=True, verbose_name='accepted')),
-                ('ended_at', models.DateTimeField(editable=False, null=True, verbose_name='ended')),
-                ('file', models.FileField(blank=True, upload_to='videos/', verbose_name='file')),
-                ('poster', models.FileField(blank=True, upload_to='posters/', verbose_name='poster')),
-                ('bytes', models.PositiveBigIntegerField(editable=False, null=True, verbose_name='bytes')),
-                ('sha256', models.CharField(blank=True, editable=False, max_length=64)),
-                ('width', models.PositiveSmallIntegerField(editable=False, null=True, verbose_name='width')),
-                ('height', models.PositiveSmallIntegerField(editable=False, null=True, verbose_name='height')),
-                ('duration', models.FloatField(editable=False, help_text='Seconds.', null=True, verbose_name='duration')),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='videos', to='videos.channel', verbose_name='channel')),
-                ('upload', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='videos', to='videos.upload', verbose_name='uploaded picture')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='videos', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "client_key",
+                    models.CharField(
+                        editable=False,
+                        help_text="Makes a repeated order the same order.",
+                        max_length=100,
+                        null=True,
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                ("deleted_at", models.DateTimeField(editable=False, null=True, verbose_name="deleted")),
+                ("prompt", models.TextField(verbose_name="prompt")),
+                ("size", models.CharField(max_length=12, verbose_name="size")),
+                ("seconds", models.PositiveSmallIntegerField(verbose_name="seconds")),
+                ("preset", models.CharField(blank=True, max_length=40, verbose_name="preset picture")),
+                (
+                    "credits",
+                    models.PositiveIntegerField(
+                        help_text="What the start of this video charged.", verbose_name="credits"
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("submitting", "Submitting"),
+                            ("unconfirmed", "Unconfirmed"),
+                            ("in_progress", "Running"),
+                            ("saving", "Saving"),
+                            ("completed", "Ready"),
+                            ("failed", "Failed"),
+                            ("canceled", "Canceled"),
+                        ],
+                        default="queued",
+                        max_length=12,
+                        verbose_name="state",
+                    ),
+                ),
+                (
+                    "moves",
+                    models.PositiveIntegerField(
+                        default=0,
+                        editable=False,
+                        help_text="Counts state changes; a change names the number it saw.",
+                    ),
+                ),
+                (
+                    "next_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now,
+                        help_text="When a pump looks at it next: its schedule and its lease.",
+                        verbose_name="due",
+                    ),
+                ),
+                (
+                    "progress",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Per cent.", verbose_name="progress"
+                    ),
+                ),
+                (
+                    "error_code",
+                    models.CharField(
+                        blank=True,
+                        help_text="Its sentence for the user is in REASONS.",
+                        max_length=40,
+                        verbose_name="error",
+                    ),
+                ),
+                ("error_detail", models.TextField(blank=True, verbose_name="what the provider said")),
+                (
+                    "ref",
+                    models.CharField(editable=False, max_length=500, null=True, verbose_name="provider's id"),
+                ),
+                ("posted_at", models.DateTimeField(editable=False, null=True, verbose_name="posted")),
+                (
+                    "attempts",
+                    models.PositiveIntegerField(
+                        default=0,
+                        editable=False,
+                        help_text="Tries of the present step that came to nothing.",
+                        verbose_name="attempts",
+                    ),
+                ),
+                ("accepted_at", models.DateTimeField(editable=False, null=True, verbose_name="accepted")),
+                ("ended_at", models.DateTimeField(editable=False, null=True, verbose_name="ended")),
+                ("file", models.FileField(blank=True, upload_to="videos/", verbose_name="file")),
+                ("poster", models.FileField(blank=True, upload_to="posters/", verbose_name="poster")),
+                ("bytes", models.PositiveBigIntegerField(editable=False, null=True, verbose_name="bytes")),
+                ("sha256", models.CharField(blank=True, editable=False, max_length=64)),
+                ("width", models.PositiveSmallIntegerField(editable=False, null=True, verbose_name="width")),
+                (
+                    "height",
+                    models.PositiveSmallIntegerField(editable=False, null=True, verbose_name="height"),
+                ),
+                (
+                    "duration",
+                    models.FloatField(
+                        editable=False, help_text="Seconds.", null=True, verbose_name="duration"
+                    ),
+                ),
+                (
+                    "channel",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="videos",
+                        to="videos.channel",
+                        verbose_name="channel",
+                    ),
+                ),
+                (
+                    "upload",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="videos",
+                        to="videos.upload",
+                        verbose_name="uploaded picture",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="videos",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'video',
-                'verbose_name_plural': 'videos',
-                'ordering': ['-created_at', '-id'],
+                "verbose_name": "video",
+                "verbose_name_plural": "videos",
+                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='VideoEvent',
+            name="VideoEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='at')),
-                ('came_from', models.CharField(blank=True, choices=[('queued', 'Queued'), ('submitting', 'Submitting'), ('unconfirmed', 'Unconfirmed'), ('in_progress', 'Running'), ('saving', 'Saving'), ('completed', 'Ready'), ('failed', 'Failed'), ('canceled', 'Canceled')], max_length=12, verbose_name='from')),
-                ('went_to', models.CharField(choices=[('queued', 'Queued'), ('submitting', 'Submitting'), ('unconfirmed', 'Unconfirmed'), ('in_progress', 'Running'), ('saving', 'Saving'), ('completed', 'Ready'), ('failed', 'Failed'), ('canceled', 'Canceled')], max_length=12, verbose_name='to')),
-                ('why', models.CharField(blank=True, max_length=200, verbose_name='why')),
-                ('video', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='videos.video', verbose_name='video')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="at")),
+                (
+                    "came_from",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("queued", "Queued"),
+                            ("submitting", "Submitting"),
+                            ("unconfirmed", "Unconfirmed"),
+                            ("in_progress", "Running"),
+                            ("saving", "Saving"),
+                            ("completed", "Ready"),
+                            ("failed", "Failed"),
+                            ("canceled", "Canceled"),
+                        ],
+                        max_length=12,
+                        verbose_name="from",
+                    ),
+                ),
+                (
+                    "went_to",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("submitting", "Submitting"),
+                            ("unconfirmed", "Unconfirmed"),
+                            ("in_progress", "Running"),
+                            ("saving", "Saving"),
+                            ("completed", "Ready"),
+                            ("failed", "Failed"),
+                            ("canceled", "Canceled"),
+                        ],
+                        max_length=12,
+                        verbose_name="to",
+                    ),
+                ),
+                ("why", models.CharField(blank=True, max_length=200, verbose_name="why")),
+                (
+                    "video",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="videos.video",
+                        verbose_name="video",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'event',
-                'verbose_name_plural': 'events',
-                'ordering': ['id'],
+                "verbose_name": "event",
+                "verbose_name_plural": "events",
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='VideoModel',
+            name="VideoModel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(unique=True, verbose_name='name in the API')),
-                ('name', models.CharField(max_length=60, verbose_name='name')),
-                ('provider_model', models.CharField(max_length=100, verbose_name="the provider's name")),
-                ('sizes', models.JSONField(help_text='Such as ["1280x720", "720x1280"]; the first is the default.', verbose_name='sizes')),
-                ('lengths', models.JSONField(help_text='Seconds, such as [4, 8, 12]; the first is the default.', verbose_name='lengths')),
-                ('has_sound', models.BooleanField(default=True, verbose_name='sound')),
-                ('credits', models.PositiveIntegerField(blank=True, help_text='Price of one video. Empty: VIDEO_CREDITS.', null=True, verbose_name='credits')),
-                ('retires_on', models.DateField(blank=True, null=True, verbose_name='retires on')),
-                ('enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('position', models.PositiveSmallIntegerField(default=0, verbose_name='position')),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='video_models', to='videos.channel', verbose_name='channel')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("slug", models.SlugField(unique=True, verbose_name="name in the API")),
+                ("name", models.CharField(max_length=60, verbose_name="name")),
+                ("provider_model", models.CharField(max_length=100, verbose_name="the provider's name")),
+                (
+                    "sizes",
+                    models.JSONField(
+                        help_text='Such as ["1280x720", "720x1280"]; the first is the default.',
+                        verbose_name="sizes",
+                    ),
+                ),
+                (
+                    "lengths",
+                    models.JSONField(
+                        help_text="Seconds, such as [4, 8, 12]; the first is the default.",
+                        verbose_name="lengths",
+                    ),
+                ),
+                ("has_sound", models.BooleanField(default=True, verbose_name="sound")),
+                (
+                    "credits",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="Price of one video. Empty: VIDEO_CREDITS.",
+                        null=True,
+                        verbose_name="credits",
+                    ),
+                ),
+                ("retires_on", models.DateField(blank=True, null=True, verbose_name="retires on")),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("position", models.PositiveSmallIntegerField(default=0, verbose_name="position")),
+                (
+                    "channel",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="video_models",
+                        to="videos.channel",
+                        verbose_name="channel",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'model',
-                'verbose_name_plural': 'models',
-                'ordering': ['position', 'slug'],
+                "verbose_name": "model",
+                "verbose_name_plural": "models",
+                "ordering": ["position", "slug"],
             },
         ),
         migrations.AddField(
-            model_name='video',
-            name='model',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='videos', to='videos.videomodel', verbose_name='model'),
+            model_name="video",
+            name="model",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="videos",
+                to="videos.videomodel",
+                verbose_name="model",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='upload',
-            constraint=models.UniqueConstraint(fields=('user', 'sha256'), name='one_upload_a_user_and_picture'),
+            model_name="upload",
+            constraint=models.UniqueConstraint(
+                fields=("user", "sha256"), name="one_upload_a_user_and_picture"
+            ),
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['user', '-created_at', '-id'], name='library'),
+            model_name="video",
+            index=models.Index(
+                condition=models.Q(("deleted_at", None)),
+                fields=["user", "-created_at", "-id"],
+                name="library",
+            ),
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(fields=['model', '-ended_at'], name='track_record'),
+            model_name="video",
+            index=models.Index(fields=["model", "-ended_at"], name="track_record"),
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(condition=models.Q(('status__in', ('queued', 'submitting', 'unconfirmed', 'in_progress', 'saving'))), fields=['next_at'], name='due'),
+            model_name="video",
+            index=models.Index(
+                condition=models.Q(
+                    ("status__in", ("queued", "submitting", "unconfirmed", "in_progress", "saving"))
+                ),
+                fields=["next_at"],
+                name="due",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='video',
-            constraint=models.UniqueConstraint(fields=('user', 'client_key'), name='one_video_a_client_key'),
+            model_name="video",
+            constraint=models.UniqueConstraint(fields=("user", "client_key"), name="one_video_a_client_key"),
         ),
         migrations.AddConstraint(
-            model_name='video',
-            constraint=models.UniqueConstraint(fields=('channel', 'ref'), name='one_video_a_provider_job'),
+            model_name="video",
+            constraint=models.UniqueConstraint(fields=("channel", "ref"), name="one_video_a_provider_job"),
         ),
         migrations.AddConstraint(
-            model_name='video',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'completed'), _negated=True), models.Q(models.Q(('file', ''), _negated=True), models.Q(('sha256', ''), _negated=True)), ('deleted_at__isnull', False), _connector='OR'), name='completed_has_its_file'),
+            model_name="video",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "completed"), _negated=True),
+                    models.Q(models.Q(("file", ""), _negated=True), models.Q(("sha256", ""), _negated=True)),
+                    ("deleted_at__isnull", False),
+                    _connector="OR",
+                ),
+                name="completed_has_its_file",
+            ),
         ),
     ]

@@ -6,81 +6,135 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('videos', '0002_first_catalogue'),
+        ("videos", "0002_first_catalogue"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.RemoveIndex(
-            model_name='video',
-            name='due',
+            model_name="video",
+            name="due",
         ),
         migrations.AddField(
-            model_name='channel',
-            name='failures',
-            field=models.PositiveIntegerField(default=0, editable=False, help_text='Submits in a row that were lost on the way.'),
+            model_name="channel",
+            name="failures",
+            field=models.PositiveIntegerField(
+                default=0, editable=False, help_text="Submits in a row that were lost on the way."
+            ),
         ),
         migrations.AddField(
-            model_name='channel',
-            name='most_credits_a_day',
-            field=models.PositiveIntegerField(blank=True, help_text="When today's accepted videos have cost this many credits, the others wait. Empty: no stop.", null=True, verbose_name='credits a day'),
+            model_name="channel",
+            name="most_credits_a_day",
+            field=models.PositiveIntegerField(
+                blank=True,
+                help_text="When today's accepted videos have cost this many credits, the others wait. Empty: no stop.",
+                null=True,
+                verbose_name="credits a day",
+            ),
         ),
         migrations.AddField(
-            model_name='channel',
-            name='most_running',
-            field=models.PositiveIntegerField(blank=True, default=5, help_text='Jobs at the provider at a time; the others wait here. Empty: no limit.', null=True, verbose_name='running at once'),
+            model_name="channel",
+            name="most_running",
+            field=models.PositiveIntegerField(
+                blank=True,
+                default=5,
+                help_text="Jobs at the provider at a time; the others wait here. Empty: no limit.",
+                null=True,
+                verbose_name="running at once",
+            ),
         ),
         migrations.AddField(
-            model_name='channel',
-            name='most_submits_a_minute',
-            field=models.PositiveIntegerField(blank=True, default=20, help_text='Empty: no limit.', null=True, verbose_name='submits a minute'),
+            model_name="channel",
+            name="most_submits_a_minute",
+            field=models.PositiveIntegerField(
+                blank=True,
+                default=20,
+                help_text="Empty: no limit.",
+                null=True,
+                verbose_name="submits a minute",
+            ),
         ),
         migrations.AddField(
-            model_name='channel',
-            name='recent_submits',
-            field=models.JSONField(default=list, editable=False, help_text='Unix times of the past minute, where submits are limited.'),
+            model_name="channel",
+            name="recent_submits",
+            field=models.JSONField(
+                default=list,
+                editable=False,
+                help_text="Unix times of the past minute, where submits are limited.",
+            ),
         ),
         migrations.AddField(
-            model_name='channel',
-            name='resumes_at',
-            field=models.DateTimeField(editable=False, help_text='Takes no new job before.', null=True, verbose_name='resumes'),
+            model_name="channel",
+            name="resumes_at",
+            field=models.DateTimeField(
+                editable=False, help_text="Takes no new job before.", null=True, verbose_name="resumes"
+            ),
         ),
         migrations.AddField(
-            model_name='channel',
-            name='sends_webhooks',
-            field=models.BooleanField(default=False, help_text='To /webhooks/openai/ of this site. Running jobs are then asked about only once a minute.', verbose_name='sends webhooks'),
+            model_name="channel",
+            name="sends_webhooks",
+            field=models.BooleanField(
+                default=False,
+                help_text="To /webhooks/openai/ of this site. Running jobs are then asked about only once a minute.",
+                verbose_name="sends webhooks",
+            ),
         ),
         migrations.AddField(
-            model_name='video',
-            name='is_free',
-            field=models.BooleanField(default=False, editable=False, help_text="Finished after the deadline had returned its credits: the operator's cost.", verbose_name='delivered free'),
+            model_name="video",
+            name="is_free",
+            field=models.BooleanField(
+                default=False,
+                editable=False,
+                help_text="Finished after the deadline had returned its credits: the operator's cost.",
+                verbose_name="delivered free",
+            ),
         ),
         migrations.AlterField(
-            model_name='channel',
-            name='enabled',
-            field=models.BooleanField(default=True, help_text='While it is not, its queue waits and what runs goes on.', verbose_name='enabled'),
+            model_name="channel",
+            name="enabled",
+            field=models.BooleanField(
+                default=True,
+                help_text="While it is not, its queue waits and what runs goes on.",
+                verbose_name="enabled",
+            ),
         ),
         migrations.AlterField(
-            model_name='video',
-            name='next_at',
-            field=models.DateTimeField(default=django.utils.timezone.now, help_text='When a pump looks at it next, its schedule and its lease in one; empty: never again.', null=True, verbose_name='due'),
+            model_name="video",
+            name="next_at",
+            field=models.DateTimeField(
+                default=django.utils.timezone.now,
+                help_text="When a pump looks at it next, its schedule and its lease in one; empty: never again.",
+                null=True,
+                verbose_name="due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(condition=models.Q(('next_at__isnull', False), models.Q(('status', 'queued'), _negated=True)), fields=['next_at'], name='due'),
+            model_name="video",
+            index=models.Index(
+                condition=models.Q(("next_at__isnull", False), models.Q(("status", "queued"), _negated=True)),
+                fields=["next_at"],
+                name="due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['status', 'channel', 'user', 'created_at'], name='unfinished'),
+            model_name="video",
+            index=models.Index(
+                condition=models.Q(("ended_at__isnull", True)),
+                fields=["status", "channel", "user", "created_at"],
+                name="unfinished",
+            ),
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(condition=models.Q(('poster', ''), ('status', 'completed')), fields=['ended_at'], name='wants_poster'),
+            model_name="video",
+            index=models.Index(
+                condition=models.Q(("poster", ""), ("status", "completed")),
+                fields=["ended_at"],
+                name="wants_poster",
+            ),
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(fields=['channel', 'accepted_at'], name='accepted'),
+            model_name="video",
+            index=models.Index(fields=["channel", "accepted_at"], name="accepted"),
         ),
     ]

@@ -5,25 +5,32 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('videos', '0004_simulator_without_limits'),
+        ("videos", "0004_simulator_without_limits"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='WebhookReceipt',
+            name="WebhookReceipt",
             fields=[
-                ('id', models.CharField(max_length=255, primary_key=True, serialize=False, verbose_name='webhook-id')),
-                ('received_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='received')),
-                ('event', models.CharField(blank=True, max_length=100, verbose_name='event')),
-                ('ref', models.CharField(blank=True, max_length=500, verbose_name="provider's id")),
+                (
+                    "id",
+                    models.CharField(
+                        max_length=255, primary_key=True, serialize=False, verbose_name="webhook-id"
+                    ),
+                ),
+                (
+                    "received_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="received"),
+                ),
+                ("event", models.CharField(blank=True, max_length=100, verbose_name="event")),
+                ("ref", models.CharField(blank=True, max_length=500, verbose_name="provider's id")),
             ],
             options={
-                'verbose_name': 'webhook',
-                'verbose_name_plural': 'webhooks',
-                'ordering': ['-received_at'],
-                'indexes': [models.Index(fields=['received_at'], name='webhooks_by_age')],
+                "verbose_name": "webhook",
+                "verbose_name_plural": "webhooks",
+                "ordering": ["-received_at"],
+                "indexes": [models.Index(fields=["received_at"], name="webhooks_by_age")],
             },
         ),
     ]

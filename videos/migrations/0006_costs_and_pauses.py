@@ -6,42 +6,76 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('videos', '0005_webhook_receipt'),
+        ("videos", "0005_webhook_receipt"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='channel',
-            options={'ordering': ['slug'], 'permissions': [('pause_channel', 'Can pause and resume channel')], 'verbose_name': 'channel', 'verbose_name_plural': 'channels'},
+            name="channel",
+            options={
+                "ordering": ["slug"],
+                "permissions": [("pause_channel", "Can pause and resume channel")],
+                "verbose_name": "channel",
+                "verbose_name_plural": "channels",
+            },
         ),
         migrations.AlterModelOptions(
-            name='video',
-            options={'ordering': ['-created_at', '-id'], 'permissions': [('steer_video', 'Can stop, hurry and refund video')], 'verbose_name': 'video', 'verbose_name_plural': 'videos'},
+            name="video",
+            options={
+                "ordering": ["-created_at", "-id"],
+                "permissions": [("steer_video", "Can stop, hurry and refund video")],
+                "verbose_name": "video",
+                "verbose_name_plural": "videos",
+            },
         ),
         migrations.AlterModelOptions(
-            name='videomodel',
-            options={'ordering': ['position', 'slug'], 'permissions': [('pause_videomodel', 'Can pause and resume model')], 'verbose_name': 'model', 'verbose_name_plural': 'models'},
+            name="videomodel",
+            options={
+                "ordering": ["position", "slug"],
+                "permissions": [("pause_videomodel", "Can pause and resume model")],
+                "verbose_name": "model",
+                "verbose_name_plural": "models",
+            },
         ),
         migrations.AddField(
-            model_name='video',
-            name='cost',
-            field=models.DecimalField(decimal_places=4, editable=False, help_text="US dollars that its provider takes, by the model's price when the job was done.", max_digits=10, null=True, verbose_name='cost'),
+            model_name="video",
+            name="cost",
+            field=models.DecimalField(
+                decimal_places=4,
+                editable=False,
+                help_text="US dollars that its provider takes, by the model's price when the job was done.",
+                max_digits=10,
+                null=True,
+                verbose_name="cost",
+            ),
         ),
         migrations.AddField(
-            model_name='videomodel',
-            name='cost_a_second',
-            field=models.DecimalField(blank=True, decimal_places=4, help_text='US dollars that the provider takes for each second of video. Empty: unknown, counted as 0.', max_digits=8, null=True, validators=[django.core.validators.MinValueValidator(0)], verbose_name='cost a second'),
+            model_name="videomodel",
+            name="cost_a_second",
+            field=models.DecimalField(
+                blank=True,
+                decimal_places=4,
+                help_text="US dollars that the provider takes for each second of video. Empty: unknown, counted as 0.",
+                max_digits=8,
+                null=True,
+                validators=[django.core.validators.MinValueValidator(0)],
+                verbose_name="cost a second",
+            ),
         ),
         migrations.AlterField(
-            model_name='video',
-            name='is_free',
-            field=models.BooleanField(default=False, editable=False, help_text="Its credits returned all the same: the operator's cost.", verbose_name='delivered free'),
+            model_name="video",
+            name="is_free",
+            field=models.BooleanField(
+                default=False,
+                editable=False,
+                help_text="Its credits returned all the same: the operator's cost.",
+                verbose_name="delivered free",
+            ),
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(fields=['-created_at', '-id'], name='newest'),
+            model_name="video",
+            index=models.Index(fields=["-created_at", "-id"], name="newest"),
         ),
     ]

@@ -9,135 +9,267 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0008_api_keys'),
-        ('videos', '0006_costs_and_pauses'),
+        ("accounts", "0008_api_keys"),
+        ("videos", "0006_costs_and_pauses"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Delivery',
+            name="Delivery",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('url', models.URLField(max_length=500, verbose_name='address')),
-                ('event', models.CharField(max_length=40, verbose_name='event')),
-                ('body', models.TextField(verbose_name='body')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
-                ('next_at', models.DateTimeField(default=django.utils.timezone.now, help_text='When it is sent next; empty: never again.', null=True, verbose_name='due')),
-                ('attempts', models.PositiveSmallIntegerField(default=0, verbose_name='tries')),
-                ('status', models.PositiveSmallIntegerField(help_text='HTTP status.', null=True, verbose_name='last answer')),
-                ('why', models.CharField(blank=True, max_length=200, verbose_name='last problem')),
-                ('delivered_at', models.DateTimeField(null=True, verbose_name='delivered')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("url", models.URLField(max_length=500, verbose_name="address")),
+                ("event", models.CharField(max_length=40, verbose_name="event")),
+                ("body", models.TextField(verbose_name="body")),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="created"),
+                ),
+                (
+                    "next_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now,
+                        help_text="When it is sent next; empty: never again.",
+                        null=True,
+                        verbose_name="due",
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0, verbose_name="tries")),
+                (
+                    "status",
+                    models.PositiveSmallIntegerField(
+                        help_text="HTTP status.", null=True, verbose_name="last answer"
+                    ),
+                ),
+                ("why", models.CharField(blank=True, max_length=200, verbose_name="last problem")),
+                ("delivered_at", models.DateTimeField(null=True, verbose_name="delivered")),
             ],
             options={
-                'verbose_name': 'delivery',
-                'verbose_name_plural': 'deliveries',
-                'ordering': ['-created_at'],
+                "verbose_name": "delivery",
+                "verbose_name_plural": "deliveries",
+                "ordering": ["-created_at"],
             },
         ),
         migrations.AddField(
-            model_name='video',
-            name='api_key',
-            field=models.ForeignKey(db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='videos', to='accounts.apikey', verbose_name='API key'),
+            model_name="video",
+            name="api_key",
+            field=models.ForeignKey(
+                db_index=False,
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="videos",
+                to="accounts.apikey",
+                verbose_name="API key",
+            ),
         ),
         migrations.AddField(
-            model_name='video',
-            name='extras',
-            field=models.JSONField(default=dict, editable=False, help_text='Seed and the like: see EXTRAS.', verbose_name='extras'),
+            model_name="video",
+            name="extras",
+            field=models.JSONField(
+                default=dict,
+                editable=False,
+                help_text="Seed and the like: see EXTRAS.",
+                verbose_name="extras",
+            ),
         ),
         migrations.AddField(
-            model_name='video',
-            name='metadata',
-            field=models.JSONField(default=dict, editable=False, help_text='What the program wanted kept with it.', verbose_name='metadata'),
+            model_name="video",
+            name="metadata",
+            field=models.JSONField(
+                default=dict,
+                editable=False,
+                help_text="What the program wanted kept with it.",
+                verbose_name="metadata",
+            ),
         ),
         migrations.AddField(
-            model_name='video',
-            name='position',
-            field=models.PositiveIntegerField(editable=False, null=True, verbose_name='position'),
+            model_name="video",
+            name="position",
+            field=models.PositiveIntegerField(editable=False, null=True, verbose_name="position"),
         ),
         migrations.AddField(
-            model_name='video',
-            name='queued_at',
-            field=models.DateTimeField(default=django.utils.timezone.now, editable=False, help_text='Empty: its batch holds it back, and its time does not run yet.', null=True, verbose_name='queued'),
+            model_name="video",
+            name="queued_at",
+            field=models.DateTimeField(
+                default=django.utils.timezone.now,
+                editable=False,
+                help_text="Empty: its batch holds it back, and its time does not run yet.",
+                null=True,
+                verbose_name="queued",
+            ),
         ),
         migrations.AddField(
-            model_name='video',
-            name='remixed_from',
-            field=models.ForeignKey(db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='videos.video', verbose_name='remix of'),
+            model_name="video",
+            name="remixed_from",
+            field=models.ForeignKey(
+                db_index=False,
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="videos.video",
+                verbose_name="remix of",
+            ),
         ),
         migrations.AddField(
-            model_name='video',
-            name='webhook_url',
-            field=models.URLField(blank=True, editable=False, max_length=500, verbose_name='webhook'),
+            model_name="video",
+            name="webhook_url",
+            field=models.URLField(blank=True, editable=False, max_length=500, verbose_name="webhook"),
         ),
         migrations.AddField(
-            model_name='videomodel',
-            name='takes',
-            field=models.JSONField(blank=True, default=videos.models.all_extras, help_text='Of ["seed", "negative_prompt"], what the provider takes; programs may send no other.', verbose_name='takes'),
+            model_name="videomodel",
+            name="takes",
+            field=models.JSONField(
+                blank=True,
+                default=videos.models.all_extras,
+                help_text='Of ["seed", "negative_prompt"], what the provider takes; programs may send no other.',
+                verbose_name="takes",
+            ),
         ),
         migrations.CreateModel(
-            name='Batch',
+            name="Batch",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('batch', 'Batch'), ('campaign', 'Campaign')], default='batch', max_length=10, verbose_name='kind')),
-                ('webhook_url', models.URLField(blank=True, editable=False, max_length=500, verbose_name='webhook')),
-                ('total', models.PositiveIntegerField(verbose_name='videos')),
-                ('credits', models.PositiveIntegerField(help_text='What all its videos were charged.', verbose_name='credits')),
-                ('at_once', models.PositiveIntegerField(help_text='So many of its videos are in the queue or at work at a time.', verbose_name='at once')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
-                ('ended_at', models.DateTimeField(editable=False, null=True, verbose_name='ended')),
-                ('api_key', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.apikey', verbose_name='API key')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='batches', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("batch", "Batch"), ("campaign", "Campaign")],
+                        default="batch",
+                        max_length=10,
+                        verbose_name="kind",
+                    ),
+                ),
+                (
+                    "webhook_url",
+                    models.URLField(blank=True, editable=False, max_length=500, verbose_name="webhook"),
+                ),
+                ("total", models.PositiveIntegerField(verbose_name="videos")),
+                (
+                    "credits",
+                    models.PositiveIntegerField(
+                        help_text="What all its videos were charged.", verbose_name="credits"
+                    ),
+                ),
+                (
+                    "at_once",
+                    models.PositiveIntegerField(
+                        help_text="So many of its videos are in the queue or at work at a time.",
+                        verbose_name="at once",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
+                ("ended_at", models.DateTimeField(editable=False, null=True, verbose_name="ended")),
+                (
+                    "api_key",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.apikey",
+                        verbose_name="API key",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="batches",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'batch',
-                'verbose_name_plural': 'batches',
-                'ordering': ['-created_at'],
+                "verbose_name": "batch",
+                "verbose_name_plural": "batches",
+                "ordering": ["-created_at"],
             },
         ),
         migrations.AddField(
-            model_name='video',
-            name='batch',
-            field=models.ForeignKey(db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='videos', to='videos.batch', verbose_name='batch'),
+            model_name="video",
+            name="batch",
+            field=models.ForeignKey(
+                db_index=False,
+                editable=False,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="videos",
+                to="videos.batch",
+                verbose_name="batch",
+            ),
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(condition=models.Q(('api_key__isnull', False)), fields=['api_key', 'created_at'], name='by_program'),
+            model_name="video",
+            index=models.Index(
+                condition=models.Q(("api_key__isnull", False)),
+                fields=["api_key", "created_at"],
+                name="by_program",
+            ),
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(condition=models.Q(('batch__isnull', False)), fields=['batch', 'position'], name='in_batch'),
+            model_name="video",
+            index=models.Index(
+                condition=models.Q(("batch__isnull", False)), fields=["batch", "position"], name="in_batch"
+            ),
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='api_key',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='accounts.apikey', verbose_name='API key'),
+            model_name="delivery",
+            name="api_key",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="deliveries",
+                to="accounts.apikey",
+                verbose_name="API key",
+            ),
         ),
         migrations.AddField(
-            model_name='delivery',
-            name='video',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='videos.video', verbose_name='video'),
+            model_name="delivery",
+            name="video",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="videos.video",
+                verbose_name="video",
+            ),
         ),
         migrations.AddIndex(
-            model_name='batch',
-            index=models.Index(fields=['user', '-created_at'], name='batches_of_a_user'),
+            model_name="batch",
+            index=models.Index(fields=["user", "-created_at"], name="batches_of_a_user"),
         ),
         migrations.AddIndex(
-            model_name='batch',
-            index=models.Index(condition=models.Q(('ended_at', None)), fields=['created_at'], name='open_batches'),
+            model_name="batch",
+            index=models.Index(
+                condition=models.Q(("ended_at", None)), fields=["created_at"], name="open_batches"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['api_key', '-created_at'], name='deliveries_of_a_key'),
+            model_name="delivery",
+            index=models.Index(fields=["api_key", "-created_at"], name="deliveries_of_a_key"),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(condition=models.Q(('next_at__isnull', False)), fields=['next_at'], name='deliveries_due'),
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("next_at__isnull", False)), fields=["next_at"], name="deliveries_due"
+            ),
         ),
         migrations.AddIndex(
-            model_name='delivery',
-            index=models.Index(fields=['created_at'], name='deliveries_by_age'),
+            model_name="delivery",
+            index=models.Index(fields=["created_at"], name="deliveries_by_age"),
         ),
     ]

@@ -51,14 +51,23 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             "Offer",
             [
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "model",
-                    models.ForeignKey("videos.videomodel", models.CASCADE, related_name="offers", verbose_name="model"),
+                    models.ForeignKey(
+                        "videos.videomodel", models.CASCADE, related_name="offers", verbose_name="model"
+                    ),
                 ),
                 (
                     "channel",
-                    models.ForeignKey("videos.channel", models.PROTECT, related_name="offers", verbose_name="channel"),
+                    models.ForeignKey(
+                        "videos.channel", models.PROTECT, related_name="offers", verbose_name="channel"
+                    ),
                 ),
                 ("provider_model", models.CharField(max_length=100, verbose_name="the provider's name")),
                 (

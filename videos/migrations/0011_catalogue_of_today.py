@@ -23,7 +23,13 @@ MODELS = [
     ("kling-4", "Kling 4", [5, 10], [], [("fal", "fal-ai/kling-video/v4/{task}-to-video", None)]),
     ("wan-2.6", "Wan 2.6", [5, 10], ["seed"], [("openrouter", "alibaba/wan-2.6", "0.0400")]),
     ("seedance-2", "Seedance 2", [5, 10], ["seed"], [("openrouter", "bytedance/seedance-2.0", None)]),
-    ("hailuo-02", "Hailuo 02", [6, 10], [], [("fal", "fal-ai/minimax/hailuo-02/pro/{task}-to-video", "0.0800")]),
+    (
+        "hailuo-02",
+        "Hailuo 02",
+        [6, 10],
+        [],
+        [("fal", "fal-ai/minimax/hailuo-02/pro/{task}-to-video", "0.0800")],
+    ),
     ("grok-imagine", "Grok Imagine", [6, 10, 15], [], [("xai", "grok-imagine-video", "0.0700")]),
 ]
 
@@ -42,7 +48,17 @@ def forwards(apps, schema_editor):
         for model in first.MODELS
     ]
     models += [
-        ({"slug": slug, "name": name, "sizes": SHAPES, "lengths": lengths, "takes": takes, "position": 10 + n}, offers)
+        (
+            {
+                "slug": slug,
+                "name": name,
+                "sizes": SHAPES,
+                "lengths": lengths,
+                "takes": takes,
+                "position": 10 + n,
+            },
+            offers,
+        )
         for n, (slug, name, lengths, takes, offers) in enumerate(MODELS)
     ]
     for fields, offers in models:

@@ -5,26 +5,55 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('videos', '0011_catalogue_of_today'),
+        ("videos", "0011_catalogue_of_today"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Price',
+            name="Price",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('size', models.CharField(blank=True, help_text='Such as 1920x1080. Empty: any.', max_length=12, verbose_name='size')),
-                ('seconds', models.PositiveSmallIntegerField(default=0, help_text='Seconds. 0: any.', verbose_name='length')),
-                ('credits', models.PositiveIntegerField(verbose_name='credits')),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='prices', to='videos.videomodel', verbose_name='model')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "size",
+                    models.CharField(
+                        blank=True,
+                        help_text="Such as 1920x1080. Empty: any.",
+                        max_length=12,
+                        verbose_name="size",
+                    ),
+                ),
+                (
+                    "seconds",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="Seconds. 0: any.", verbose_name="length"
+                    ),
+                ),
+                ("credits", models.PositiveIntegerField(verbose_name="credits")),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="prices",
+                        to="videos.videomodel",
+                        verbose_name="model",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'price',
-                'verbose_name_plural': 'prices',
-                'ordering': ['size', 'seconds'],
-                'constraints': [models.UniqueConstraint(fields=('model', 'size', 'seconds'), name='one_price_a_size_and_length')],
+                "verbose_name": "price",
+                "verbose_name_plural": "prices",
+                "ordering": ["size", "seconds"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("model", "size", "seconds"), name="one_price_a_size_and_length"
+                    )
+                ],
             },
         ),
     ]

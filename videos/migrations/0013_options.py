@@ -8,72 +8,129 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('videos', '0012_prices'),
+        ("videos", "0012_prices"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='price',
-            options={'ordering': ['size', 'seconds', 'quality', 'audio'], 'verbose_name': 'price', 'verbose_name_plural': 'prices'},
+            name="price",
+            options={
+                "ordering": ["size", "seconds", "quality", "audio"],
+                "verbose_name": "price",
+                "verbose_name_plural": "prices",
+            },
         ),
         migrations.RemoveConstraint(
-            model_name='price',
-            name='one_price_a_size_and_length',
+            model_name="price",
+            name="one_price_a_size_and_length",
         ),
         migrations.AddField(
-            model_name='price',
-            name='audio',
-            field=models.CharField(blank=True, choices=[('on', 'On'), ('off', 'Off')], max_length=3, verbose_name='sound'),
+            model_name="price",
+            name="audio",
+            field=models.CharField(
+                blank=True, choices=[("on", "On"), ("off", "Off")], max_length=3, verbose_name="sound"
+            ),
         ),
         migrations.AddField(
-            model_name='price',
-            name='quality',
-            field=models.CharField(blank=True, help_text='Empty: any.', max_length=20, verbose_name='quality'),
+            model_name="price",
+            name="quality",
+            field=models.CharField(
+                blank=True, help_text="Empty: any.", max_length=20, verbose_name="quality"
+            ),
         ),
         migrations.AddField(
-            model_name='video',
-            name='last_frame',
-            field=models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='ended_videos', to='videos.upload', verbose_name='last frame'),
+            model_name="video",
+            name="last_frame",
+            field=models.ForeignKey(
+                blank=True,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="ended_videos",
+                to="videos.upload",
+                verbose_name="last frame",
+            ),
         ),
         migrations.AddField(
-            model_name='videomodel',
-            name='audience',
-            field=models.CharField(choices=[('everyone', 'Everyone'), ('staff', 'Staff only')], default='everyone', max_length=10, verbose_name='offered to'),
+            model_name="videomodel",
+            name="audience",
+            field=models.CharField(
+                choices=[("everyone", "Everyone"), ("staff", "Staff only")],
+                default="everyone",
+                max_length=10,
+                verbose_name="offered to",
+            ),
         ),
         migrations.AddField(
-            model_name='videomodel',
-            name='frame_rates',
-            field=models.JSONField(blank=True, default=list, help_text='Frames a second to choose from, such as [24, 30]; the first is the default. Empty: no choice.', validators=[videos.models.validators.are_frame_rates], verbose_name='frame rates'),
+            model_name="videomodel",
+            name="frame_rates",
+            field=models.JSONField(
+                blank=True,
+                default=list,
+                help_text="Frames a second to choose from, such as [24, 30]; the first is the default. Empty: no choice.",
+                validators=[videos.models.validators.are_frame_rates],
+                verbose_name="frame rates",
+            ),
         ),
         migrations.AddField(
-            model_name='videomodel',
-            name='prompt_limit',
-            field=models.PositiveIntegerField(blank=True, help_text='Characters. Empty: 4000.', null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(4000)], verbose_name='longest prompt'),
+            model_name="videomodel",
+            name="prompt_limit",
+            field=models.PositiveIntegerField(
+                blank=True,
+                help_text="Characters. Empty: 4000.",
+                null=True,
+                validators=[
+                    django.core.validators.MinValueValidator(1),
+                    django.core.validators.MaxValueValidator(4000),
+                ],
+                verbose_name="longest prompt",
+            ),
         ),
         migrations.AddField(
-            model_name='videomodel',
-            name='qualities',
-            field=models.JSONField(blank=True, default=list, help_text='In the provider\'s words, such as ["standard", "high"]; the first is the default. Empty: no choice.', validators=[videos.models.validators.are_words], verbose_name='qualities'),
+            model_name="videomodel",
+            name="qualities",
+            field=models.JSONField(
+                blank=True,
+                default=list,
+                help_text='In the provider\'s words, such as ["standard", "high"]; the first is the default. Empty: no choice.',
+                validators=[videos.models.validators.are_words],
+                verbose_name="qualities",
+            ),
         ),
         migrations.AlterField(
-            model_name='videomodel',
-            name='lengths',
-            field=models.JSONField(help_text='Seconds, such as [4, 8, 12]; the first is the default.', validators=[videos.models.validators.are_lengths], verbose_name='lengths'),
+            model_name="videomodel",
+            name="lengths",
+            field=models.JSONField(
+                help_text="Seconds, such as [4, 8, 12]; the first is the default.",
+                validators=[videos.models.validators.are_lengths],
+                verbose_name="lengths",
+            ),
         ),
         migrations.AlterField(
-            model_name='videomodel',
-            name='sizes',
-            field=models.JSONField(help_text='Such as ["1280x720", "720x1280"]; the first is the default.', validators=[videos.models.validators.are_sizes], verbose_name='sizes'),
+            model_name="videomodel",
+            name="sizes",
+            field=models.JSONField(
+                help_text='Such as ["1280x720", "720x1280"]; the first is the default.',
+                validators=[videos.models.validators.are_sizes],
+                verbose_name="sizes",
+            ),
         ),
         migrations.AlterField(
-            model_name='videomodel',
-            name='takes',
-            field=models.JSONField(blank=True, default=videos.models.catalogue.all_extras, help_text='What may be asked for besides, of ["image", "last_frame", "seed", "negative_prompt", "audio"].', validators=[videos.models.validators.can_be_taken], verbose_name='takes'),
+            model_name="videomodel",
+            name="takes",
+            field=models.JSONField(
+                blank=True,
+                default=videos.models.catalogue.all_extras,
+                help_text='What may be asked for besides, of ["image", "last_frame", "seed", "negative_prompt", "audio"].',
+                validators=[videos.models.validators.can_be_taken],
+                verbose_name="takes",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='price',
-            constraint=models.UniqueConstraint(fields=('model', 'size', 'seconds', 'quality', 'audio'), name='one_price_for_one_thing'),
+            model_name="price",
+            constraint=models.UniqueConstraint(
+                fields=("model", "size", "seconds", "quality", "audio"), name="one_price_for_one_thing"
+            ),
         ),
     ]

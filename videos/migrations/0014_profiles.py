@@ -5,15 +5,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
         ("videos", "0013_options"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='channel',
-            name='profile',
-            field=models.CharField(blank=True, choices=videos.providers.dialects.choices, help_text='Which server of the OpenAI protocol it is. Empty: any that keeps to it, or another protocol.', max_length=20, verbose_name='server'),
+            model_name="channel",
+            name="profile",
+            field=models.CharField(
+                blank=True,
+                choices=videos.providers.dialects.choices,
+                help_text="Which server of the OpenAI protocol it is. Empty: any that keeps to it, or another protocol.",
+                max_length=20,
+                verbose_name="server",
+            ),
         ),
     ]

@@ -9,8 +9,23 @@ from django.db import migrations, models
 
 # Sexual content involving minors, which nobody may make. What else is not wanted, staff add in the admin.
 TERMS = [
-    *("child porn", "child pornography", "child erotica", "child sexual abuse material", "csam", "kiddie porn"),
-    *("kid porn", "pedo porn", "paedo porn", "preteen porn", "pre-teen porn", "underage porn", "toddler porn"),
+    *(
+        "child porn",
+        "child pornography",
+        "child erotica",
+        "child sexual abuse material",
+        "csam",
+        "kiddie porn",
+    ),
+    *(
+        "kid porn",
+        "pedo porn",
+        "paedo porn",
+        "preteen porn",
+        "pre-teen porn",
+        "underage porn",
+        "toddler porn",
+    ),
     *("lolicon", "shotacon", "loli hentai", "shota hentai", "loli porn", "shota porn", "jailbait"),
     *("underage sex", "sex with a child", "sex with children", "sex with a minor", "sex with minors"),
     *("sex with an underage", "sex with kids", "children having sex", "minors having sex", "kids having sex"),
@@ -22,7 +37,14 @@ TERMS = [
     *("underage nudes", "underage nudity", "child nudity", "child nude", "child nudes"),
     *("sexualized child", "sexualised child", "sexualized children", "sexualised children"),
     *("sexualized minor", "sexualised minor", "sexualized minors", "sexualised minors"),
-    *("sexy child", "sexy children", "sexy preteen", "sexy schoolgirl", "sexy little girl", "sexy little boy"),
+    *(
+        "sexy child",
+        "sexy children",
+        "sexy preteen",
+        "sexy schoolgirl",
+        "sexy little girl",
+        "sexy little boy",
+    ),
     *("erotic child", "erotic children", "erotic schoolgirl", "erotic little girl", "erotic little boy"),
 ]
 
@@ -33,50 +55,147 @@ def add_terms(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('videos', '0014_profiles'),
+        ("videos", "0014_profiles"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BlockedTerm',
+            name="BlockedTerm",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('term', models.CharField(help_text='A word or phrase, found as whole words, in capital or small letters, with any white space, hyphens or underscores in between. Changes count after 15 seconds.', max_length=100, unique=True, verbose_name='term')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='created')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "term",
+                    models.CharField(
+                        help_text="A word or phrase, found as whole words, in capital or small letters, with any white space, hyphens or underscores in between. Changes count after 15 seconds.",
+                        max_length=100,
+                        unique=True,
+                        verbose_name="term",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, editable=False, verbose_name="created"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'blocked term',
-                'verbose_name_plural': 'blocked terms',
-                'ordering': ['term'],
+                "verbose_name": "blocked term",
+                "verbose_name_plural": "blocked terms",
+                "ordering": ["term"],
             },
         ),
         migrations.CreateModel(
-            name='Verdict',
+            name="Verdict",
             fields=[
-                ('id', models.CharField(default=videos.models.moderation.new_reference, editable=False, max_length=10, primary_key=True, serialize=False, verbose_name='reference')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='at')),
-                ('digest', models.CharField(help_text='SHA-256 of all that was judged.', max_length=64)),
-                ('outcome', models.CharField(choices=[('allowed', 'Allowed'), ('refused', 'Refused'), ('unasked', 'Not judged')], max_length=10, verbose_name='outcome')),
-                ('inputs', models.JSONField(default=list, help_text='Of prompt, negative_prompt, input_reference (the picture) and last_frame.', verbose_name='refused inputs')),
-                ('categories', models.JSONField(default=list, help_text="The service's categories, or the blocked terms.", verbose_name='because of')),
-                ('source', models.CharField(blank=True, help_text="The service's model, or “list”.", max_length=100, verbose_name='judged by')),
-                ('prompt', models.TextField(blank=True, verbose_name='prompt')),
-                ('negative_prompt', models.TextField(blank=True, verbose_name='negative prompt')),
-                ('overruled_at', models.DateTimeField(null=True, verbose_name='overruled')),
-                ('overruled_by', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='overruled by')),
-                ('upload', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='videos.upload', verbose_name='uploaded picture')),
-                ('last_frame', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='videos.upload', verbose_name='last frame')),
-                ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='verdicts', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.CharField(
+                        default=videos.models.moderation.new_reference,
+                        editable=False,
+                        max_length=10,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="reference",
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="at")),
+                ("digest", models.CharField(help_text="SHA-256 of all that was judged.", max_length=64)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[("allowed", "Allowed"), ("refused", "Refused"), ("unasked", "Not judged")],
+                        max_length=10,
+                        verbose_name="outcome",
+                    ),
+                ),
+                (
+                    "inputs",
+                    models.JSONField(
+                        default=list,
+                        help_text="Of prompt, negative_prompt, input_reference (the picture) and last_frame.",
+                        verbose_name="refused inputs",
+                    ),
+                ),
+                (
+                    "categories",
+                    models.JSONField(
+                        default=list,
+                        help_text="The service's categories, or the blocked terms.",
+                        verbose_name="because of",
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        blank=True,
+                        help_text="The service's model, or “list”.",
+                        max_length=100,
+                        verbose_name="judged by",
+                    ),
+                ),
+                ("prompt", models.TextField(blank=True, verbose_name="prompt")),
+                ("negative_prompt", models.TextField(blank=True, verbose_name="negative prompt")),
+                ("overruled_at", models.DateTimeField(null=True, verbose_name="overruled")),
+                (
+                    "overruled_by",
+                    models.ForeignKey(
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="overruled by",
+                    ),
+                ),
+                (
+                    "upload",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="videos.upload",
+                        verbose_name="uploaded picture",
+                    ),
+                ),
+                (
+                    "last_frame",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="videos.upload",
+                        verbose_name="last frame",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="verdicts",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'verdict',
-                'verbose_name_plural': 'verdicts',
-                'ordering': ['-at', '-id'],
-                'permissions': [('overrule_verdict', 'Can overrule verdict')],
-                'indexes': [models.Index(fields=['user', 'digest', '-at'], name='verdicts_on_an_input'), models.Index(fields=['outcome', '-at'], name='verdicts_by_outcome'), models.Index(fields=['-at', '-id'], name='newest_verdicts')],
+                "verbose_name": "verdict",
+                "verbose_name_plural": "verdicts",
+                "ordering": ["-at", "-id"],
+                "permissions": [("overrule_verdict", "Can overrule verdict")],
+                "indexes": [
+                    models.Index(fields=["user", "digest", "-at"], name="verdicts_on_an_input"),
+                    models.Index(fields=["outcome", "-at"], name="verdicts_by_outcome"),
+                    models.Index(fields=["-at", "-id"], name="newest_verdicts"),
+                ],
             },
         ),
         migrations.RunPython(add_terms, migrations.RunPython.noop),

@@ -31,7 +31,8 @@ def forwards(apps, schema_editor):
     renamed = {
         old: new
         for old, new in RENAMED.items()
-        if not VideoModel.objects.filter(slug=new).exists() and VideoModel.objects.filter(slug=old).update(slug=new)
+        if not VideoModel.objects.filter(slug=new).exists()
+        and VideoModel.objects.filter(slug=old).update(slug=new)
     }
     for key in ApiKey.objects.exclude(allowed_models=[]) if renamed else ():
         key.allowed_models = [renamed.get(slug, slug) for slug in key.allowed_models]

@@ -27,7 +27,9 @@ def forwards(apps, schema_editor):
     VideoModel = apps.get_model("videos", "VideoModel")
     for as_shipped in first.MODELS:
         sizes = as_shipped["sizes"]
-        model = VideoModel.objects.filter(slug=as_shipped["slug"], lengths=as_shipped["lengths"], sizes=sizes).first()
+        model = VideoModel.objects.filter(
+            slug=as_shipped["slug"], lengths=as_shipped["lengths"], sizes=sizes
+        ).first()
         if model is None or set(model.takes) - set(TAKES) or model.frame_rates or model.qualities:
             continue
         model.sizes = [*SIZES, *(size for size in sizes if size not in SIZES)]

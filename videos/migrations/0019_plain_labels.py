@@ -5,59 +5,98 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('videos', '0018_plain_names'),
+        ("videos", "0018_plain_names"),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='pumpslot',
-            options={'ordering': ['number'], 'verbose_name': 'worker lease', 'verbose_name_plural': 'worker leases'},
+            name="pumpslot",
+            options={
+                "ordering": ["number"],
+                "verbose_name": "worker lease",
+                "verbose_name_plural": "worker leases",
+            },
         ),
         migrations.AlterField(
-            model_name='channel',
-            name='enabled',
-            field=models.BooleanField(default=True, help_text='While disabled, its queue waits and running jobs go on.', verbose_name='enabled'),
+            model_name="channel",
+            name="enabled",
+            field=models.BooleanField(
+                default=True,
+                help_text="While disabled, its queue waits and running jobs go on.",
+                verbose_name="enabled",
+            ),
         ),
         migrations.AlterField(
-            model_name='channel',
-            name='failures',
-            field=models.PositiveIntegerField(default=0, editable=False, help_text='Submits lost in a row.'),
+            model_name="channel",
+            name="failures",
+            field=models.PositiveIntegerField(default=0, editable=False, help_text="Submits lost in a row."),
         ),
         migrations.AlterField(
-            model_name='channel',
-            name='resumes_at',
-            field=models.DateTimeField(editable=False, help_text='No new jobs before this time.', null=True, verbose_name='resumes'),
+            model_name="channel",
+            name="resumes_at",
+            field=models.DateTimeField(
+                editable=False, help_text="No new jobs before this time.", null=True, verbose_name="resumes"
+            ),
         ),
         migrations.AlterField(
-            model_name='video',
-            name='attempts',
-            field=models.PositiveIntegerField(default=0, editable=False, help_text='Failed tries of the current step.', verbose_name='attempts'),
+            model_name="video",
+            name="attempts",
+            field=models.PositiveIntegerField(
+                default=0,
+                editable=False,
+                help_text="Failed tries of the current step.",
+                verbose_name="attempts",
+            ),
         ),
         migrations.AlterField(
-            model_name='video',
-            name='cost',
-            field=models.DecimalField(decimal_places=4, editable=False, help_text="US dollars its provider charges, by the model's price when the job was done.", max_digits=10, null=True, verbose_name='cost'),
+            model_name="video",
+            name="cost",
+            field=models.DecimalField(
+                decimal_places=4,
+                editable=False,
+                help_text="US dollars its provider charges, by the model's price when the job was done.",
+                max_digits=10,
+                null=True,
+                verbose_name="cost",
+            ),
         ),
         migrations.AlterField(
-            model_name='video',
-            name='credits',
-            field=models.PositiveIntegerField(help_text='What ordering this video charged.', verbose_name='credits'),
+            model_name="video",
+            name="credits",
+            field=models.PositiveIntegerField(
+                help_text="What ordering this video charged.", verbose_name="credits"
+            ),
         ),
         migrations.AlterField(
-            model_name='video',
-            name='is_free',
-            field=models.BooleanField(default=False, editable=False, help_text='Its credits were refunded all the same: the operator pays.', verbose_name='delivered free'),
+            model_name="video",
+            name="is_free",
+            field=models.BooleanField(
+                default=False,
+                editable=False,
+                help_text="Its credits were refunded all the same: the operator pays.",
+                verbose_name="delivered free",
+            ),
         ),
         migrations.AlterField(
-            model_name='video',
-            name='metadata',
-            field=models.JSONField(default=dict, editable=False, help_text='Kept for the program that ordered it.', verbose_name='metadata'),
+            model_name="video",
+            name="metadata",
+            field=models.JSONField(
+                default=dict,
+                editable=False,
+                help_text="Kept for the program that ordered it.",
+                verbose_name="metadata",
+            ),
         ),
         migrations.AlterField(
-            model_name='video',
-            name='queued_at',
-            field=models.DateTimeField(default=django.utils.timezone.now, editable=False, help_text='Empty: its batch holds it back, and its deadline does not run yet.', null=True, verbose_name='queued'),
+            model_name="video",
+            name="queued_at",
+            field=models.DateTimeField(
+                default=django.utils.timezone.now,
+                editable=False,
+                help_text="Empty: its batch holds it back, and its deadline does not run yet.",
+                null=True,
+                verbose_name="queued",
+            ),
         ),
     ]

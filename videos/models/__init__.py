@@ -4,21 +4,29 @@ from videos.models.batch import Batch
 from videos.models.catalogue import Audience, Channel, Offer, Price, VideoModel, all_extras
 from videos.models.moderation import BlockedTerm, Verdict
 from videos.models.operations import Delivery, PumpSlot, WebhookReceipt, Worker
-from videos.models.status import COMES_FROM, FORGIVEN, LIVE, MAX_POSTER_TRIES, REASONS, REFUSED_BY, Status
+from videos.models.status import (
+    ALLOWED_FROM,
+    LIVE,
+    MAX_POSTER_TRIES,
+    REASONS,
+    REFUNDED_BY_STAFF,
+    REFUSED_BY,
+    Status,
+)
 from videos.models.uploads import Upload
 from videos.models.validators import CAN_TAKE, EXTRAS, LONGEST, MAX_PROMPT_CHARACTERS
 from videos.models.video import Video, VideoEvent, VideoQuerySet
 
 __all__ = [
+    "ALLOWED_FROM",
     "CAN_TAKE",
-    "COMES_FROM",
     "EXTRAS",
-    "FORGIVEN",
     "LIVE",
     "LONGEST",
     "MAX_POSTER_TRIES",
     "MAX_PROMPT_CHARACTERS",
     "REASONS",
+    "REFUNDED_BY_STAFF",
     "REFUSED_BY",
     "Audience",
     "Batch",

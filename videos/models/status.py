@@ -31,7 +31,7 @@ REASONS = {
 
 
 # The states from which each state can be entered. Only `move_to` changes the state.
-COMES_FROM: dict[Status, set[Status]] = {
+ALLOWED_FROM: dict[Status, set[Status]] = {
     Status.QUEUED: {Status.SUBMITTING, Status.UNCONFIRMED},
     Status.SUBMITTING: {Status.QUEUED, Status.UNCONFIRMED},
     Status.UNCONFIRMED: {Status.SUBMITTING},
@@ -53,7 +53,7 @@ COMES_FROM: dict[Status, set[Status]] = {
 
 
 # Event reasons that code looks for later: an exact text and a prefix.
-FORGIVEN = "returned by staff"
+REFUNDED_BY_STAFF = "returned by staff"
 REFUSED_BY = "refused by "  # followed by the channel and its message, for a video that was rerouted
 
 MAX_POSTER_TRIES = 5

@@ -17,7 +17,7 @@ from accounts.models import ApiKey, User
 from videos import event_log
 from videos.models.batch import Batch
 from videos.models.catalogue import Channel, VideoModel
-from videos.models.status import COMES_FROM, LIVE, REASONS, Status
+from videos.models.status import ALLOWED_FROM, LIVE, REASONS, Status
 from videos.models.uploads import Upload
 
 
@@ -284,7 +284,7 @@ class Video(models.Model):
         `fields` are written in the same UPDATE; `reason` goes into the video's event. The caller that gets True
         does what follows from it, such as a refund, in the same transaction.
         """
-        if self.status not in COMES_FROM[status]:
+        if self.status not in ALLOWED_FROM[status]:
             return False
         changes = {"status": status, "version": self.version + 1, **fields}
         event = VideoEvent(video_id=self.pk, came_from=self.status, went_to=status, reason=reason[:200])

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 ASPECT_RATIOS = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1, "21:9": 21 / 9, "4:3": 4 / 3, "3:4": 3 / 4}
 
-Word = Literal["queued", "in_progress", "completed", "failed"]
+JobStatus = Literal["queued", "in_progress", "completed", "failed"]
 
 
 def aspect_ratio(width: int, height: int) -> str:
@@ -24,7 +24,7 @@ def resolution(width: int, height: int) -> str:
 
 
 @dataclass(frozen=True)
-class Order:
+class JobRequest:
     """A request to a provider. `image` and `last_frame` are JPEGs of exactly width × height pixels, or None.
 
     `seconds` is the length; `extras` are options that not every model supports (see models.EXTRAS).
@@ -70,7 +70,7 @@ class JobState:
     """
 
     ref: str
-    word: Word
+    status: JobStatus
     progress: int | None = None
     code: str = ""
     message: str = ""
@@ -147,7 +147,7 @@ class Rejected(ProviderError):
         self.code = code
 
 
-class MaybeSent(ProviderError):
+class OutcomeUnknown(ProviderError):
     """The request was sent but its outcome is unknown: the job may or may not exist."""
 
 
@@ -170,10 +170,10 @@ class Provider(Protocol):
 
     def __init__(self, base_url: str, key: str, profile: str = "") -> None: ...
 
-    async def submit(self, order: Order, key: str) -> JobState:
+    async def submit(self, order: JobRequest, key: str) -> JobState:
         """Create a job. `key` is the idempotency key: if the server honors it, a repeat does not create a second job.
 
-        Raises NotSent, Busy, Rejected or MaybeSent.
+        Raises NotSent, Busy, Rejected or OutcomeUnknown.
         """
         ...
 
@@ -181,7 +181,7 @@ class Provider(Protocol):
         """The state of a job. Raises Unavailable for every answer that does not tell."""
         ...
 
-    async def find(self, order: Order, since: datetime) -> Found:
+    async def find(self, order: JobRequest, since: datetime) -> Found:
         """The account's jobs that are, or may be, this order's, which was submitted after `since`.
 
         Raises Unavailable if the provider cannot list jobs.

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import aiohttp
 
 from videos.providers import ADDRESSES, downloads, normalise
-from videos.providers.base import JobState, MaybeSent, NoFile, NotSent, Order, Unavailable, data_url
+from videos.providers.base import JobRequest, JobState, NoFile, NotSent, OutcomeUnknown, Unavailable, data_url
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=30)
 
@@ -26,7 +26,7 @@ class Adapter:
         self.base_url, self.key = base_url.rstrip("/"), key
         self.session: aiohttp.ClientSession | None = None
 
-    async def submit(self, order: Order, key: str) -> JobState:
+    async def submit(self, order: JobRequest, key: str) -> JobState:
         app = order.model.format(task="text" if order.image is None else "image")
         body = {
             "prompt": order.prompt,
@@ -46,7 +46,7 @@ class Adapter:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(repr(error)) from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise MaybeSent(repr(error)) from error
+            raise OutcomeUnknown(repr(error)) from error
         if status >= 400:
             code, message = _detail(answer)
             raise normalise.refusal(status, code, message, headers.get("retry-after"))
@@ -56,11 +56,11 @@ class Adapter:
                 {"status": "queued", "id": "/".join([*app.split("/")[:2], "requests", answer["request_id"]])}
             )
         except (KeyError, TypeError, Unavailable) as error:
-            raise MaybeSent(f"no request_id: {str(answer)[:200]}") from error
+            raise OutcomeUnknown(f"no request_id: {str(answer)[:200]}") from error
 
     async def check(self, ref: str) -> JobState:
         answer = await self._get(f"{ref}/status")
-        if normalise.word(answer.get("status")) != "completed":
+        if normalise.status_of(answer.get("status")) != "completed":
             return normalise.state(answer, ref)
         # A failed job is reported as completed, too; only its result tells.
         status, result = await self._result(ref)
@@ -69,7 +69,7 @@ class Adapter:
         code, message = _detail(result)
         return normalise.state({"status": "failed", "error": {"code": code, "message": message}}, ref)
 
-    async def find(self, order: Order, since: datetime) -> NoReturn:
+    async def find(self, order: JobRequest, since: datetime) -> NoReturn:
         raise Unavailable("fal has no list of requests")
 
     async def download(self, ref: str) -> AsyncIterator[bytes]:

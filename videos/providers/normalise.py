@@ -3,11 +3,11 @@
 import logging
 from typing import Any
 
-from videos.providers.base import Busy, JobState, MaybeSent, Rejected, Unavailable, Word, storable
+from videos.providers.base import Busy, JobState, JobStatus, OutcomeUnknown, Rejected, Unavailable, storable
 
 log = logging.getLogger(__name__)
 
-WORDS: dict[str, Word] = {
+STATUSES: dict[str, JobStatus] = {
     **dict.fromkeys(
         ["queued", "pending", "submitted", "created", "in_queue", "starting", "throttled"], "queued"
     ),
@@ -20,8 +20,8 @@ BLOCKED = {"moderation_blocked", "content_policy_violation"}
 SOUNDS_BLOCKED = ("moderation", "content policy", "content_policy", "safety system")
 
 
-def word(status: Any) -> Word | None:
-    return WORDS.get(str(status or "").lower())
+def status_of(status: Any) -> JobStatus | None:
+    return STATUSES.get(str(status or "").lower())
 
 
 def state(answer: dict[str, Any], ref: str = "") -> JobState:
@@ -33,14 +33,14 @@ def state(answer: dict[str, Any], ref: str = "") -> JobState:
     if not ref or ref != storable(ref):
         raise Unavailable(f"not a video object: {str(answer)[:80]!r}")
     status = str(answer.get("status") or "")
-    known = word(status)
+    known = status_of(status)
     if known is None:
         log.warning("%s: unknown state %r is treated as running", ref, status)
         known = "in_progress"
     code, message = error(answer.get("error"))
     return JobState(
         ref=ref,
-        word=known,
+        status=known,
         progress=percent(answer.get("progress")),
         code="moderation_blocked" if is_blocked(code, message) else "generation_failed",
         message=storable(f"{status} {code} {message}".strip()),
@@ -84,7 +84,9 @@ def percent(progress: Any) -> int | None:
     return int(number) if 0 <= number <= 100 else None
 
 
-def refusal(status: int, code: str, message: str, retry_after: str | None) -> Busy | Rejected | MaybeSent:
+def refusal(
+    status: int, code: str, message: str, retry_after: str | None
+) -> Busy | Rejected | OutcomeUnknown:
     """The exception for a submit that was answered with this HTTP status (400 or above)."""
     text = f"HTTP {status}: {message[:500]}"
     wait = _seconds(retry_after)
@@ -92,7 +94,7 @@ def refusal(status: int, code: str, message: str, retry_after: str | None) -> Bu
         return Busy(text, wait)
     # 409 and 425: from servers that honor idempotency keys, while the first request with this key is in progress.
     if status >= 500 or status in (408, 409, 425):
-        return MaybeSent(text)
+        return OutcomeUnknown(text)
     if is_blocked(code, message):
         return Rejected("moderation_blocked", text)
     # Wrong key, empty account, unverified organization, wrong path: the operator's problem, never the customer's.

@@ -27,11 +27,11 @@ from videos.providers import ADDRESSES, downloads, normalise
 from videos.providers.base import (
     Capability,
     Found,
+    JobRequest,
     JobState,
-    MaybeSent,
     NoFile,
     NotSent,
-    Order,
+    OutcomeUnknown,
     Rejected,
     Unavailable,
     data_url,
@@ -70,7 +70,7 @@ class Adapter:
         )
         self.polls: aiohttp.ClientSession | None = None
 
-    async def submit(self, order: Order, key: str) -> JobState:
+    async def submit(self, order: JobRequest, key: str) -> JobState:
         try:
             answer = await self.create(order, {"Idempotency-Key": key, **self.profile.create_headers})
         except openai.APIStatusError as error:
@@ -81,17 +81,17 @@ class Adapter:
             reason = _reason(error)
             if isinstance(reason, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
                 raise NotSent(repr(reason)) from error
-            raise MaybeSent(repr(reason)) from error
+            raise OutcomeUnknown(repr(reason)) from error
         except (openai.APIError, ValueError) as error:
-            raise MaybeSent(f"unreadable answer: {error!r}") from error
+            raise OutcomeUnknown(f"unreadable answer: {error!r}") from error
         except Unavailable as error:
-            raise MaybeSent(str(error)) from error
+            raise OutcomeUnknown(str(error)) from error
         try:
             return self.read(answer)
         except Unavailable as error:
-            raise MaybeSent(str(error)) from error
+            raise OutcomeUnknown(str(error)) from error
 
-    async def create(self, order: Order, headers: dict[str, str]) -> dict[str, Any]:
+    async def create(self, order: JobRequest, headers: dict[str, str]) -> dict[str, Any]:
         """Submit once and return the server's answer. Raises what the SDK raises, or Unavailable."""
         extras = dict(order.extras)
         if order.last_frame is not None:
@@ -127,7 +127,7 @@ class Adapter:
     async def check(self, ref: str) -> JobState:
         return self.read(await self._retrieve(ref), ref)
 
-    async def find(self, order: Order, since: datetime) -> Found:
+    async def find(self, order: JobRequest, since: datetime) -> Found:
         """Matches jobs by their fields first and by creation time second, because clocks are wrong or report 0.
 
         A missing job proves something only if the list was read far enough back and its times are plausible.
@@ -171,7 +171,7 @@ class Adapter:
             raise Unavailable("cannot list: an entry without id")
         return jobs, getattr(page, "has_more", None) is not False, _seconds_ahead(answer.headers.get("date"))
 
-    def _likely(self, order: Order, listed: list[tuple[Job, str]]) -> list[JobState]:
+    def _likely(self, order: JobRequest, listed: list[tuple[Job, str]]) -> list[JobState]:
         """Jobs that match the order: those of its time, oldest first, then the others, newest first.
 
         An unowned job among the others counts as a match, too: a wrong clock is more likely than the same prompt
@@ -186,7 +186,7 @@ class Adapter:
             state = replace(self.read(_fields(job)), is_sure=bool(is_match))
             if age == "recent":
                 recent.append(state)
-            elif state.word != "failed":
+            elif state.status != "failed":
                 others.append(state)
         return recent[::-1] + others
 
@@ -238,7 +238,7 @@ class Adapter:
         if not isinstance(answer, dict):
             raise Unavailable(f"HTTP {status}: no video object: {body[:80]!r}")
         # For a failed job vLLM-Omni returns an HTTP error whose body is the video object.
-        is_failed_job = answer.get("id") == ref and normalise.word(answer.get("status")) == "failed"
+        is_failed_job = answer.get("id") == ref and normalise.status_of(answer.get("status")) == "failed"
         if status >= 400 and not is_failed_job:
             raise Unavailable(f"HTTP {status}: {body[:200]!r}")
         return answer
@@ -254,7 +254,7 @@ class Adapter:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Unavailable(repr(error)) from error
 
-    def _is_for(self, job: Job, order: Order) -> bool | None:
+    def _is_for(self, job: Job, order: JobRequest) -> bool | None:
         """Whether a listed job matches this order; None if it does not have enough fields to tell."""
         if not self.profile.lists_what_was_asked:
             return None

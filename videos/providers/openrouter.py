@@ -9,7 +9,15 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from videos.providers import ADDRESSES, openai
-from videos.providers.base import ASPECT_RATIOS, Capability, JobState, Order, Unavailable, data_url, size_of
+from videos.providers.base import (
+    ASPECT_RATIOS,
+    Capability,
+    JobRequest,
+    JobState,
+    Unavailable,
+    data_url,
+    size_of,
+)
 from videos.providers.dialects import Profile
 
 
@@ -18,7 +26,7 @@ class Adapter(openai.Adapter):
     profile = Profile("OpenRouter", has_list=False, cancels=False)
     free_path = "key"  # its list of models is public, so it does not show whether the key is valid
 
-    async def create(self, order: Order, headers: dict[str, str]) -> dict[str, Any]:
+    async def create(self, order: JobRequest, headers: dict[str, str]) -> dict[str, Any]:
         body = {
             "model": order.model,
             "prompt": order.prompt,

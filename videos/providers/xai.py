@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from videos.providers import ADDRESSES, openai
-from videos.providers.base import JobState, Order, Rejected, data_url
+from videos.providers.base import JobRequest, JobState, Rejected, data_url
 from videos.providers.dialects import Profile
 
 TICKS = 10**10  # per US dollar
@@ -18,7 +18,7 @@ class Adapter(openai.Adapter):
     profile = Profile("xAI", has_list=False, cancels=False)
     has_content = False
 
-    async def create(self, order: Order, headers: dict[str, str]) -> dict[str, Any]:
+    async def create(self, order: JobRequest, headers: dict[str, str]) -> dict[str, Any]:
         body = {
             "model": order.model,
             "prompt": order.prompt,

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import CreditEntry
-from videos.models import FORGIVEN, REASONS, Status, Video, VideoEvent
+from videos.models import REASONS, REFUNDED_BY_STAFF, Status, Video, VideoEvent
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ def timeline_of(video: Video) -> list[Line]:
             continue
         if not event.came_from:
             credits = _amount(entry_of, CreditEntry.Kind.CHARGE)
-        elif (event.went_to in (Status.FAILED, Status.CANCELED) or event.reason == FORGIVEN) and not refunded:
+        elif (
+            event.went_to in (Status.FAILED, Status.CANCELED) or event.reason == REFUNDED_BY_STAFF
+        ) and not refunded:
             credits, refunded = _amount(entry_of, CreditEntry.Kind.REFUND), True
             if credits and (note := entry_of[CreditEntry.Kind.REFUND].note):
                 text = _("%(text)s Note from the staff: “%(note)s”") % {"text": text, "note": note}
@@ -52,7 +54,7 @@ def _text(event: VideoEvent, video: Video, refunded: bool) -> str:
     credits = ngettext("%(n)d credit", "%(n)d credits", video.credits) % {"n": video.credits}
     if not event.came_from:
         return _("Ordered. %(credits)s reserved.") % {"credits": credits}
-    if event.reason == FORGIVEN:
+    if event.reason == REFUNDED_BY_STAFF:
         return _("The staff refunded %(credits)s. You keep the video.") % {"credits": credits}
     if event.went_to == Status.COMPLETED and refunded:
         return _("Ready to play after all, for free: %(credits)s stay refunded.") % {"credits": credits}

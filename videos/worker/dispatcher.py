@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 SLICE = 15  # after this a dispatcher admits nothing new, finishes its steps and wakes its successor
 LONGEST_SLICE = 240  # below the queue's own task timeout
 TICK = 0.25
-HAND_BACK = 5  # how long a stopping dispatcher waits for its running steps
+WIND_DOWN_SECONDS = 5  # how long a stopping dispatcher waits for its running steps
 MAX_IN_FLIGHT = 4000  # videos
 MAX_SUBMITS = 400
 MAX_PICTURES = 50  # submits that hold their pictures in memory
@@ -50,7 +50,7 @@ def run() -> bool:
     Returns False if no slot was free. Safe to call at any time and concurrently.
     """
     close_old_connections()
-    slot = leases.take_slot()
+    slot = leases.acquire_slot()
     if slot is None:
         return False
     dispatcher = Dispatcher(slot)
@@ -59,7 +59,7 @@ def run() -> bool:
     finally:
         # Free the slot before checking for work: an order placed in between then finds a free slot.
         PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(owner="", until=timezone.now())
-        if not dispatcher.dismissed and is_work_left():
+        if not dispatcher.is_revoked and is_work_left():
             queue.wake_any()
     return True
 
@@ -108,7 +108,7 @@ class Dispatcher:
 
     def __init__(self, slot: PumpSlot) -> None:
         self.slot = slot
-        self.dismissed = False
+        self.is_revoked = False
         self.in_flight: dict[UUID, InFlight] = {}
         self.due_again: dict[UUID, Video] = {}  # a webhook made them due while a step was running
         self.posters: asyncio.Task[None] | None = None
@@ -123,18 +123,18 @@ class Dispatcher:
         )
         self.began = self.renewed = time.monotonic()
         try:
-            await self.db(leases.rescue)
+            await self.db(leases.reset_unreachable)
             await self.db(run_maintenance)
-            while not self.dismissed:
+            while not self.is_revoked:
                 try:
                     if not await self.turn():
                         break
                 except DatabaseError:
                     # Keep the running steps: their outcome is worth more than renewing the lease on time.
                     log.exception("The dispatcher cannot reach the database.")
-                    self.dismissed = time.monotonic() - self.renewed > timing.LEASE
+                    self.is_revoked = time.monotonic() - self.renewed > timing.LEASE
                 await asyncio.sleep(TICK)
-            await self.hand_back()
+            await self.wind_down()
             await self.db(batches.advance)
         finally:
             await self.tools.decoder.close()
@@ -149,14 +149,14 @@ class Dispatcher:
             # A short step writes its own next_attempt_at before its lease runs out; only long ones need renewal.
             long_running = [pk for pk, item in self.in_flight.items() if now - item.since > timing.LEASE / 2]
             if not await self.db(leases.renew, self.slot, long_running):
-                self.dismissed = True
+                self.is_revoked = True
                 return False
             self.renewed = now
             await self.db(run_maintenance)
         age = now - self.began
-        if age < SLICE or (self.is_held_up() and age < LONGEST_SLICE - steps.LONGEST_SUBMIT):
+        if age < SLICE or (self.has_costly_steps() and age < LONGEST_SLICE - steps.LONGEST_SUBMIT):
             work = await self.db(self.find_work)
-        elif self.is_held_up() and age < LONGEST_SLICE:
+        elif self.has_costly_steps() and age < LONGEST_SLICE:
             work = await self.db(self.find_running)
         else:
             return False
@@ -164,9 +164,9 @@ class Dispatcher:
             if video.pk in self.in_flight:
                 self.due_again[video.pk] = video
             else:
-                self.take_up(video, steps.step)
+                self.start_step(video, steps.step)
         for video in work.admitted:
-            self.take_up(video, steps.submit)
+            self.start_step(video, steps.submit)
         if work.posters:
             self.posters = asyncio.create_task(self.make_posters(work.posters))
         return bool(self.in_flight) or work.is_left
@@ -194,19 +194,19 @@ class Dispatcher:
                 self.channels[video.channel_id] = Channel.objects.get(pk=video.channel_id)
         return Work(due, is_left=True)
 
-    def take_up(self, video: Video, step: Callable[..., Coroutine[Any, Any, None]]) -> None:
+    def start_step(self, video: Video, step: Callable[..., Coroutine[Any, Any, None]]) -> None:
         video.channel = self.channels[video.channel_id]
         task = asyncio.create_task(self.drive(video, step))
         self.in_flight[video.pk] = InFlight(video, task, time.monotonic())
-        task.add_done_callback(partial(self._put_down, video.pk))
+        task.add_done_callback(partial(self._step_ended, video.pk))
 
-    def _put_down(self, pk: UUID, _task: asyncio.Task[None]) -> None:
+    def _step_ended(self, pk: UUID, _task: asyncio.Task[None]) -> None:
         self.in_flight.pop(pk, None)
         again = self.due_again.pop(pk, None)
         if again and again.status == Status.IN_PROGRESS:
-            self.take_up(again, steps.step)
+            self.start_step(again, steps.step)
 
-    def is_held_up(self) -> bool:
+    def has_costly_steps(self) -> bool:
         """Whether a submit, reconciliation or download is running: unlike a poll, cutting it off costs something."""
         return any(item.video.status in COSTLY_TO_CANCEL for item in list(self.in_flight.values()))
 
@@ -227,19 +227,19 @@ class Dispatcher:
 
     async def make_posters(self, videos: list[Video]) -> None:
         for video in videos:
-            if not await steps.picture(video, self.tools):
+            if not await steps.make_poster(video, self.tools):
                 self.posters_at = time.monotonic() + timing.backoff(video)
                 return
 
-    async def hand_back(self) -> None:
-        """Wait up to HAND_BACK seconds for running steps, then cancel the rest; a canceled step counts as an attempt."""
+    async def wind_down(self) -> None:
+        """Wait up to WIND_DOWN_SECONDS seconds for running steps, then cancel the rest; a canceled step counts as an attempt."""
         if self.posters:
             self.posters.cancel()
         self.due_again.clear()
         items = list(self.in_flight.values())
         if not items:
             return
-        await asyncio.wait([item.task for item in items], timeout=HAND_BACK)
+        await asyncio.wait([item.task for item in items], timeout=WIND_DOWN_SECONDS)
         canceled = [item for item in items if not item.task.done()]
         for item in canceled:
             item.task.cancel()

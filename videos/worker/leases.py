@@ -23,7 +23,7 @@ def worker_name() -> str:
     return os.environ.get("AIVIDEO_WORKER") or f"{socket.gethostname()}:{os.getpid()}"
 
 
-def take_slot() -> PumpSlot | None:
+def acquire_slot() -> PumpSlot | None:
     """Lease a free slot; None if live dispatchers hold them all."""
     owner = f"{worker_name()}/{uuid4().hex[:8]}"
     free = timezone.now() - timedelta(seconds=1)  # SQLite's clock has millisecond resolution only
@@ -40,7 +40,7 @@ def take_slot() -> PumpSlot | None:
     return None
 
 
-def dismiss(worker: str) -> None:
+def revoke_slots(worker: str) -> None:
     """Revoke the slots of a worker's dispatchers: each finishes or cancels its running steps, then stops."""
     PumpSlot.objects.filter(owner__startswith=f"{worker}/").update(owner="", until=timezone.now())
 
@@ -78,7 +78,7 @@ CLAIMED = (
 )
 
 
-def rescue() -> None:
+def reset_unreachable() -> None:
     """Make videos due now whose next_attempt_at is further away than any backoff: the clock was set back since."""
     too_far = Now() + timedelta(seconds=2 * timing.LONGEST_WAIT + 30)
     Video.objects.live().filter(next_attempt_at__gt=too_far).update(next_attempt_at=Now())

@@ -29,11 +29,11 @@ from videos.media.mp4 import NotAVideo
 from videos.models import Status, Upload, Video
 from videos.providers.base import (
     Busy,
+    JobRequest,
     JobState,
-    MaybeSent,
     NoFile,
     NotSent,
-    Order,
+    OutcomeUnknown,
     Provider,
     Rejected,
     Unavailable,
@@ -83,11 +83,11 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
     event_log.submitting(video)
     try:
         async with tools.submits:
-            order = await _prepare_order(video)
+            order = await _prepare_job_request(video)
             await _confirm_lease(video, db)
             async with asyncio.timeout(LONGEST_SUBMIT):
                 job = await provider.submit(order, key=video.pk.hex)
-    except NoOrder as error:
+    except NotPrepared as error:
         await db(lifecycle.postpone, video, came_from, error)
     except NotSent as error:
         await db(lifecycle.reroute_or_postpone, video, came_from, error)
@@ -102,7 +102,7 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
         else:
             await db(lifecycle.reject, video, error.code, str(error))
         await db(breaker.record_success, channel)
-    except (MaybeSent, TimeoutError) as error:
+    except (OutcomeUnknown, TimeoutError) as error:
         await db(lifecycle.mark_unconfirmed, video, str(error) or "no whole answer in time")
         await db(breaker.record_failure, channel)
     else:
@@ -123,7 +123,7 @@ async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
         return
     assert video.posted_at is not None
     waited = (timezone.now() - video.posted_at).total_seconds()
-    order = await asyncio.to_thread(order_of, video)
+    order = await asyncio.to_thread(job_request, video)
     try:
         # Clocks differ and may be set back. Looking too far back is harmless: jobs with an owner are skipped.
         since = min(video.posted_at, video.created_at) - MAX_CLOCK_SKEW
@@ -150,10 +150,10 @@ async def check(video: Video, provider: Provider, tools: Tools) -> None:
     except Unavailable as error:
         await db(lifecycle.retry_later, video, str(error))
         return
-    if job.word == "completed":
+    if job.status == "completed":
         if await db(lifecycle.finish, video, job.cost):
             await save(video, provider, tools)
-    elif job.word != "failed":
+    elif job.status != "failed":
         await db(lifecycle.record_progress, video, job)
     elif video.status == Status.FAILED:
         await db(lifecycle.stop_watching, video)
@@ -165,7 +165,7 @@ async def save(video: Video, provider: Provider, tools: Tools) -> None:
     """Download, check and store the file before the provider's copy expires.
 
     When many videos finish at once, the decoder cannot look at each right away. The file's index is then
-    trusted, and its poster, which also proves that the file plays, is made later (see `picture`).
+    trusted, and its poster, which also proves that the file plays, is made later (see `make_poster`).
     """
     db = tools.db
     assert video.ref is not None
@@ -190,7 +190,7 @@ async def save(video: Video, provider: Provider, tools: Tools) -> None:
         part.unlink(missing_ok=True)
 
 
-async def picture(video: Video, tools: Tools) -> bool:
+async def make_poster(video: Video, tools: Tools) -> bool:
     """Make the poster of a completed video; fail the video if its file turns out not to play.
 
     False if something went wrong; the caller should back off before making other posters. A full disk
@@ -236,7 +236,7 @@ async def _look(part: Path, decoder: Decoder) -> tuple[mp4.Probe, bytes]:
 # --- Small parts ----------------------------------------------------------------------------------
 
 
-def order_of(video: Video) -> Order:
+def job_request(video: Video) -> JobRequest:
     """What to submit. Deterministic, since a repeat under the same idempotency key must send the same body."""
     width, height = video.wanted_size
     image = None
@@ -245,7 +245,9 @@ def order_of(video: Video) -> Order:
     elif video.preset:
         image = images.fit(presets.presets()[video.preset].file.read_bytes(), width, height)
     last = images.fit(_bytes_of(video.last_frame), width, height) if video.last_frame else None
-    return Order(video.provider_model, video.prompt, width, height, video.seconds, image, video.extras, last)
+    return JobRequest(
+        video.provider_model, video.prompt, width, height, video.seconds, image, video.extras, last
+    )
 
 
 def _bytes_of(upload: Upload) -> bytes:
@@ -253,19 +255,19 @@ def _bytes_of(upload: Upload) -> bytes:
         return file.read()
 
 
-async def _prepare_order(video: Video) -> Order:
-    """What to submit. Raises NoOrder for any error, such as a missing picture or an unavailable storage."""
+async def _prepare_job_request(video: Video) -> JobRequest:
+    """What to submit. Raises NotPrepared for any error, such as a missing picture or an unavailable storage."""
     if not video.upload_id and not video.last_frame_id and not video.preset:
-        return order_of(video)
+        return job_request(video)
     try:
-        return await asyncio.to_thread(order_of, video)
+        return await asyncio.to_thread(job_request, video)
     except Exception as error:
         log.exception("%s: cannot prepare the request", video.public_id)
-        raise NoOrder(repr(error)) from error
+        raise NotPrepared(repr(error)) from error
 
 
 async def _confirm_lease(video: Video, db: Database) -> None:
-    """Raise NoOrder unless this dispatcher still holds the video's lease. Called right before a request that costs money.
+    """Raise NotPrepared unless this dispatcher still holds the video's lease. Called right before a request that costs money.
 
     The video waited for the semaphore and its picture, and the process or the machine may have been suspended
     meanwhile. The lease is checked by the database, since a suspended machine's own clock may have stopped, and the
@@ -273,10 +275,10 @@ async def _confirm_lease(video: Video, db: Database) -> None:
     """
     asked_at = timing.clock()
     if not await db(lifecycle.renew_lease, video) or timing.clock() - asked_at >= timing.LEASE:
-        raise NoOrder("its lease ended before the request left")
+        raise NotPrepared("its lease ended before the request left")
 
 
-class NoOrder(NotSent):
+class NotPrepared(NotSent):
     """Nothing was sent, for a reason that has nothing to do with the provider."""
 
 

@@ -113,7 +113,7 @@ class Supervisor:
     def stop(self) -> None:
         """Let the dispatchers finish their running steps, then stop the cluster."""
         try:
-            leases.dismiss(self.name)
+            leases.revoke_slots(self.name)
             Worker.objects.filter(name=self.name).delete()
         finally:
             child_processes.stop([self.cluster], STOP)

@@ -35,7 +35,7 @@ def accepted(user):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_unverified_organisation_is_told_to_staff_with_the_steps_until_it_is_let_in(
+def test_an_unverified_organization_is_told_to_staff_with_the_steps_until_it_is_let_in(
     simulator, owner, as_staff
 ):
     for _ in range(2):

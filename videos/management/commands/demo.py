@@ -82,7 +82,7 @@ def _finished(user: User, key: str, sample: dict[str, str]) -> None:
         video = ordering.place(user, order)
         if lifecycle.mark_submitting(video):
             shutil.copy(SAMPLES / sample["file"], part)
-            lifecycle.accept(video, JobState(ref=f"demo-{video.pk}", word="completed"))
+            lifecycle.accept(video, JobState(ref=f"demo-{video.pk}", status="completed"))
             lifecycle.finish(video)
             lifecycle.complete(video, storage.store(part, *inspection.look(part)))
             part.unlink(missing_ok=True)  # unless storage took the file itself

@@ -24,7 +24,7 @@ DRILL = "/api/video-generation/generate"
 
 
 def finish(video):
-    """As the pump would, without a provider."""
+    """As the dispatcher would, without a provider."""
     for status, fields in (("submitting", {}), ("in_progress", {"ref": str(video.pk)}), ("saving", {})):
         assert video.move_to(status, **fields)
     result = {"file": "videos/x.mp4", "sha256": "0" * 64, "bytes": 1, "poster": ""}

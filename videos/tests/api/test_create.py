@@ -147,7 +147,7 @@ def test_a_seed_and_a_negative_prompt_travel_to_the_provider(owner, simulator):
     program = Program(owner)
     assert program.send("/v1/videos", asked).status_code == 200
     video = owner.videos.get()
-    assert steps.order_of(video).extras == {"seed": 7, "negative_prompt": "rain"}
+    assert steps.job_request(video).extras == {"seed": 7, "negative_prompt": "rain"}
     pump_until_done(30)
     assert owner.videos.get().status == "completed"
 

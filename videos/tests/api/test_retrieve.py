@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 @without(
     "the owner check on a video asked for by API",
-    "videos.serializers.SHOWN",
+    "videos.serializers.VIDEO_SQL",
     becomes_text("v.user_id = %s", "%s > 0"),
 )
 @without(
@@ -95,7 +95,9 @@ def test_there_is_no_content_before_the_end(program, owner):
     assert error_of(program.get(f"{path}?variant=1")) == (404, None, "video_not_completed")
 
 
-@without("the expiry of an API link", "videos.serializers.linked", becomes("int(until)", "2 * int(until)"))
+@without(
+    "the expiry of an API link", "videos.serializers.resolve_link", becomes("int(until)", "2 * int(until)")
+)
 @pytest.mark.django_db(transaction=True)
 def test_A04_a_link_ends_after_five_minutes_and_with_its_video(program, owner, simulator, monkeypatch):
     video = order(owner)

@@ -18,9 +18,9 @@ VERBS = {
     "cancel": lifecycle.cancel,
     "intend": lifecycle.mark_submitting,
     "postpone": lambda video: lifecycle.postpone(video, Status.QUEUED, Busy("busy")),
-    "lose_sight": lambda video: lifecycle.mark_unconfirmed(video, "no answer"),
+    "mark_unconfirmed": lambda video: lifecycle.mark_unconfirmed(video, "no answer"),
     "resend": lifecycle.requeue,
-    "accept": lambda video: lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="queued")),
+    "accept": lambda video: lifecycle.accept(video, JobState(ref=f"job-{video.pk}", status="queued")),
     "finish": lifecycle.finish,
     "complete": lambda video: lifecycle.complete(
         video, {"file": f"videos/{video.pk}.mp4", "sha256": "0" * 64}

@@ -13,7 +13,7 @@ from tests.support.sabotage import insert_after, without
 from videos import queue, timing
 from videos.catalogue import availability
 from videos.generation import lifecycle
-from videos.models import COMES_FROM, LIVE, Channel, Status, Video
+from videos.models import ALLOWED_FROM, LIVE, Channel, Status, Video
 from videos.providers.base import Busy, JobState, NotSent
 from videos.status.timeline import timeline_of
 
@@ -26,7 +26,7 @@ def again(video):
 
 
 def job(ref="job-1", word="in_progress", progress=None):
-    return JobState(ref=ref, word=word, progress=progress)
+    return JobState(ref=ref, status=word, progress=progress)
 
 
 def accepted(user):
@@ -204,7 +204,7 @@ def test_a_busy_provider_leaves_the_video_waiting_for_its_turn(owner, error):
 
 def test_a_move_from_a_state_that_does_not_lead_there_changes_nothing(owner):
     for start, end in itertools.product(Status, Status):
-        if start in COMES_FROM.get(end, set()) or end not in COMES_FROM:
+        if start in ALLOWED_FROM.get(end, set()) or end not in ALLOWED_FROM:
             continue
         video = order(new_user())
         result = RESULT if start == Status.COMPLETED else {}
@@ -214,7 +214,7 @@ def test_a_move_from_a_state_that_does_not_lead_there_changes_nothing(owner):
 
 
 def test_every_unfinished_state_can_fail():
-    assert COMES_FROM[Status.FAILED] - {Status.COMPLETED} == set(LIVE)
+    assert ALLOWED_FROM[Status.FAILED] - {Status.COMPLETED} == set(LIVE)
 
 
 def test_the_database_forbids_a_completed_video_without_its_file(owner):

@@ -77,7 +77,7 @@ def completed(tmp_path):
         part = shutil.copy(SAMPLES / samples()[0]["file"], tmp_path / "sample.part")
         video = order(user)
         lifecycle.mark_submitting(video)
-        lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="completed"))
+        lifecycle.accept(video, JobState(ref=f"job-{video.pk}", status="completed"))
         lifecycle.finish(video)
         lifecycle.complete(video, storage.store(part, *inspection.look(part)))
         return video

@@ -48,7 +48,7 @@ def change(video, **fields):
 def running(user, **fields):
     video = order(user)
     lifecycle.mark_submitting(video)
-    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress", progress=20))
+    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", status="in_progress", progress=20))
     change(video, **fields)
     video.refresh_from_db()
     return video
@@ -324,7 +324,7 @@ def test_what_has_ended_cannot_be_canceled(as_owner, owner, headers):
     assert entries(video) == [("charge", -10)]
 
 
-def test_a_pump_that_is_quicker_than_the_click_wins(as_owner, owner, monkeypatch):
+def test_a_dispatcher_that_is_quicker_than_the_click_wins(as_owner, owner, monkeypatch):
     video = order(owner)
     real = lifecycle.cancel
 

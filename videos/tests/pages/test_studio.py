@@ -190,7 +190,7 @@ def test_an_upload_becomes_the_first_frame(as_owner, owner, kind):
     as_owner.post("/", form(file=picture(kind=kind)))
     video = owner.videos.get()
     assert (video.upload.width, video.upload.height) == (640, 480)
-    sent = Image.open(io.BytesIO(steps.order_of(video).image))
+    sent = Image.open(io.BytesIO(steps.job_request(video).image))
     assert (sent.format, sent.size) == ("JPEG", (1280, 720))
 
 

@@ -25,7 +25,7 @@ from videos.catalogue import connections
 from videos.media import mp4, storage
 from videos.models import Channel, Video
 from videos.providers import adapter, dialects
-from videos.providers.base import Busy, JobState, MaybeSent, NoFile, Rejected, Unavailable
+from videos.providers.base import Busy, JobState, NoFile, OutcomeUnknown, Rejected, Unavailable
 
 NAMES = sorted(filter(None, PROFILES))
 
@@ -171,7 +171,7 @@ async def ended(provider, tags="", **fields) -> JobState:
     ref = await submitted(provider, tags, **fields)
     for _ in range(400):
         job = await provider.check(ref)
-        if job.word in ("completed", "failed"):
+        if job.status in ("completed", "failed"):
             return job
         await asyncio.sleep(0.05)
     raise AssertionError(job)
@@ -196,18 +196,18 @@ def test_a_picture_is_taken(server):
     async def do(provider):
         return await provider.check(await submitted(provider, "[sim:stuck]", image=picture()))
 
-    assert at(server, do).word == "in_progress"
+    assert at(server, do).status == "in_progress"
 
 
 @pytest.mark.parametrize("tag", ["fail", "fail-string", "cancelled"])
 def test_a_job_that_fails_has_failed(server, tag):
     job = at(server, lambda provider: ended(provider, f"[sim:{tag}]"))
-    assert (job.word, job.code) == ("failed", "generation_failed")
+    assert (job.status, job.code) == ("failed", "generation_failed")
 
 
 def test_a_job_that_moderation_ends_says_so(server):
     job = at(server, lambda provider: ended(provider, "[sim:moderation]"))
-    assert (job.word, job.code) == ("failed", "moderation_blocked")
+    assert (job.status, job.code) == ("failed", "moderation_blocked")
 
 
 def test_a_submit_that_moderation_refuses_is_the_customers_trouble(server):
@@ -231,7 +231,7 @@ def test_a_busy_server_says_when_to_come_again(server):
 
 @pytest.mark.parametrize("tag", ["lost-reply", "lost-reply-500", "error-500"])
 def test_a_submit_without_an_answer_may_have_arrived(server, tag):
-    with pytest.raises(MaybeSent):
+    with pytest.raises(OutcomeUnknown):
         at(server, lambda provider: submitted(provider, f"[sim:{tag}]"))
 
 
@@ -243,12 +243,12 @@ def test_a_poll_that_goes_wrong_is_no_verdict(server, tag):
             await provider.check(ref)
         return await provider.check(ref)
 
-    assert at(server, do).word == "in_progress"
+    assert at(server, do).status == "in_progress"
 
 
 @pytest.mark.parametrize("tag", ["words", "no-progress", "progress-text", "id-changes"])
 def test_other_words_are_understood(server, tag):
-    assert at(server, lambda provider: ended(provider, f"[sim:{tag}]")).word == "completed"
+    assert at(server, lambda provider: ended(provider, f"[sim:{tag}]")).status == "completed"
 
 
 def test_a_file_may_lie_elsewhere(server):

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def in_progress(user, **fields):
     video = order(user)
     lifecycle.mark_submitting(video)
-    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress"))
+    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", status="in_progress"))
     Video.objects.filter(pk=video.pk).update(**{"next_attempt_at": timezone.now(), **fields})
     return Video.objects.get(pk=video.pk)
 
@@ -52,25 +52,25 @@ def test_a_video_goes_from_order_to_file(simulator):
     assert entries(video) == [("charge", -10)]
 
 
-def test_a_pump_with_nothing_to_do_ends_at_once():
+def test_a_dispatcher_with_nothing_to_do_ends_at_once():
     began = time.monotonic()
     assert dispatcher.run() is True
     assert time.monotonic() - began < scaled_timeout(2)
     assert not PumpSlot.objects.filter(until__gt=timezone.now()).exists()
 
 
-def test_a_task_that_finds_a_live_pump_leaves_everything_to_it():
-    held = [leases.take_slot() for _ in range(leases.SLOTS)]
+def test_a_task_that_finds_a_live_dispatcher_leaves_everything_to_it():
+    held = [leases.acquire_slot() for _ in range(leases.SLOTS)]
     assert None not in held
-    assert leases.take_slot() is None
+    assert leases.acquire_slot() is None
     assert dispatcher.run() is False
 
 
-def test_the_slot_of_a_pump_that_died_is_free_after_its_lease():
+def test_the_slot_of_a_dispatcher_that_died_is_free_after_its_lease():
     for _ in range(leases.SLOTS):
-        slot = leases.take_slot()
+        slot = leases.acquire_slot()
     PumpSlot.objects.filter(pk=slot.pk).update(until=timezone.now() - timedelta(seconds=1))
-    successor = leases.take_slot()
+    successor = leases.acquire_slot()
     assert successor.number == slot.number
     assert leases.renew(slot, []) is False
     assert leases.renew(successor, []) is True
@@ -78,9 +78,9 @@ def test_the_slot_of_a_pump_that_died_is_free_after_its_lease():
 
 def test_a_lease_from_a_clock_that_was_set_back_is_no_lease():
     for _ in range(leases.SLOTS):
-        leases.take_slot()
+        leases.acquire_slot()
     PumpSlot.objects.update(until=timezone.now() + timedelta(hours=1))
-    assert leases.take_slot() is not None
+    assert leases.acquire_slot() is not None
 
 
 def test_a_claim_takes_what_is_due_and_leases_it():
@@ -94,7 +94,7 @@ def test_a_claim_takes_what_is_due_and_leases_it():
 def test_a_slice_begins_with_what_a_jumped_clock_has_put_far_into_the_future():
     video = in_progress(new_user(), next_attempt_at=timezone.now() + timedelta(hours=1))
     assert leases.claim(10) == []
-    leases.rescue()
+    leases.reset_unreachable()
     assert [found.pk for found in leases.claim(10)] == [video.pk]
 
 
@@ -123,11 +123,11 @@ def test_two_pumps_never_claim_the_same_video():
     assert set(claimed) == expected
 
 
-def test_a_pump_renews_what_it_has_in_hand():
+def test_a_dispatcher_renews_what_it_has_in_hand():
     video = in_progress(new_user())
     leases.claim(10)
     Video.objects.filter(pk=video.pk).update(next_attempt_at=timezone.now())
-    assert leases.renew(leases.take_slot(), [video.pk])
+    assert leases.renew(leases.acquire_slot(), [video.pk])
     assert leases.claim(10) == []
 
 
@@ -170,7 +170,7 @@ def test_a_video_whose_preset_is_gone_does_not_stop_the_others(simulator, monkey
     assert entries(lost) == [("charge", -10), ("refund", 10)]
 
 
-def test_a_pump_rings_for_its_successor_while_anything_is_unfinished(simulator, monkeypatch):
+def test_a_dispatcher_wakes_its_successor_while_anything_is_unfinished(simulator, monkeypatch):
     monkeypatch.setattr(dispatcher, "SLICE", 0)
     order(new_user())
     before = queued_messages()
@@ -178,17 +178,17 @@ def test_a_pump_rings_for_its_successor_while_anything_is_unfinished(simulator, 
     assert queued_messages() == before + 1
 
 
-def test_a_dismissed_pump_hands_back_and_does_not_ring(simulator, monkeypatch):
+def test_a_dispatcher_without_its_slot_winds_down_and_wakes_no_successor(simulator, monkeypatch):
     monkeypatch.setenv("AIVIDEO_WORKER", "this-worker")
     order(new_user(), "A long one [sim:stuck]")
 
-    def dismiss():
+    def revoke():
         time.sleep(2)
-        leases.dismiss("this-worker")
+        leases.revoke_slots("this-worker")
         connection.close()
 
     before = queued_messages()
-    thread = threading.Thread(target=dismiss)
+    thread = threading.Thread(target=revoke)
     thread.start()
     began = time.monotonic()
     dispatcher.run()

@@ -31,7 +31,7 @@ def again(video):
 def running(user, **fields):
     video = order(user)
     lifecycle.mark_submitting(video)
-    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", word="in_progress"))
+    lifecycle.accept(video, JobState(ref=f"job-{video.pk}", status="in_progress"))
     Video.objects.filter(pk=video.pk).update(next_attempt_at=timezone.now(), **fields)
     return again(video)
 
@@ -69,7 +69,7 @@ def test_a_batch_that_was_rolled_back_is_reported_so_to_everybody_in_it():
     assert again(video).status == Status.QUEUED
 
 
-def test_a_hiccup_of_the_database_does_not_end_the_pump(simulator, monkeypatch):
+def test_a_hiccup_of_the_database_does_not_end_the_dispatcher(simulator, monkeypatch):
     monkeypatch.setattr(timing, "RENEW", 0.1)
     calls = []
     renew = leases.renew
@@ -129,7 +129,7 @@ def test_a_double_click_with_the_last_credits_shows_the_video_to_both_halves(set
 
 def test_a_provider_that_takes_questions_and_never_answers_ends_at_the_deadline(settings, monkeypatch):
     monkeypatch.setattr(dispatcher, "SLICE", 1)
-    monkeypatch.setattr(dispatcher, "HAND_BACK", 0.5)
+    monkeypatch.setattr(dispatcher, "WIND_DOWN_SECONDS", 0.5)
     settings.JOB_DEADLINE_SECONDS = 2
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))

@@ -63,7 +63,7 @@ def running():
 def make_running(ref):
     video = order(new_user())
     lifecycle.mark_submitting(video)
-    lifecycle.accept(video, JobState(ref=ref, word="in_progress"))
+    lifecycle.accept(video, JobState(ref=ref, status="in_progress"))
     in_a_while = timezone.now() + timedelta(seconds=30)
     Video.objects.filter(pk=video.pk).update(next_attempt_at=in_a_while)
     return Video.objects.get(pk=video.pk)
@@ -144,13 +144,13 @@ def test_a_webhook_makes_its_running_video_due_and_changes_nothing_else(running,
     assert (receipt.id, receipt.event, receipt.ref) == ("wh_1", kind, "job-1")
 
 
-def test_a_webhook_rings_for_a_pump_only_when_none_is_alive(running):
+def test_a_webhook_wakes_a_dispatcher_only_when_none_is_alive(running):
     make_running("job-2")
-    slots = [leases.take_slot() for _ in range(leases.SLOTS)]
+    slots = [leases.acquire_slot() for _ in range(leases.SLOTS)]
     before = queued_messages()
     deliver()
     assert queued_messages() == before
-    leases.dismiss(slots[0].owner.partition("/")[0])
+    leases.revoke_slots(slots[0].owner.partition("/")[0])
     deliver(event("job-2"), webhook_id="wh_2")
     assert queued_messages() == before + 1
 
@@ -202,7 +202,7 @@ def test_the_same_id_at_two_servers_makes_both_due(running):
 def test_a_webhook_costs_one_insert_and_one_update_and_a_refused_one_nothing(
     running, django_assert_num_queries
 ):
-    leases.take_slot()
+    leases.acquire_slot()
     with django_assert_num_queries(0):
         assert deliver(key=OTHER_KEY) == 400
     with CaptureStatements() as taken:
@@ -230,7 +230,7 @@ class Hesitant:
     async def check(self, ref):
         self.asked.set()
         await self.answer.wait()
-        return JobState(ref=ref, word="in_progress")
+        return JobState(ref=ref, status="in_progress")
 
     async def close(self):
         pass
@@ -238,9 +238,9 @@ class Hesitant:
 
 @asynccontextmanager
 async def pump_that_asks(provider, video):
-    """A pump that waits for the provider's answer about a video when its webhook comes."""
+    """A dispatcher that waits for the provider's answer about a video when its webhook comes."""
     db = write_queue.WriteQueue()
-    engine = dispatcher.Dispatcher(await db(leases.take_slot))
+    engine = dispatcher.Dispatcher(await db(leases.acquire_slot))
     engine.db = db
     engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
     engine.began = engine.renewed = time.monotonic()
@@ -404,7 +404,7 @@ def test_A38_a_webhook_that_is_replayed_fifty_times_at_once_counts_once(running)
         thread.start()
     for thread in threads:
         thread.join()
-    # Each one that counted would have rung, since there is no pump.
+    # Each one that counted would have rung, since there is no dispatcher.
     assert (statuses, queued_messages() - before) == ([200] * 50, 1)
     assert WebhookReceipt.objects.count() == 1
     assert is_due(running)

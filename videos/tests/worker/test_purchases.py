@@ -90,7 +90,7 @@ STOPPABLE_PUMP = "from videos.worker import dispatcher; dispatcher.MAX_PICTURES 
 
 
 @without("the lease check before a purchase", "videos.worker.steps.submit", drop("_confirm_lease"))
-def test_A79_a_stopped_pump_that_goes_on_buys_nothing_again(settings, monkeypatch):
+def test_A79_a_stopped_dispatcher_that_goes_on_buys_nothing_again(settings, monkeypatch):
     """It is overtaken while two requests are out and three wait for their turn; then it wakes up."""
     monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
     monkeypatch.setattr(steps, "GRACE", 0)
@@ -145,7 +145,7 @@ def test_a_lease_is_held_only_by_who_has_the_row_as_it_is():
     video = submitting(new_user())
     stale = again(video)
     assert lifecycle.renew_lease(video)
-    lifecycle.mark_unconfirmed(again(video), "another pump took it for dead")
+    lifecycle.mark_unconfirmed(again(video), "another dispatcher took it for dead")
     assert not lifecycle.renew_lease(stale)
     ended = submitting(new_user())
     Video.objects.filter(pk=ended.pk).update(next_attempt_at=timezone.now() - timedelta(seconds=1))
@@ -163,20 +163,20 @@ def test_a_lease_is_held_only_by_who_has_the_row_as_it_is():
 )
 def test_a_late_answer_is_written_down_although_the_request_was_taken_for_lost():
     asking = submitting(new_user())
-    lifecycle.mark_unconfirmed(again(asking), "another pump saw its lease end")
-    assert lifecycle.accept(asking, JobState(ref="job-1", word="queued"))
+    lifecycle.mark_unconfirmed(again(asking), "another dispatcher saw its lease end")
+    assert lifecycle.accept(asking, JobState(ref="job-1", status="queued"))
     assert (again(asking).status, again(asking).ref) == (Status.IN_PROGRESS, "job-1")
-    assert lifecycle.accept(asking, JobState(ref="job-1", word="queued"))
+    assert lifecycle.accept(asking, JobState(ref="job-1", status="queued"))
     assert entries(asking) == [("charge", -10)]
 
 
 def test_a_late_answer_comes_before_a_second_request():
     asking = submitting(new_user())
-    lifecycle.mark_unconfirmed(again(asking), "another pump saw its lease end")
+    lifecycle.mark_unconfirmed(again(asking), "another dispatcher saw its lease end")
     lifecycle.requeue(again(asking))
     sender = again(asking)
     lifecycle.mark_submitting(sender)
-    assert lifecycle.accept(asking, JobState(ref="job-1", word="queued"))
+    assert lifecycle.accept(asking, JobState(ref="job-1", status="queued"))
     # The second request has not left, and will not.
     assert not lifecycle.renew_lease(sender)
     assert again(asking).ref == "job-1"
@@ -185,8 +185,8 @@ def test_a_late_answer_comes_before_a_second_request():
 def test_a_second_job_of_one_video_is_told_and_changes_nothing(caplog):
     asking = submitting(new_user())
     first = again(asking)
-    assert lifecycle.accept(first, JobState(ref="job-1", word="queued"))
-    assert not lifecycle.accept(asking, JobState(ref="job-2", word="queued"))
+    assert lifecycle.accept(first, JobState(ref="job-1", status="queued"))
+    assert not lifecycle.accept(asking, JobState(ref="job-2", status="queued"))
     assert again(asking).ref == "job-1"
     assert "job-2 was bought" in caplog.text
 
@@ -194,7 +194,7 @@ def test_a_second_job_of_one_video_is_told_and_changes_nothing(caplog):
 def test_a_late_answer_does_not_bring_back_what_was_refunded(caplog):
     asking = submitting(new_user())
     lifecycle.fail(again(asking), "stopped")
-    assert not lifecycle.accept(asking, JobState(ref="job-1", word="queued"))
+    assert not lifecycle.accept(asking, JobState(ref="job-1", status="queued"))
     assert (again(asking).status, entries(asking)) == ("failed", [("charge", -10), ("refund", 10)])
     assert "job-1 was bought" in caplog.text
 
@@ -204,7 +204,7 @@ def test_the_list_is_no_answer_to_a_request_that_somebody_else_has_sent_again():
     reading = submitting(new_user())
     lifecycle.mark_unconfirmed(reading, "cut off")
     lifecycle.requeue(again(reading))
-    assert lifecycle.adopt(reading, Found([JobState(ref="job-1", word="queued")])) != lifecycle.ADOPTED
+    assert lifecycle.adopt(reading, Found([JobState(ref="job-1", status="queued")])) != lifecycle.ADOPTED
     assert again(reading).status == Status.QUEUED
 
 
