@@ -6,9 +6,6 @@ between sending and recording it causes a second delivery with the same webhook-
 """
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 import logging
 import time
@@ -26,6 +23,7 @@ from yarl import URL
 from accounts.models import ApiKey, IdempotentAnswer
 from videos import queue, safe_http, serializers, timing
 from videos.models import Batch, Delivery, Status, Video
+from videos.webhooks import signing
 
 log = logging.getLogger(__name__)
 
@@ -111,28 +109,6 @@ def redact_video(video: Video) -> None:
         row.save(update_fields=["body"])
 
 
-def signature(secret: str, webhook_id: str, sent_at: int, body: str) -> str:
-    """One `v1,…` signature for the webhook-signature header, see https://www.standardwebhooks.com"""
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    digest = hmac.digest(key, f"{webhook_id}.{sent_at}.{body}".encode(), hashlib.sha256)
-    return "v1," + base64.b64encode(digest).decode()
-
-
-def headers_of(delivery: Delivery, sent_at: int) -> dict[str, str]:
-    """The headers that sign a delivery. For a day after a secret was rotated, both secrets sign."""
-    key = delivery.api_key
-    secrets = [key.webhook_secret]
-    if key.old_secret_until and key.old_secret_until > timezone.now():
-        secrets.append(key.old_webhook_secret)
-    signatures = [signature(secret, delivery.webhook_id, sent_at, delivery.body) for secret in secrets]
-    return {
-        "Content-Type": "application/json",
-        "webhook-id": delivery.webhook_id,
-        "webhook-timestamp": str(sent_at),
-        "webhook-signature": " ".join(signatures),
-    }
-
-
 def _write(key_id: int, url: str, kind: str, data: dict[str, Any], video: Video | None = None) -> Delivery:
     delivery = Delivery(api_key_id=key_id, url=url, event=kind, video=video)
     event = {
@@ -203,10 +179,10 @@ async def _post(client: aiohttp.ClientSession, delivery: Delivery) -> tuple[int 
     """The receiver's HTTP status, or None and the reason for the owner of the key."""
     try:
         safe_http.check_url(delivery.url)
-        headers = headers_of(delivery, int(time.time()))
-        async with client.post(
-            delivery.url, data=delivery.body.encode(), headers=headers, allow_redirects=False
-        ) as answer:
+        body = delivery.body.encode()
+        headers = signing.signed_headers(_secrets(delivery.api_key), delivery.webhook_id, body)
+        headers["Content-Type"] = "application/json"
+        async with client.post(delivery.url, data=body, headers=headers, allow_redirects=False) as answer:
             return answer.status, ""
     except TimeoutError:
         return None, f"no answer within {safe_http.SECONDS} seconds"
@@ -214,6 +190,13 @@ async def _post(client: aiohttp.ClientSession, delivery: Delivery) -> tuple[int 
         # The exact error is only logged: it could reveal the layout of our network.
         log.info("Webhook %s to %s failed: %r", delivery.webhook_id, URL(delivery.url).host, error)
         return None, str(error) if isinstance(error, safe_http.AddressRefused) else "no connection"
+
+
+def _secrets(key: ApiKey) -> list[str]:
+    """The secrets that sign: for a day after a rotation, the old one too."""
+    if key.old_secret_until and key.old_secret_until > timezone.now():
+        return [key.webhook_secret, key.old_webhook_secret]
+    return [key.webhook_secret]
 
 
 def _record(delivery: Delivery, status: int | None, problem: str) -> None:
