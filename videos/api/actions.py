@@ -8,7 +8,6 @@ from django.core.files.storage import default_storage
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from accounts import credits
 from accounts.models import ApiKey
 from videos import serializers
 from videos.api import spending
@@ -29,8 +28,6 @@ def place(key: ApiKey, order: VideoOrder, count: int = 1) -> dict[str, Any]:
         videos = ordering.place_all(key.user, order, count)
     except ValidationError as error:
         raise of_order(error) from error
-    except credits.InsufficientCredits as error:
-        raise spending.insufficient(key, error.needed, error.available) from error
     first = videos[0]
     if siblings := ",".join(serializers.public_id(video.pk) for video in videos[1:]):
         first.metadata = first.metadata | {"siblings": siblings}

@@ -7,8 +7,10 @@ from ninja import NinjaAPI
 from ninja.errors import ValidationError
 from ninja.operation import Operation
 
-from videos.api import account, batches
+from accounts.credits import InsufficientCredits
+from videos.api import account, batches, spending
 from videos.api import videos as video_endpoints
+from videos.api.auth import KeyedRequest
 from videos.api.compat import drills, gateway, site
 from videos.api.errors import ApiError
 from videos.api.openapi import pages
@@ -36,6 +38,11 @@ for endpoints in (site, gateway, drills, batches, video_endpoints, account):
 @api.exception_handler(ApiError)
 def _answer(request: HttpRequest, error: ApiError) -> HttpResponse:
     return error.answer()
+
+
+@api.exception_handler(InsufficientCredits)
+def _not_enough(request: KeyedRequest, error: InsufficientCredits) -> HttpResponse:
+    return spending.insufficient(request.auth, error.needed, error.available).answer()
 
 
 @api.exception_handler(ValidationError)

@@ -9,7 +9,6 @@ from django.http import HttpResponse, JsonResponse
 from ninja import Router
 from pydantic import BaseModel, ConfigDict, Field
 
-from accounts import credits
 from accounts.models import ApiKey
 from videos import serializers
 from videos.api import idempotency, moderation, requests, schemas, spending
@@ -168,9 +167,6 @@ def _place(key: ApiKey, found: list[VideoOrder], **options: Any) -> dict[str, An
     try:
         batch = batches.place(key.user, found, api_key=key, **options)
     except batches.ItemRefused as refusal:
-        error = of_order(refusal.errors)
-        error.param = f"items.{refusal.number}.{error.param}"
-        raise error from refusal
-    except credits.InsufficientCredits as lack:
-        raise spending.insufficient(key, lack.needed, lack.available) from lack
+        with _of_item(refusal.number):
+            raise of_order(refusal.errors) from refusal
     return serializers.batch_object(batch)

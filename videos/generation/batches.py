@@ -60,10 +60,10 @@ RENAMED_PLATFORMS = {"twitter": "x"}
 
 
 class ItemRefused(Exception):
-    """One item of a batch is not valid. `number` is its index, from 0; `errors` is the ValidationError."""
+    """One item of a batch is not valid. `number` is its index, from 0. The text is for the user; `errors` has it by field."""
 
     def __init__(self, number: int, errors: ValidationError) -> None:
-        super().__init__(f"item {number}")
+        super().__init__(" ".join(errors.messages))
         self.number, self.errors = number, errors
 
 

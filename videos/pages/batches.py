@@ -52,7 +52,7 @@ def order(request: UserRequest) -> HttpResponse:
         return redirect(before)  # a second click: the batch exists already
     try:
         batch = batches.place(request.user, gate.clear(request.user, orders), kind=kind, pk=pk)
-    except gate.Refused as refusal:
+    except (gate.Refused, batches.ItemRefused) as refusal:
         form.add_error(None, _("Video %(n)d: %(reason)s") % {"n": refusal.number + 1, "reason": refusal})
         return _page(request, kind, form, status=422)
     except gate.Unavailable as error:
@@ -60,10 +60,6 @@ def order(request: UserRequest) -> HttpResponse:
         response = _page(request, kind, form, orders, status=503)
         response["Retry-After"] = str(round(error.after))
         return response
-    except batches.ItemRefused as refusal:
-        sentences = " ".join(sentence for found in refusal.errors.message_dict.values() for sentence in found)
-        form.add_error(None, _("Video %(n)d: %(reason)s") % {"n": refusal.number + 1, "reason": sentences})
-        return _page(request, kind, form, status=422)
     except InsufficientCredits as lack:
         form.add_error(
             None,
