@@ -16,10 +16,9 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from accounts import credits
+from accounts import credits, utc_days
 from accounts.models import FreeCredits, FreeCreditTally, User, Welcome
 
 # Prefix length of the network that one household or rented server has, by IP version.
@@ -68,18 +67,17 @@ def is_welcomed(user: User) -> bool:
 
 def next_day() -> datetime:
     """When the daily budget starts again: midnight UTC."""
-    now = timezone.now()
-    return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return utc_days.start_of(utc_days.today() + timedelta(days=1))
 
 
 def purge_expired() -> None:
     """Delete the tallies of past days."""
-    FreeCreditTally.objects.filter(day__lt=timezone.now().date() - timedelta(days=7)).delete()
+    FreeCreditTally.objects.filter(day__lt=utc_days.today() - timedelta(days=7)).delete()
 
 
 def _count(what: str, amount: int, most: int) -> bool:
     """Add to one of today's tallies, unless that would exceed `most`."""
-    today = {"what": what, "day": timezone.now().date()}
+    today = {"what": what, "day": utc_days.today()}
     FreeCreditTally.objects.bulk_create([FreeCreditTally(**today)], ignore_conflicts=True)
     room = FreeCreditTally.objects.filter(**today, given__lte=most - amount)
     return bool(room.update(given=F("given") + amount))

@@ -13,6 +13,7 @@ from django.db.models import QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.utils.translation import gettext as _
 
+from accounts import utc_days
 from accounts.models import Payment, money
 from aivideo.staff import daily_totals
 from aivideo.staff.daily_totals import Ended
@@ -88,7 +89,7 @@ def money_and_cost(cost: dict[date, Decimal], month: list[date]) -> Chart:
 def paid(since: date) -> QuerySet[Payment]:
     """Stripe payments since then; in demo mode those of the test checkout, which takes no money."""
     processor = Payment.Processor.TEST if settings.TEST_CHECKOUT else Payment.Processor.STRIPE
-    return Payment.objects.filter(processor=processor, paid_at__gte=daily_totals.start_of(since)).order_by()
+    return Payment.objects.filter(processor=processor, paid_at__gte=utc_days.start_of(since)).order_by()
 
 
 def _chart(

@@ -7,7 +7,7 @@ so the videos of a day are counted again until it is SETTLED days old.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from accounts.models import CreditEntry
+from accounts.utc_days import start_of, today
 from aivideo.models import LedgerDay, VideoDay
 from videos.models import Video, VideoModel
 
@@ -45,14 +46,6 @@ def close() -> None:
     """Save the totals of past days that are not saved yet. Called periodically; a repeat changes nothing."""
     _close_ledger()
     _close_videos()
-
-
-def start_of(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
-
-
-def today() -> date:
-    return timezone.now().astimezone(UTC).date()
 
 
 def credits_by_day(since: date) -> Totals:

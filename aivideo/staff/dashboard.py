@@ -21,6 +21,7 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
+from accounts import utc_days
 from accounts.models import Payment, User, money
 from aivideo import health
 from aivideo.staff import charts, daily_totals
@@ -48,8 +49,8 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     may = request.user.has_perm  # type: ignore[union-attr]
     days = request.GET.get("days", "")
     length = int(days) if days in map(str, PERIODS) else 7
-    since = daily_totals.today() - timedelta(days=length - 1)
-    month = [daily_totals.today() - timedelta(days=n) for n in reversed(range(daily_totals.SHOWN))]
+    since = utc_days.today() - timedelta(days=length - 1)
+    month = [utc_days.today() - timedelta(days=n) for n in reversed(range(daily_totals.SHOWN))]
 
     cards: list[tuple[str, list[Card]]] = []
     shown: list[charts.Chart] = []
@@ -66,7 +67,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         usage += _videos_of(ended, since)
         shown.append(charts.videos(ended, month))
     if may("accounts.view_user"):
-        joined = User.objects.filter(date_joined__gte=daily_totals.start_of(since)).count()
+        joined = User.objects.filter(date_joined__gte=utc_days.start_of(since)).count()
         usage.append(Card(_("New users"), f"{joined:,}"))
     if usage:
         cards.append((_("Usage"), usage))
@@ -197,7 +198,7 @@ def _by_model(ended: Iterable[Ended], since: date) -> list[dict[str, Any]]:
 def _median_time(model: VideoModel, since: date) -> str:
     """Time from order to completion."""
     ready = Video.objects.filter(
-        model=model, status=Status.COMPLETED, ended_at__gte=daily_totals.start_of(since)
+        model=model, status=Status.COMPLETED, ended_at__gte=utc_days.start_of(since)
     ).order_by("-ended_at")
     times = [
         (end - start).total_seconds()

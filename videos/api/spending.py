@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.db.models import Sum
 from django.utils import timezone
 
+from accounts import utc_days
 from accounts.models import ApiKey, User
 from videos.api.errors import ApiError
 from videos.models import Status
@@ -38,8 +39,7 @@ def check(key: ApiKey, price: int) -> None:
         return
     # Lock the row of the key, so that other requests with it wait.
     ApiKey.objects.select_for_update().get(pk=key.pk)
-    now = timezone.now()
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = utc_days.start_of(utc_days.today())
     kept = key.videos.filter(created_at__gte=midnight).exclude(status__in=[Status.FAILED, Status.CANCELED])
     spent = kept.aggregate(n=Sum("credits"))["n"] or 0
     if spent + price > key.credits_a_day:
@@ -47,5 +47,5 @@ def check(key: ApiKey, price: int) -> None:
             429,
             f"This key can spend {key.credits_a_day} credits per day. It has spent {spent} today, and this costs {price}.",
             code="daily_limit_reached",
-            after=(midnight + timedelta(days=1) - now).total_seconds(),
+            after=(midnight + timedelta(days=1) - timezone.now()).total_seconds(),
         )

@@ -16,6 +16,7 @@ from django.db.models import F, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from accounts import utc_days
 from videos import timing
 from videos.catalogue import breaker
 from videos.catalogue.breaker import BREAKS_AFTER
@@ -102,7 +103,7 @@ def credits_left_today(channel: Channel) -> int | None:
     """Credits left in the channel's budget for today (UTC): budget minus accepted and unsettled videos; None if unlimited."""
     if channel.max_credits_per_day is None:
         return None
-    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = utc_days.start_of(utc_days.today())
     videos = Video.objects.filter(channel=channel).order_by()
     total = models.functions.Coalesce(Sum("credits"), 0)
     accepted = videos.filter(accepted_at__gte=midnight).aggregate(n=total)["n"]

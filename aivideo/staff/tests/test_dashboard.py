@@ -8,7 +8,7 @@ import pytest
 from django.test import RequestFactory
 from django.utils import timezone
 
-from accounts import credits, payments
+from accounts import credits, payments, utc_days
 from accounts.models import CreditEntry, CreditPack, Payment, StripeEvent, User
 from accounts.payments import Truth
 from aivideo import tasks
@@ -78,7 +78,7 @@ def card(context, title):
 
 
 def credits_of_all_days():
-    since = daily_totals.today() - timedelta(days=29)
+    since = utc_days.today() - timedelta(days=29)
     found = daily_totals.credits_by_day(since)
     return {(day, kind): n for day, kinds in found.items() for kind, n in kinds.items() if n}
 
@@ -88,7 +88,7 @@ def expected_credits():
     totals = {}
     for e in CreditEntry.objects.all():
         day = e.created_at.date()
-        if day > daily_totals.today() - timedelta(days=30):
+        if day > utc_days.today() - timedelta(days=30):
             totals[day, e.kind] = totals.get((day, e.kind), 0) + e.amount
     return totals
 
@@ -124,7 +124,7 @@ def test_an_entry_that_came_late_to_its_day_is_counted_once(clock, person):
     assert credits_of_all_days() == expected_credits()
     daily_totals.close()
     assert credits_of_all_days() == expected_credits()
-    assert LedgerDay.objects.get(day=daily_totals.today() - timedelta(days=2), kind="purchase").credits == 107
+    assert LedgerDay.objects.get(day=utc_days.today() - timedelta(days=2), kind="purchase").credits == 107
 
 
 def test_yesterday_is_closed_only_when_its_last_transactions_are_over(clock, person):
@@ -134,7 +134,7 @@ def test_yesterday_is_closed_only_when_its_last_transactions_are_over(clock, per
     assert not LedgerDay.objects.filter(kind="purchase").exists()
     clock(NOON.replace(hour=1, minute=1))
     daily_totals.close()
-    assert LedgerDay.objects.get(kind="purchase").day == daily_totals.today() - timedelta(days=1)
+    assert LedgerDay.objects.get(kind="purchase").day == utc_days.today() - timedelta(days=1)
 
 
 def test_two_who_close_the_same_days_count_them_once(clock, person, monkeypatch):
@@ -158,7 +158,7 @@ def test_videos_of_a_month_are_the_same_before_and_after_the_days_are_closed(clo
     for age in (35, 29, 8, 7, 6, 1, 1, 0):
         ended(user, "completed", age, cost="0.4000")
         ended(user, "failed", age)
-    since = daily_totals.today() - timedelta(days=29)
+    since = utc_days.today() - timedelta(days=29)
 
     def count():
         return sorted(daily_totals.videos_by_day(since))
@@ -177,8 +177,8 @@ def test_a_late_success_of_yesterday_moves_to_the_day_it_ended_on(clock, owner):
     daily_totals.close()
     Video.objects.filter(pk=video.pk).update(status="completed", ended_at=NOON)
     daily_totals.close()
-    found = list(daily_totals.videos_by_day(daily_totals.today() - timedelta(days=29)))
-    assert [(row[0], row[2], row[3]) for row in found] == [(daily_totals.today(), "completed", 1)]
+    found = list(daily_totals.videos_by_day(utc_days.today() - timedelta(days=29)))
+    assert [(row[0], row[2], row[3]) for row in found] == [(utc_days.today(), "completed", 1)]
 
 
 def test_the_cards_say_what_the_rows_say(clock, owner, settings):
