@@ -32,7 +32,7 @@ from videos.api.pictures import Pictures
 from videos.catalogue import availability, capabilities
 from videos.models import EXTRAS, MAX_PROMPT_CHARACTERS, VideoModel
 from videos.order import Extras, VideoOrder
-from videos.providers.base import storable
+from videos.providers.base import pixels, resolution, storable
 
 MAX_BYTES = 20 * 1024 * 1024  # of a body: a picture of 10 MB, as base64
 MAX_METADATA = 16  # pairs, as at OpenAI
@@ -267,7 +267,7 @@ def _size(model: VideoModel, asked: VideoRequest) -> str:
 
 
 def _has_shape(size: str, ratio: str | None) -> bool:
-    width, height = map(int, size.split("x"))
+    width, height = pixels(size)
     if ratio is None:
         return True
     match = re.fullmatch(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})", ratio)
@@ -275,8 +275,8 @@ def _has_shape(size: str, ratio: str | None) -> bool:
     return match is not None and abs(width / height * int(match[2]) / int(match[1]) - 1) < 0.02
 
 
-def _has_lines(size: str, resolution: str | None) -> bool:
-    return resolution is None or resolution == f"{min(map(int, size.split('x')))}p"
+def _has_lines(size: str, lines: str | None) -> bool:
+    return lines is None or lines == resolution(*pixels(size))
 
 
 def _seconds(model: VideoModel, seconds: str | None) -> int:

@@ -16,6 +16,7 @@ from videos.models import (
     VideoModel,
 )
 from videos.order import Extras, VideoOrder
+from videos.providers.base import pixels
 
 
 def repeat_order(video: Video, user: User) -> VideoOrder:
@@ -42,7 +43,7 @@ def nearest_size(sizes: list[str], across: int, down: int) -> str:
     """The size with the closest aspect ratio and, among those, the closest number of pixels."""
 
     def distance(size: str) -> tuple[float, int]:
-        width, height = map(int, size.split("x"))
+        width, height = pixels(size)
         return round(abs(logarithm(width / height * down / across)), 2), abs(width * height - across * down)
 
     return min(sizes, key=distance)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from videos.providers.base import ASPECT_RATIOS, aspect_ratio, resolution
+from videos.providers.base import ASPECT_RATIOS, aspect_ratio, pixels, resolution
 
 STANDARD = ("480p", "720p", "1080p", "1440p", "2160p")
 
@@ -26,11 +26,6 @@ def table(sizes: list[str]) -> dict[Shape, str]:
 
 def shape_of(size: str) -> Shape:
     return aspect_ratio(*pixels(size)), resolution(*pixels(size))
-
-
-def pixels(size: str) -> tuple[int, int]:
-    width, height = map(int, size.split("x"))
-    return width, height
 
 
 def ratios(shapes: Iterable[Shape]) -> list[str]:

@@ -19,10 +19,11 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import ApiKey, User
 from videos import timing
-from videos.catalogue import capabilities, shapes
+from videos.catalogue import capabilities
 from videos.generation import lifecycle, ordering
 from videos.models import LIVE, Batch, Status, Video, VideoModel
 from videos.order import VideoOrder
+from videos.providers.base import pixels
 from videos.webhooks import outbox
 
 MAX_VIDEOS = 500
@@ -176,7 +177,7 @@ def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None
     style = preset["style"] if style is None else style
     # At the model's default resolution.
     across, down = preset["shape"]
-    scale = min(shapes.pixels(model.sizes[0])) / min(across, down)
+    scale = min(pixels(model.sizes[0])) / min(across, down)
     return VideoOrder(
         model=model,
         prompt=f"{style} {idea}".strip(),

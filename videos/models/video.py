@@ -19,6 +19,7 @@ from videos.models.batch import Batch
 from videos.models.catalogue import Channel, VideoModel
 from videos.models.status import ALLOWED_FROM, LIVE, REASONS, Status
 from videos.models.uploads import Upload
+from videos.providers.base import pixels
 
 
 class VideoQuerySet(models.QuerySet["Video"]):
@@ -275,8 +276,8 @@ class Video(models.Model):
 
     @cached_property
     def wanted_size(self) -> tuple[int, int]:
-        width, height = self.size.split("x")
-        return int(width), int(height)
+        """Width and height in pixels, as ordered; `width` and `height` are those of the file."""
+        return pixels(self.size)
 
     def move_to(self, status: Status, reason: str = "", **fields: Any) -> bool:
         """Change the state by optimistic locking: False if the row has changed since it was read. True for one caller.

@@ -7,7 +7,7 @@ from typing import Any
 from videos.catalogue import shapes, track_record
 from videos.models import LONGEST, VideoModel
 from videos.pages.studio_form import MAX_VARIATIONS
-from videos.providers.base import ASPECT_RATIOS
+from videos.providers.base import ASPECT_RATIOS, pixels
 
 MAX_CHIPS = 6
 USUAL_LENGTHS = (4, 8, 12, 20, 30, 60)  # seconds
@@ -15,7 +15,7 @@ USUAL_LENGTHS = (4, 8, 12, 20, 30, 60)  # seconds
 
 def offer(model: VideoModel) -> dict[str, Any]:
     """A model as the form shows it, with its track record and its highest non-square resolution."""
-    sides = [shapes.pixels(size) for size in model.sizes]
+    sides = [pixels(size) for size in model.sizes]
     made = shapes.table(model.sizes)
     lengths = usual_lengths(model)
     return {

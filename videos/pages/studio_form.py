@@ -16,6 +16,7 @@ from videos.media.presets import presets
 from videos.models import EXTRAS, Upload, Video, VideoModel
 from videos.moderation import gate
 from videos.order import Extras, VideoOrder
+from videos.providers.base import pixels
 
 
 class ModelField(forms.ModelChoiceField):
@@ -76,7 +77,7 @@ class SizedForm(OrderForm):
     def shape(cls, model: VideoModel, size: str) -> dict[str, str]:
         """The field values for this size or, if it is not offered here, for the nearest one."""
         offered = list(shapes.table(model.sizes).values())
-        nearest = capabilities.nearest_size(offered, *shapes.pixels(size))
+        nearest = capabilities.nearest_size(offered, *pixels(size))
         return dict(zip(("aspect_ratio", "resolution"), shapes.shape_of(nearest), strict=True))
 
     def clean(self) -> dict[str, Any]:

@@ -13,6 +13,12 @@ ASPECT_RATIOS = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1, "21:9": 21 / 9, "4:3"
 JobStatus = Literal["queued", "in_progress", "completed", "failed"]
 
 
+def pixels(size: str) -> tuple[int, int]:
+    """Width and height of a size such as 1280x720."""
+    width, height = map(int, size.split("x"))
+    return width, height
+
+
 def aspect_ratio(width: int, height: int) -> str:
     """The name of the closest aspect ratio: 16:9 for 1792 × 1024, 21:9 for 2560 × 1080."""
     return min(ASPECT_RATIOS, key=lambda name: abs(log(ASPECT_RATIOS[name] * height / width)))
