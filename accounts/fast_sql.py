@@ -44,6 +44,11 @@ def update(model: type[models.Model], changes: dict[str, Any], where: dict[str, 
         return bool(cursor.rowcount)
 
 
+def raw_key(model: type[models.Model], pk: Any) -> Any:
+    """A primary key of this model as raw SQL takes it: SQLite stores a UUID as text."""
+    return model._meta.pk.get_db_prep_value(pk, connection)
+
+
 @cache
 def _insertion(model: type[models.Model], _vendor: str) -> tuple[str, list[Any]]:
     fields = [field for field in model._meta.concrete_fields if not isinstance(field, models.AutoField)]

@@ -10,7 +10,7 @@ from django.db.models import F, Model
 from django.test import Client
 from django.utils import timezone
 
-from accounts import credits
+from accounts import credits, fast_sql
 from accounts.models import CreditEntry, User
 from videos.catalogue import availability, routing
 from videos.generation import invariants
@@ -112,7 +112,7 @@ def finished(count: int, owner: User, others: Sequence[User]) -> None:
     with connection.cursor() as cursor:
         video, entry, event = (f'"{m._meta.db_table}"' for m in (Video, CreditEntry, VideoEvent))
         copies = f"FROM {video} WHERE ref LIKE 'bench-%%' AND id <> %s"
-        pk = Video._meta.pk.get_db_prep_value(first.pk, connection)
+        pk = fast_sql.raw_key(Video, first.pk)
         dashed = "id::text"
         if SQLITE:
             pieces = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
@@ -157,7 +157,7 @@ def copy(template: Model, count: int, **columns: str) -> None:
             f'INSERT INTO "{meta.db_table}" ({quoted})'
             f" WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})"
             f' SELECT {values} FROM numbers, "{meta.db_table}" WHERE "{pk.column}" = %s',
-            [pk.get_db_prep_value(template.pk, connection)],
+            [fast_sql.raw_key(type(template), template.pk)],
         )
 
 

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.signing import BadSignature, Signer
-from django.db import connection
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from accounts import fast_sql
 from accounts.models import User
 from videos.event_log import public_id
 from videos.models import Batch, Status, Video, VideoModel
@@ -46,8 +46,7 @@ VIDEO_SQL = """
 
 def load_video(pk: UUID, user: User) -> Video | None:
     """The user's video with the columns of `video_object`; other fields are deferred. None if there is none."""
-    key = Video._meta.pk.get_db_prep_value(pk, connection)
-    for video in Video.objects.raw(VIDEO_SQL, [key, user.pk]):
+    for video in Video.objects.raw(VIDEO_SQL, [fast_sql.raw_key(Video, pk), user.pk]):
         values = [video.model_id, video.model_slug, video.model_name]  # type: ignore[attr-defined]
         video.model = VideoModel.from_db(video._state.db, ["id", "slug", "name"], values)
         return video

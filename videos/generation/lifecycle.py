@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import credits
+from accounts import credits, fast_sql
 from accounts.models import User
 from videos import event_log, queue, timing
 from videos.catalogue import routing
@@ -190,7 +190,13 @@ def record_progress(updates: list[tuple[Video, JobState]]) -> None:
                 tenths.append((video, video.progress // 10 * 10))
             next_attempt_at = database_now + timedelta(seconds=timing.next_poll(video, now))
             rows.append(
-                (video.progress, adapt(database_now), adapt(next_attempt_at), _key(video), video.version)
+                (
+                    video.progress,
+                    adapt(database_now),
+                    adapt(next_attempt_at),
+                    fast_sql.raw_key(Video, video.pk),
+                    video.version,
+                )
             )
     with connection.cursor() as cursor:
         # A leased video that is due again got a webhook meanwhile, and this answer may be older: keep it due.
@@ -414,11 +420,6 @@ def delete(video: Video) -> bool:
 def _cost(video: Video) -> Decimal | None:
     offer = Offer.objects.filter(model=video.model_id, channel=video.channel_id).first()
     return offer.cost_of(video.seconds) if offer else None
-
-
-def _key(video: Video) -> Any:
-    """The primary key as raw SQL takes it."""
-    return Video._meta.pk.get_db_prep_value(video.pk, connection)
 
 
 def _seconds_from_now(seconds: float) -> datetime:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from accounts import fast_sql
 from accounts.models import User
 from videos.catalogue import breaker, track_record
 from videos.models import MAX_POSTER_TRIES, Channel, Status, Video, VideoModel
@@ -66,8 +66,7 @@ class Progress:
 
 def load_for_polling(pk: UUID, user: User) -> Video | None:
     """The user's video with the columns of POLLING_SQL, in one query; None if there is none."""
-    key = Video._meta.pk.get_db_prep_value(pk, connection)
-    for video in Video.objects.raw(POLLING_SQL, [key, user.pk]):
+    for video in Video.objects.raw(POLLING_SQL, [fast_sql.raw_key(Video, pk), user.pk]):
         video.model = VideoModel(pk=video.model_id, name=video.model_name)  # type: ignore[attr-defined]
         return video
     return None
