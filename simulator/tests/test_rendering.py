@@ -309,16 +309,13 @@ def ordered(simulator: Simulator, order: JobRequest, path: Path) -> Path:
     """The file that comes of an order, by way of the adapter."""
 
     async def run() -> bytes:
-        provider = adapter("openai")(simulator.base_url, "a-key")
-        try:
+        async with adapter("openai")(simulator.base_url, "a-key") as provider:
             job = await provider.submit(order, f"submit {order.image is None} {order.extras}")
             while job.status not in ("completed", "failed"):
                 await asyncio.sleep(0.05)
                 job = await provider.check(job.ref)
             assert job.status == "completed"
             return b"".join([piece async for piece in provider.download(job.ref)])
-        finally:
-            await provider.close()
 
     path.write_bytes(asyncio.run(run()))
     return path

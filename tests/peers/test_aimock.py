@@ -40,11 +40,8 @@ def ask(request, aimock):
 
     def ask(do):
         async def run():
-            provider = adapter(request.param)(aimock + PATHS[request.param], "key-1")
-            try:
+            async with adapter(request.param)(aimock + PATHS[request.param], "key-1") as provider:
                 return await do(provider)
-            finally:
-                await provider.close()
 
         return asyncio.run(run())
 

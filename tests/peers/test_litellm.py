@@ -34,11 +34,8 @@ def ask(proxy):
 
     def ask(do):
         async def run():
-            provider = adapter("openai")(proxy[0], api.MASTER_KEY, "litellm")
-            try:
+            async with adapter("openai")(proxy[0], api.MASTER_KEY, "litellm") as provider:
                 return await do(provider)
-            finally:
-                await provider.close()
 
         return asyncio.run(run())
 

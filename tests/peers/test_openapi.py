@@ -57,9 +57,8 @@ def test_our_create_is_what_the_document_takes(judge, image):
     with serving(Peer({"submit": job}), lambda *_: "submit") as peer:
 
         async def send():
-            provider = adapter("openai")(peer.url, "key-1", "openai")
-            await provider.submit(asked(model="sora-2", image=image), "submit-1")
-            await provider.close()
+            async with adapter("openai")(peer.url, "key-1", "openai") as provider:
+                await provider.submit(asked(model="sora-2", image=image), "submit-1")
 
         asyncio.run(send())
     assert judge.problems("CreateVideoMultipartBody", fields_of(peer.asked[0])) == []

@@ -151,11 +151,8 @@ class Contract:
 
     def ask(self, url, do):
         async def run():
-            provider = adapter(self.kind)(url, "key-1", self.profile)
-            try:
+            async with adapter(self.kind)(url, "key-1", self.profile) as provider:
                 return await do(provider)
-            finally:
-                await provider.close()
 
         return asyncio.run(run())
 

@@ -42,8 +42,5 @@ def ask(channel: Channel) -> tuple[bool, str]:
 
 
 async def _ask(channel: Channel) -> tuple[int, str]:
-    provider = connections.provider_for(channel)
-    try:
+    async with connections.provider_for(channel) as provider:
         return await provider.probe()
-    finally:
-        await provider.close()

@@ -53,11 +53,8 @@ def take_over(channel: Channel, chosen: Sequence[Difference]) -> bool:
 
 
 async def _ask(channel: Channel) -> list[Capability]:
-    provider = connections.provider_for(channel)
-    try:
+    async with connections.provider_for(channel) as provider:
         return await provider.capabilities()
-    finally:
-        await provider.close()
 
 
 def _compare(capability: Capability, offer: Offer | None) -> Difference:

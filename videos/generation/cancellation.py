@@ -38,8 +38,5 @@ def ask(video_id: str) -> None:
 
 
 async def _cancel(video: Video) -> bool:
-    provider = connections.provider_for(video.channel)
-    try:
+    async with connections.provider_for(video.channel) as provider:
         return await provider.cancel(str(video.ref))
-    finally:
-        await provider.close()

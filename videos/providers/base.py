@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from math import log
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 ASPECT_RATIOS = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1, "21:9": 21 / 9, "4:3": 4 / 3, "3:4": 3 / 4}
 
@@ -169,7 +169,7 @@ class Provider(Protocol):
     """A client for one account at one server.
 
     `base_url` is the server's address (`default_url` unless staff set another), `key` the account's API key. `profile`
-    names the server's dialect of the protocol (see `dialects`).
+    names the server's dialect of the protocol (see `dialects`). `async with` closes it at the end.
     """
 
     default_url: str
@@ -213,4 +213,12 @@ class Provider(Protocol):
         """Send a request that costs nothing; returns its HTTP status and body. Raises Unavailable."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close its connections."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()

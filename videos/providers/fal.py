@@ -14,12 +14,21 @@ from typing import Any, NoReturn
 import aiohttp
 
 from videos.providers import ADDRESSES, downloads, normalise
-from videos.providers.base import JobRequest, JobState, NoFile, NotSent, OutcomeUnknown, Unavailable, data_url
+from videos.providers.base import (
+    JobRequest,
+    JobState,
+    NoFile,
+    NotSent,
+    OutcomeUnknown,
+    Provider,
+    Unavailable,
+    data_url,
+)
 
 TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=30)
 
 
-class Adapter:
+class Adapter(Provider):
     default_url = ADDRESSES["fal"]
 
     def __init__(self, base_url: str, key: str, profile: str = "") -> None:

@@ -32,6 +32,7 @@ from videos.providers.base import (
     NoFile,
     NotSent,
     OutcomeUnknown,
+    Provider,
     Rejected,
     Unavailable,
     data_url,
@@ -49,7 +50,7 @@ MAX_AHEAD = 600  # seconds by which a listed time may be ahead of the list's own
 MAX_BEHIND = 24 * 3600  # seconds by which it may be behind, such as local times labeled as UTC
 
 
-class Adapter:
+class Adapter(Provider):
     """One account at one server. `base_url` ends in /v1. Other protocols' adapters inherit from it and override what differs."""
 
     default_url = ADDRESSES["openai"]

@@ -16,11 +16,8 @@ def capability(**said):
         peer.answers["/videos/models"] = as_json({"data": [{"id": "maker/kite", **said}]})
 
         async def ask():
-            provider = adapter("openrouter")(peer.url, "key-1")
-            try:
+            async with adapter("openrouter")(peer.url, "key-1") as provider:
                 return await provider.capabilities()
-            finally:
-                await provider.close()
 
         (found,) = asyncio.run(ask())
         return found

@@ -148,11 +148,8 @@ def at(server, do, key="a-key"):
     name, url = server
 
     async def run():
-        provider = adapter("openai")(url, key, name)
-        try:
+        async with adapter("openai")(url, key, name) as provider:
             return await do(provider)
-        finally:
-            await provider.close()
 
     return asyncio.run(run())
 
