@@ -33,10 +33,6 @@ class Outcome(enum.Enum):
     NOT_HERE = "the daily limit of this network is reached"
 
 
-class _RefusedError(Exception):
-    pass
-
-
 def give(user: User, request: HttpRequest) -> Outcome:
     """Grant SIGNUP_CREDITS, unless this person has had them or a daily limit is reached."""
     identities = {_hash(text) for text in _identities(user)}
@@ -48,13 +44,13 @@ def give(user: User, request: HttpRequest) -> Outcome:
             Welcome.objects.bulk_create([Welcome(identity=identity) for identity in sorted(identities)])
             most = FreeCredits.objects.first() or FreeCredits()
             if not _count("site", settings.SIGNUP_CREDITS, most.credits_a_day):
-                raise _RefusedError(Outcome.NOT_TODAY)
+                transaction.set_rollback(True)
+                return Outcome.NOT_TODAY
             block = _block_of(request)
             if block and not _count(_hash(block), 1, most.people_a_day_and_network):
-                raise _RefusedError(Outcome.NOT_HERE)
+                transaction.set_rollback(True)
+                return Outcome.NOT_HERE
             credits.grant_signup(user)
-    except _RefusedError as refusal:
-        return refusal.args[0]
     except IntegrityError:
         return Outcome.HAD
     return Outcome.GIVEN

@@ -182,10 +182,6 @@ def _shown(value: Any) -> str:
     return "–" if value in (None, "", set()) else str(sorted(value) if isinstance(value, set) else value)
 
 
-class _NoChangeError(Exception):
-    pass
-
-
 def _do(
     request: ActionRequest, action: Action, target: str, apply: Callable[[], bool], detail: str = ""
 ) -> bool:
@@ -201,9 +197,8 @@ def _do(
                 reason=request.reason[:300],
             )
             if not apply():
-                raise _NoChangeError
-    except _NoChangeError:
-        return False
+                transaction.set_rollback(True)
+                return False
     except IntegrityError:
         if AuditEntry.objects.filter(form=request.form).exists():
             return True
