@@ -1,14 +1,22 @@
-"""Stripe Checkout: create checkout pages and fetch the state of payments. Stripe's own terms stay in this file."""
+"""Stripe Checkout: create checkout pages and fetch the state of payments. Stripe's own terms stay in this file.
 
+Its SDK is imported where it is used: that takes up to half a second, and most processes never need it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-import stripe
 from django.conf import settings
 from django.urls import reverse
 
 from accounts.models import Payment
 from accounts.payments import Truth
+
+if TYPE_CHECKING:
+    import stripe
 
 # Seconds, and retries: a page is waiting. The SDK retries with the same Idempotency-Key.
 TIMEOUT, RETRIES = 15, 2
@@ -46,18 +54,16 @@ def is_live() -> bool:
 
 def try_key() -> None:
     """Make a minimal request. Raises Unreachable if Stripe does not answer or rejects our key."""
-    try:
-        _client().v1.checkout.sessions.list({"limit": 1})
-    except stripe.StripeError as error:
-        raise Unreachable(str(error)) from error
+    with _asking() as client:
+        client.v1.checkout.sessions.list({"limit": 1})
 
 
 def checkout_url(payment: Payment) -> str:
     """The URL of Stripe's checkout page for this payment, the same for a day. Raises Unreachable."""
     back = settings.SITE_URL + reverse("accounts:paid", args=[payment.pk])
     email = payment.user.email
-    try:
-        session = _client().v1.checkout.sessions.create(
+    with _asking() as client:
+        session = client.v1.checkout.sessions.create(
             {
                 "mode": "payment",
                 "client_reference_id": str(payment.pk),
@@ -81,8 +87,6 @@ def checkout_url(payment: Payment) -> str:
             },
             {"idempotency_key": f"checkout:{payment.pk}"},
         )
-    except stripe.StripeError as error:
-        raise Unreachable(str(error)) from error
     Payment.objects.filter(pk=payment.pk).update(session=session.id)
     return str(session.url)
 
@@ -91,8 +95,10 @@ def truth_of(payment: Payment) -> Truth:
     """The state of this payment at Stripe, fetched with our own key. Raises Unreachable and NotOurs."""
     if payment.session is None:
         return Truth(is_paid=False)  # no checkout page was created, so it cannot have been paid
-    try:
-        session = _client().v1.checkout.sessions.retrieve(
+    import stripe
+
+    with _asking() as client:
+        session = client.v1.checkout.sessions.retrieve(
             payment.session, {"expand": ["payment_intent.latest_charge"]}
         )
         if session.livemode != is_live() or session.client_reference_id != str(payment.pk):
@@ -100,9 +106,7 @@ def truth_of(payment: Payment) -> Truth:
         intent = session.payment_intent
         if not isinstance(intent, stripe.PaymentIntent):
             return Truth(session.payment_status in PAID, session.amount_total or 0, session.currency or "")
-        disputes = _client().v1.disputes.list({"payment_intent": intent.id, "limit": 100})
-    except stripe.StripeError as error:
-        raise Unreachable(str(error)) from error
+        disputes = client.v1.disputes.list({"payment_intent": intent.id, "limit": 100})
     charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
     return Truth(
         is_paid=session.payment_status in PAID,
@@ -116,8 +120,10 @@ def truth_of(payment: Payment) -> Truth:
     )
 
 
-def read_webhook(body: bytes, signature: str) -> stripe.Event:
+def read_webhook(body: bytes, signature: str) -> "stripe.Event":
     """An event that Stripe signed for us within TOLERANCE. Raises NotOurs for anything else."""
+    import stripe
+
     try:
         event = _client().construct_event(body, signature, settings.STRIPE_WEBHOOK_SECRET, TOLERANCE)
     except (ValueError, stripe.SignatureVerificationError) as error:
@@ -129,8 +135,10 @@ def read_webhook(body: bytes, signature: str) -> stripe.Event:
     return event
 
 
-def payment_in(event: stripe.Event) -> Payment | None:
+def payment_in(event: "stripe.Event") -> Payment | None:
     """The payment that an event is about, if it is one of ours. Raises Unreachable."""
+    import stripe
+
     thing = event.data.object.to_dict()
     if event.type.startswith("checkout.session."):
         payment = _by_id(thing.get("client_reference_id"))
@@ -144,16 +152,15 @@ def payment_in(event: stripe.Event) -> Payment | None:
     if known := Payment.objects.filter(intent=intent).first():
         return known
     # This event arrived before the one that tells us the intent.
-    try:
-        found = _client().v1.payment_intents.retrieve(intent)
-    except stripe.InvalidRequestError:
-        return None
-    except stripe.StripeError as error:
-        raise Unreachable(str(error)) from error
+    with _asking() as client:
+        try:
+            found = client.v1.payment_intents.retrieve(intent)
+        except stripe.InvalidRequestError:
+            return None
     return _by_id(found.to_dict().get("metadata", {}).get("payment"))
 
 
-def _unclear(disputes: list[stripe.Dispute]) -> str:
+def _unclear(disputes: list["stripe.Dispute"]) -> str:
     """A sentence for staff if a dispute has a status that we do not know; else empty."""
     unknown = sorted({dispute.status for dispute in disputes} - {*TAKEN, *NOT_TAKEN})
     return f"Stripe reports an unknown dispute status: “{'”, “'.join(unknown)[:100]}”" if unknown else ""
@@ -166,8 +173,21 @@ def _by_id(value: object) -> Payment | None:
         return None
 
 
+@contextmanager
+def _asking() -> Iterator["stripe.StripeClient"]:
+    """Stripe's client, with its errors as Unreachable."""
+    import stripe
+
+    try:
+        yield _client()
+    except stripe.StripeError as error:
+        raise Unreachable(str(error)) from error
+
+
 @cache
-def _client() -> stripe.StripeClient:
+def _client() -> "stripe.StripeClient":
+    import stripe
+
     return stripe.StripeClient(
         settings.STRIPE_SECRET_KEY,
         base_addresses={"api": settings.STRIPE_API_BASE or stripe.DEFAULT_API_BASE},
