@@ -208,7 +208,7 @@ def record_progress(updates: list[tuple[Video, JobState]]) -> None:
     event_log.progressed(tenths)
 
 
-record_progress.for_many = True  # type: ignore[attr-defined]
+record_progress.for_many = True  # type: ignore[attr-defined]  # read by worker.write_queue
 
 
 def retry_later(video: Video, reason: str) -> None:

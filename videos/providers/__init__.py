@@ -5,11 +5,12 @@ To add one, add a module and its lines to KINDS and ADDRESSES.
 
 from importlib import import_module
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from videos.providers.base import Provider
 
-KINDS = {
+KINDS: dict[str, str | Promise] = {
     "openai": _("OpenAI Videos API (/v1/videos)"),
     "openrouter": _("OpenRouter"),
     "xai": _("xAI"),
@@ -26,11 +27,12 @@ ADDRESSES = {
 }
 
 
-def kinds() -> list[tuple[str, str]]:
+def kinds() -> list[tuple[str, str | Promise]]:
     """The choices for a channel's protocol."""
-    return list(KINDS.items())  # type: ignore[arg-type]
+    return list(KINDS.items())
 
 
 def adapter(kind: str) -> type[Provider]:
     """The adapter class. Imported lazily: the SDK would double every process's start time, and only the dispatcher needs it."""
-    return import_module(f"videos.providers.{kind}").Adapter  # type: ignore[no-any-return]
+    found: type[Provider] = import_module(f"videos.providers.{kind}").Adapter
+    return found

@@ -6,8 +6,8 @@ formats and file locations are accepted from any server: see `normalise`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 
@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 class Profile:
     """What a server supports: by default the whole protocol; an unknown server reports itself what it does not support."""
 
-    title: Any
+    title: str | Promise
     sends_model: bool = True  # False: it serves one model only and rejects other names for it
     has_list: bool = True  # whether GET /videos shows the account's jobs
     # Whether listed jobs have the prompt, size and length as requested, so that other orders' jobs can be ruled out.
@@ -48,6 +48,6 @@ PROFILES = {
 }
 
 
-def choices() -> Iterable[tuple[str, Any]]:
+def choices() -> Iterable[tuple[str, str | Promise]]:
     """The choices for a channel's profile, without the blank one."""
     return [(name, profile.title) for name, profile in PROFILES.items() if name]

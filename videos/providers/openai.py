@@ -107,7 +107,7 @@ class Adapter(Provider):
             model=order.model if self.profile.sends_model else openai.omit,
             prompt=order.prompt,
             size=order.size,  # type: ignore[arg-type]  # servers take more sizes than OpenAI did
-            seconds=str(order.seconds),  # type: ignore[arg-type]
+            seconds=str(order.seconds),  # type: ignore[arg-type]  # and more lengths
             input_reference=image,
             extra_headers=headers,
             extra_body=extras or None,

@@ -106,9 +106,10 @@ def credits_left_today(channel: Channel) -> int | None:
     midnight = utc_days.start_of(utc_days.today())
     videos = Video.objects.filter(channel=channel).order_by()
     total = models.functions.Coalesce(Sum("credits"), 0)
-    accepted = videos.filter(accepted_at__gte=midnight).aggregate(n=total)["n"]
+    accepted: int = videos.filter(accepted_at__gte=midnight).aggregate(n=total)["n"]
     unsettled = videos.filter(ended_at=None, status__in=[Status.SUBMITTING, Status.UNCONFIRMED])
-    return channel.max_credits_per_day - accepted - unsettled.aggregate(n=total)["n"]
+    reserved: int = unsettled.aggregate(n=total)["n"]
+    return channel.max_credits_per_day - accepted - reserved
 
 
 def _count_places(channel_id: int) -> dict[UUID, int]:

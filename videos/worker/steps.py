@@ -252,7 +252,8 @@ def job_request(video: Video) -> JobRequest:
 
 def _bytes_of(upload: Upload) -> bytes:
     with upload.file.open("rb") as file:
-        return file.read()
+        content: bytes = file.read()
+    return content
 
 
 async def _prepare_job_request(video: Video) -> JobRequest:
