@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from accounts.models import ApiKey
 from videos import serializers
-from videos.api import idempotency, moderation, requests, schemas, spending
+from videos.api import idempotency, moderation, openapi_extra, requests, schemas, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, of_order
 from videos.api.pictures import Pictures
@@ -58,8 +58,9 @@ class CampaignOrder(BaseModel):
     webhook_url: requests.Text | None = Field(default=None, max_length=500)
 
 
-@router.post("/v1/batches/videos", response=schemas.BatchObject)
-@requests.request_body(BatchOrder)
+@router.post(
+    "/v1/batches/videos", response=schemas.BatchObject, openapi_extra=openapi_extra.order(BatchOrder)
+)
 def create_batch(request: KeyedRequest) -> HttpResponse:
     """Order up to 500 videos. If one of them is invalid or the credits do not cover all of them, none is ordered."""
     body = requests.read(request)
@@ -84,8 +85,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
     return idempotency.once(request, body.digest, prepare)
 
 
-@router.post("/v1/campaigns", response=schemas.BatchObject)
-@requests.request_body(CampaignOrder)
+@router.post("/v1/campaigns", response=schemas.BatchObject, openapi_extra=openapi_extra.order(CampaignOrder))
 def create_campaign(request: KeyedRequest) -> HttpResponse:
     """Create one video per platform from one idea, in the shape, length, and style of the platform."""
     body = requests.read(request)

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, cast
 
@@ -52,16 +51,6 @@ def _digits(value: Any) -> Any:
 Text = Annotated[str, AfterValidator(_text)]
 # OpenAI's are strings; integers are accepted too.
 Seconds = Annotated[str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "integer"]})]
-
-
-def request_body(schema: type[BaseModel], *, file: str = "") -> Callable[[Any], Any]:
-    """Decorator for an endpoint that parses its body itself: documents the schema of its body and its file field."""
-
-    def mark(view: Any) -> Any:
-        view.request_body, view.request_file = schema, file
-        return view
-
-    return mark
 
 
 class Picture(BaseModel):

@@ -11,7 +11,7 @@ from ninja import Router
 from pydantic import BaseModel, ConfigDict
 
 from videos import serializers
-from videos.api import actions, idempotency, moderation, requests, schemas, spending
+from videos.api import actions, idempotency, moderation, openapi_extra, requests, schemas, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, renamed_params
 from videos.catalogue import capabilities
@@ -31,8 +31,12 @@ class Remix(BaseModel):
     prompt: requests.Text
 
 
-@router.post("/v1/videos", response=schemas.VideoObject, tags=["Videos"])
-@requests.request_body(requests.VideoRequest, file="input_reference")
+@router.post(
+    "/v1/videos",
+    response=schemas.VideoObject,
+    tags=["Videos"],
+    openapi_extra=openapi_extra.order(requests.VideoRequest, file="input_reference"),
+)
 def create_video(request: KeyedRequest) -> HttpResponse:
     """Create a video. Its credits are charged immediately and refunded automatically if it fails."""
     body = requests.read(request, files=("input_reference",))
@@ -83,7 +87,12 @@ def list_videos(
     )
 
 
-@router.get("/v1/videos/{video_id}", response=schemas.VideoObject, tags=["Videos"])
+@router.get(
+    "/v1/videos/{video_id}",
+    response=schemas.VideoObject,
+    tags=["Videos"],
+    openapi_extra={"responses": {304: openapi_extra.NOT_MODIFIED}},
+)
 def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """Retrieve a video. `openai-poll-after-ms` says when to poll again; with `If-None-Match`, the response is 304 if nothing changed."""
     video = actions.own(request, video_id)
@@ -97,7 +106,12 @@ def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     return response
 
 
-@router.delete("/v1/videos/{video_id}", response=schemas.Deleted, tags=["Videos"])
+@router.delete(
+    "/v1/videos/{video_id}",
+    response=schemas.Deleted,
+    tags=["Videos"],
+    openapi_extra=openapi_extra.errors(409, 503),
+)
 def delete_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """Permanently delete a video that has ended, and its file. Its credits are not refunded. 409 while it is in progress."""
     video = actions.own(request, video_id)
@@ -110,15 +124,24 @@ def delete_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     return JsonResponse({"id": video_id, "object": "video.deleted", "deleted": True})
 
 
-@router.api_operation(["GET", "HEAD"], "/v1/videos/{video_id}/content", tags=["Videos"])
+@router.api_operation(
+    ["GET", "HEAD"],
+    "/v1/videos/{video_id}/content",
+    tags=["Videos"],
+    openapi_extra=openapi_extra.download("video/mp4", "image/webp", "image/jpeg"),
+)
 def video_content(request: KeyedRequest, video_id: str, variant: str = "video") -> HttpResponseBase:
     """Download a completed video; byte ranges are supported. `variant` is video (MP4), thumbnail (WebP), or spritesheet (JPEG)."""
     actions.only(request, "variant")
     return actions.content(request, actions.own(request, video_id), variant)
 
 
-@router.post("/v1/videos/{video_id}/remix", response=schemas.VideoObject, tags=["Videos"])
-@requests.request_body(Remix)
+@router.post(
+    "/v1/videos/{video_id}/remix",
+    response=schemas.VideoObject,
+    tags=["Videos"],
+    openapi_extra=openapi_extra.order(Remix),
+)
 def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """Create a new video with a new prompt and the model, size, length, and pictures of a completed one."""
     body = requests.read(request)
@@ -144,7 +167,14 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     return idempotency.once(request, body.digest, prepare)
 
 
-@router.api_operation(["GET", "HEAD"], "/v1/files/{token}", auth=None, url_name="file", tags=["Videos"])
+@router.api_operation(
+    ["GET", "HEAD"],
+    "/v1/files/{token}",
+    auth=None,
+    url_name="file",
+    tags=["Videos"],
+    openapi_extra=openapi_extra.download("video/mp4", forbidden="The link has expired."),
+)
 def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
     """Download a video by its `url`. Needs no key; the link expires after five minutes (403)."""
     try:

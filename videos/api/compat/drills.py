@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 
 from accounts.models import ApiKey
 from videos import serializers
-from videos.api import actions, moderation, requests
+from videos.api import actions, moderation, openapi_extra, requests
 from videos.api.auth import ApiKeyAuth, KeyedRequest, key_of
 from videos.api.compat.shared import QUERY_WORDS
 from videos.api.errors import not_found, renamed_params
@@ -123,8 +123,8 @@ def drill_service(request: HttpRequest) -> HttpResponse:
     response={200: DrillAnswer, 202: DrillAnswer},
     auth=[ApiKeyAsPassword(), ApiKeyAuth()],
     tags=["Training drills"],
+    openapi_extra=openapi_extra.order(Drill),
 )
-@requests.request_body(Drill)
 def drill_generate(request: KeyedRequest) -> HttpResponse:
     """Create a video, or retrieve the one with this run_id. With `Prefer: wait=N`, waits up to N seconds (max. 180) for its end."""
     until = time.monotonic() + _wanted_wait(request)

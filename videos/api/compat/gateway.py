@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from videos import serializers
-from videos.api import actions, requests
+from videos.api import actions, openapi_extra, requests
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.compat.shared import QUERY_WORDS
 
@@ -47,8 +47,13 @@ class QueryAnswer(Schema):
     video_results: list[QueryResult]
 
 
-@router.post("/v1/videos/query", response=QueryAnswer, auth=ApiKeyAuth(), tags=["Gateway query"])
-@requests.request_body(Query)
+@router.post(
+    "/v1/videos/query",
+    response=QueryAnswer,
+    auth=ApiKeyAuth(),
+    tags=["Gateway query"],
+    openapi_extra=openapi_extra.body(Query),
+)
 def query(request: KeyedRequest) -> HttpResponse:
     """Retrieve the status of a video."""
     asked = requests.checked(Query, requests.read(request).fields)

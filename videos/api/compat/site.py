@@ -7,7 +7,7 @@ from ninja import Router, Schema
 from pydantic import BaseModel, ConfigDict, Field
 
 from videos import serializers
-from videos.api import actions, idempotency, moderation, requests
+from videos.api import actions, idempotency, moderation, openapi_extra, requests
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import renamed_params
 
@@ -35,8 +35,13 @@ class SiteVideo(Schema):
 SITE_WORDS = {"queued": "pending", "in_progress": "processing", "completed": "completed", "failed": "failed"}
 
 
-@router.post("/api/v1/videos/generate", response={201: SiteVideo}, auth=ApiKeyAuth(), tags=["Site API"])
-@requests.request_body(SiteOrder)
+@router.post(
+    "/api/v1/videos/generate",
+    response={201: SiteVideo},
+    auth=ApiKeyAuth(),
+    tags=["Site API"],
+    openapi_extra=openapi_extra.order(SiteOrder),
+)
 def site_generate(request: KeyedRequest) -> HttpResponse:
     """Create a video."""
     body = requests.read(request)

@@ -1,4 +1,4 @@
-"""The API's OpenAPI 3.1 document: django-ninja's schema plus the request bodies and errors that ninja does not know.
+"""The API's OpenAPI 3.1 document: what django-ninja and the routes say, plus what holds for all of them.
 
 It is committed as openapi.json, so that every change to the API shows up in a diff.
 """
@@ -8,35 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ninja import NinjaAPI
-from pydantic import BaseModel
 
 from videos.api.openapi import examples
+from videos.api.openapi_extra import ERRORS, REF, error
 
 FILE = Path(__file__).parent / "openapi.json"
-REF = "#/components/schemas/{model}"
 
-# Error responses and the kinds of operations that have them: all, with a key, with a body, orders, or those in STATE.
-ERRORS = {
-    400: ("A value is invalid or not allowed, or a field is unknown. `param` names it.", "all"),
-    401: ("The API key is missing, invalid, expired, or revoked.", "key"),
-    402: ("Insufficient credits. Nothing was charged.", "order"),
-    404: ("Not found, or owned by another account.", "all"),
-    409: (
-        "The video is not in a state that allows this, or the original of a retry is still being processed.",
-        "state order",
-    ),
-    413: ("The request body is too large.", "body"),
-    422: ("The Idempotency-Key was already used with a different request.", "body"),
-    429: (
-        "Too many requests, too many concurrent picture downloads, or the daily credit limit of the key is reached."
-        " `Retry-After` says when to try again.",
-        "key",
-    ),
-    500: ("Internal server error. It was logged.", "all"),
-    503: ("Temporarily unavailable. `Retry-After` says when to try again.", "state order"),
-}
-# Operations that depend on the state of a video.
-STATE = ("delete_video", "remix_video", "video_content", "file_by_link")
+ALL_ERRORS, KEY_ERRORS = (400, 404, 500), (401, 429)  # of every route, and of every route with a key
 
 HEADERS = {
     "RateLimit-Limit": "Requests allowed per minute for this key.",
@@ -50,15 +28,9 @@ def build(api: NinjaAPI) -> dict[str, Any]:
     document = json.loads(json.dumps(api.get_openapi_schema(path_prefix="/")))
     schemas = document["components"]["schemas"]
     schemas["Error"] = _error_schema()
-    views = {
-        operation.view_func.__name__: operation.view_func
-        for router in api._get_bound_routers()
-        for path_view in router.path_operations.values()
-        for operation in path_view.operations
-    }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            operations[method] = _whole(path, method, dict(operation), views, schemas)
+            _complete(path, method, operation, schemas)
     document["servers"] = [{"url": "/"}]
     return document
 
@@ -68,36 +40,16 @@ def text(api: NinjaAPI) -> str:
     return json.dumps(build(api), indent=1, ensure_ascii=False) + "\n"
 
 
-def _whole(
-    path: str, method: str, operation: dict[str, Any], views: dict[str, Any], schemas: dict[str, Any]
-) -> dict[str, Any]:
-    name = operation["operationId"]
-    view = views[name]
+def _complete(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    name, has_key = operation["operationId"], bool(operation.get("security"))
     if method == "head":
         operation["operationId"] = f"{name}_head"
-    if schema := getattr(view, "request_body", None):
-        operation["requestBody"] = _body(schema, view.request_file, schemas)
-        operation["parameters"] = [*operation["parameters"], _idempotency_key()]
-    responses = operation["responses"] = dict(operation["responses"])
-    if name in ("video_content", "file_by_link"):
-        responses.update(_files(name))
-    if name == "retrieve_video":
-        responses["304"] = {"description": "Not modified: If-None-Match names the current version."}
-    if name == "file_by_link":
-        responses["403"] = _error("The link has expired.")
-    kinds = (
-        {"all"}
-        | ({"key"} if operation.get("security") else set())
-        | ({"body"} if hasattr(view, "request_body") else set())
-    )
-    if hasattr(view, "request_body") and name != "query":
-        kinds.add("order")
-    if name in STATE:
-        kinds.add("state")
-    for status, (description, kind) in ERRORS.items():
-        if kinds & set(kind.split()):
-            responses[str(status)] = _error(description)
-    if operation.get("security"):
+    if "requestBody" in operation:
+        _move_schemas(operation["requestBody"]["content"], schemas)
+    responses = operation["responses"]
+    for status in (*ALL_ERRORS, *(KEY_ERRORS if has_key else ())):
+        responses[str(status)] = error(ERRORS[status])
+    if has_key:
         for status, response in responses.items():
             if status not in ("401", "500"):
                 response["headers"] = {
@@ -107,39 +59,15 @@ def _whole(
     operation["responses"] = dict(sorted(responses.items()))
     if samples := examples.of(name, method, path):
         operation["x-codeSamples"] = samples
-    return operation
 
 
-def _body(schema: type[BaseModel], file: str, schemas: dict[str, Any]) -> dict[str, Any]:
-    whole = schema.model_json_schema(ref_template=REF)
-    schemas.update(whole.pop("$defs", {}))
+def _move_schemas(content: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Move the schemas of a body to those that all routes share, where generators of clients look for them."""
+    for kind in content.values():
+        schemas.update(kind["schema"].pop("$defs", {}))
+    whole = content["application/json"]["schema"]
     schemas[whole["title"]] = whole
-    content = {"application/json": {"schema": {"$ref": REF.format(model=whole["title"])}}}
-    if file:
-        properties = whole["properties"] | {file: {"type": "string", "format": "binary"}}
-        content["multipart/form-data"] = {"schema": whole | {"properties": properties}}
-    return {"required": True, "content": content}
-
-
-def _files(name: str) -> dict[str, Any]:
-    """The responses of a file download."""
-    kinds = ["video/mp4"] if name == "file_by_link" else ["video/mp4", "image/webp", "image/jpeg"]
-    content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
-    return {
-        "200": {"description": "The file.", "content": content},
-        "206": {"description": "The requested byte range.", "content": content},
-        "302": {"description": "Redirect to the file in the object store."},
-        "304": {"description": "Not modified: If-None-Match names the current version."},
-        "412": {"description": "Precondition failed: If-Match does not name the current version."},
-        "416": {"description": "The requested byte range is not satisfiable."},
-    }
-
-
-def _error(description: str) -> dict[str, Any]:
-    return {
-        "description": description,
-        "content": {"application/json": {"schema": {"$ref": REF.format(model="Error")}}},
-    }
+    content["application/json"]["schema"] = {"$ref": REF.format(model=whole["title"])}
 
 
 def _error_schema() -> dict[str, Any]:
@@ -151,13 +79,3 @@ def _error_schema() -> dict[str, Any]:
         "required": ["message", "type", "param", "code"],
     }
     return {"type": "object", "title": "Error", "properties": {"error": error}, "required": ["error"]}
-
-
-def _idempotency_key() -> dict[str, Any]:
-    return {
-        "in": "header",
-        "name": "Idempotency-Key",
-        "required": False,
-        "description": "A unique value of your choice. Requests with the same key are processed only once. Kept for 30 days.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*$"},
-    }

@@ -14,9 +14,10 @@ from django.views.decorators.http import require_safe
 from videos.api import pictures
 from videos.api.compat import drills
 from videos.api.openapi import examples
-from videos.api.openapi.document import ERRORS, FILE
+from videos.api.openapi.document import FILE
 from videos.api.openapi.examples import SITE
 from videos.api.openapi.tutorials import TUTORIALS
+from videos.api.openapi_extra import ERRORS
 from videos.webhooks import outbox
 
 
@@ -32,7 +33,7 @@ def page(request: HttpRequest) -> HttpResponse:
             one._replace(requests=[request.replace(SITE, site) for request in one.requests])
             for one in TUTORIALS
         ],
-        "errors": [(status, about) for status, (about, _kind) in ERRORS.items()],
+        "errors": ERRORS.items(),
         "requests_a_minute": settings.API_REQUESTS_A_MINUTE,
         "longest_wait": drills.LONGEST_WAIT,
         "picture_seconds": pictures.SECONDS,
