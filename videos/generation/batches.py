@@ -8,7 +8,7 @@ videos and records the end of a batch. Nothing else has to react when a video of
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -28,32 +28,25 @@ from videos.webhooks import outbox
 
 MAX_VIDEOS = 500
 
-# Each platform's shape, length and style. The style is prepended to the idea, and people may edit it.
-PLATFORMS: dict[str, dict[str, Any]] = {
-    "youtube": {
-        "name": "YouTube",
-        "shape": (16, 9),
-        "seconds": 12,
-        "style": "Cinematic and steady, with a clear opening shot.",
-    },
-    "instagram": {
-        "name": "Instagram",
-        "shape": (1, 1),
-        "seconds": 8,
-        "style": "Bright and close, with one strong motif in the middle.",
-    },
-    "tiktok": {
-        "name": "TikTok",
-        "shape": (9, 16),
-        "seconds": 8,
-        "style": "Quick and handheld, full of movement from the first second.",
-    },
-    "x": {
-        "name": "X",
-        "shape": (16, 9),
-        "seconds": 4,
-        "style": "One surprising moment that works without sound.",
-    },
+
+@dataclass(frozen=True)
+class Platform:
+    """Where a campaign's videos are shown. `shape` is an aspect ratio, `seconds` the usual length.
+
+    `style` is prepended to the idea, and people may edit it.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    seconds: int
+    style: str
+
+
+PLATFORMS = {
+    "youtube": Platform("YouTube", (16, 9), 12, "Cinematic and steady, with a clear opening shot."),
+    "instagram": Platform("Instagram", (1, 1), 8, "Bright and close, with one strong motif in the middle."),
+    "tiktok": Platform("TikTok", (9, 16), 8, "Quick and handheld, full of movement from the first second."),
+    "x": Platform("X", (16, 9), 4, "One surprising moment that works without sound."),
 }
 
 # Old names that API clients may still send.
@@ -174,20 +167,20 @@ def _is_csv(text: str) -> bool:
 
 def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None) -> VideoOrder:
     preset = PLATFORMS[platform]
-    style = preset["style"] if style is None else style
+    style = preset.style if style is None else style
     # At the model's default resolution.
-    across, down = preset["shape"]
+    across, down = preset.shape
     scale = min(pixels(model.sizes[0])) / min(across, down)
     return VideoOrder(
         model=model,
         prompt=f"{style} {idea}".strip(),
         size=capabilities.nearest_size(model.sizes, round(across * scale), round(down * scale)),
-        seconds=min(model.lengths, key=lambda seconds: abs(seconds - preset["seconds"])),
+        seconds=min(model.lengths, key=lambda seconds: abs(seconds - preset.seconds)),
         metadata={"platform": platform},
     )
 
 
-def _release(ids: list[Any]) -> None:
+def _release(ids: list[UUID]) -> None:
     now = timing.database_now()
     Video.objects.filter(pk__in=ids, status=Status.QUEUED, queued_at=None).update(
         queued_at=timezone.now(), next_attempt_at=now

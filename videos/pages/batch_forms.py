@@ -59,7 +59,7 @@ class CampaignForm(OrderForm):
 
     idea = forms.CharField(error_messages={"required": gettext_lazy("Describe the campaign.")})
     platforms = forms.MultipleChoiceField(
-        choices=[(name, about["name"]) for name, about in batches.PLATFORMS.items()],
+        choices=[(name, about.name) for name, about in batches.PLATFORMS.items()],
         error_messages={"required": gettext_lazy("Choose at least one platform.")},
     )
 

@@ -38,7 +38,7 @@ def order(request: UserRequest) -> HttpResponse:
     if kind not in FORMS:
         raise Http404
     if request.method != "POST":
-        styles = {f"style_{name}": about["style"] for name, about in batches.PLATFORMS.items()}
+        styles = {f"style_{name}": about.style for name, about in batches.PLATFORMS.items()}
         initial = StudioForm.defaults(request.user) | styles | {"platforms": list(batches.PLATFORMS)}
         return _page(request, kind, FORMS[kind](initial=initial, user=request.user))
     form = FORMS[kind](request.POST, request.FILES, user=request.user)

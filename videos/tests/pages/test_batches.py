@@ -90,7 +90,7 @@ def test_too_few_credits_order_none(as_owner, owner):
 
 def test_a_campaign_shows_its_sentences_and_takes_changed_ones(as_owner, owner):
     path = f"{PATH}?kind=campaign"
-    assert batches.PLATFORMS["tiktok"]["style"] in text_of(as_owner.get(path))
+    assert batches.PLATFORMS["tiktok"].style in text_of(as_owner.get(path))
     sent = {
         "model": "sora-2",
         "idea": "A kite",
