@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from django.db import transaction
 from django.utils.text import slugify
@@ -19,6 +19,16 @@ from videos.providers.base import Capability
 CENT = Decimal("0.0001")  # precision of costs in the catalog, in US dollars
 
 
+class Facts(TypedDict):
+    """What a provider's list says about a model, by the names of our fields: of the model, and of its offer (the cost)."""
+
+    sizes: list[str]
+    lengths: list[int]
+    takes: list[str]
+    has_sound: bool
+    cost_a_second: NotRequired[Decimal]
+
+
 @dataclass(frozen=True)
 class Difference:
     """A model that differs between provider and catalog. `changes` is (ours, theirs) by field; empty for a new model."""
@@ -26,7 +36,7 @@ class Difference:
     name: str
     provider_model: str
     offer: Offer | None
-    fields: dict[str, Any]
+    fields: Facts
     changes: dict[str, tuple[Any, Any]]
 
 
@@ -58,7 +68,7 @@ async def _ask(channel: Channel) -> list[Capability]:
 
 
 def _compare(capability: Capability, offer: Offer | None) -> Difference:
-    fields: dict[str, Any] = {
+    fields: Facts = {
         "sizes": capability.sizes,
         "lengths": [length for length in capability.lengths if length <= LONGEST],
         "takes": capability.takes,
