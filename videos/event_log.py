@@ -5,7 +5,7 @@ nothing here reads fields that the state change itself does not bring along.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,7 @@ def submitting(video: "Video") -> None:
     log.info("%s submitting to %s", video.public_id, video.channel)
 
 
-def moved(video: "Video", status: str, reason: str, fields: dict[str, Any]) -> None:
+def moved(video: "Video", status: str, reason: str, fields: Mapping[str, object]) -> None:
     """Log a state change; to be called in its transaction, with the fields that it writes."""
     if status == "submitting" or "channel_id" in fields:
         return  # logged by `submitting` and `went_on`
@@ -60,7 +60,7 @@ def moved(video: "Video", status: str, reason: str, fields: dict[str, Any]) -> N
     elif status == "failed":
         code, detail = fields.get("error_code", ""), fields.get("error_detail", "")
         level = logging.ERROR if code in FOR_OPERATORS else logging.INFO
-        lines = [f"{name} failed ({code}): {one_line(detail, MAX_DETAIL)}"]
+        lines = [f"{name} failed ({code}): {one_line(str(detail), MAX_DETAIL)}"]
     else:
         level = logging.WARNING if status == "unconfirmed" else logging.INFO
         lines = [f"{name} {status}" + (f": {one_line(reason, MAX_DETAIL)}" if reason else "")]

@@ -1,7 +1,7 @@
 """The type of an order: created by pages, API, batches and remixes, used by moderation, pricing and ordering."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypedDict
+from typing import Self, TypedDict
 
 from accounts.models import ApiKey
 from videos.models import Upload, Video, VideoModel
@@ -46,7 +46,7 @@ class VideoOrder:
     clearance: Clearance | None = None
 
     api_key: ApiKey | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
     webhook_url: str = ""
     remixed_from: Video | None = None
 

@@ -220,7 +220,7 @@ def retry_later(video: Video, reason: str) -> None:
         fail(video, "timed_out", reason)
         return
     log.info("%s (%s) will retry: %s", video.public_id, video.status, reason)
-    changes: dict[str, Any] = {"attempts": video.attempts + 1}
+    changes: dict[str, int | datetime | None] = {"attempts": video.attempts + 1}
     changes["next_attempt_at"] = _seconds_from_now(timing.backoff(video)) if video.status in LIVE else None
     now = timezone.now()
     if video.posted_at and video.posted_at > now:
@@ -248,7 +248,7 @@ def finish(video: Video, cost: Decimal | None = None) -> bool:
     )
 
 
-def complete(video: Video, result: dict[str, Any]) -> bool:
+def complete(video: Video, result: storage.Stored) -> bool:
     """saving → completed, with the stored file and its facts. On False, the caller discards the file.
 
     Also True if the video already has this very file: an earlier call was committed although it seemed to fail.

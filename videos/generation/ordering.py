@@ -1,7 +1,6 @@
 """Ordering videos: the charge, the row, its event and the wake-up message in one transaction."""
 
 from dataclasses import replace
-from typing import Any
 
 from django.db import IntegrityError, transaction
 
@@ -32,7 +31,7 @@ def place(
     capabilities.check_order(order)
     gate.require_clearance(user, order)
     offer = routing.best(order.model)
-    held_back: dict[str, Any] = {"queued_at": None} if is_held_back else {}
+    held_back: dict[str, None] = {"queued_at": None} if is_held_back else {}
     video = Video(
         user=user,
         channel=offer.channel,

@@ -4,7 +4,7 @@ import logging
 import os
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from django.core.files import File
 from django.core.files.base import ContentFile
@@ -16,6 +16,18 @@ from videos.providers.base import NoFile, Provider
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 2 * 1024**3  # of one video
+
+
+class Stored(TypedDict):
+    """The fields of a video that follow from its stored file."""
+
+    file: str
+    poster: str
+    bytes: int
+    sha256: str
+    width: int
+    height: int
+    duration: float
 
 
 async def download(provider: Provider, ref: str, part: Path) -> None:
@@ -30,7 +42,7 @@ async def download(provider: Provider, ref: str, part: Path) -> None:
             file.write(piece)
 
 
-def store(part: Path, facts: Probe, poster: bytes) -> dict[str, Any]:
+def store(part: Path, facts: Probe, poster: bytes) -> Stored:
     """Move a checked file into storage under an unguessable name. `poster` may be empty; it is then made later.
 
     Returns the resulting fields of the video. Raises OSError if storing fails, such as on a full disk or an

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from videos.models.validators import (
@@ -112,7 +113,7 @@ class Channel(models.Model):
         from videos import safe_http  # imported here because only the admin needs it
         from videos.providers import keys
 
-        problems: dict[str, Any] = {}
+        problems: dict[str, str | Promise] = {}
         if self.profile and self.kind != "openai":
             problems["profile"] = _("Only channels of the OpenAI protocol have one.")
         if refusal := keys.refusal(self.key_variable):
