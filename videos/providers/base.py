@@ -1,14 +1,17 @@
 """The interface of provider adapters, in our terms. A provider's own terms stay inside its adapter."""
 
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from math import log
-from typing import Any, Literal, Protocol, Self
+from typing import Literal, Protocol, Self
 
 ASPECT_RATIOS = {"16:9": 16 / 9, "9:16": 9 / 16, "1:1": 1, "21:9": 21 / 9, "4:3": 4 / 3, "3:4": 3 / 4}
+
+# A JSON object to or from a provider. In answers, nothing guarantees which fields there are, or of which types.
+JsonObject = Mapping[str, object]
 
 JobStatus = Literal["queued", "in_progress", "completed", "failed"]
 
@@ -42,7 +45,7 @@ class JobRequest:
     height: int
     seconds: int
     image: bytes | None
-    extras: dict[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, object] = field(default_factory=dict)
     last_frame: bytes | None = None
 
     @property
@@ -57,7 +60,7 @@ class JobRequest:
     def resolution(self) -> str:
         return resolution(self.width, self.height)
 
-    def extras_as(self, **names: str) -> dict[str, Any]:
+    def extras_as(self, **names: str) -> dict[str, object]:
         """The extras, renamed to the provider's names; extras without one keep ours."""
         return {names.get(name, name): value for name, value in self.extras.items()}
 

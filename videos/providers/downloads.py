@@ -1,9 +1,8 @@
 """Downloads of finished files from plain URLs, without the account's key."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import cache
-from typing import Any
 
 import httpx2
 
@@ -39,7 +38,7 @@ async def stream(url: str) -> AsyncIterator[bytes]:
         raise Unavailable(f"url: {error!r}") from error
 
 
-def expect_a_file(headers: Any) -> None:
+def expect_a_file(headers: Mapping[str, str]) -> None:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.startswith("text/") or kind == "application/json":
         raise NoFile(f"content is {kind}")

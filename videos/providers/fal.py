@@ -7,7 +7,7 @@ https://docs.fal.ai/model-apis/model-endpoints/queue
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -17,6 +17,7 @@ from videos.providers import ADDRESSES, downloads, normalise
 from videos.providers.base import (
     JobRequest,
     JobState,
+    JsonObject,
     NoFile,
     NotSent,
     OutcomeUnknown,
@@ -107,20 +108,20 @@ class Adapter(Provider):
         if self.session:
             await self.session.close()
 
-    async def _result(self, ref: str) -> tuple[int, dict[str, Any]]:
+    async def _result(self, ref: str) -> tuple[int, JsonObject]:
         """The HTTP status and the result of a finished job. Raises Unavailable for an answer that does not tell."""
         status, _headers, answer = await self._query("GET", ref)
         if status >= 400 and (status in (401, 403, 404, 408, 429) or "detail" not in answer):
             raise Unavailable(f"HTTP {status}: {str(answer)[:200]}")
         return status, answer
 
-    async def _get(self, path: str) -> dict[str, Any]:
+    async def _get(self, path: str) -> JsonObject:
         status, _headers, answer = await self._query("GET", path)
         if status >= 400:
             raise Unavailable(f"HTTP {status}: {str(answer)[:200]}")
         return answer
 
-    async def _query(self, method: str, path: str) -> tuple[int, Any, dict[str, Any]]:
+    async def _query(self, method: str, path: str) -> tuple[int, Mapping[str, str], JsonObject]:
         try:
             status, headers, answer = await self._request(method, path)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -129,7 +130,9 @@ class Adapter(Provider):
             raise Unavailable(f"HTTP {status}: no JSON object: {str(answer)[:80]}")
         return status, headers, answer
 
-    async def _request(self, method: str, path: str, body: Any = None) -> tuple[int, Any, Any]:
+    async def _request(
+        self, method: str, path: str, body: JsonObject | None = None
+    ) -> tuple[int, Mapping[str, str], Any]:
         """The HTTP status, the headers, and the body as JSON or, if it is not JSON, as text."""
         if self.session is None:
             headers = {"Authorization": f"Key {self.key}"}
@@ -142,7 +145,7 @@ class Adapter(Provider):
                 return response.status, response.headers, text
 
 
-def _detail(answer: Any) -> tuple[str, str]:
+def _detail(answer: object) -> tuple[str, str]:
     """The code and message of an error. `detail` is a sentence or a list of errors by field."""
     detail = answer.get("detail") if isinstance(answer, dict) else answer
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):

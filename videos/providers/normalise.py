@@ -1,9 +1,17 @@
 """Translates servers' answers into our terms. Each rule was observed at a real server; an unknown state decides nothing."""
 
 import logging
-from typing import Any
 
-from videos.providers.base import Busy, JobState, JobStatus, OutcomeUnknown, Rejected, Unavailable, storable
+from videos.providers.base import (
+    Busy,
+    JobState,
+    JobStatus,
+    JsonObject,
+    OutcomeUnknown,
+    Rejected,
+    Unavailable,
+    storable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +28,11 @@ BLOCKED = {"moderation_blocked", "content_policy_violation"}
 SOUNDS_BLOCKED = ("moderation", "content policy", "content_policy", "safety system")
 
 
-def status_of(status: Any) -> JobStatus | None:
+def status_of(status: object) -> JobStatus | None:
     return STATUSES.get(str(status or "").lower())
 
 
-def state(answer: dict[str, Any], ref: str = "") -> JobState:
+def state(answer: JsonObject, ref: str = "") -> JobState:
     """A job in our terms. `ref`, if given, wins over the answer's id: some servers answer a poll with another id.
 
     Raises Unavailable if this is not a job.
@@ -55,7 +63,7 @@ def is_blocked(code: str, message: str) -> bool:
     )
 
 
-def error(error: Any) -> tuple[str, str]:
+def error(error: object) -> tuple[str, str]:
     """The code and message of an error that is an object, a dict, a string or None."""
     if isinstance(error, dict):
         return str(error.get("code") or ""), str(error.get("message") or "")
@@ -64,7 +72,7 @@ def error(error: Any) -> tuple[str, str]:
     return str(getattr(error, "code", "") or ""), str(getattr(error, "message", "") or "")
 
 
-def complaint(body: Any) -> tuple[str, str]:
+def complaint(body: object) -> tuple[str, str]:
     """The code and message in an HTTP error's body as the SDK passes it on: its `error` if it has one, or the whole body.
 
     FastAPI servers use `detail`: a sentence or a list of errors by field.
@@ -73,7 +81,7 @@ def complaint(body: Any) -> tuple[str, str]:
     return error(body if detail is None else detail if isinstance(detail, dict) else str(detail))
 
 
-def percent(progress: Any) -> int | None:
+def percent(progress: object) -> int | None:
     """0–100 from 45, 0.45 or "45%"."""
     try:
         number = float(str(progress).removesuffix("%"))
@@ -103,7 +111,7 @@ def refusal(
     return Rejected("invalid_request", text)
 
 
-def url(answer: dict[str, Any]) -> str:
+def url(answer: JsonObject) -> str:
     """The URL of a finished file, which servers put in many places; empty if there is none."""
     video, metadata, urls = answer.get("video"), answer.get("metadata"), answer.get("urls")
     places = [answer.get(name) for name in ("url", "output_url", "file_url", "video_url")]

@@ -29,6 +29,7 @@ from videos.providers.base import (
     Found,
     JobRequest,
     JobState,
+    JsonObject,
     NoFile,
     NotSent,
     OutcomeUnknown,
@@ -92,7 +93,7 @@ class Adapter(Provider):
         except Unavailable as error:
             raise OutcomeUnknown(str(error)) from error
 
-    async def create(self, order: JobRequest, headers: dict[str, str]) -> dict[str, Any]:
+    async def create(self, order: JobRequest, headers: dict[str, str]) -> JsonObject:
         """Submit once and return the server's answer. Raises what the SDK raises, or Unavailable."""
         extras = dict(order.extras)
         if order.last_frame is not None:
@@ -114,14 +115,14 @@ class Adapter(Provider):
         )
         return _fields(job)
 
-    async def post(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+    async def post(self, path: str, body: JsonObject, headers: dict[str, str]) -> JsonObject:
         """POST JSON and return the JSON object of the answer, for subclasses. Raises what `create` raises."""
         answer = await self.client.post(path, body=body, cast_to=object, options={"headers": headers})
         if not isinstance(answer, dict):
             raise Unavailable(f"no JSON object: {str(answer)[:80]!r}")
         return answer
 
-    def read(self, answer: dict[str, Any], ref: str = "") -> JobState:
+    def read(self, answer: JsonObject, ref: str = "") -> JobState:
         """A job in our terms. Raises Unavailable if `answer` is not a job."""
         return normalise.state(answer, ref)
 
@@ -229,7 +230,7 @@ class Adapter(Provider):
         if self.polls:
             await self.polls.close()
 
-    async def _retrieve(self, ref: str) -> dict[str, Any]:
+    async def _retrieve(self, ref: str) -> JsonObject:
         """The fields of a video object. Raises Unavailable for any other answer."""
         status, body = await self._ask("GET", f"videos/{quote(ref, safe='')}")
         try:
@@ -296,7 +297,7 @@ def _reason(error: BaseException) -> BaseException:
     return reason or error
 
 
-def _fields(job: Any) -> dict[str, Any]:
+def _fields(job: object) -> JsonObject:
     """The fields of a job. The SDK parses leniently: an HTML page arrives as str, and any field may be missing."""
     if not isinstance(job, Job):
         raise Unavailable(f"not a video object: {str(job)[:80]!r}")

@@ -14,6 +14,7 @@ from videos.providers.base import (
     Capability,
     JobRequest,
     JobState,
+    JsonObject,
     Unavailable,
     data_url,
     size_of,
@@ -26,7 +27,7 @@ class Adapter(openai.Adapter):
     profile = Profile("OpenRouter", has_list=False, cancels=False)
     free_path = "key"  # its list of models is public, so it does not show whether the key is valid
 
-    async def create(self, order: JobRequest, headers: dict[str, str]) -> dict[str, Any]:
+    async def create(self, order: JobRequest, headers: dict[str, str]) -> JsonObject:
         body = {
             "model": order.model,
             "prompt": order.prompt,
@@ -40,7 +41,7 @@ class Adapter(openai.Adapter):
             body["frame_images"] = pictures
         return await self.post("/videos", body, headers)
 
-    def read(self, answer: dict[str, Any], ref: str = "") -> JobState:
+    def read(self, answer: JsonObject, ref: str = "") -> JobState:
         job = super().read(answer, ref)
         usage = answer.get("usage")
         try:
@@ -85,7 +86,7 @@ def _capability(entry: dict[str, Any]) -> Capability:
     )
 
 
-def _cost_a_second(skus: dict[str, Any]) -> Decimal | None:
+def _cost_a_second(skus: JsonObject) -> Decimal | None:
     """The cost per second in US dollars. Names of SKUs differ by maker: duration_seconds_720p, cents_per_second_output.
 
     These are from the list as of November 2026; the documentation has other names, with hyphens.
@@ -104,5 +105,5 @@ def _cost_a_second(skus: dict[str, Any]) -> Decimal | None:
     return max(at_720p or found.values(), default=None)
 
 
-def _frame(kind: str, picture: bytes) -> dict[str, Any]:
+def _frame(kind: str, picture: bytes) -> JsonObject:
     return {"type": "image_url", "image_url": {"url": data_url(picture)}, "frame_type": kind}

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from videos.providers.base import Unavailable, storable
 
@@ -33,6 +32,6 @@ def parse_webhook(body: bytes) -> Event:
     return Event(_text(payload.get("type")), _text(data.get("id")) if isinstance(data, dict) else "")
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A string that the database can store; "" for anything else."""
     return value if isinstance(value, str) and value == storable(value) else ""

@@ -4,10 +4,9 @@ https://docs.x.ai/docs/guides/video-generations
 """
 
 from decimal import Decimal
-from typing import Any
 
 from videos.providers import ADDRESSES, openai
-from videos.providers.base import JobRequest, JobState, Rejected, data_url
+from videos.providers.base import JobRequest, JobState, JsonObject, Rejected, data_url
 from videos.providers.dialects import Profile
 
 TICKS = 10**10  # per US dollar
@@ -18,7 +17,7 @@ class Adapter(openai.Adapter):
     profile = Profile("xAI", has_list=False, cancels=False)
     has_content = False
 
-    async def create(self, order: JobRequest, headers: dict[str, str]) -> dict[str, Any]:
+    async def create(self, order: JobRequest, headers: dict[str, str]) -> JsonObject:
         body = {
             "model": order.model,
             "prompt": order.prompt,
@@ -35,11 +34,11 @@ class Adapter(openai.Adapter):
         # A submit returns only an id.
         return {"id": answer.get("request_id"), "status": "pending"}
 
-    def read(self, answer: dict[str, Any], ref: str = "") -> JobState:
+    def read(self, answer: JsonObject, ref: str = "") -> JobState:
         video = answer.get("video")
         if isinstance(video, dict) and video.get("respect_moderation") is False:
             # A blocked job is reported as done, without a video.
-            answer = answer | {"status": "failed", "error": {"code": "moderation_blocked"}}
+            answer = {**answer, "status": "failed", "error": {"code": "moderation_blocked"}}
         job = super().read(answer, ref)
         usage = answer.get("usage")
         ticks = usage.get("cost_in_usd_ticks") if isinstance(usage, dict) else None
