@@ -1,7 +1,6 @@
 """Optional parameters of a request besides prompt, size, length and first frame."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 FRAME_RATES = ("24", "30")
 QUALITIES = ("standard", "hd")
@@ -19,7 +18,7 @@ class Extras:
     last_frame: str = ""  # name of the picture that the video ends on, in the references folder
 
     @property
-    def non_defaults(self) -> dict[str, Any]:
+    def non_defaults(self) -> dict[str, str | int | bool]:
         """The values that differ from the defaults."""
         return {name: value for name, value in asdict(self).items() if value != getattr(Extras, name)}
 

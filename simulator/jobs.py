@@ -4,7 +4,7 @@ Nothing is stored while a job runs, so ten thousand running jobs cost nothing un
 """
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from .extras import Extras
 from .faults import without_tags
@@ -51,6 +51,17 @@ class Job:
         return without_tags(self.prompt)
 
 
+# A video in a response. Which keys it has, and of which types, depends on the profile and on faults.
+VideoObject = dict[str, object]
+
+
+class JobError(TypedDict):
+    """Why a job failed; `code` is a word, or a number as from vLLM-Omni."""
+
+    code: str | int
+    message: str
+
+
 class State(NamedTuple):
     """The state of a job at a given time. Times are Unix seconds."""
 
@@ -58,7 +69,7 @@ class State(NamedTuple):
     progress: int
     completed_at: int | None = None
     expires_at: int | None = None  # when its files expire
-    error: dict[str, Any] | None = None
+    error: JobError | None = None
 
 
 def seconds_of(job: Job, faults: frozenset[str]) -> float:
@@ -93,9 +104,9 @@ def state_of(job: Job, faults: frozenset[str], now: float, painted: float | None
     return State("completed", 100, completed_at, expires_at)
 
 
-def describe(job: Job, faults: frozenset[str], state: State) -> dict[str, Any]:
+def describe(job: Job, faults: frozenset[str], state: State) -> VideoObject:
     """The video object with OpenAI's 13 keys, changed as `faults` require."""
-    video = {
+    video: VideoObject = {
         "id": job.id,
         "object": "video",
         "model": job.model,
@@ -111,7 +122,7 @@ def describe(job: Job, faults: frozenset[str], state: State) -> dict[str, Any]:
         "error": state.error,
     }
     if faults:
-        _distort(video, faults)
+        _distort(video, state, faults)
     return video
 
 
@@ -120,8 +131,8 @@ def _failed(code: str | int, message: str) -> State:
     return State(status, 99, error={"code": code, "message": message})
 
 
-def _distort(video: dict[str, Any], faults: frozenset[str]) -> None:
-    status, progress = video["status"], video["progress"]
+def _distort(video: VideoObject, state: State, faults: frozenset[str]) -> None:
+    status, progress = state.status, state.progress
     if "words" in faults:
         video["status"] = {"in_progress": "processing", "completed": "succeeded"}.get(status, status)
     if "unknown-word" in faults and status == "in_progress" and 30 <= progress < 80:
@@ -135,5 +146,5 @@ def _distort(video: dict[str, Any], faults: frozenset[str]) -> None:
             video["progress"] = None
         else:
             del video["progress"]
-    if "fail-string" in faults and video["error"]:
-        video["error"] = video["error"]["message"]
+    if "fail-string" in faults and state.error:
+        video["error"] = state.error["message"]

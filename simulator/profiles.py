@@ -8,13 +8,13 @@ what a job looks like, what an error looks like. Versions: vLLM-Omni 0.30, SGLan
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any
+from collections.abc import Mapping
 
 from aiohttp import web
 
 from .errors import ApiError, internal_error, not_found
 from .extras import EXTRAS
-from .jobs import State
+from .jobs import State, VideoObject
 from .pictures import VARIANTS
 from .submission import ANY_SECONDS, ANY_SIZE, MORE_SIZES, SIZES, Rules
 
@@ -36,22 +36,22 @@ class Profile:
         """The job that a client's id refers to. Raises ApiError."""
         return name
 
-    def video(self, video: dict[str, Any]) -> dict[str, Any]:
+    def video(self, video: VideoObject) -> VideoObject:
         """This server's video object, made from OpenAI's."""
         return video
 
-    def place(self, video: dict[str, Any], url: str | None) -> None:
+    def place(self, video: VideoObject, url: str | None) -> None:
         """Add the URL of the file to a video object, if it is not served as the video's content."""
         video["url"] = url
 
-    def status_of_poll(self, video: dict[str, Any]) -> int:
+    def status_of_poll(self, video: VideoObject) -> int:
         """The HTTP status of a poll that returns this video object."""
         return 200
 
     def check_list(self) -> None:
         """Raise ApiError if the server has no list endpoint."""
 
-    def deleted(self, video: dict[str, Any]) -> dict[str, Any]:
+    def deleted(self, video: VideoObject) -> VideoObject:
         """The response to a deletion. Raises ApiError if the video is not deleted."""
         return {"id": video["id"], "object": "video.deleted", "deleted": True}
 
@@ -84,7 +84,7 @@ class OpenAI(Profile):
     )
     honors_keys = False
 
-    def deleted(self, video: dict[str, Any]) -> dict[str, Any]:
+    def deleted(self, video: VideoObject) -> VideoObject:
         if video["status"] in RUNNING:
             raise ApiError(400, "Only a completed or failed video can be deleted.", param="video_id")
         return super().deleted(video)
@@ -97,12 +97,12 @@ class VllmOmni(Profile):
     honors_keys = False
     forgets = True
 
-    def video(self, video: dict[str, Any]) -> dict[str, Any]:
+    def video(self, video: VideoObject) -> VideoObject:
         if isinstance(video["error"], dict):
             video["error"]["code"] = 500
         return video | {"quality": "default", "media_type": "video/mp4", "file_name": None}
 
-    def status_of_poll(self, video: dict[str, Any]) -> int:
+    def status_of_poll(self, video: VideoObject) -> int:
         return 500 if video["status"] == "failed" else 200
 
     def variant(self, asked: str | None) -> str:
@@ -124,16 +124,16 @@ class SgLang(Profile):
     honors_keys = False
     forgets = True
 
-    def video(self, video: dict[str, Any]) -> dict[str, Any]:
+    def video(self, video: VideoObject) -> VideoObject:
         del video["prompt"]
         if isinstance(video["error"], dict):
             del video["error"]["code"]
         return {"url": None, "urls": None, "quality": "standard", "file_path": None} | video
 
-    def place(self, video: dict[str, Any], url: str | None) -> None:
+    def place(self, video: VideoObject, url: str | None) -> None:
         video |= {"url": url, "urls": url and [url]}
 
-    def deleted(self, video: dict[str, Any]) -> dict[str, Any]:
+    def deleted(self, video: VideoObject) -> VideoObject:
         return video | {"status": "deleted"}
 
     def variant(self, asked: str | None) -> str:
@@ -170,15 +170,15 @@ class LiteLLM(Profile):
             raise internal_error()
         return job_id
 
-    def video(self, video: dict[str, Any]) -> dict[str, Any]:
+    def video(self, video: VideoObject) -> VideoObject:
         del video["prompt"]
-        word = {"in_progress": "processing"}.get(video["status"], video["status"])
-        return video | {"status": word, "usage": {"duration_seconds": float(video["seconds"])}}
+        word = "processing" if video["status"] == "in_progress" else video["status"]
+        return video | {"status": word, "usage": {"duration_seconds": float(str(video["seconds"]))}}
 
     def check_list(self) -> None:
         raise ApiError(400, "LLM Provider NOT provided. Pass in the LLM provider you are trying to call.")
 
-    def deleted(self, video: dict[str, Any]) -> dict[str, Any]:
+    def deleted(self, video: VideoObject) -> VideoObject:
         raise ApiError(405, "Method Not Allowed")
 
     def error(self, error: ApiError) -> web.Response:
@@ -194,19 +194,19 @@ class NewApi(Profile):
     rules = Rules()
     honors_keys = False
 
-    def video(self, video: dict[str, Any]) -> dict[str, Any]:
+    def video(self, video: VideoObject) -> VideoObject:
         del video["prompt"]
         if video["status"] == "rendering":  # a status that it cannot translate
             video["status"] = "unknown"
         return {name: value for name, value in video.items() if value is not None}
 
-    def place(self, video: dict[str, Any], url: str | None) -> None:
+    def place(self, video: VideoObject, url: str | None) -> None:
         video["metadata"] = {"url": url}
 
     def check_list(self) -> None:
         raise ApiError(404, "Invalid URL (GET /v1/videos)")
 
-    def deleted(self, video: dict[str, Any]) -> dict[str, Any]:
+    def deleted(self, video: VideoObject) -> VideoObject:
         raise ApiError(404, f"Invalid URL (DELETE /v1/videos/{video['id']})")
 
     def unready(self, job_id: str, state: State) -> ApiError:
@@ -229,5 +229,5 @@ PROFILES: dict[str, type[Profile]] = {
 }
 
 
-def _json(body: dict[str, Any], error: ApiError, status: int | None = None) -> web.Response:
+def _json(body: Mapping[str, object], error: ApiError, status: int | None = None) -> web.Response:
     return web.json_response(body, status=status or error.status, headers=error.headers)

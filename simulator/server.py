@@ -8,13 +8,12 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
 from . import content, faults
 from .errors import ApiError, internal_error, not_found
-from .jobs import Job, State, describe
+from .jobs import Job, State, VideoObject, describe
 from .profiles import Profile
 from .store import Options, Studio
 from .submission import Submission, read_create, read_remix_prompt
@@ -184,7 +183,7 @@ class Handlers:
 
     def _video(
         self, request: web.Request, job: Job, asked: frozenset[str], state: State, polled: bool
-    ) -> dict[str, Any]:
+    ) -> VideoObject:
         video = self.profile.video(describe(job, asked, state))
         video["id"] = self.profile.name(job.id, polled)
         if "url-result" in asked:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,7 +116,7 @@ async def read_remix_prompt(request: web.Request) -> str:
 
 async def _read_fields(
     request: web.Request, known: tuple[str, ...], ignores_others: bool = False
-) -> dict[str, Any]:
+) -> Mapping[str, object]:
     if request.content_type == "application/json":
         fields = await _read_json(request)
     elif request.content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
@@ -129,7 +130,7 @@ async def _read_fields(
     return {name: value for name, value in fields.items() if name in known}
 
 
-async def _read_json(request: web.Request) -> dict[str, Any]:
+async def _read_json(request: web.Request) -> Mapping[str, object]:
     try:
         fields = json.loads(await request.read())
     except (ValueError, RecursionError):
@@ -139,12 +140,12 @@ async def _read_json(request: web.Request) -> dict[str, Any]:
     return fields
 
 
-async def _read_form(request: web.Request) -> dict[str, Any]:
+async def _read_form(request: web.Request) -> Mapping[str, object]:
     try:
         form = await request.post()
     except (ValueError, AssertionError, BadHttpMessage):  # what aiohttp raises for a broken multipart body
         raise ApiError(400, "We could not parse the multipart body of your request.") from None
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for name, value in form.items():
         if isinstance(value, web.FileField):
             fields[name] = Upload(value.file.read(), value.content_type)
@@ -157,7 +158,7 @@ async def _read_form(request: web.Request) -> dict[str, Any]:
     return fields
 
 
-def _prompt(fields: dict[str, Any]) -> str:
+def _prompt(fields: Mapping[str, object]) -> str:
     if "prompt" not in fields:
         raise ApiError(
             400, "Missing required parameter: 'prompt'.", param="prompt", code="missing_required_parameter"
@@ -226,7 +227,7 @@ def _one_of(name: str, value: Any, choices: tuple[str, ...] | re.Pattern[str]) -
     return value
 
 
-def _image(name: str, fields: dict[str, Any]) -> bytes | None:
+def _image(name: str, fields: Mapping[str, object]) -> bytes | None:
     if name not in fields:
         return None
     reference = fields[name]
@@ -244,7 +245,7 @@ def _image(name: str, fields: dict[str, Any]) -> bytes | None:
     return reference.data
 
 
-def _upload_from_object(name: str, reference: dict[str, Any]) -> Upload:
+def _upload_from_object(name: str, reference: Mapping[str, object]) -> Upload:
     if len(reference) != 1:
         raise _bad_image(name, "Provide exactly one of 'image_url' or 'file_id'.")
     if "file_id" in reference:
