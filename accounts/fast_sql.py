@@ -4,7 +4,7 @@ While one order is charged, every other order of the same account waits, so the 
 its commit limits the orders per second. The ORM would take longer to compose a statement than to execute it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -31,7 +31,7 @@ def insert(row: models.Model) -> None:
     insertion(row)()
 
 
-def update(model: type[models.Model], changes: dict[str, Any], where: dict[str, Any]) -> bool:
+def update(model: type[models.Model], changes: Mapping[str, object], where: Mapping[str, object]) -> bool:
     """Update the row that matches `where`. False if there is none."""
     columns, values = _named(model, changes)
     keys, wanted = _named(model, where)
@@ -57,7 +57,7 @@ def _insertion(model: type[models.Model], _vendor: str) -> tuple[str, list[Any]]
     return f"INSERT INTO {table} ({names}) VALUES ({', '.join(['%s'] * len(fields))})", fields
 
 
-def _named(model: type[models.Model], row: dict[str, Any]) -> tuple[list[str], list[Any]]:
+def _named(model: type[models.Model], row: Mapping[str, object]) -> tuple[list[str], list[Any]]:
     """The fields' column names, and their values in the database's format."""
     fields: list[Any] = [model._meta.get_field(name) for name in row]
     values = zip(fields, row.values(), strict=True)

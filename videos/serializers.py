@@ -3,7 +3,7 @@
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 from django.conf import settings
@@ -62,7 +62,36 @@ def uuid_of(name: str, kind: str = "video") -> UUID | None:
     return pk if name == public_id(pk, kind) else None
 
 
-def video_object(video: Video) -> dict[str, Any]:
+class VideoError(TypedDict):
+    code: str
+    message: str
+
+
+class VideoObject(TypedDict):
+    """OpenAI's video object, and our own fields from `credits` on."""
+
+    id: str
+    object: str
+    model: str
+    status: str
+    progress: int
+    created_at: int
+    completed_at: int | None
+    expires_at: int | None
+    prompt: str
+    size: str
+    seconds: str
+    remixed_from_video_id: str | None
+    error: VideoError | None
+    credits: int
+    metadata: dict[str, str]
+    url: str | None
+    duration: int
+    resolution: str
+    aspect_ratio: str
+
+
+def video_object(video: Video) -> VideoObject:
     """The video as the API shows it. Reads `video.model`."""
     is_done = video.status == Status.COMPLETED
     return {
@@ -106,7 +135,7 @@ def batch_progress(batch: Batch, videos: list[Video]) -> BatchProgress:
     )
 
 
-def batch_object(batch: Batch) -> dict[str, Any]:
+def batch_object(batch: Batch) -> dict[str, object]:
     """The batch as the API shows it, with its videos in order."""
     videos = list(batch.videos.select_related("model").order_by("position"))
     progress = batch_progress(batch, videos)
@@ -130,13 +159,13 @@ def batch_object(batch: Batch) -> dict[str, Any]:
 def without_words(body: str, video_id: str) -> str:
     """The JSON of a stored answer or event, with the prompt and metadata of a deleted video erased."""
 
-    def blank(item: dict[str, Any]) -> dict[str, Any]:
+    def blank(item: dict[str, object]) -> dict[str, object]:
         return item | {"prompt": "", "metadata": {}} if item.get("id") == video_id else item
 
     return json.dumps(json.loads(body, object_hook=blank), ensure_ascii=False)
 
 
-def model_object(model: VideoModel) -> dict[str, Any]:
+def model_object(model: VideoModel) -> dict[str, object]:
     return {
         "id": model.slug,
         "object": "model",
@@ -182,7 +211,7 @@ def resolve_link(token: str) -> UUID | None:
     return UUID(hex=pk)
 
 
-def _error(video: Video) -> dict[str, str] | None:
+def _error(video: Video) -> VideoError | None:
     if video.status == Status.CANCELED:
         return {"code": "canceled", "message": _("The video was canceled. Your credits were refunded.")}
     if video.status != Status.FAILED:

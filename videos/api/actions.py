@@ -1,7 +1,6 @@
 """What several endpoints share: order a video, find it through its owner, and serve its file."""
 
 import logging
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.files.storage import default_storage
@@ -21,7 +20,7 @@ from videos.order import VideoOrder
 log = logging.getLogger(__name__)
 
 
-def place(key: ApiKey, order: VideoOrder, count: int = 1) -> dict[str, Any]:
+def place(key: ApiKey, order: VideoOrder, count: int = 1) -> serializers.VideoObject:
     """Order `count` variations of a video, all or none. Returns the first, which names the others. Call in a transaction."""
     spending.check(key, order.price * count)
     try:

@@ -162,7 +162,7 @@ def _platform(name: str) -> str:
     return found
 
 
-def _place(key: ApiKey, found: list[VideoOrder], **options: Any) -> dict[str, Any]:
+def _place(key: ApiKey, found: list[VideoOrder], **options: Any) -> dict[str, object]:
     spending.check(key, batches.price(found))
     try:
         batch = batches.place(key.user, found, api_key=key, **options)

@@ -8,9 +8,8 @@ OpenAI's SDKs retry without a key, but mark retries with a header. So their requ
 arrival, and a retry gets the response to the most recent identical request.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -29,7 +28,7 @@ REPEATED_WITHIN = timedelta(minutes=10)  # the SDKs' timeout
 MAX_PROCESSING_TIME = timedelta(minutes=1)
 
 # Runs in a transaction. Returns the status and body of the response.
-Action = Callable[[], tuple[int, dict[str, Any]]]
+Action = Callable[[], tuple[int, Mapping[str, object]]]
 
 
 def once(request: KeyedRequest, digest: str, prepare: Callable[[], Action]) -> HttpResponse:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -109,7 +110,9 @@ def redact_video(video: Video) -> None:
         row.save(update_fields=["body"])
 
 
-def _write(key_id: int, url: str, kind: str, data: dict[str, Any], video: Video | None = None) -> Delivery:
+def _write(
+    key_id: int, url: str, kind: str, data: Mapping[str, object], video: Video | None = None
+) -> Delivery:
     delivery = Delivery(api_key_id=key_id, url=url, event=kind, video=video)
     event = {
         "id": delivery.webhook_id,
@@ -201,7 +204,7 @@ def _secrets(key: ApiKey) -> list[str]:
 
 def _record(delivery: Delivery, status: int | None, problem: str) -> None:
     attempts = delivery.attempts + 1
-    changes: dict[str, Any] = {
+    changes: dict[str, object] = {
         "attempts": F("attempts") + 1,
         "status": status,
         "reason": problem,

@@ -1,6 +1,6 @@
 """The gateway query: `/v1/videos/query`."""
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from django.http import HttpResponse, JsonResponse
 from ninja import Router, Schema
@@ -82,7 +82,7 @@ def _query_answer(request: KeyedRequest, video_id: str) -> HttpResponse:
     )
 
 
-def _query_message(video: dict[str, Any]) -> str:
+def _query_message(video: serializers.VideoObject) -> str:
     """The exact messages of the original gateway: programs look for them."""
     if video["error"]:
         return video["error"]["message"]

@@ -1,6 +1,6 @@
 """The site API: `/api/v1/videos/generate` and its status values."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from django.http import HttpResponse, JsonResponse
 from ninja import Router, Schema
@@ -70,7 +70,7 @@ def site_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     return JsonResponse(_site_video(serializers.video_object(actions.own(request, video_id))))
 
 
-def _site_video(video: dict[str, Any]) -> dict[str, Any]:
+def _site_video(video: serializers.VideoObject) -> dict[str, object]:
     return {
         "id": video["id"],
         "status": SITE_WORDS[video["status"]],
