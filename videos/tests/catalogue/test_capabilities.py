@@ -72,7 +72,7 @@ def test_the_page_takes_every_option_that_the_model_has(rich, as_owner, owner):
         "negative_prompt": "Text",
     }
     assert (video.credits, entries(video)) == (15, [("charge", -15)])
-    sent = steps.order_of(Video.objects.select_related("last_frame").get())
+    sent = steps.job_request(Video.objects.select_related("last_frame").get())
     assert sent.last_frame is not None
     assert sent.image is None
 

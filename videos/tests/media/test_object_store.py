@@ -175,7 +175,7 @@ def test_an_uploaded_picture_is_stored_shown_and_sent_to_the_provider(server, si
     shown = requests.get(signed_in(user).get(link_page(upload))["Location"])
     assert (shown.headers["Content-Type"], shown.content[:2]) == ("image/jpeg", b"\xff\xd8")
 
-    sent = steps.order_of(user.videos.get()).image
+    sent = steps.job_request(user.videos.get()).image
     assert Image.open(io.BytesIO(sent)).size == (1280, 720)
     user.videos.get().delete()
 

@@ -197,7 +197,7 @@ def test_an_upload_becomes_the_first_frame(as_owner, owner, kind):
 def test_a_preset_becomes_the_first_frame(as_owner, owner):
     name = next(iter(presets()))
     as_owner.post("/", form(image=f"preset:{name}", aspect_ratio="9:16"))
-    sent = Image.open(io.BytesIO(steps.order_of(owner.videos.get()).image))
+    sent = Image.open(io.BytesIO(steps.job_request(owner.videos.get()).image))
     assert (sent.format, sent.size) == ("JPEG", (720, 1280))
 
 
