@@ -4,7 +4,7 @@ A request carries the id of the form it was sent with, so the same form sent twi
 is carried out once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,7 +22,7 @@ from videos.moderation import gate
 
 Action = AuditEntry.Action
 # The fields of a channel or model that is neither paused nor resting.
-AT_WORK: dict[type[Channel] | type[VideoModel], dict[str, Any]] = {
+AT_WORK: dict[type[Channel] | type[VideoModel], dict[str, bool | int | None]] = {
     Channel: {"enabled": True, "failures": 0, "resumes_at": None},
     VideoModel: {"enabled": True},
 }
@@ -156,13 +156,13 @@ def overrule(request: ActionRequest, verdict: Verdict) -> bool:
 
 
 def log_changes(
-    member: User, action: Action, target: str, before: dict[str, Any], after: dict[str, Any]
+    member: User, action: Action, target: str, before: Mapping[str, object], after: Mapping[str, object]
 ) -> None:
     """Log which fields an admin form changed, in the transaction that saves it.
 
     `before` is empty for a new row, `after` for a deleted one.
     """
-    names = [name for name in before | after if _shown(before.get(name)) != _shown(after.get(name))]
+    names = [name for name in {**before, **after} if _shown(before.get(name)) != _shown(after.get(name))]
     changes = "; ".join(_change(name, before.get(name), after.get(name)) for name in names)
     if names:
         request = ActionRequest(member, _("Edited in the admin."), uuid4())

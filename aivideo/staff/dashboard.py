@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from statistics import median
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from django.conf import settings
 from django.db.models import BigIntegerField, Count, F, Min, Sum
@@ -44,6 +44,19 @@ class Card:
     href: str = ""
 
 
+class ModelRow(TypedDict):
+    """A model's line in the table; without its cost for staff who may not see payments."""
+
+    name: str
+    href: str
+    enabled: bool
+    ready: str
+    failed: str
+    rate: str
+    median: str
+    cost: NotRequired[str]
+
+
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The template context of the dashboard for this member of staff."""
     may = request.user.has_perm  # type: ignore[union-attr]
@@ -54,7 +67,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
     cards: list[tuple[str, list[Card]]] = []
     shown: list[charts.Chart] = []
-    models: list[dict[str, Any]] = []
+    models: list[ModelRow] = []
     usage: list[Card] = []
     cost: dict[date, Decimal] = defaultdict(Decimal)
     if may("videos.view_video"):
@@ -173,7 +186,7 @@ def _videos_of(ended: Iterable[Ended], since: date) -> list[Card]:
     ]
 
 
-def _by_model(ended: Iterable[Ended], since: date) -> list[dict[str, Any]]:
+def _by_model(ended: Iterable[Ended], since: date) -> list[ModelRow]:
     counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     cost: dict[int, Decimal] = defaultdict(Decimal)
     for total in ended:

@@ -41,7 +41,7 @@ class Worklist:
     rows: list[list[Any]]
 
     @property
-    def table(self) -> dict[str, Any]:
+    def table(self) -> dict[str, list[Any]]:
         return {"headers": self.headers, "rows": self.rows}
 
 

@@ -1,7 +1,7 @@
 """The admin site, `/admin/`: access, content security policy, menu and extra pages."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from allauth.account.internal.flows.login import get_authentication_records
 from allauth.mfa.models import Authenticator
@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
+from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -121,15 +122,29 @@ def _target(request: HttpRequest) -> str:
     return target if is_here else reverse("admin:index")
 
 
-def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+class MenuItem(TypedDict):
+    title: str | Promise
+    icon: str
+    link: str
+
+
+class MenuGroup(TypedDict):
+    """A part of the menu, as Unfold takes it."""
+
+    title: str | Promise
+    separator: NotRequired[bool]
+    items: list[MenuItem]
+
+
+def navigation(request: HttpRequest) -> list[MenuGroup]:
     """The menu, with the items that this member of staff may open."""
     may = request.user.has_perm  # type: ignore[union-attr]
-    first = [{"title": _("Dashboard"), "icon": "dashboard", "link": reverse("admin:index")}]
+    first: list[MenuItem] = [{"title": _("Dashboard"), "icon": "dashboard", "link": reverse("admin:index")}]
     if may("accounts.view_payment"):
         first.append({"title": _("Money console"), "icon": "account_balance", "link": reverse("admin:money")})
-    groups: list[dict[str, Any]] = [{"title": "", "items": first}]
+    groups: list[MenuGroup] = [{"title": "", "items": first}]
     for title, lines in MENU:
-        items = [
+        items: list[MenuItem] = [
             {"title": name, "icon": icon, "link": reverse(f"admin:{app}_{model}_changelist")}
             for name, icon, app, model in lines
             if may(f"{app}.view_{model}")

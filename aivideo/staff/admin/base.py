@@ -1,7 +1,7 @@
 """Building blocks of the admin pages."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django import forms
@@ -58,7 +58,7 @@ class Audited:
         """How the log refers to a row, such as user:7."""
         return f"{row._meta.model_name}:{row.pk}"
 
-    def facts_of(self, row: Any) -> dict[str, Any]:
+    def facts_of(self, row: Any) -> Mapping[str, object]:
         """The values in the database whose changes are logged."""
         raise NotImplementedError
 
@@ -80,7 +80,9 @@ class Audited:
             self._note(request, row, self.facts_of(row), {})
         super().delete_queryset(request, queryset)  # type: ignore[misc]
 
-    def _note(self, request: HttpRequest, row: Any, before: dict[str, Any], after: dict[str, Any]) -> None:
+    def _note(
+        self, request: HttpRequest, row: Any, before: Mapping[str, object], after: Mapping[str, object]
+    ) -> None:
         member: Any = request.user
         staff_actions.log_changes(member, self.audited_as, self.target_of(row), before, after)
 

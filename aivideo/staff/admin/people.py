@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 from allauth.mfa.models import Authenticator
@@ -54,7 +55,7 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
         fields = super().get_readonly_fields(request, obj)
         return fields if _is_superuser(request) else [*fields, *RIGHTS, "password"]
 
-    def facts_of(self, row: Any) -> dict[str, Any]:
+    def facts_of(self, row: Any) -> Mapping[str, object]:
         user = User.objects.filter(pk=row.pk).first()
         if user is None:
             return {}
@@ -152,7 +153,7 @@ class RoleAdmin(Audited, GroupAdmin, ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _is_superuser(request)
 
-    def facts_of(self, row: Any) -> dict[str, Any]:
+    def facts_of(self, row: Any) -> Mapping[str, object]:
         group = Group.objects.filter(pk=row.pk).first()
         return {"name": group.name, "permissions": _names(group.permissions)} if group else {}
 
@@ -174,7 +175,7 @@ class SecondFactorAdmin(Audited, ReadOnly, ModelAdmin):
     def target_of(self, row: Any) -> str:
         return f"user:{row.user_id}"
 
-    def facts_of(self, row: Any) -> dict[str, Any]:
+    def facts_of(self, row: Any) -> Mapping[str, object]:
         return {"second factor": row.type}
 
 

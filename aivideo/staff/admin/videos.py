@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -85,7 +86,7 @@ class ChannelAdmin(Audited, CanPause, ModelAdmin):
     def has_compare_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("videos.change_videomodel")  # type: ignore[union-attr]
 
-    def facts_of(self, row: Any) -> dict[str, Any]:
+    def facts_of(self, row: Any) -> Mapping[str, object]:
         names = [field.name for field in Channel._meta.fields if field.editable and not field.primary_key]
         return Channel.objects.filter(pk=row.pk).values(*names).first() or {}
 
