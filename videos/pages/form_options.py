@@ -1,8 +1,9 @@
 """The options that the studio form offers for each model, and what each choice costs."""
 
 import json
+from collections.abc import Mapping
 from math import gcd, sqrt
-from typing import Any
+from typing import Any, TypedDict
 
 from videos.catalogue import shapes, track_record
 from videos.models import LONGEST, VideoModel
@@ -13,7 +14,31 @@ MAX_CHIPS = 6
 USUAL_LENGTHS = (4, 8, 12, 20, 30, 60)  # seconds
 
 
-def offer(model: VideoModel) -> dict[str, Any]:
+class OtherLengths(TypedDict):
+    """The limits and the step of the number field for lengths, in seconds."""
+
+    min: int
+    max: int
+    step: int
+
+
+class FormOffer(TypedDict):
+    """A model as the form shows it. `other` is None if it has no lengths but the common ones."""
+
+    model: VideoModel
+    record: track_record.TrackRecord | None
+    lines: int
+    shortest: int
+    longest: int
+    shapes: list[str]
+    ratios: list[str]
+    resolutions: list[str]
+    lengths: list[int]
+    other: OtherLengths | None
+    prices: str
+
+
+def offer(model: VideoModel) -> FormOffer:
     """A model as the form shows it, with its track record and its highest non-square resolution."""
     sides = [pixels(size) for size in model.sizes]
     made = shapes.table(model.sizes)
@@ -33,26 +58,26 @@ def offer(model: VideoModel) -> dict[str, Any]:
     }
 
 
-def sizes(models: list[VideoModel]) -> dict[str, Any]:
+def sizes(models: list[VideoModel]) -> dict[str, object]:
     """The aspect ratios and resolutions of all models."""
     made = [shape for model in models for shape in shapes.table(model.sizes)]
     ratios = [drawn(ratio) for ratio in shapes.ratios(made)]
     return {"ratios": ratios, "resolutions": shapes.resolutions(made)}
 
 
-def lengths(offers: list[dict[str, Any]], chosen: dict[str, Any] | None, asked: Any) -> dict[str, Any]:
+def lengths(offers: list[FormOffer], chosen: FormOffer | None, asked: object) -> dict[str, object]:
     """The common lengths of all models and, if any model supports more, the limits of a number field.
 
     `is_other` says whether the requested length belongs in that field.
     """
     usual = sorted({length for offer in offers for length in offer["lengths"]})
-    others = [offer for offer in offers if offer["other"]]
+    others = [limits for offer in offers if (limits := offer["other"])]
     if not others:
         return {"lengths": usual}
     if chosen and chosen["other"]:
         among, other = chosen["lengths"], chosen["other"]
     else:
-        among, other = usual, others[0]["other"]
+        among, other = usual, others[0]
     return {"lengths": usual, "other": other, "is_other": str(asked) not in map(str, among)}
 
 
@@ -63,8 +88,7 @@ def usual_lengths(model: VideoModel) -> list[int]:
     return sorted({model.lengths[0], *USUAL_LENGTHS}.intersection(model.lengths))
 
 
-def other_lengths(models: list[VideoModel]) -> dict[str, int]:
-    """The limits and the step of the number field."""
+def other_lengths(models: list[VideoModel]) -> OtherLengths:
     lengths = {length for model in models for length in model.lengths}
     shortest = min(lengths, default=1)
     step = gcd(*(length - shortest for length in lengths)) or 1
@@ -94,7 +118,7 @@ def prices(model: VideoModel) -> dict[str, int]:
     }
 
 
-def price(user: Any, model: VideoModel | None, asked: dict[str, Any]) -> dict[str, int]:
+def price(user: Any, model: VideoModel | None, asked: Mapping[str, object]) -> dict[str, int]:
     """The price of the selected options, and how many credits the user is short. `asked` may be unvalidated input."""
     if model is None:
         return {"price": 0, "missing": 0}
@@ -107,14 +131,14 @@ def price(user: Any, model: VideoModel | None, asked: dict[str, Any]) -> dict[st
     return {"price": price, "missing": max(0, price - balance)}
 
 
-def number(typed: Any) -> int:
+def number(typed: object) -> int:
     """Typed text as a number; 0 if it is not one."""
     # Six digits are enough for a length, and Python refuses to parse numbers of thousands of digits.
     digits = str(typed)[:6]
     return int(digits) if digits.isdecimal() else 0
 
 
-def drawn(ratio: str) -> dict[str, Any]:
+def drawn(ratio: str) -> dict[str, str | int]:
     """An aspect ratio and its rectangle, centered in a 40 x 40 square. All have about the same area."""
     wide = sqrt(ASPECT_RATIOS[ratio])
     width, height = round(23 * wide), round(23 / wide)

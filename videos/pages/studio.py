@@ -1,5 +1,6 @@
 """`/`, the studio: the form on the left, the stage on the right, and the order that the form places."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
@@ -211,7 +212,7 @@ def _uploads(user: User, *chosen: str | None) -> list[Upload]:
     return uploads
 
 
-def _wants_more(form: StudioForm, values: dict[str, Any]) -> bool:
+def _wants_more(form: StudioForm, values: Mapping[str, object]) -> bool:
     """Whether to open "More options": one of them has a value or an error."""
     names = ("seed", "negative_prompt", "last")
     is_set = (

@@ -115,7 +115,7 @@ def own(user: User, pk: UUID) -> Video:
     return get_object_or_404(user.videos.kept().select_related("model"), pk=pk)
 
 
-def stage_context(video: Video | None, user: Any) -> dict[str, Any]:
+def stage_context(video: Video | None, user: Any) -> dict[str, object]:
     if video is None:
         return {"video": None}
     return {"video": video, "standing": progress_of(video, user.balance), "time_left": time_left(video)}
