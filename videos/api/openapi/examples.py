@@ -4,14 +4,14 @@ Tests run them, so `VIDEO`, `BATCH`, and `RUN` are placeholders for the ids of a
 """
 
 import json
-from typing import Any
+from collections.abc import Mapping
 
 SITE, KEY = "https://video.example.com", "av_live_..."
 VIDEO, BATCH, RUN = "video_...", "batch_...", "drill-7"
 
 PROMPT = {"prompt": "A red kite over the sea", "model": "sora-2", "seconds": "4", "size": "1280x720"}
 
-BODIES: dict[str, dict[str, Any]] = {
+BODIES: dict[str, Mapping[str, object]] = {
     "create_video": PROMPT,
     "remix_video": {"prompt": "The same by night"},
     "create_batch": {
@@ -74,7 +74,7 @@ def of(name: str, method: str, path: str) -> list[dict[str, str]]:
     ]
 
 
-def _curl(name: str, method: str, path: str, body: dict[str, Any] | None) -> str:
+def _curl(name: str, method: str, path: str, body: Mapping[str, object] | None) -> str:
     lines = [f"curl {SITE}{path}" if method in ("get", "post") else f"curl -X {method.upper()} {SITE}{path}"]
     if name != "drill_service":
         lines.append(f'-H "Authorization: Bearer {KEY}"')
@@ -85,7 +85,7 @@ def _curl(name: str, method: str, path: str, body: dict[str, Any] | None) -> str
     return " \\\n  ".join(lines)
 
 
-def _python(name: str, method: str, path: str, body: dict[str, Any] | None) -> str:
+def _python(name: str, method: str, path: str, body: Mapping[str, object] | None) -> str:
     base = BASE if path.startswith(BASE) else ""
     lines = ["from openai import OpenAI", "", f'client = OpenAI(base_url="{SITE}{base}", api_key="{KEY}")']
     if name in PYTHON:
@@ -95,7 +95,7 @@ def _python(name: str, method: str, path: str, body: dict[str, Any] | None) -> s
     return "\n".join([*lines, f"print({call})"])
 
 
-def _javascript(name: str, method: str, path: str, body: dict[str, Any] | None) -> str:
+def _javascript(name: str, method: str, path: str, body: Mapping[str, object] | None) -> str:
     base = BASE if path.startswith(BASE) else ""
     lines = [
         'import OpenAI from "openai";',
