@@ -8,7 +8,6 @@ any machine. What the dispatcher does at a provider between two of them is in `w
 import logging
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F
