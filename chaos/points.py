@@ -28,7 +28,7 @@ FAULTS = ("kill", "exception", "timeout", "stall", "locked", "full")
 HANG = 5  # seconds, longer than a dispatcher's (shortened) lease in the matrix
 
 REQUIRED = {
-    *(f"steps.{name}" for name in ("step", "submit", "reconcile", "check", "save", "picture")),
+    *(f"steps.{name}" for name in ("step", "submit", "reconcile", "check", "save", "make_poster")),
     "ordering.place",
     *(
         f"lifecycle.{verb}"
