@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, cast
 
@@ -132,7 +133,7 @@ class VideoRequest(BaseModel):
 class Body:
     """A parsed body: its fields, its file if there is one, and a digest of its content."""
 
-    fields: dict[str, Any]
+    fields: dict[str, object]
     file: Any = None
     digest: str = field(default="")
 
@@ -167,7 +168,7 @@ def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
     return body
 
 
-def checked(schema: type[BaseModel], fields: dict[str, Any]) -> Any:
+def checked(schema: type[BaseModel], fields: Mapping[str, object]) -> Any:
     """The fields validated by `schema`. Raises ApiError 400 that names the first invalid one."""
     try:
         return schema.model_validate(fields)
@@ -175,7 +176,7 @@ def checked(schema: type[BaseModel], fields: dict[str, Any]) -> Any:
         raise of_schema(error) from error
 
 
-def aliases_in(fields: dict[str, Any]) -> dict[str, str]:
+def aliases_in(fields: Mapping[str, object]) -> dict[str, str]:
     """The names that a request uses for fields of VideoRequest, so that errors can use them too."""
     return {"seconds": "duration"} if "duration" in fields and "seconds" not in fields else {}
 
@@ -286,7 +287,7 @@ def check_webhook(url: str | None) -> None:
         raise bad_value("webhook_url", str(refusal)) from refusal
 
 
-def _json(raw: bytes) -> dict[str, Any]:
+def _json(raw: bytes) -> dict[str, object]:
     try:
         fields = json.loads(raw or b"{}")
     except (ValueError, RecursionError):
@@ -322,9 +323,9 @@ def _form(request: HttpRequest, raw: bytes, files: tuple[str, ...]) -> Body:
     return Body(fields, next(iter(found.values()), None))
 
 
-def _unfolded(form: Any) -> dict[str, Any]:
+def _unfolded(form: Any) -> dict[str, object]:
     """The fields of a form; `metadata[name]` and the like become objects, as the SDKs encode them."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, object] = {}
     for name in form:
         match = re.fullmatch(r"(\w+)\[(\w[\w.-]*)\]", name)
         if match and isinstance(inner := fields.setdefault(match[1], {}), dict):
