@@ -49,13 +49,13 @@ class Site:
             self.env["REDIS_URL"] = re.sub(r"/\d*$", f"/{10 + int(worker) % 5}", os.environ["REDIS_URL"])
 
     @contextmanager
-    def database_of_its_own(self) -> Iterator[None]:
-        """Its database, with all tables, while no process of it runs yet."""
-        original = template()
+    def database_of_its_own(self, is_migrated: bool = True) -> Iterator[None]:
+        """Its database, with all tables or with none, while no process of it runs yet."""
         if POSTGRES:
+            original = template() if is_migrated else "template1"
             on_server(f'CREATE DATABASE "{self.database}" TEMPLATE "{original}"')
-        else:
-            shutil.copy(original, self.folder / "db.sqlite3")
+        elif is_migrated:
+            shutil.copy(template(), self.folder / "db.sqlite3")
         shutil.copytree(static_files(), self.folder / "static", copy_function=os.link)
         try:
             yield
