@@ -22,9 +22,9 @@ run: $(VENV)/installed .env
 	@$(MANAGE) collectstatic --noinput --verbosity 0
 	@exec $(MANAGE) serve
 
-# Three processes on two cores: tests that run a whole site wait more than they compute.
+# Four processes on two cores: tests that run a whole site wait as long as they compute.
 test: $(VENV)/installed-dev $(VENV)/other-clients chromium
-	$(BIN)/python -m pytest -n 3 $(ARGS)
+	$(BIN)/python -m pytest -n 4 $(ARGS)
 
 # The tests that start neither a process nor a browser, with long random runs shortened. For use while editing.
 quick: export QUICK = true

@@ -248,7 +248,7 @@ def _size(model: VideoModel, asked: VideoRequest) -> str:
             raise bad_value("size", "Send either size, or aspect_ratio and resolution.")
         return asked.size
     for size in model.sizes:
-        if _has_shape(size, asked.aspect_ratio) and _has_lines(size, asked.resolution):
+        if _has_aspect_ratio(size, asked.aspect_ratio) and _has_resolution(size, asked.resolution):
             return size
     param = "resolution" if asked.aspect_ratio is None else "aspect_ratio"
     raise bad_value(
@@ -256,7 +256,7 @@ def _size(model: VideoModel, asked: VideoRequest) -> str:
     )
 
 
-def _has_shape(size: str, ratio: str | None) -> bool:
+def _has_aspect_ratio(size: str, ratio: str | None) -> bool:
     width, height = pixels(size)
     if ratio is None:
         return True
@@ -265,8 +265,8 @@ def _has_shape(size: str, ratio: str | None) -> bool:
     return match is not None and abs(width / height * int(match[2]) / int(match[1]) - 1) < 0.02
 
 
-def _has_lines(size: str, lines: str | None) -> bool:
-    return lines is None or lines == resolution(*pixels(size))
+def _has_resolution(size: str, wanted: str | None) -> bool:
+    return wanted is None or wanted == resolution(*pixels(size))
 
 
 def _seconds(model: VideoModel, seconds: str | None) -> int:
