@@ -116,7 +116,7 @@ def wait_until_ended(site: Site, *videos: str) -> None:
         now = report(site)["videos"]
         return {now[pk]["status"] for pk in videos} <= {"completed", "failed", "canceled"}
 
-    wait_until(have_ended)
+    wait_until(have_ended, pause=0.3)
 
 
 def is_quiet(site: Site) -> bool:
@@ -182,7 +182,7 @@ def test_an_upgrade_beside_the_old_worker_loses_nothing(tmp_path):
         # What is left, and what the last old process says, is for the new worker alone.
         old.do("leave", key)
         order(site, "only-new-worker")
-        wait_until(lambda: is_quiet(site))
+        wait_until(lambda: is_quiet(site), pause=0.3)
         check_requests(site, seeded)
         present.close()
 

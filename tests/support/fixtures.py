@@ -172,12 +172,12 @@ def queued_messages() -> int:
     return get_broker().queue_size()
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until it is so, however long this machine needs for it."""
+def wait_until(condition: Callable[[], object], pause: float = 0.05) -> None:
+    """Wait until it is so, however long this machine needs for it; `pause` is the seconds between two looks."""
     end = time.monotonic() + TEST_TIMEOUT
     while not condition():
         assert time.monotonic() < end, f"not so after {TEST_TIMEOUT} s"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def serve(server: BaseServer) -> None:
