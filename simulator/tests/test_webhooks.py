@@ -41,8 +41,10 @@ def test_a_job_that_has_completed_is_announced_once_its_file_is_there(receiver, 
 
 def test_a_job_that_has_failed_is_announced_as_such_and_a_deleted_one_not_at_all(receiver, tmp_path):
     with running(tmp_path, seconds=1, **receiver.environment) as simulator:
-        simulator.client().videos.delete(simulator.create("x [sim:fail]").id)
-        ended = [simulator.create(f"x [sim:{fault}]") for fault in ("fail", "moderation", "cancelled")]
+        # Slow, so that it is deleted before it ends; the others would be announced after it.
+        simulator.client().videos.delete(simulator.create("x [sim:fail] [sim:slow]").id)
+        endings = ("fail", "moderation", "cancelled")
+        ended = [simulator.create(f"x [sim:{ending}] [sim:slow]") for ending in endings]
         wait_until(lambda: len(receiver.arrivals) >= 3)
 
     told = [(arrival.event["data"]["id"], arrival.event["type"]) for arrival in receiver.arrivals]
