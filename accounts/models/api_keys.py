@@ -11,6 +11,10 @@ from accounts.models.user import User
 class ApiKey(models.Model):
     """An API key with its limits. Only `accounts/api_keys.py` creates one."""
 
+    class WebhookForm(models.TextChoices):
+        STANDARD = "standard", _("Standard Webhooks")
+        PLAIN = "plain", _("plain, as in tutorials of 2025")
+
     user = models.ForeignKey(User, models.PROTECT, related_name="api_keys", verbose_name=_("user"))
     name = models.CharField(_("name"), max_length=60)
     prefix = models.CharField(
@@ -19,6 +23,15 @@ class ApiKey(models.Model):
     digest = models.CharField(_("digest"), max_length=64, unique=True, editable=False)
     credits_a_day = models.PositiveIntegerField(
         _("credits per day"), null=True, blank=True, help_text=_("Empty: no limit.")
+    )
+    max_credits = models.PositiveIntegerField(
+        _("credits in all"), null=True, blank=True, help_text=_("For as long as it lives. Empty: no limit.")
+    )
+    repeat_window = models.PositiveIntegerField(
+        _("repeat window"),
+        default=0,
+        db_default=0,
+        help_text=_("Seconds within which equal orders without an Idempotency-Key are one order. 0: off."),
     )
     allowed_models = models.JSONField(
         _("models"), default=list, blank=True, help_text=_("Slugs of the models it may use. Empty: all.")
@@ -29,6 +42,15 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True)
     # Where events are sent, and what signs them. A leaked secret only allows forging events to that same receiver.
     webhook_url = models.URLField(_("webhook"), max_length=500, blank=True)
+    webhook_form = models.CharField(
+        _("form of webhooks"), max_length=10, choices=WebhookForm, default="standard", db_default="standard"
+    )
+    webhook_events = models.JSONField(
+        _("events"),
+        null=True,
+        blank=True,
+        help_text=_("Types of events that are sent. Empty: the default ones."),
+    )
     webhook_secret = models.CharField(max_length=100, editable=False)
     old_webhook_secret = models.CharField(max_length=100, blank=True, editable=False)
     old_secret_until = models.DateTimeField(null=True, editable=False)
