@@ -38,7 +38,7 @@ signer = Signer(salt="videos.api.link")
 VIDEO_SQL = """
     SELECT v.id, v.user_id, v.status, v.progress, v.created_at, v.ended_at, v.prompt, v.size, v.seconds,
         v.remixed_from_id, v.error_code, v.credits, v.metadata, v.moves, v.attempts, v.next_at, v.channel_id,
-        v.accepted_at, v.file, v.poster, v.sha256, v.model_id, m.slug AS model_slug, m.name AS model_name
+        v.accepted_at, v.queued_at, v.file, v.poster, v.sha256, v.model_id, m.slug AS model_slug, m.name AS model_name
     FROM videos_video AS v JOIN videos_videomodel AS m ON m.id = v.model_id
     WHERE v.id = %s AND v.user_id = %s AND v.deleted_at IS NULL
 """
@@ -86,13 +86,20 @@ class VideoObject(TypedDict):
     credits: int
     metadata: dict[str, str]
     url: str | None
+    queue_position: int | None
+    expected_seconds: int | None
     duration: int
     resolution: str
     aspect_ratio: str
 
 
-def video_object(video: Video) -> VideoObject:
-    """The video as the API shows it. Reads `video.model`."""
+def video_object(
+    video: Video, queue_position: int | None = None, expected_seconds: int | None = None
+) -> VideoObject:
+    """The video as the API shows it. Reads `video.model`.
+
+    The place in the queue (from 1) and the estimated seconds until the video is done are null unless they are given.
+    """
     is_done = video.status == Status.COMPLETED
     return {
         "id": public_id(video.pk),
@@ -111,6 +118,8 @@ def video_object(video: Video) -> VideoObject:
         "credits": video.credits,
         "metadata": video.metadata,
         "url": link(video) if is_done else None,
+        "queue_position": queue_position,
+        "expected_seconds": expected_seconds,
         "duration": video.seconds,
         "resolution": resolution(*video.wanted_size),
         "aspect_ratio": aspect_ratio(*video.wanted_size),

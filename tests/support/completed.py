@@ -1,10 +1,14 @@
 """Videos that are ready, with files in storage that nobody painted."""
 
+from datetime import timedelta
+
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.utils import timezone
 
 from tests.support.fixtures import order
 from videos.generation import lifecycle
+from videos.models import Status, Video
 from videos.providers.base import JobState
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
@@ -29,3 +33,18 @@ def completed(user, prompt="A kite"):
         },
     )
     return video
+
+
+def track_record(user, seconds):
+    """Three videos that took so many seconds, which is enough for a track record of the first model."""
+    now = timezone.now()
+    for _ in range(3):
+        video = order(user)
+        Video.objects.filter(pk=video.pk).update(
+            status=Status.COMPLETED,
+            created_at=now - timedelta(seconds=seconds),
+            ended_at=now,
+            next_attempt_at=None,
+            file="videos/x.mp4",
+            sha256="ab" * 32,
+        )

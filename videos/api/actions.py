@@ -16,6 +16,7 @@ from videos.generation import ordering
 from videos.media import playback, sprite_sheets
 from videos.models import Status, Video
 from videos.order import VideoOrder
+from videos.status import progress
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,11 @@ def place(key: ApiKey, order: VideoOrder, count: int = 1) -> serializers.VideoOb
         first.metadata = first.metadata | {"siblings": siblings}
         Video.objects.filter(pk=first.pk).update(metadata=first.metadata)
     return serializers.video_object(first)
+
+
+def shown(video: Video) -> serializers.VideoObject:
+    """The video with its place in the queue and the expected time, while it is unfinished."""
+    return serializers.video_object(video, *progress.estimate(video))
 
 
 def own(request: KeyedRequest, video_id: str) -> Video:

@@ -11,7 +11,10 @@ class ErrorOut(Schema):
 
 
 class VideoObject(Schema):
-    """A video: its settings, its progress, and the URL of its file."""
+    """A video: its settings, its progress, and the URL of its file.
+
+    `queue_position` (from 1) and `expected_seconds` (until it is done) are null where they mean nothing or are unknown.
+    """
 
     id: str
     object: str = "video"
@@ -29,6 +32,8 @@ class VideoObject(Schema):
     credits: int
     metadata: dict[str, Any]
     url: str | None
+    queue_position: int | None
+    expected_seconds: int | None
     duration: int
     resolution: str
     aspect_ratio: str

@@ -74,7 +74,7 @@ def list_videos(
             else videos.since(last.created_at, last.pk)
         )
     by = ("-created_at", "-id") if order == "desc" else ("created_at", "id")
-    page = [serializers.video_object(video) for video in videos.order_by(*by)[: limit + 1]]
+    page = [actions.shown(video) for video in videos.order_by(*by)[: limit + 1]]
     data = page[:limit]
     return JsonResponse(
         {
@@ -96,7 +96,7 @@ def list_videos(
 def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """Retrieve a video. `openai-poll-after-ms` says when to poll again; with `If-None-Match`, the response is 304 if nothing changed."""
     video = actions.own(request, video_id)
-    response = JsonResponse(serializers.video_object(video))
+    response = JsonResponse(actions.shown(video))
     response["ETag"] = f'"{hashlib.blake2b(response.content, digest_size=12).hexdigest()}"'
     if video.is_live:
         response["openai-poll-after-ms"] = str(progress_of(video, 0).poll_ms)

@@ -4,6 +4,7 @@ import hashlib
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.utils import timezone
@@ -64,6 +65,16 @@ class Progress:
         return f'W/"{self.tag}"'
 
 
+class Estimate(NamedTuple):
+    """What a program is told of an unfinished video: its place in the queue, from 1, and the seconds until it is done.
+
+    None if it is unknown. The seconds are multiples of those of TICK, so that they do not change with every poll.
+    """
+
+    queue_position: int | None
+    expected_seconds: int | None
+
+
 def load_for_polling(pk: UUID, user: User) -> Video | None:
     """The user's video with the columns of POLLING_SQL, in one query; None if there is none."""
     for video in Video.objects.raw(POLLING_SQL, [fast_sql.raw_key(Video, pk), user.pk]):
@@ -109,6 +120,20 @@ def progress_of(video: Video, balance: int) -> Progress:
     )
 
 
+def estimate(video: Video) -> Estimate:
+    """The estimate for a video. Needs only the columns of serializers.VIDEO_SQL; reads (cached) queue and track record.
+
+    Nothing is known of a video that has ended, and of one that its batch holds back.
+    """
+    if not video.is_live or video.queued_at is None:
+        return Estimate(None, None)
+    seconds, tick = seconds_left(video, timezone.now()), TICK.seconds
+    return Estimate(
+        queue_position=admission.place(video),
+        expected_seconds=None if seconds is None else tick * max(1, round(seconds / tick)),
+    )
+
+
 def time_left(video: Video) -> str:
     """The estimated time left, in words; empty if unknown."""
     seconds = seconds_left(video, timezone.now()) if video.status == Status.IN_PROGRESS else None
@@ -123,10 +148,10 @@ def time_left(video: Video) -> str:
 
 def seconds_left(video: Video, now: datetime) -> int | None:
     """The estimated time left in seconds; None if unknown."""
-    record = track_record.track_record(video.model)
     if video.status == Status.IN_PROGRESS and video.progress >= 10 and video.accepted_at:
         age = (now - video.accepted_at).total_seconds()
         return max(1, round(age * (100 - video.progress) / video.progress))
+    record = track_record.track_record(video.model)
     if record and (left := record.seconds - (now - video.created_at).total_seconds()) > 0:
         return round(left)
     return None
