@@ -14,7 +14,7 @@ from videos.api.auth import KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, of_order
 from videos.generation import ordering
 from videos.media import playback, sprite_sheets
-from videos.models import Status, Video
+from videos.models import Batch, Status, Video
 from videos.order import VideoOrder
 from videos.status import progress
 
@@ -47,6 +47,15 @@ def own(request: KeyedRequest, video_id: str) -> Video:
     if video is None:
         raise not_found("video", video_id)
     return video
+
+
+def own_batch(request: KeyedRequest, batch_id: str) -> Batch:
+    """The account's batch with this id. Raises ApiError 404 if there is none."""
+    pk = serializers.uuid_of(batch_id, "batch")
+    batch = request.user.batches.filter(pk=pk).first() if pk else None
+    if batch is None:
+        raise not_found("batch", batch_id)
+    return batch
 
 
 def only(request: HttpRequest, *known: str) -> None:

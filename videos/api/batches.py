@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from accounts.models import ApiKey
 from videos import serializers
-from videos.api import idempotency, moderation, openapi_extra, requests, schemas, spending
+from videos.api import actions, idempotency, moderation, openapi_extra, requests, schemas, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
-from videos.api.errors import ApiError, bad_value, not_found, of_order
+from videos.api.errors import ApiError, bad_value, of_order
 from videos.api.pictures import Pictures
 from videos.generation import batches
 from videos.models import Batch
@@ -117,11 +117,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
 @router.get("/v1/batches/videos/{batch_id}", response=schemas.BatchObject)
 def retrieve_batch(request: KeyedRequest, batch_id: str) -> HttpResponse:
     """Retrieve a batch or a campaign, with its progress and its videos."""
-    pk = serializers.uuid_of(batch_id, "batch")
-    batch = request.user.batches.filter(pk=pk).first() if pk else None
-    if batch is None:
-        raise not_found("batch", batch_id)
-    return JsonResponse(serializers.batch_object(batch))
+    return JsonResponse(serializers.batch_object(actions.own_batch(request, batch_id)))
 
 
 def _merged(number: int, item: Item, defaults: Item) -> requests.VideoRequest:

@@ -75,7 +75,8 @@ def of(name: str, method: str, path: str) -> list[dict[str, str]]:
 
 
 def _curl(name: str, method: str, path: str, body: Mapping[str, object] | None) -> str:
-    lines = [f"curl {SITE}{path}" if method in ("get", "post") else f"curl -X {method.upper()} {SITE}{path}"]
+    is_implied = method == "get" or (method == "post" and body is not None)
+    lines = [f"curl {SITE}{path}" if is_implied else f"curl -X {method.upper()} {SITE}{path}"]
     if name != "drill_service":
         lines.append(f'-H "Authorization: Bearer {KEY}"')
     if body is not None:
