@@ -1,19 +1,21 @@
 """`/v1/batches/videos` and `/v1/campaigns`: many videos in one request, all or none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpResponse, JsonResponse
 from ninja import Router
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
 
 from accounts.models import ApiKey
 from videos import serializers
 from videos.api import actions, idempotency, moderation, openapi_extra, requests, schemas, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
-from videos.api.errors import ApiError, bad_value, of_order
+from videos.api.errors import ApiError, bad_value, of_order, renamed_params
 from videos.api.pictures import Pictures
 from videos.generation import batches
 from videos.models import Batch
@@ -45,17 +47,39 @@ class BatchOrder(BaseModel):
     )
 
 
-class CampaignOrder(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+def _refuse_shape(value: Any) -> Any:
+    if value is not None:
+        raise PydanticCustomError("platform_decides", "each platform of a campaign decides it; leave it out")
+    return value
+
+
+PlatformDecides = Annotated[SkipJsonSchema[None], BeforeValidator(_refuse_shape)]
+
+
+class CampaignOrder(requests.VideoRequest):
+    """The fields of a single video, but each platform decides the shape, and the length if there is no `seconds`."""
+
+    model_config = ConfigDict(title="CampaignOrder")
+
     prompt: requests.Text = Field(description="The idea behind the campaign.")
+    size: PlatformDecides = None
+    aspect_ratio: PlatformDecides = None
+    n: PlatformDecides = None  # type: ignore[assignment]
+    seconds: requests.Seconds | None = Field(
+        default=None, description="The length in seconds. Default: what is usual on each platform."
+    )
+    resolution: requests.Text | None = Field(
+        default=None, description="The shorter side, such as 720p. Default: that of the model's first size."
+    )
     platforms: list[requests.Text] = Field(
         min_length=1, max_length=4, description=f"One or more of {', '.join(batches.PLATFORMS)}."
     )
     styles: dict[str, requests.Text] = Field(
         default_factory=dict, description="A style sentence for each platform, to replace the default."
     )
-    model: requests.Text | None = None
-    webhook_url: requests.Text | None = Field(default=None, max_length=500)
+    webhook_url: requests.Text | None = Field(
+        default=None, max_length=500, description="Receives one event when all videos have ended."
+    )
 
 
 @router.post(
@@ -72,7 +96,8 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
         requests.check_webhook(webhook_url)
         items = [_merged(number, item, asked.defaults) for number, item in enumerate(asked.items)]
         # All quick checks of all items come before the first picture is fetched.
-        found = [_order(key, number, item) for number, item in enumerate(items)]
+        names = _aliases(body.fields)
+        found = [_order(key, number, item, names[number]) for number, item in enumerate(items)]
         spending.afford(key, batches.price(found))
         pictures = Pictures(key.user)
         for number, (item, order) in enumerate(zip(items, found, strict=True)):
@@ -99,14 +124,22 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
         styles = {_platform(name): style for name, style in asked.styles.items()}
         webhook_url = asked.webhook_url or key.webhook_url
         requests.check_webhook(webhook_url)
-        model = requests.model_of(key, asked.model)
+        with renamed_params(**requests.aliases_in(body.fields)):
+            common = replace(requests.without_pictures(key, asked), webhook_url="")
+        planned = batches.campaign(common.model, common.prompt, platforms, styles, common.size)
         found = [
-            replace(order, api_key=key, metadata={"platform": name})
-            for name, order in zip(
-                asked.platforms, batches.campaign(model, asked.prompt, platforms, styles), strict=True
+            replace(
+                common,
+                prompt=order.prompt,
+                size=order.size,
+                seconds=order.seconds if asked.seconds is None else common.seconds,
+                metadata=common.metadata | {"platform": name},
             )
+            for name, order in zip(asked.platforms, planned, strict=True)
         ]
         spending.afford(key, batches.price(found))
+        framed = requests.with_pictures(common, asked, Pictures(key.user))
+        found = [replace(order, upload=framed.upload, last_frame=framed.last_frame) for order in found]
         cleared = moderation.items(key, found)
         options = {"kind": Batch.Kind.CAMPAIGN, "webhook_url": webhook_url}
         return lambda: (200, _place(key, cleared, **options))
@@ -122,19 +155,33 @@ def retrieve_batch(request: KeyedRequest, batch_id: str) -> HttpResponse:
 
 def _merged(number: int, item: Item, defaults: Item) -> requests.VideoRequest:
     """An item completed from `defaults`. Raises ApiError that names the field: items.3.prompt."""
-    fields = defaults.model_dump(exclude_unset=True) | item.model_dump(exclude_unset=True)
+    own, usual = (fields.model_dump(exclude_unset=True) for fields in (item, defaults))
+    # An item's own shape replaces that of the defaults, by whichever of its names each is given.
+    replaced = {"size": ("aspect_ratio", "resolution"), "aspect_ratio": ("size",), "resolution": ("size",)}
+    for name in own.keys() & replaced.keys():
+        usual = {field: value for field, value in usual.items() if field not in replaced[name]}
+    fields = usual | own
     with _of_item(number):
         if fields.get("n", 1) != 1:
             raise bad_value("n", "Each item of a batch is one video.")
         return requests.checked(requests.VideoRequest, fields)
 
 
-def _order(key: ApiKey, number: int, item: requests.VideoRequest) -> VideoOrder:
-    """The order of one item, without its pictures.
+def _aliases(fields: Mapping[str, Any]) -> list[dict[str, str]]:
+    """For each item of a valid body, the names that it or its defaults use for fields of VideoRequest."""
+    usual = fields.get("defaults", {})
+    return [
+        requests.aliases_in(item if item.keys() & {"seconds", "duration"} else usual)
+        for item in fields["items"]
+    ]
+
+
+def _order(key: ApiKey, number: int, item: requests.VideoRequest, names: dict[str, str]) -> VideoOrder:
+    """The order of one item, without its pictures. Errors use `names` instead of those of VideoRequest.
 
     It has a webhook only if the item itself names one: the key's webhook gets one event for the whole batch.
     """
-    with _of_item(number):
+    with _of_item(number), renamed_params(**names):
         return replace(requests.without_pictures(key, item), webhook_url=item.webhook_url or "")
 
 
@@ -144,7 +191,8 @@ def _of_item(number: int) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        error.param = f"items.{number}.{error.param}"
+        if error.param is not None:  # what is wrong with the request as a whole names no field
+            error.param = f"items.{number}.{error.param}"
         raise
 
 

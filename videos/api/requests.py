@@ -45,6 +45,9 @@ def _text(value: str) -> str:
 
 
 def _digits(value: Any) -> Any:
+    """A whole number as its digits: 4, 4.0 and "4.0" (as forms send it) are "4". Anything else is left as it is."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}\.0+", value):
+        return value.partition(".")[0]
     is_whole = type(value) is int or (isinstance(value, float) and value.is_integer())
     return str(int(value)) if is_whole else value
 
@@ -112,6 +115,9 @@ class VideoRequest(BaseModel):
         default=None,
         max_length=500,
         description="An https URL that receives an event when the video completes or fails.",
+    )
+    user: Text | None = Field(
+        default=None, description="Accepted because OpenAI's clients send it, and ignored."
     )
 
     @model_validator(mode="before")
@@ -320,16 +326,28 @@ def _form(request: HttpRequest, raw: bytes, files: tuple[str, ...]) -> Body:
             param = name[:100]
             raise ApiError(400, f"Unknown parameter: '{param}'.", param=param, code="unknown_parameter")
     fields = _unfolded(form)
+    for name in found:
+        if name in fields or len(found.getlist(name)) > 1:
+            raise bad_value(name, f"Invalid '{name}': send only one picture.")
     return Body(fields, next(iter(found.values()), None))
 
 
 def _unfolded(form: Any) -> dict[str, object]:
-    """The fields of a form; `metadata[name]` and the like become objects, as the SDKs encode them."""
+    """The fields of a form; `metadata[name]` and the like become objects, as the SDKs encode them.
+
+    An empty field is one that was not filled in, so it counts as absent; a value of `metadata` may be empty.
+    """
     fields: dict[str, object] = {}
-    for name in form:
+    for name, values in form.lists():
         match = re.fullmatch(r"(\w+)\[(\w[\w.-]*)\]", name)
+        is_metadata = match is not None and match[1] == "metadata"
+        sent = values if is_metadata else [value for value in values if value != ""]
+        if len(sent) > 1:
+            raise bad_value(name[:100], f"Invalid '{name[:100]}': send it only once.")
+        if not sent:
+            continue
         if match and isinstance(inner := fields.setdefault(match[1], {}), dict):
-            inner[match[2]] = form[name]
+            inner[match[2]] = sent[0]
         else:
-            fields[name] = form[name]
+            fields[name] = sent[0]
     return fields

@@ -141,10 +141,14 @@ def cancel(batch: Batch) -> int:
 
 
 def campaign(
-    model: VideoModel, idea: str, platforms: Sequence[str], styles: dict[str, str]
+    model: VideoModel, idea: str, platforms: Sequence[str], styles: dict[str, str], size: str = ""
 ) -> list[VideoOrder]:
-    """One order for each platform (keys of PLATFORMS), in its shape, length and style; `styles` overrides styles by platform."""
-    return [_for_platform(model, idea, platform, styles.get(platform)) for platform in platforms]
+    """One order for each platform (keys of PLATFORMS), in its shape, length and style; `styles` overrides styles by platform.
+
+    The resolution is that of `size` (WIDTHxHEIGHT in pixels), or of the model's first size.
+    """
+    size = size or model.sizes[0]
+    return [_for_platform(model, idea, platform, styles.get(platform), size) for platform in platforms]
 
 
 def read_prompts(text: str) -> list[str]:
@@ -165,12 +169,11 @@ def _is_csv(text: str) -> bool:
     return first == "prompt" or first.startswith(("prompt,", '"prompt"'))
 
 
-def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None) -> VideoOrder:
+def _for_platform(model: VideoModel, idea: str, platform: str, style: str | None, size: str) -> VideoOrder:
     preset = PLATFORMS[platform]
     style = preset.style if style is None else style
-    # At the model's default resolution.
     across, down = preset.shape
-    scale = min(pixels(model.sizes[0])) / min(across, down)
+    scale = min(pixels(size)) / min(across, down)
     return VideoOrder(
         model=model,
         prompt=f"{style} {idea}".strip(),
