@@ -8,7 +8,7 @@ from ninja.errors import ValidationError
 from ninja.operation import Operation
 
 from accounts.credits import InsufficientCredits
-from videos.api import account, batches, cancellation, spending
+from videos.api import account, batches, cancellation, quotes, spending
 from videos.api import videos as video_endpoints
 from videos.api.auth import KeyedRequest
 from videos.api.compat import drills, gateway, site
@@ -30,8 +30,8 @@ api = Api(
     openapi_url=None,
     urls_namespace="api",
 )
-# The gateway first: /v1/videos/query would match /v1/videos/{video_id}.
-for endpoints in (site, gateway, drills, batches, video_endpoints, cancellation, account):
+# The gateway and quotes first: /v1/videos/query and /v1/videos/quote would match /v1/videos/{video_id}.
+for endpoints in (site, gateway, drills, batches, quotes, video_endpoints, cancellation, account):
     api.add_router("", endpoints.router)
 
 

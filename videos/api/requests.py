@@ -196,7 +196,11 @@ def order_of(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
 
 def without_pictures(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
     """The order without its pictures, validated as if they were there. Raises ApiError 400."""
-    model = model_of(key, asked.model)
+    return of_model(model_of(key, asked.model), key, asked, file)
+
+
+def of_model(model: VideoModel, key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
+    """The same for this model, whether or not it is available. Raises ApiError 400."""
     check_webhook(asked.webhook_url)
     extras = {name: value for name in EXTRAS if (value := getattr(asked, name)) not in (None, "")}
     order = VideoOrder(

@@ -13,6 +13,7 @@ PROMPT = {"prompt": "A red kite over the sea", "model": "sora-2", "seconds": "4"
 
 BODIES: dict[str, Mapping[str, object]] = {
     "create_video": PROMPT,
+    "quote_video": PROMPT,
     "remix_video": {"prompt": "The same by night"},
     "create_batch": {
         "items": [{"prompt": "A red kite"}, {"prompt": "A paper boat", "seconds": "8"}],

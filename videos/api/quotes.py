@@ -1,0 +1,100 @@
+"""`/v1/videos/quote`: what an order would cost and whether it would be accepted, without placing it."""
+
+from django.db import transaction
+from django.http import HttpResponse, JsonResponse
+from ninja import Router, Schema
+
+from accounts.models import ApiKey
+from videos.api import openapi_extra, requests, spending
+from videos.api.auth import ApiKeyAuth, KeyedRequest
+from videos.api.errors import ApiError, renamed_params
+from videos.catalogue import track_record
+from videos.models import Audience, VideoModel
+
+router = Router(auth=ApiKeyAuth(), tags=["Videos"])
+
+
+class Refusal(Schema):
+    code: str | None
+    message: str
+    param: str | None
+
+
+class VideoQuote(Schema):
+    """What an order would cost in total. `error` says why it would not be accepted now.
+
+    `expected_seconds` is how long the model usually takes from order to file, or null if too little is known.
+    """
+
+    object: str = "video_quote"
+    model: str
+    size: str
+    seconds: str
+    n: int
+    credits: int
+    accepted: bool
+    error: Refusal | None
+    expected_seconds: int | None
+    balance: int
+
+
+@router.post(
+    "/v1/videos/quote",
+    response=VideoQuote,
+    openapi_extra={
+        "requestBody": openapi_extra.body(requests.VideoRequest, file="input_reference")["requestBody"],
+        **openapi_extra.errors(413),
+    },
+)
+def quote_video(request: KeyedRequest) -> HttpResponse:
+    """Ask what a video would cost and whether it would be accepted now. Takes the body of `POST /v1/videos`; charges and stores nothing. Prompts and pictures are not moderated, and pictures are not fetched."""
+    key = request.auth
+    body = requests.read(request, files=("input_reference",))
+    with renamed_params(**requests.aliases_in(body.fields)):
+        asked = requests.checked(requests.VideoRequest, body.fields)
+        model, refusal = _model(key, asked.model)
+        order = requests.of_model(model, key, asked, body.file)
+    price = order.price * asked.n
+    refusal = refusal or _refusal(key, price)
+    record = track_record.track_record(model)
+    return JsonResponse(
+        {
+            "object": "video_quote",
+            "model": model.slug,
+            "size": order.size,
+            "seconds": str(order.seconds),
+            "n": asked.n,
+            "credits": price,
+            "accepted": refusal is None,
+            "error": {"code": refusal.code, "message": refusal.message, "param": refusal.param}
+            if refusal
+            else None,
+            "expected_seconds": record.seconds if record else None,
+            "balance": key.user.balance,
+        }
+    )
+
+
+def _model(key: ApiKey, slug: str | None) -> tuple[VideoModel, ApiError | None]:
+    """The model, and why it cannot be ordered now. Raises ApiError 400 for a name that is not in the catalog."""
+    try:
+        return requests.model_of(key, slug), None
+    except ApiError as refusal:
+        known = VideoModel.objects.filter(slug=slug, enabled=True).prefetch_related("prices")
+        if not key.user.is_staff:
+            known = known.filter(audience=Audience.EVERYONE)
+        model = known.first()
+        if model is None:
+            raise
+        return model, refusal
+
+
+def _refusal(key: ApiKey, price: int) -> ApiError | None:
+    """Why credits or the limits of the key do not allow this price in credits; None if they do."""
+    try:
+        spending.afford(key, price)
+        with transaction.atomic():
+            spending.check(key, price)
+    except ApiError as refusal:
+        return refusal
+    return None
