@@ -8,7 +8,7 @@ from ninja.errors import ValidationError
 from ninja.operation import Operation
 
 from accounts.credits import InsufficientCredits
-from videos.api import account, batches, cancellation, quotes, spending
+from videos.api import account, batches, cancellation, quotes, spending, usage
 from videos.api import videos as video_endpoints
 from videos.api.auth import KeyedRequest
 from videos.api.compat import drills, gateway, site
@@ -31,7 +31,7 @@ api = Api(
     urls_namespace="api",
 )
 # The gateway and quotes first: /v1/videos/query and /v1/videos/quote would match /v1/videos/{video_id}.
-for endpoints in (site, gateway, drills, batches, quotes, video_endpoints, cancellation, account):
+for endpoints in (site, gateway, drills, batches, quotes, video_endpoints, cancellation, account, usage):
     api.add_router("", endpoints.router)
 
 
