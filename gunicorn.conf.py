@@ -2,6 +2,9 @@
 
 from typing import Any
 
+# Used with --access-logfile: gunicorn's own format, and the id by which the site's log knows the request.
+access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %({x-request-id}o)s'
+
 
 def post_worker_init(worker: Any) -> None:
     from videos import thread_budget

@@ -143,8 +143,10 @@ def test_the_headers_are_those_of_the_site(nginx, video, settings):
         "Content-Security-Policy",
         "X-Frame-Options",
         "Referrer-Policy",
+        "X-Request-Id",
     )
     for query, headers in (("", {}), ("?download=1", {}), ("", {"range": "bytes=2-3"})):
+        headers = headers | {"x_request_id": "mine"}
         by_nginx = ask(nginx, video, query=query, **headers)
         settings.X_ACCEL_PREFIX = ""
         by_site = ask(nginx, video, query=query, **headers)
