@@ -146,7 +146,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "aivideo.request_id.RequestIdMiddleware",
-    "videos.api.errors.ApiErrorMiddleware",
+    "videos.api.middleware.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -375,6 +375,8 @@ if not DEBUG:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
 
 CONTENT_SECURITY_POLICY = {
+    # What these answer is no page.
+    "EXCLUDE_URL_PREFIXES": ("/v1/", "/api/v1/", "/api/video-generation/"),
     # The admin needs more: see aivideo/staff/site.py.
     "DIRECTIVES": {
         "default-src": ["'none'"],
@@ -392,7 +394,7 @@ CONTENT_SECURITY_POLICY = {
         ],
         "frame-ancestors": ["'none'"],
         "base-uri": ["'none'"],
-    }
+    },
 }
 
 # --- Logs ----------------------------------------------------------------------------------------

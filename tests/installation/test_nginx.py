@@ -14,9 +14,11 @@ import requests
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
+from tests.support.api_client import Program
 from tests.support.fixtures import TEST_TIMEOUT, new_user, order, signed_in
 from tests.support.installation import free_port, listens
 from videos.models import Status, Video
+from videos.serializers import public_id
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin")
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
@@ -155,6 +157,20 @@ def test_the_headers_are_those_of_the_site(nginx, video, settings):
     head = ask(nginx, video, method="HEAD")
     told = {name: head.headers[name] for name in ("Content-Length", "Accept-Ranges")}
     assert (head.status_code, told) == (200, {"Content-Length": "10", "Accept-Ranges": "bytes"})
+
+
+def test_a_page_of_another_site_may_read_a_file_of_the_api(nginx, video):
+    program = Program(video.user)
+    answer = requests.get(
+        f"{nginx}/v1/videos/{public_id(video.pk)}/content",
+        headers={"Authorization": f"Bearer {program.text}", "Origin": "https://elsewhere.example"},
+    )
+    assert (answer.status_code, answer.content) == (200, TEN)
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "x-request-id" in answer.headers["Access-Control-Expose-Headers"]
+    assert {"X-Request-Id", "OpenAI-Processing-Ms", "RateLimit-Remaining"} <= set(answer.headers)
+    by_session = ask(nginx, video)
+    assert "Access-Control-Allow-Origin" not in by_session.headers
 
 
 def test_A03_a_stranger_and_a_guessed_path_find_nothing(nginx, video):

@@ -1,13 +1,10 @@
 """Error responses in OpenAI's format. All API errors use it."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from pydantic import ValidationError as SchemaError
-
-API_PATHS = ("/v1/", "/api/")
 
 # Messages for errors that come from Django, not from an endpoint.
 MESSAGES = {
@@ -97,29 +94,3 @@ class renamed_params:
     def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
         if isinstance(error, ApiError) and error.param in self.names:
             error.param = self.names[error.param]
-
-
-class ApiErrorMiddleware:
-    """Middleware: gives every error response to an API request OpenAI's error format."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        response = self.get_response(request)
-        if not request.path.startswith(API_PATHS) or request.path.startswith("/api/docs"):
-            return response
-        if response.status_code >= 400 and not response.get("Content-Type", "").startswith(
-            "application/json"
-        ):
-            message = MESSAGES.get(response.status_code, SERVER_ERROR)
-            shaped = ApiError(response.status_code, message).answer()
-            for name in ("Allow", "Retry-After"):
-                if name in response:
-                    shaped[name] = response[name]
-            response = shaped
-        for name, value in getattr(request, "rate_limit", {}).items():
-            response[name] = value
-        response.headers.setdefault("Cache-Control", "private, no-store")
-        response.headers.setdefault("Vary", "Authorization")
-        return response

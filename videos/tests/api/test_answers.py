@@ -1,0 +1,54 @@
+"""What every answer of the API has in common."""
+
+import pytest
+from django.test import Client
+
+from tests.support.api_client import Program, error_of
+from tests.support.completed import completed
+from videos.api.app import api
+from videos.api.openapi import document
+from videos.serializers import public_id
+
+pytestmark = pytest.mark.django_db
+
+GETS = [path for path, operations in document.build(api)["paths"].items() if "get" in operations]
+
+
+class Names(dict):
+    """Ids for the parameters of paths; what is not known here is the id of nothing."""
+
+    def __missing__(self, name):
+        return "nothing"
+
+
+@pytest.fixture
+def names(program, owner):
+    video = public_id(completed(owner).pk)
+    batch = program.send("/v1/batches/videos", {"items": [{"prompt": "A kite"}]}).json()["id"]
+    program.send("/api/video-generation/generate", {"run_id": "r", "drill_text": "A kite"})
+    link = program.get(f"/v1/videos/{video}").json()["url"]
+    token = link.rpartition("/")[2]
+    return Names(video_id=video, batch_id=batch, run_id="r", token=token, model_id="sora-2")
+
+
+@pytest.mark.parametrize("path", GETS)
+def test_an_answer_says_how_long_it_took_and_has_no_policy_of_pages(program, names, path):
+    answer = program.get(path.format_map(names))
+    assert 0 <= int(answer["openai-processing-ms"]) < 60_000
+    assert answer.get("Content-Security-Policy") in (
+        None,
+        "sandbox; default-src 'none'",
+    )  # the second: a file
+    assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/v1/credits", "/v1/nothing", "/v1/videos/edits"])
+def test_A11_no_cookie_is_set_nor_read(owner, path):
+    stranger, program = Client(), Program(owner)
+    for client in (stranger, program):
+        client.cookies["sessionid"] = "0" * 32
+        client.cookies["csrftoken"] = "0" * 32
+        client.cookies["django_language"] = "de"
+        assert not client.get(path).cookies
+        assert not client.post(path).cookies
+    assert error_of(stranger.get("/v1/credits"))[0] == 401
