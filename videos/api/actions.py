@@ -68,7 +68,7 @@ def only(request: HttpRequest, *known: str) -> None:
 
 
 def content(request: HttpRequest, video: Video, variant: str) -> HttpResponseBase:
-    """The file of a completed video, or a picture of it. Raises ApiError 404 until it is available."""
+    """The file of a completed video, or a picture of it. Raises ApiError 404 until it is completed, 503 until its thumbnail is there."""
     if video.status != Status.COMPLETED:
         raise ApiError(404, "This video has no content yet: it is not completed.", code="video_not_completed")
     if variant == "video":
@@ -81,7 +81,7 @@ def content(request: HttpRequest, video: Video, variant: str) -> HttpResponseBas
         name, kind = _sheet(video), "image/jpeg"
     elif variant == "thumbnail":
         raise ApiError(
-            404, "The thumbnail is not ready yet. Try again in a moment.", code="not_ready", after=5
+            503, "The thumbnail is not ready yet. Try again in a moment.", code="not_ready", after=5
         )
     else:
         raise bad_value("variant", "Invalid 'variant': expected video, thumbnail or spritesheet.")

@@ -3,7 +3,7 @@
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, re_path
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Router
 from ninja.errors import ValidationError
 from ninja.operation import Operation
 
@@ -22,6 +22,14 @@ class Api(NinjaAPI):
         return operation.view_func.__name__
 
 
+def _answer_head(router: Router) -> None:
+    """Answer HEAD where GET is; the server leaves the body out."""
+    for path_view in router.path_operations.values():
+        for operation in path_view.operations:
+            if "GET" in operation.methods and "HEAD" not in operation.methods:
+                operation.methods.append("HEAD")
+
+
 api = Api(
     title="aivideo",
     version="1",
@@ -32,6 +40,7 @@ api = Api(
 )
 # The gateway and quotes first: /v1/videos/query and /v1/videos/quote would match /v1/videos/{video_id}.
 for endpoints in (site, gateway, drills, batches, quotes, video_endpoints, cancellation, account, usage):
+    _answer_head(endpoints.router)
     api.add_router("", endpoints.router)
 
 
@@ -54,7 +63,7 @@ def _bad_parameter(request: HttpRequest, error: ValidationError) -> HttpResponse
 
 @api.exception_handler(Exception)
 def _our_fault(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Re-raise, so that Django logs it. ApiErrorMiddleware gives the response its shape."""
+    """Re-raise, so that Django logs it. ApiMiddleware gives the response its shape."""
     raise error
 
 

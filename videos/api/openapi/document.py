@@ -29,6 +29,7 @@ def build(api: NinjaAPI) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     schemas["Error"] = _error_schema()
     for path, operations in document["paths"].items():
+        operations.pop("head", None)  # wherever GET is, and the same
         for method, operation in operations.items():
             _complete(path, method, operation, schemas)
     document["servers"] = [{"url": "/"}]
@@ -42,8 +43,6 @@ def text(api: NinjaAPI) -> str:
 
 def _complete(path: str, method: str, operation: dict[str, Any], schemas: dict[str, Any]) -> None:
     name, has_key = operation["operationId"], bool(operation.get("security"))
-    if method == "head":
-        operation["operationId"] = f"{name}_head"
     if "requestBody" in operation:
         _move_schemas(operation["requestBody"]["content"], schemas)
     responses = operation["responses"]

@@ -63,8 +63,8 @@ BASE = "/v1"
 
 
 def of(name: str, method: str, path: str) -> list[dict[str, str]]:
-    """Code samples of an operation, in the format of x-codeSamples; none for HEAD and for links."""
-    if method == "head" or name == "file_by_link":
+    """Code samples of an operation, in the format of x-codeSamples; none for links."""
+    if name == "file_by_link":
         return []
     path = path.format(video_id=VIDEO, batch_id=BATCH, run_id=RUN, model_id="sora-2")
     body = BODIES.get(name)

@@ -26,15 +26,11 @@ from videos.webhooks import outbox
 def page(request: HttpRequest) -> HttpResponse:
     """The API reference: every call with its parameters, responses, and examples."""
     site = request.build_absolute_uri("/").rstrip("/")
-    context = {
-        "site": site,
-        "groups": [(tag, [_shown(call, site) for call in calls]) for tag, calls in _calls().items()],
+    context = _facts(site) | {
         "tutorials": [
             one._replace(requests=[request.replace(SITE, site) for request in one.requests])
             for one in TUTORIALS
         ],
-        "errors": ERRORS.items(),
-        "requests_a_minute": settings.API_REQUESTS_A_MINUTE,
         "longest_wait": drills.LONGEST_WAIT,
         "picture_seconds": pictures.SECONDS,
         "max_waiting": drills.waiting.max_running,
@@ -52,6 +48,16 @@ def openapi(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
+def _facts(site: str) -> dict[str, Any]:
+    """What the reference says; `site` is the URL of this site."""
+    return {
+        "site": site,
+        "groups": [(tag, [_shown(call, site) for call in calls]) for tag, calls in _calls().items()],
+        "errors": ERRORS.items(),
+        "requests_a_minute": settings.API_REQUESTS_A_MINUTE,
+    }
+
+
 @cache
 def _document() -> dict[str, Any]:
     return json.loads(FILE.read_text())
@@ -63,8 +69,6 @@ def _calls() -> dict[str, list[dict[str, Any]]]:
     groups: dict[str, list[dict[str, Any]]] = {"Videos": [], "Batches": [], "Account": []}
     for path, operations in _document()["paths"].items():
         for method, operation in operations.items():
-            if method == "head":
-                continue
             call = {
                 "id": operation["operationId"],
                 "method": method.upper(),

@@ -7,6 +7,7 @@ from tests.support.api_client import Program, error_of
 from tests.support.completed import completed
 from videos.api.app import api
 from videos.api.openapi import document
+from videos.models import Video
 from videos.serializers import public_id
 
 pytestmark = pytest.mark.django_db
@@ -32,6 +33,22 @@ def names(program, owner):
 
 
 @pytest.mark.parametrize("path", GETS)
+def test_head_is_answered_like_get_without_the_body(program, names, path):
+    get, head = program.get(path.format_map(names)), program.head(path.format_map(names))
+    assert get.status_code == head.status_code != 405
+    assert head.getvalue() == b""
+    assert head.get("Content-Type") == get.get("Content-Type")
+
+
+def test_head_without_a_key_is_401():
+    assert Client().head("/v1/credits").status_code == 401
+
+
+def test_what_takes_no_get_takes_no_head():
+    assert Client().head("/v1/campaigns").status_code == 405
+
+
+@pytest.mark.parametrize("path", GETS)
 def test_an_answer_says_how_long_it_took_and_has_no_policy_of_pages(program, names, path):
     answer = program.get(path.format_map(names))
     assert 0 <= int(answer["openai-processing-ms"]) < 60_000
@@ -52,3 +69,13 @@ def test_A11_no_cookie_is_set_nor_read(owner, path):
         assert not client.get(path).cookies
         assert not client.post(path).cookies
     assert error_of(stranger.get("/v1/credits"))[0] == 401
+
+
+def test_a_thumbnail_that_is_not_ready_is_503_and_says_when_to_ask_again(program, owner):
+    video = completed(owner)
+    path = f"/v1/videos/{public_id(video.pk)}/content?variant=thumbnail"
+    assert program.get(path)["Content-Type"] == "image/webp"
+    Video.objects.filter(pk=video.pk).update(poster="")
+    answer = program.get(path)
+    assert error_of(answer) == (503, None, "not_ready")
+    assert int(answer["Retry-After"]) > 0
