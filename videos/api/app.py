@@ -8,7 +8,7 @@ from ninja.errors import ValidationError
 from ninja.operation import Operation
 
 from accounts.credits import InsufficientCredits
-from videos.api import account, batches, cancellation, quotes, spending, usage
+from videos.api import account, batches, cancellation, not_offered, quotes, spending, usage
 from videos.api import videos as video_endpoints
 from videos.api.auth import KeyedRequest
 from videos.api.compat import drills, gateway, site
@@ -75,7 +75,9 @@ def _unknown(request: HttpRequest) -> HttpResponse:
 
 def _patterns() -> list[URLPattern]:
     """The URL patterns, exempt from the sign-in requirement: requests are authenticated by API key, not by session."""
-    patterns = [
+    # First: /v1/videos/edits would match /v1/videos/{video_id}.
+    patterns = [re_path(not_offered.PATHS, not_offered.answer)]
+    patterns += [
         pattern for pattern in api.urls[0] if isinstance(pattern, URLPattern) and str(pattern.pattern)
     ]
     patterns += [

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from videos.api import pictures
 from videos.api.compat import drills
+from videos.api.not_offered import NOT_OFFERED
 from videos.api.openapi import examples
 from videos.api.openapi.document import FILE
 from videos.api.openapi.examples import SITE
@@ -53,6 +54,7 @@ def _facts(site: str) -> dict[str, Any]:
     return {
         "site": site,
         "groups": [(tag, [_shown(call, site) for call in calls]) for tag, calls in _calls().items()],
+        "not_offered": NOT_OFFERED.items(),
         "errors": ERRORS.items(),
         "requests_a_minute": settings.API_REQUESTS_A_MINUTE,
     }
