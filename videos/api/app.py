@@ -3,6 +3,7 @@
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, re_path
+from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Router
 from ninja.errors import ValidationError
 from ninja.operation import Operation
@@ -67,6 +68,7 @@ def _our_fault(request: HttpRequest, error: Exception) -> HttpResponse:
     raise error
 
 
+@csrf_exempt
 def _unknown(request: HttpRequest) -> HttpResponse:
     return ApiError(
         404, "Unknown path. See /api/docs for the available endpoints.", code="not_found"

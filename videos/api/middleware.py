@@ -1,14 +1,27 @@
-"""What all answers of the API have in common."""
+"""What all answers of the API have in common, and the answer to clients that look for the API outside of /v1."""
 
 import time
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from videos.api import cors
 from videos.api.errors import MESSAGES, SERVER_ERROR, ApiError
 
 API_PATHS = ("/v1/", "/api/")
+# Paths outside of the API that may be asked with a bearer token.
+WITH_TOKENS_OF_THEIR_OWN = (
+    *API_PATHS,
+    "/webhooks/",
+    "/metrics",
+    "/mcp",
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+    "/llms.txt",
+    "/static/",
+)
 
 
 class ApiMiddleware:
@@ -38,8 +51,36 @@ class ApiMiddleware:
         return response
 
 
+class WrongBaseUrl:
+    """Tells a client whose base URL lacks /v1 where the API is, instead of a sign-in page or a CSRF error.
+
+    A browser is left alone, even if a proxy in front of the site adds a token to each of its requests: it asks for
+    text/html, or has a session.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "HTTP_AUTHORIZATION" not in request.META or not _is_lost(request):
+            return self.get_response(request)
+        api = f"{settings.SITE_URL}/v1"
+        message = f"The API of this site is at {api}, and this path is not part of it. Set base_url to {api}."
+        return ApiError(404, message, code="not_found").answer()
+
+
 def _is_api(path: str) -> bool:
     return (path.startswith(API_PATHS) and not path.startswith("/api/docs")) or path == "/v1"
+
+
+def _is_lost(request: HttpRequest) -> bool:
+    return (
+        request.META["HTTP_AUTHORIZATION"][:7].lower() == "bearer "
+        and not request.path.startswith(WITH_TOKENS_OF_THEIR_OWN)
+        and request.path != "/v1"
+        and settings.SESSION_COOKIE_NAME not in request.COOKIES
+        and "text/html" not in request.META.get("HTTP_ACCEPT", "")
+    )
 
 
 def _shaped(response: HttpResponse) -> HttpResponse:

@@ -42,7 +42,8 @@ def test_A10_a_key_ends_when_it_is_revoked_or_expires_or_its_user_is_suspended(o
 def test_A11_a_session_opens_nothing_here_and_a_key_nothing_there(as_owner, owner):
     assert error_of(as_owner.get("/v1/credits"))[0] == 401
     assert error_of(as_owner.post("/v1/videos", {"prompt": "A"}))[0] == 401
-    assert Program(owner).get("/credits/").status_code == 302
+    assert error_of(Program(owner).get("/credits/"))[0] == 404
+    assert Program(owner).get("/credits/", headers={"Accept": "text/html"}).status_code == 302
     assert not owner.videos.exists()
 
 
