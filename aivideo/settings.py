@@ -8,7 +8,7 @@ from django.templatetags.static import static
 from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
-from aivideo import env
+from aivideo import __version__, env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 load_dotenv(BASE_DIR / env.text("ENV_FILE", ".env"))
@@ -79,6 +79,7 @@ elif not (USE_MOCK_SORA or OPENAI_BASE_URL):
 
 # --- API -----------------------------------------------------------------------------------------
 
+VERSION = __version__  # what the OpenAPI document says
 API_REQUESTS_A_MINUTE = env.integer("API_REQUESTS_A_MINUTE", 600, minimum=0, maximum=1_000_000)
 # Private networks that picture URLs, webhook URLs and channels may point to, besides the public internet.
 PRIVATE_NETWORKS_ALLOWED = env.networks("PRIVATE_NETWORKS_ALLOWED")

@@ -1,5 +1,6 @@
 """The API as a whole: its routers and its error handlers."""
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, re_path
@@ -33,7 +34,7 @@ def _answer_head(router: Router) -> None:
 
 api = Api(
     title="aivideo",
-    version="1",
+    version=settings.VERSION,
     description="Create videos from prompts. Compatible with OpenAI's Videos API, /v1/videos.",
     docs_url=None,
     openapi_url=None,
@@ -85,6 +86,8 @@ def _patterns() -> list[URLPattern]:
     patterns += [
         path("api/docs", pages.page, name="docs"),
         path("api/openapi.json", pages.openapi, name="openapi"),
+        path("openapi.json", pages.openapi, name="root_openapi"),
+        path("llms.txt", pages.llms, name="llms"),
     ]
     patterns.append(re_path(r"^(?:v1|api/v1|api/video-generation)(?:/.*)?$", _unknown))
     for pattern in patterns:

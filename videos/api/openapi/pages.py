@@ -1,4 +1,4 @@
-"""`/api/docs`: the API reference, rendered from the OpenAPI document at `/api/openapi.json`."""
+"""`/api/docs` and `/llms.txt`: the API reference and a short guide for agents, both from the OpenAPI document."""
 
 import json
 from functools import cache
@@ -42,6 +42,16 @@ def page(request: HttpRequest) -> HttpResponse:
 
 @login_not_required
 @require_safe
+def llms(request: HttpRequest) -> HttpResponse:
+    """What an agent has to know to make a video here, as plain text (https://llmstxt.org)."""
+    facts = _facts(request.build_absolute_uri("/").rstrip("/"))
+    examples_of = {call["id"]: dict(call["samples"]) for _tag, calls in facts["groups"] for call in calls}
+    context = facts | {"examples": examples_of}
+    return render(request, "videos/developer/llms.txt", context, content_type="text/plain; charset=utf-8")
+
+
+@login_not_required
+@require_safe
 def openapi(request: HttpRequest) -> HttpResponseBase:
     """The document, for client generators."""
     response = FileResponse(FILE.open("rb"), content_type="application/json")
@@ -50,7 +60,7 @@ def openapi(request: HttpRequest) -> HttpResponseBase:
 
 
 def _facts(site: str) -> dict[str, Any]:
-    """What the reference says; `site` is the URL of this site."""
+    """What the reference and the guide both say; `site` is the URL of this site."""
     return {
         "site": site,
         "groups": [(tag, [_shown(call, site) for call in calls]) for tag, calls in _calls().items()],

@@ -61,7 +61,7 @@ def test_so_is_one_with_a_valid_key(owner):
     assert not owner.videos.exists()
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/api/docs", "/api/openapi.json"])
+@pytest.mark.parametrize("path", ["/healthz", "/api/docs", "/openapi.json", "/llms.txt", "/api/openapi.json"])
 def test_what_needs_no_key_is_answered_with_one_too(path):
     assert Client().get(path, headers=KEY).status_code == 200
 
