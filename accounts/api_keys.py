@@ -32,7 +32,7 @@ OLD_SECRET_LASTS = timedelta(hours=24)
 # Runs for every API request. Composing it in the ORM would take longer than everything else together.
 BY_DIGEST = """
     SELECT k.id, k.user_id, k.name, k.prefix, k.credits_a_day, k.allowed_models, k.expires_at, k.revoked_at,
-        k.last_used_at, k.webhook_url, u.is_active AS owner_is_active, u.balance AS owner_balance
+        k.last_used_at, k.webhook_url, k.max_credits, u.is_active AS owner_is_active, u.balance AS owner_balance
     FROM accounts_apikey AS k JOIN accounts_user AS u ON u.id = k.user_id
     WHERE k.digest = %s
 """
@@ -47,13 +47,15 @@ def create(
     name: str,
     *,
     credits_a_day: int | None = None,
+    max_credits: int | None = None,
     allowed_models: list[str] | None = None,
     expires_at: datetime | None = None,
     webhook_url: str = "",
 ) -> tuple[ApiKey, str]:
     """Create a key and return it with its text, which can be shown only now.
 
-    `credits_a_day` and `allowed_models` (slugs) limit what it may order; None: no limit.
+    `credits_a_day`, `max_credits` (for as long as it lives) and `allowed_models` (slugs) limit what it may order;
+    None: no limit.
     """
     random = "".join(secrets.choice(ALPHABET) for _ in range(RANDOM))
     text = f"{PREFIX}{random}{_check(random)}"
@@ -63,6 +65,7 @@ def create(
         prefix=text[:SHOWN],
         digest=_digest(text),
         credits_a_day=credits_a_day,
+        max_credits=max_credits,
         allowed_models=allowed_models or [],
         expires_at=expires_at,
         webhook_url=webhook_url,

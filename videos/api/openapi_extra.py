@@ -15,8 +15,8 @@ ERRORS = {
     409: "The video is not in a state that allows this, or the original of a retry is still being processed.",
     413: "The request body is too large.",
     422: "The Idempotency-Key was already used with a different request.",
-    429: "Too many requests, too many concurrent picture downloads, or the daily credit limit of the key is reached."
-    " `Retry-After` says when to try again.",
+    429: "Too many requests, too many concurrent picture downloads, or a credit limit of the key is reached."
+    " `Retry-After` says when to try again; it is absent if the key's total limit is reached (`key_limit_reached`).",
     500: "Internal server error. It was logged.",
     503: "Temporarily unavailable. `Retry-After` says when to try again.",
 }

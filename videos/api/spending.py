@@ -1,14 +1,14 @@
-"""The balance of an account and the daily limit of a key."""
+"""The balance of an account and the limits of a key."""
 
 from datetime import timedelta
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from accounts import utc_days
 from accounts.models import ApiKey, User
 from videos.api.errors import ApiError
-from videos.models import Status
+from videos.models import Status, Video
 
 
 def reserved(user: User) -> int:
@@ -31,17 +31,26 @@ def insufficient(key: ApiKey, needed: int, available: int) -> ApiError:
 
 
 def check(key: ApiKey, price: int) -> None:
-    """Raise ApiError 429 if the key would exceed its daily limit (UTC). Call in a transaction.
+    """Raise ApiError 429 if the key would exceed its total or its daily limit (UTC). Call in a transaction.
 
     Refunded credits do not count as spent.
     """
-    if key.credits_a_day is None:
+    if key.credits_a_day is None and key.max_credits is None:
         return
     # Lock the row of the key, so that other requests with it wait.
     ApiKey.objects.select_for_update().get(pk=key.pk)
+    if key.max_credits is not None and (spent := _spent(key.videos.all())) + price > key.max_credits:
+        # Without Retry-After: unlike the daily limit, it does not end by waiting.
+        raise ApiError(
+            429,
+            f"This key can spend {key.max_credits} credits in all. It has spent {spent}, and this costs {price}."
+            " Use another key.",
+            code="key_limit_reached",
+        )
+    if key.credits_a_day is None:
+        return
     midnight = utc_days.start_of(utc_days.today())
-    kept = key.videos.filter(created_at__gte=midnight).exclude(status__in=[Status.FAILED, Status.CANCELED])
-    spent = kept.aggregate(n=Sum("credits"))["n"] or 0
+    spent = _spent(key.videos.filter(created_at__gte=midnight))
     if spent + price > key.credits_a_day:
         raise ApiError(
             429,
@@ -49,3 +58,9 @@ def check(key: ApiKey, price: int) -> None:
             code="daily_limit_reached",
             after=(midnight + timedelta(days=1) - timezone.now()).total_seconds(),
         )
+
+
+def _spent(videos: QuerySet[Video]) -> int:
+    """Credits that these videos were charged and that were not refunded."""
+    kept = videos.exclude(status__in=[Status.FAILED, Status.CANCELED]).exclude(is_free=True)
+    return kept.aggregate(n=Sum("credits"))["n"] or 0

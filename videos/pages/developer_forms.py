@@ -26,6 +26,7 @@ class KeyForm(forms.Form):
         max_length=60, error_messages={"required": gettext_lazy("Enter a name for the key.")}
     )
     credits_a_day = forms.IntegerField(min_value=1, max_value=1_000_000_000, required=False)
+    max_credits = forms.IntegerField(min_value=1, max_value=1_000_000_000, required=False)
     lifetime = forms.ChoiceField(choices=LIFETIMES, required=False)
     models = forms.MultipleChoiceField(required=False)
 
@@ -39,6 +40,7 @@ class KeyForm(forms.Form):
         days = data["lifetime"]
         return {
             "credits_a_day": data["credits_a_day"],
+            "max_credits": data["max_credits"],
             "allowed_models": data["models"],
             "expires_at": timezone.now() + timedelta(days=int(days)) if days else None,
         }

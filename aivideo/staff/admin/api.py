@@ -20,11 +20,21 @@ from videos.models import Batch, Delivery
 class ApiKeyAdmin(StaffActions, ReadOnly, ModelAdmin):
     """Neither the key's digest nor its webhook secret is shown; the key itself was shown once, to its owner."""
 
-    list_display = ["name", "prefix", "user", "state", "credits_a_day", "last_used_at"]
+    list_display = ["name", "prefix", "user", "state", "credits_a_day", "max_credits", "last_used_at"]
     list_select_related = ["user"]
     search_fields = ["prefix", "name", "user__email"]
     fields = [
-        *("user", "name", "prefix", "state", "credits_a_day", "allowed_models", "webhook_url"),
+        *(
+            "user",
+            "name",
+            "prefix",
+            "state",
+            "credits_a_day",
+            "max_credits",
+            "allowed_models",
+            "repeat_window",
+        ),
+        *("webhook_url", "webhook_form", "webhook_events"),
         *("created_at", "expires_at", "revoked_at", "last_used_at"),
     ]
     readonly_fields = ["state"]
