@@ -27,12 +27,13 @@ SHOWN = len(PREFIX) + 6  # leading characters by which people recognize their ke
 MAX_KEYS = 20  # active keys per user
 LAST_USED_EXACT_TO = timedelta(minutes=1)
 OLD_SECRET_LASTS = timedelta(hours=24)
+MAX_REPEAT_WINDOW = timedelta(hours=1)
 
 
 # Runs for every API request. Composing it in the ORM would take longer than everything else together.
 BY_DIGEST = """
     SELECT k.id, k.user_id, k.name, k.prefix, k.credits_a_day, k.allowed_models, k.expires_at, k.revoked_at,
-        k.last_used_at, k.webhook_url, k.max_credits, u.is_active AS owner_is_active, u.balance AS owner_balance
+        k.last_used_at, k.webhook_url, k.max_credits, k.repeat_window, u.is_active AS owner_is_active, u.balance AS owner_balance
     FROM accounts_apikey AS k JOIN accounts_user AS u ON u.id = k.user_id
     WHERE k.digest = %s
 """

@@ -22,6 +22,7 @@ urlpatterns = [
     path("account/", developer.account, name="account"),
     path("account/keys/<int:pk>/", developer.key, name="key"),
     path("account/keys/<int:pk>/revoke/", developer.revoke, name="revoke_key"),
+    path("account/keys/<int:pk>/repeats/", developer.repeats, name="repeats"),
     path("account/keys/<int:pk>/secret/", developer.rotate, name="rotate_secret"),
     path("account/keys/<int:pk>/ping/", developer.ping, name="ping"),
     path("account/deliveries/<uuid:pk>/", developer.replay, name="replay"),

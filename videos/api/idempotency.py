@@ -5,7 +5,8 @@ inserted first: a concurrent request with the same key blocks there until the fi
 its response. A failed request leaves nothing behind, so the key can be used again.
 
 OpenAI's SDKs retry without a key, but mark retries with a header. So their requests are recorded on
-arrival, and a retry gets the response to the most recent identical request.
+arrival, and a retry gets the response to the most recent identical request. Other clients, such as LiteLLM's
+proxy, retry without any mark: an API key can have a repeat window, within which identical requests are one.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,8 @@ from django.db.models import Q
 from django.http import HttpResponse, JsonResponse
 from django.utils import timezone
 
-from accounts.models import IdempotentAnswer
+from accounts import api_keys
+from accounts.models import ApiKey, IdempotentAnswer
 from videos.api.auth import KeyedRequest
 from videos.api.errors import ApiError, bad_value
 
@@ -35,30 +37,48 @@ def once(request: KeyedRequest, digest: str, prepare: Callable[[], Action]) -> H
     """The response to this request, or the stored response if it is a repeat.
 
     `digest` identifies the content of the request. `prepare` does everything that needs no transaction and may be
-    slow; it returns the action to run in one. Raises what both raise, ApiError 422 if the key was used with a
-    different request, and 409 if the original of a retry is still being processed.
+    slow; it returns the action to run in one. Raises what both raise, ApiError 400 for an invalid Idempotency-Key,
+    422 if it was used with a different request, and 409 if the original of a retry is still being processed.
     """
-    key = request.headers.get("Idempotency-Key", "")
-    if len(key) > 255 or not key.isascii() or not key.isprintable():
-        raise bad_value("Idempotency-Key", "An Idempotency-Key must be 1 to 255 printable ASCII characters.")
-    if key:
+    if key := _idempotency_key(request):
         return _once_by_key(request, key, digest, prepare)
-    if RETRY_COUNT not in request.headers:
+    window = timedelta(seconds=request.auth.repeat_window)
+    if RETRY_COUNT not in request.headers and not window:
         do = prepare()
         with transaction.atomic():
             status, body = do()
         return JsonResponse(body, status=status)
-    if request.headers[RETRY_COUNT] != "0" and (before := _before(request, digest)):
-        return before
-    note = IdempotentAnswer.objects.create(
-        user=request.user, api_key=request.auth, request_digest=digest, status=0, body=""
-    )
+    is_retry = request.headers.get(RETRY_COUNT, "0") != "0"
+    within = max(window, REPEATED_WITHIN) if is_retry else window
+    with transaction.atomic():
+        if window:
+            # Of identical requests that come at once, each has to see the note of the one before it.
+            ApiKey.objects.select_for_update().get(pk=request.auth.pk)
+        if within and (before := _before(request, digest, within)):
+            return before
+        note = IdempotentAnswer.objects.create(
+            user=request.user, api_key=request.auth, request_digest=digest, status=0, body=""
+        )
     try:
         return _do(note, prepare())
     except BaseException:
         # Nothing was created, so allow a retry, unless only the confirmation of the commit was lost.
         IdempotentAnswer.objects.filter(pk=note.pk, status=0).delete()
         raise
+
+
+def _idempotency_key(request: KeyedRequest) -> str | None:
+    """The Idempotency-Key of the request, if it has one. Raises ApiError 400 for an invalid one."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    # An empty one would protect nothing, although its sender believes so.
+    if not key.strip() or len(key) > 255 or not key.isascii() or not key.isprintable():
+        raise bad_value(
+            "Idempotency-Key",
+            "An Idempotency-Key must be 1 to 255 printable ASCII characters, and not blank.",
+        )
+    return key
 
 
 def _once_by_key(request: KeyedRequest, key: str, digest: str, prepare: Callable[[], Action]) -> HttpResponse:
@@ -87,8 +107,10 @@ def _do(row: IdempotentAnswer, do: Action) -> HttpResponse:
     with transaction.atomic():
         status, body = do()
         answer = JsonResponse(body, status=status)
-        row.status, row.body = status, answer.content.decode()
-        row.save(update_fields=["status", "body"])
+        noted = IdempotentAnswer.objects.filter(pk=row.pk)
+        if not noted.update(status=status, body=answer.content.decode()):
+            # It took so long that a repeat took its note away and is processed instead; undo this one.
+            raise _in_progress()
     return answer
 
 
@@ -107,11 +129,11 @@ def _answered(request: KeyedRequest, key: str, digest: str) -> HttpResponse | No
     return _again(row)
 
 
-def _before(request: KeyedRequest, digest: str) -> HttpResponse | None:
-    """The stored response to the request that this one retries; None if that never arrived."""
+def _before(request: KeyedRequest, digest: str, within: timedelta) -> HttpResponse | None:
+    """The stored response to the request that this one repeats; None if none arrived `within` this time."""
     now = timezone.now()
     equal = IdempotentAnswer.objects.filter(
-        api_key=request.auth, key=None, request_digest=digest, created_at__gte=now - REPEATED_WITHIN
+        api_key=request.auth, key=None, request_digest=digest, created_at__gte=now - within
     )
     row = equal.order_by("-created_at").first()
     if row is None:
@@ -119,13 +141,20 @@ def _before(request: KeyedRequest, digest: str) -> HttpResponse | None:
     if row.status:
         return _again(row)
     if now - row.created_at < MAX_PROCESSING_TIME:
-        raise ApiError(
-            409,
-            "The original of this retry is still being processed. Try again in a moment.",
-            code="request_in_progress",
-            after=2,
-        )
-    return None
+        raise _in_progress()
+    # Without its note, the original can no longer order anything, should it still be alive: see `_do`.
+    if IdempotentAnswer.objects.filter(pk=row.pk, status=0).delete()[0]:
+        return None
+    return _before(request, digest, within)
+
+
+def _in_progress() -> ApiError:
+    return ApiError(
+        409,
+        "The original of this retry is still being processed. Try again in a moment.",
+        code="request_in_progress",
+        after=2,
+    )
 
 
 def _again(row: IdempotentAnswer) -> HttpResponse:
@@ -136,5 +165,5 @@ def _again(row: IdempotentAnswer) -> HttpResponse:
 def purge_expired() -> None:
     """Delete expired responses."""
     now = timezone.now()
-    without_key = Q(key=None, created_at__lt=now - 2 * REPEATED_WITHIN)
+    without_key = Q(key=None, created_at__lt=now - api_keys.MAX_REPEAT_WINDOW)
     IdempotentAnswer.objects.filter(Q(created_at__lt=now - KEPT) | without_key).delete()

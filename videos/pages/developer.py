@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
@@ -12,7 +12,7 @@ from accounts import api_keys
 from accounts.models import ApiKey
 from accounts.requests import UserRequest
 from videos.catalogue import availability
-from videos.pages.developer_forms import LIFETIMES, KeyForm, WebhookForm
+from videos.pages.developer_forms import LIFETIMES, KeyForm, RepeatForm, WebhookForm
 from videos.webhooks import outbox
 
 DELIVERIES = 50  # shown per key
@@ -50,19 +50,45 @@ def account(request: UserRequest) -> HttpResponse:
 def key(request: UserRequest, pk: int) -> HttpResponse:
     """`/account/keys/<n>/`: one key, its webhook, and recent deliveries. A POST sets the webhook URL."""
     row = get_object_or_404(request.user.api_keys, pk=pk)
-    form = WebhookForm(request.POST if request.method == "POST" else None, initial={"url": row.webhook_url})
-    if request.method == "POST" and form.is_valid():
+    form = _webhook_form(row, request.POST if request.method == "POST" else None)
+    if form.is_valid():
         row.webhook_url = form.cleaned_data["url"]
         row.save(update_fields=["webhook_url"])
         messages.success(request, _("Saved. Events for new videos are sent to this URL."))
         return redirect("videos:key", row.pk)
+    return _key_page(request, row, form, RepeatForm(initial={"repeat_window": row.repeat_window}))
+
+
+@require_POST
+def repeats(request: UserRequest, pk: int) -> HttpResponse:
+    """Set the repeat window of a key."""
+    row = get_object_or_404(request.user.api_keys, pk=pk)
+    form = RepeatForm(request.POST)
+    if not form.is_valid():
+        return _key_page(request, row, _webhook_form(row), form)
+    row.repeat_window = form.cleaned_data["repeat_window"] or 0
+    row.save(update_fields=["repeat_window"])
+    if row.repeat_window:
+        messages.success(request, _("Saved. Identical requests are now recognized as repeats."))
+    else:
+        messages.success(request, _("Saved. Identical requests are separate orders."))
+    return redirect("videos:key", row.pk)
+
+
+def _webhook_form(row: ApiKey, data: QueryDict | None = None) -> WebhookForm:
+    return WebhookForm(data, initial={"url": row.webhook_url})
+
+
+def _key_page(request: UserRequest, row: ApiKey, form: WebhookForm, repeat_form: RepeatForm) -> HttpResponse:
     context = {
         "key": row,
         "form": form,
+        "repeat_form": repeat_form,
         "works": api_keys.working(request.user).filter(pk=row.pk).exists(),
         "deliveries": row.deliveries.all()[:DELIVERIES],
     }
-    return render(request, "videos/developer/key.html", context, status=422 if form.is_bound else 200)
+    is_refused = form.is_bound or repeat_form.is_bound
+    return render(request, "videos/developer/key.html", context, status=422 if is_refused else 200)
 
 
 @require_POST

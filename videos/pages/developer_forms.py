@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
+from accounts import api_keys
 from videos import safe_http
 from videos.catalogue import availability
 
@@ -57,3 +58,11 @@ class WebhookForm(forms.Form):
         except safe_http.AddressRefused as refusal:
             raise ValidationError(str(refusal)) from refusal
         return url
+
+
+class RepeatForm(forms.Form):
+    """The repeat window of a key, in seconds. Empty: off."""
+
+    repeat_window = forms.IntegerField(
+        min_value=0, max_value=int(api_keys.MAX_REPEAT_WINDOW.total_seconds()), required=False
+    )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 SITE, KEY = "https://video.example.com", "av_live_..."
 VIDEO, BATCH, RUN = "video_...", "batch_...", "drill-7"
+IDEMPOTENCY_KEY = "order-1042"  # what a shop might use
 
 PROMPT = {"prompt": "A red kite over the sea", "model": "sora-2", "seconds": "4", "size": "1280x720"}
 
@@ -80,6 +81,8 @@ def _curl(name: str, method: str, path: str, body: Mapping[str, object] | None) 
     lines = [f"curl {SITE}{path}" if is_implied else f"curl -X {method.upper()} {SITE}{path}"]
     if name != "drill_service":
         lines.append(f'-H "Authorization: Bearer {KEY}"')
+    if name == "create_video":
+        lines.append(f'-H "Idempotency-Key: {IDEMPOTENCY_KEY}"')
     if body is not None:
         lines += ['-H "Content-Type: application/json"', f"-d '{json.dumps(body)}'"]
     if name == "video_content":
