@@ -135,14 +135,18 @@ def _own_job(video: Video, job: JobState) -> bool:
     # Concurrent claims of one job hit the unique constraint; the loser retries and finds the winner here.
     if Video.objects.filter(channel=video.channel, ref=job.ref).exclude(pk=video.pk).exists():
         return False
-    return video.move_to(
-        Status.IN_PROGRESS,
-        ref=job.ref,
-        attempts=0,
-        accepted_at=timezone.now(),
-        progress=job.progress or 0,
-        next_attempt_at=_seconds_from_now(timing.FIRST_POLL),
-    )
+    with transaction.atomic(savepoint=False):
+        if not video.move_to(
+            Status.IN_PROGRESS,
+            ref=job.ref,
+            attempts=0,
+            accepted_at=timezone.now(),
+            progress=job.progress or 0,
+            next_attempt_at=_seconds_from_now(timing.FIRST_POLL),
+        ):
+            return False
+        outbox.announce(video)
+    return True
 
 
 def adopt(video: Video, found: Found) -> str:

@@ -13,7 +13,7 @@ from accounts.models import ApiKey
 from accounts.requests import UserRequest
 from videos.catalogue import availability
 from videos.pages.developer_forms import LIFETIMES, KeyForm, RepeatForm, WebhookForm
-from videos.webhooks import outbox
+from videos.webhooks import events, outbox
 
 DELIVERIES = 50  # shown per key
 
@@ -48,12 +48,11 @@ def account(request: UserRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def key(request: UserRequest, pk: int) -> HttpResponse:
-    """`/account/keys/<n>/`: one key, its webhook, and recent deliveries. A POST sets the webhook URL."""
+    """`/account/keys/<n>/`: one key, its webhook, and recent deliveries. A POST sets the webhook."""
     row = get_object_or_404(request.user.api_keys, pk=pk)
     form = _webhook_form(row, request.POST if request.method == "POST" else None)
     if form.is_valid():
-        row.webhook_url = form.cleaned_data["url"]
-        row.save(update_fields=["webhook_url"])
+        form.apply_to(row)
         messages.success(request, _("Saved. Events for new videos are sent to this URL."))
         return redirect("videos:key", row.pk)
     return _key_page(request, row, form, RepeatForm(initial={"repeat_window": row.repeat_window}))
@@ -76,13 +75,17 @@ def repeats(request: UserRequest, pk: int) -> HttpResponse:
 
 
 def _webhook_form(row: ApiKey, data: QueryDict | None = None) -> WebhookForm:
-    return WebhookForm(data, initial={"url": row.webhook_url})
+    initial = {"url": row.webhook_url, "webhook_form": row.webhook_form, "events": events.chosen(row)}
+    return WebhookForm(data, initial=initial)
 
 
 def _key_page(request: UserRequest, row: ApiKey, form: WebhookForm, repeat_form: RepeatForm) -> HttpResponse:
     context = {
         "key": row,
         "form": form,
+        "webhook_forms": ApiKey.WebhookForm.choices,
+        "is_plain": row.webhook_form == ApiKey.WebhookForm.PLAIN,
+        "events": events.EVENTS.items(),
         "repeat_form": repeat_form,
         "works": api_keys.working(request.user).filter(pk=row.pk).exists(),
         "deliveries": row.deliveries.all()[:DELIVERIES],
@@ -103,10 +106,13 @@ def revoke(request: UserRequest, pk: int) -> HttpResponse:
 @require_POST
 def rotate(request: UserRequest, pk: int) -> HttpResponse:
     """Replace the webhook secret of a key."""
-    api_keys.rotate_webhook_secret(get_object_or_404(request.user.api_keys, pk=pk))
-    messages.success(
-        request, _("Secret rotated. For 24 hours, events are signed with both the old and the new secret.")
-    )
+    row = get_object_or_404(request.user.api_keys, pk=pk)
+    api_keys.rotate_webhook_secret(row)
+    if row.webhook_form == ApiKey.WebhookForm.PLAIN:
+        message = _("Secret rotated. Events are signed with the new secret from now on.")
+    else:
+        message = _("Secret rotated. For 24 hours, events are signed with both the old and the new secret.")
+    messages.success(request, message)
     return redirect("videos:key", pk)
 
 

@@ -9,8 +9,10 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from accounts import api_keys
+from accounts.models import ApiKey
 from videos import safe_http
 from videos.catalogue import availability
+from videos.webhooks import events
 
 LIFETIMES = [
     ("", gettext_lazy("Never")),
@@ -48,7 +50,11 @@ class KeyForm(forms.Form):
 
 
 class WebhookForm(forms.Form):
+    """Where the events of a key are sent, in which format, and which events."""
+
     url = forms.CharField(max_length=500, required=False)
+    webhook_form = forms.ChoiceField(choices=ApiKey.WebhookForm.choices, required=False)
+    events = forms.MultipleChoiceField(choices=list(events.EVENTS.items()), required=False)
 
     def clean_url(self) -> str:
         url = self.cleaned_data["url"]
@@ -58,6 +64,13 @@ class WebhookForm(forms.Form):
         except safe_http.AddressRefused as refusal:
             raise ValidationError(str(refusal)) from refusal
         return url
+
+    def apply_to(self, key: ApiKey) -> None:
+        """Save the webhook of this key."""
+        key.webhook_url = self.cleaned_data["url"]
+        key.webhook_form = self.cleaned_data["webhook_form"] or ApiKey.WebhookForm.STANDARD
+        events.choose(key, self.cleaned_data["events"])
+        key.save(update_fields=["webhook_url", "webhook_form", "webhook_events"])
 
 
 class RepeatForm(forms.Form):

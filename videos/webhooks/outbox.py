@@ -1,4 +1,4 @@
-"""Outgoing webhooks, as a transactional outbox: an event when a video or batch ends, signed per Standard Webhooks.
+"""Outgoing webhooks, as a transactional outbox: an event when a video has started or ended, or a batch has ended.
 
 An event is written in the same transaction as the state change, so no crash can lose it, and is sent
 afterwards until the receiver accepts it or the attempts are used up. Delivery is at least once: a crash
@@ -24,7 +24,7 @@ from yarl import URL
 from accounts.models import ApiKey, IdempotentAnswer
 from videos import queue, safe_http, serializers, timing
 from videos.models import Batch, Delivery, Status, Video
-from videos.webhooks import signing
+from videos.webhooks import events, formats
 
 log = logging.getLogger(__name__)
 
@@ -37,23 +37,35 @@ LEASE = 30  # seconds until a delivery whose sender crashed comes due again; lon
 LATER = 5  # seconds by which a delivery to a busy server is postponed
 KEPT = timedelta(days=30)
 
-ENDED = {Status.COMPLETED: "video.completed", Status.FAILED: "video.failed", Status.CANCELED: "video.failed"}
+ANNOUNCED = {
+    Status.IN_PROGRESS: "video.started",
+    Status.COMPLETED: "video.completed",
+    Status.FAILED: "video.failed",
+    Status.CANCELED: "video.failed",
+}
 
 
 def announce(video: Video) -> None:
-    """Write the event that this video has ended, if its API key wants one. Call it in the state change's transaction."""
-    if video.api_key_id and video.webhook_url:
-        complete = Video.objects.select_related("model").get(
-            pk=video.pk
-        )  # the dispatcher loads only some columns
-        kind = ENDED[Status(complete.status)]
-        _write(video.api_key_id, video.webhook_url, kind, serializers.video_object(complete), complete)
+    """Write the event that this video has started or ended, if its API key wants it.
+
+    Call it in the transaction of the state change.
+    """
+    if not video.api_key_id:
+        return
+    # Loaded anew, because the dispatcher loads only some columns.
+    told = (
+        Video.objects.exclude(webhook_url="").select_related("model", "api_key").filter(pk=video.pk).first()
+    )
+    kind = ANNOUNCED[Status(video.status)]
+    if told and told.api_key and kind in events.chosen(told.api_key):
+        _write(told.api_key.pk, told.webhook_url, kind, serializers.video_object(told), told)
 
 
 def announce_batch(batch: Batch) -> None:
     """Write the event that all videos of a batch have ended. Call it in the transaction that ends the batch."""
-    if batch.api_key_id and batch.webhook_url:
-        _write(batch.api_key_id, batch.webhook_url, "video_batch.completed", serializers.batch_object(batch))
+    key, kind = batch.api_key, "video_batch.completed"
+    if key and batch.webhook_url and kind in events.chosen(key):
+        _write(key.pk, batch.webhook_url, kind, serializers.batch_object(batch))
 
 
 def ping(key: ApiKey) -> Delivery:
@@ -182,9 +194,7 @@ async def _post(client: aiohttp.ClientSession, delivery: Delivery) -> tuple[int 
     """The receiver's HTTP status, or None and the reason for the owner of the key."""
     try:
         safe_http.check_url(delivery.url)
-        body = delivery.body.encode()
-        headers = signing.signed_headers(_secrets(delivery.api_key), delivery.webhook_id, body)
-        headers["Content-Type"] = "application/json"
+        body, headers = await sync_to_async(formats.request_of)(delivery)
         async with client.post(delivery.url, data=body, headers=headers, allow_redirects=False) as answer:
             return answer.status, ""
     except TimeoutError:
@@ -193,13 +203,6 @@ async def _post(client: aiohttp.ClientSession, delivery: Delivery) -> tuple[int 
         # The exact error is only logged: it could reveal the layout of our network.
         log.info("Webhook %s to %s failed: %r", delivery.webhook_id, URL(delivery.url).host, error)
         return None, str(error) if isinstance(error, safe_http.AddressRefused) else "no connection"
-
-
-def _secrets(key: ApiKey) -> list[str]:
-    """The secrets that sign: for a day after a rotation, the old one too."""
-    if key.old_secret_until and key.old_secret_until > timezone.now():
-        return [key.webhook_secret, key.old_webhook_secret]
-    return [key.webhook_secret]
 
 
 def _record(delivery: Delivery, status: int | None, problem: str) -> None:

@@ -1,4 +1,7 @@
-"""Standard Webhooks (https://www.standardwebhooks.com): signs what we send and verifies what providers send us."""
+"""Signatures of webhooks: signs what we send and verifies what providers send us.
+
+Both follow Standard Webhooks (https://www.standardwebhooks.com), except for what we send in the plain format.
+"""
 
 import base64
 import hmac
@@ -24,6 +27,16 @@ def signed_headers(secrets: Sequence[str], webhook_id: str, body: bytes) -> dict
         "webhook-timestamp": sent_at,
         "webhook-signature": " ".join(_signature(secret, webhook_id, sent_at, body) for secret in secrets),
     }
+
+
+def plain_headers(secret: str, webhook_id: str, body: bytes) -> dict[str, str]:
+    """The headers that sign a webhook in the plain format: HMAC-SHA256 of the body alone, in hex.
+
+    The HMAC key is the whole text of the secret in UTF-8, with its whsec_, because that is what programs of 2025 do
+    with the secret that they are given. There is room for one signature only.
+    """
+    signature = hmac.digest(secret.encode(), body, "sha256").hex()
+    return {"webhook-id": webhook_id, "x-openai-signature": signature}
 
 
 def verified_id(secret: str, headers: Mapping[str, str], body: bytes) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ninja import NinjaAPI
 
-from videos.api.openapi import examples
+from videos.api.openapi import examples, webhooks
 from videos.api.openapi_extra import ERRORS, REF, error
 
 FILE = Path(__file__).parent / "openapi.json"
@@ -32,6 +32,8 @@ def build(api: NinjaAPI) -> dict[str, Any]:
         operations.pop("head", None)  # wherever GET is, and the same
         for method, operation in operations.items():
             _complete(path, method, operation, schemas)
+    document["webhooks"] = webhooks.webhooks()
+    schemas.update(webhooks.schemas())
     document["servers"] = [{"url": "/"}]
     return document
 

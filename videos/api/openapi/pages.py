@@ -19,7 +19,7 @@ from videos.api.openapi.document import FILE
 from videos.api.openapi.examples import SITE
 from videos.api.openapi.tutorials import TUTORIALS
 from videos.api.openapi_extra import ERRORS
-from videos.webhooks import outbox
+from videos.webhooks import events, outbox
 
 
 @login_not_required
@@ -36,6 +36,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "picture_seconds": pictures.SECONDS,
         "max_waiting": drills.waiting.max_running,
         "max_tries": outbox.MAX_TRIES,
+        "events": [(kind, about, kind in events.DEFAULT_EVENTS) for kind, about in events.EVENTS.items()],
     }
     return render(request, "videos/developer/api_docs.html", context)
 
