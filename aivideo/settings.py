@@ -81,6 +81,8 @@ elif not (USE_MOCK_SORA or OPENAI_BASE_URL):
 
 VERSION = __version__  # what the OpenAPI document says
 API_REQUESTS_A_MINUTE = env.integer("API_REQUESTS_A_MINUTE", 600, minimum=0, maximum=1_000_000)
+# How long the `url` of a video works. Each use of it looks up the video and its owner.
+LINK_SECONDS = env.integer("LINK_SECONDS", 24 * 3600, minimum=60, maximum=30 * 24 * 3600)
 # Private networks that picture URLs, webhook URLs and channels may point to, besides the public internet.
 PRIVATE_NETWORKS_ALLOWED = env.networks("PRIVATE_NETWORKS_ALLOWED")
 

@@ -28,8 +28,8 @@ WORDS = {
     Status.FAILED: "failed",
     Status.CANCELED: "failed",
 }
-# Seconds. A link is valid for LINK_LASTS - LINK_STEP to LINK_LASTS, so that it changes once per LINK_STEP only.
-LINK_LASTS, LINK_STEP = 300, 60
+# A link changes this many times within LINK_SECONDS: rarely, so that an unchanged video has an unchanged ETag.
+LINK_STEPS = 24
 
 signer = Signer(salt="videos.api.link")
 
@@ -101,6 +101,7 @@ def video_object(
     The place in the queue (from 1) and the estimated seconds until the video is done are null unless they are given.
     """
     is_done = video.status == Status.COMPLETED
+    until = link_end() if is_done else None
     return {
         "id": public_id(video.pk),
         "object": "video",
@@ -109,7 +110,7 @@ def video_object(
         "progress": video.progress,
         "created_at": int(video.created_at.timestamp()),
         "completed_at": int(video.ended_at.timestamp()) if is_done and video.ended_at else None,
-        "expires_at": None,
+        "expires_at": until,
         "prompt": video.prompt,
         "size": video.size,
         "seconds": str(video.seconds),
@@ -117,7 +118,7 @@ def video_object(
         "error": _error(video),
         "credits": video.credits,
         "metadata": video.metadata,
-        "url": link(video) if is_done else None,
+        "url": link(video, until) if until else None,
         "queue_position": queue_position,
         "expected_seconds": expected_seconds,
         "duration": video.seconds,
@@ -203,9 +204,14 @@ def model_object(model: VideoModel) -> dict[str, object]:
     }
 
 
-def link(video: Video) -> str:
-    """A URL at which the file can be fetched without a key, valid for at most LINK_LASTS seconds."""
-    until = (int(time.time()) // LINK_STEP + LINK_LASTS // LINK_STEP) * LINK_STEP
+def link_end() -> int:
+    """When a link made now ends, in Unix seconds: after LINK_SECONDS, rounded up to one of LINK_STEPS steps."""
+    step = settings.LINK_SECONDS // LINK_STEPS
+    return -(-(int(time.time()) + settings.LINK_SECONDS) // step) * step
+
+
+def link(video: Video, until: int) -> str:
+    """A URL at which the file can be fetched without a key, until this time in Unix seconds."""
     return settings.SITE_URL + reverse("api:file", args=[signer.sign(f"{video.pk.hex}.{until}")])
 
 

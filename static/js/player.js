@@ -1,6 +1,6 @@
 // When a signed link has expired (after a long pause, or far into a long video), fetch a new one and continue.
 // Browsers keep requesting the URL that the first request was redirected to.
-const FRESH = 280; // seconds; a link is valid for 300 (LINK_SECONDS in videos/media/object_store.py)
+const FRESH = 280; // seconds; a link is valid for 300 (SIGNED_SECONDS in videos/media/object_store.py)
 const MIN_INTERVAL = 20; // seconds between attempts: a video that is really gone fails again immediately
 
 const fetched = new WeakMap(); // when each player requested its link; 0 if that was before this script ran

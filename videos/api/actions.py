@@ -20,6 +20,9 @@ from videos.status import progress
 
 log = logging.getLogger(__name__)
 
+# How long a redirect to the object store works, which nobody can revoke. Programs follow it at once.
+REDIRECT_SECONDS = 60
+
 
 def place(key: ApiKey, order: VideoOrder, count: int = 1) -> serializers.VideoObject:
     """Order `count` variations of a video, all or none. Returns the first, which names the others. Call in a transaction."""
@@ -72,9 +75,7 @@ def content(request: HttpRequest, video: Video, variant: str) -> HttpResponseBas
     if video.status != Status.COMPLETED:
         raise ApiError(404, "This video has no content yet: it is not completed.", code="video_not_completed")
     if variant == "video":
-        return playback.serve(
-            request, default_storage, str(video.file.name), etag=video.sha256, content_type="video/mp4"
-        )
+        return stored(request, str(video.file.name), etag=video.sha256, content_type="video/mp4")
     if variant == "thumbnail" and video.poster:
         name, kind = str(video.poster.name), "image/webp"
     elif variant == "spritesheet":
@@ -85,7 +86,19 @@ def content(request: HttpRequest, video: Video, variant: str) -> HttpResponseBas
         )
     else:
         raise bad_value("variant", "Invalid 'variant': expected video, thumbnail or spritesheet.")
-    return playback.serve(request, default_storage, name, etag=f"{video.sha256}-{variant}", content_type=kind)
+    return stored(request, name, etag=f"{video.sha256}-{variant}", content_type=kind)
+
+
+def stored(request: HttpRequest, name: str, *, etag: str, content_type: str) -> HttpResponseBase:
+    """A stored file, or a redirect to it that works for REDIRECT_SECONDS. `etag` changes whenever the bytes do."""
+    return playback.serve(
+        request,
+        default_storage,
+        name,
+        etag=etag,
+        content_type=content_type,
+        redirect_seconds=REDIRECT_SECONDS,
+    )
 
 
 def _sheet(video: Video) -> str:

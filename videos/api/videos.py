@@ -176,14 +176,15 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     openapi_extra=openapi_extra.download("video/mp4", forbidden="The link has expired."),
 )
 def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
-    """Download a video by its `url`. Needs no key; the link expires after five minutes (403)."""
+    """Download a video by its `url`. Needs no key; the link works until the video's `expires_at`, then it is 403."""
     try:
         pk = serializers.resolve_link(token)
     except TimeoutError:
         raise ApiError(
             403, "This link has expired. Retrieve the video again to get a new one.", code="link_expired"
         ) from None
-    video = Video.objects.kept().filter(pk=pk).first() if pk else None
+    # Asked at each use: deleting a video or suspending its owner ends all its links.
+    video = Video.objects.kept().filter(pk=pk, user__is_active=True).first() if pk else None
     if video is None:
         raise not_found("file", token)
     return actions.content(request, video, "video")

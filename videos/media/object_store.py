@@ -20,7 +20,7 @@ from django.core.files import File
 from s3transfer.exceptions import RetriesExceededError
 from storages.backends.s3 import S3Storage
 
-LINK_SECONDS = 300  # validity of a signed link; it cannot be revoked earlier
+SIGNED_SECONDS = 300  # validity of a signed link, unless said otherwise; it cannot be revoked earlier
 
 # Seconds and attempts. Kept low, because the dispatcher retries anyway and users wait for pages.
 PATIENT = {"connect_timeout": 5, "read_timeout": 20, "retries": {"mode": "standard", "total_max_attempts": 3}}
@@ -78,7 +78,7 @@ class ObjectStore(S3Storage):
             "max_memory_size": PART,
             "file_overwrite": False,
             "object_parameters": {"CacheControl": "private, no-store"},
-            "querystring_expire": LINK_SECONDS,
+            "querystring_expire": SIGNED_SECONDS,
         }
 
     @property
@@ -104,14 +104,19 @@ class ObjectStore(S3Storage):
         """The same store with short timeouts and no retries, for health checks that somebody waits for."""
         return ObjectStore(client_config=_client_config(IMPATIENT), file_overwrite=True)
 
-    def link(self, name: str, *, method: str, content_type: str, disposition: str) -> str:
-        """A signed URL that gives access to this object by `method` (GET or HEAD) for LINK_SECONDS seconds."""
+    def link(
+        self, name: str, *, method: str, content_type: str, disposition: str, seconds: int | None = None
+    ) -> str:
+        """A signed URL that gives access to this object by `method` (GET or HEAD) for so many seconds.
+
+        `seconds` is SIGNED_SECONDS if it is not given.
+        """
         headers = {
             "ResponseContentType": content_type,
             "ResponseContentDisposition": disposition,
             "ResponseCacheControl": "private, no-store",
         }
-        return self.url(name, parameters=headers, http_method=method)
+        return self.url(name, parameters=headers, expire=seconds, http_method=method)
 
     def files(self, folder: str) -> Iterator[tuple[str, datetime]]:
         """The name and time of storage of every object in a folder such as "videos/"."""

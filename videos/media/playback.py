@@ -33,12 +33,14 @@ def serve(
     etag: str,
     content_type: str,
     download_as: str | None = None,
+    redirect_seconds: int | None = None,
 ) -> HttpResponseBase:
     """Answer GET or HEAD with a stored file, or with the requested range of it.
 
     `etag` must change whenever the bytes do: a hash of them, without quotes. With `download_as`, the browser saves the
-    file under that name instead of showing it. The caller has checked that the user may have the file. Raises
-    FileNotFoundError before anything is sent; if the object store or nginx sends the file, they answer 404 instead.
+    file under that name instead of showing it. `redirect_seconds` is how long a redirect to the object store works, if
+    not the usual time. The caller has checked that the user may have the file. Raises FileNotFoundError before anything
+    is sent; if the object store or nginx sends the file, they answer 404 instead.
     """
     response: HttpResponseBase | None
     disposition = _disposition(download_as)
@@ -47,7 +49,11 @@ def serve(
         # A redirect: conditional and range requests go to the store.
         response = HttpResponse(status=302)
         response["Location"] = link(
-            name, method=request.method, content_type=content_type, disposition=disposition
+            name,
+            method=request.method,
+            content_type=content_type,
+            disposition=disposition,
+            seconds=redirect_seconds,
         )
     else:
         etag = quote_etag(etag)

@@ -6,9 +6,11 @@ import uuid
 import pytest
 from django.test import Client
 
+from accounts.models import User
 from tests.support.api_client import Program, error_of
+from tests.support.completed import completed
 from tests.support.fixtures import order, pump_until_done, signed_in
-from tests.support.sabotage import becomes, becomes_text, without
+from tests.support.sabotage import becomes, becomes_text, omit, without
 from videos import serializers
 from videos.catalogue import availability
 from videos.generation import lifecycle
@@ -95,25 +97,82 @@ def test_there_is_no_content_before_the_end(program, owner):
     assert error_of(program.get(f"{path}?variant=1")) == (404, None, "video_not_completed")
 
 
+HOUR = 3600
+anybody = Client()
+
+
+def link_of(video):
+    """The path of the link in the video object."""
+    return str(serializers.video_object(video)["url"]).removeprefix("http://127.0.0.1:8000")
+
+
+def set_clock(monkeypatch, at):
+    monkeypatch.setattr(serializers.time, "time", lambda: at)
+
+
 @without(
     "the expiry of an API link", "videos.serializers.resolve_link", becomes("int(until)", "2 * int(until)")
 )
-@pytest.mark.django_db(transaction=True)
-def test_A04_a_link_ends_after_five_minutes_and_with_its_video(program, owner, simulator, monkeypatch):
-    video = order(owner)
-    pump_until_done(30)
-    link = (
-        program.get(f"/v1/videos/{public_id(video.pk)}").json()["url"].removeprefix("http://127.0.0.1:8000")
-    )
-    anybody = Client()
+@pytest.mark.parametrize("minute", [0, 1, 59])
+def test_A04_a_link_works_after_23_hours_and_not_after_25(owner, monkeypatch, minute):
+    hour = time.time() // HOUR * HOUR
+    made_at = hour + 60 * minute + 1
+    set_clock(monkeypatch, made_at)
+    link = link_of(completed(owner))
+    for hours, status in ((0, 200), (23, 200), (24, 200), (25, 403)):
+        set_clock(monkeypatch, made_at + hours * HOUR)
+        assert anybody.get(link).status_code == status, hours
+    assert error_of(anybody.get(link)) == (403, None, "link_expired")
+
+
+def test_the_object_says_when_its_link_ends_and_both_change_once_an_hour(program, owner, monkeypatch):
+    video = completed(owner)
+    path = f"/v1/videos/{public_id(video.pk)}"
+    hour = int(time.time()) // HOUR * HOUR
+    said = []
+    for at in (hour + 1, hour + HOUR - 1, hour + HOUR + 1):
+        set_clock(monkeypatch, at)
+        said.append(program.get(path).json())
+    assert [one["expires_at"] for one in said] == [hour + 25 * HOUR, hour + 25 * HOUR, hour + 26 * HOUR]
+    assert said[0] == said[1]
+    assert said[0]["url"] != said[2]["url"]
+    link, end = said[0]["url"].removeprefix("http://127.0.0.1:8000"), said[0]["expires_at"]
+    for at, status in ((end - 1, 200), (end, 403)):
+        set_clock(monkeypatch, at)
+        assert anybody.get(link).status_code == status
+
+
+def test_the_operator_says_how_long_links_work(owner, monkeypatch, settings):
+    settings.LINK_SECONDS = 60
+    video, now = completed(owner), time.time()
+    set_clock(monkeypatch, now)
+    link = link_of(video)
+    set_clock(monkeypatch, now + 59)
     assert anybody.get(link).status_code == 200
+    set_clock(monkeypatch, now + 65)
+    assert anybody.get(link).status_code == 403
+
+
+def test_A04_a_link_that_was_changed_is_404(owner):
+    link = link_of(completed(owner))
     assert error_of(anybody.get(link[:-1] + ("a" if link[-1] != "a" else "b")))[0] == 404
-    now = time.time()
-    monkeypatch.setattr(serializers.time, "time", lambda: now + 301)
-    assert error_of(anybody.get(link))[0] == 403
-    monkeypatch.undo()
-    lifecycle.delete(Video.objects.get())
+    assert error_of(anybody.get("/v1/files/a:b"))[0] == 404
+
+
+def test_A04_a_link_ends_with_its_video(owner):
+    video = completed(owner)
+    link = link_of(video)
+    assert anybody.get(link).status_code == 200
+    lifecycle.delete(video)
     assert error_of(anybody.get(link))[0] == 404
+
+
+@without("the look at the owner of a link", "videos.api.videos.file_by_link", omit("user__is_active"))
+def test_A04_a_link_ends_when_its_owner_is_suspended_and_comes_back_with_them(owner):
+    link = link_of(completed(owner))
+    for is_active, status in ((True, 200), (False, 404), (True, 200)):
+        User.objects.filter(pk=owner.pk).update(is_active=is_active)
+        assert anybody.get(link).status_code == status
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1", "/api/v1/nothing", "/v1/videos/x/y/z"])

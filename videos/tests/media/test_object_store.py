@@ -42,10 +42,11 @@ from tests.support.sabotage import becomes, without
 from videos import timing
 from videos.generation import lifecycle
 from videos.media import inspection, storage
-from videos.media.object_store import LINK_SECONDS
+from videos.media.object_store import SIGNED_SECONDS
 from videos.media.presets import SAMPLES, samples
 from videos.models import Status, Video
 from videos.providers.base import JobState
+from videos.serializers import video_object
 from videos.worker import dispatcher, steps
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -139,7 +140,7 @@ def test_A03_only_the_owner_gets_a_link(completed):
 @without(
     "the expiry of a signed link",
     "videos.media.object_store.ObjectStore.get_default_settings",
-    becomes("LINK_SECONDS", "7 * 24 * 3600"),
+    becomes("SIGNED_SECONDS", "7 * 24 * 3600"),
 )
 @pytest.mark.parametrize("method", ["get", "head"])
 def test_A04_a_link_is_signed_for_one_object_one_method_and_a_few_minutes(method):
@@ -149,12 +150,29 @@ def test_A04_a_link_is_signed_for_one_object_one_method_and_a_few_minutes(method
     link = urlsplit(answer["Location"])
     said = {name: values[0] for name, values in parse_qs(link.query).items()}
     assert link.path == f"/{BUCKET}/uploads/x.jpg"
-    assert (said["X-Amz-Algorithm"], said["X-Amz-Expires"]) == ("AWS4-HMAC-SHA256", str(LINK_SECONDS))
-    assert LINK_SECONDS <= 300
+    assert (said["X-Amz-Algorithm"], said["X-Amz-Expires"]) == ("AWS4-HMAC-SHA256", str(SIGNED_SECONDS))
+    assert SIGNED_SECONDS <= 300
     assert answer.content == b""
     other = "head" if method == "get" else "get"
     signature = parse_qs(urlsplit(getattr(signed_in(user), other)(link_page(upload))["Location"]).query)
     assert signature["X-Amz-Signature"] != [said["X-Amz-Signature"]]
+
+
+@without(
+    "the short life of a redirect to the store",
+    "videos.api.actions.REDIRECT_SECONDS",
+    becomes("60", "24 * 3600"),
+)
+def test_A04_an_api_link_leads_to_the_store_for_a_minute_and_ends_with_its_owner(completed):
+    user = new_user()
+    link = urlsplit(video_object(completed(user))["url"]).path
+    answer = Client().get(link)
+    signature = parse_qs(urlsplit(answer["Location"]).query)
+    assert (answer.status_code, signature["X-Amz-Expires"]) == (302, ["60"])
+    assert requests.get(answer["Location"], headers={"Range": "bytes=4-7"}).content == b"ftyp"
+    user.is_active = False
+    user.save(update_fields=["is_active"])
+    assert Client().get(link).status_code == 404
 
 
 def link_page(upload):
@@ -438,7 +456,7 @@ def test_a_player_that_outlives_its_link_fetches_a_new_one(completed, settings, 
         store.refused.update(store.asked)
         signed = int(time.time())  # within one second, a new link would be the same as the old one
         wait_until(lambda: time.time() >= signed + 1)
-        page.clock.fast_forward((LINK_SECONDS - 5) * 1000)
+        page.clock.fast_forward((SIGNED_SECONDS - 5) * 1000)
         player.evaluate("""video => new Promise((done, late) => {
             setTimeout(late, 120000);
             video.onseeked = done;
