@@ -62,7 +62,9 @@ def _create(user: User, picture: images.Picture, sha256: str) -> Upload:
 
 def _delete_unused(user: User, newest: Upload) -> None:
     """Delete all but the newest unused pictures, so that refused orders do not fill the disk."""
-    unused = user.uploads.filter(videos=None).exclude(pk=newest.pk).order_by("-created_at")
+    last_frames = user.videos.exclude(last_frame=None).values("last_frame")
+    unused = user.uploads.filter(videos=None).exclude(pk__in=last_frames).exclude(pk=newest.pk)
+    unused = unused.order_by("-created_at")
     for upload in unused[MAX_UNUSED:]:
         storage.discard(str(upload.file.name))
         upload.delete()
