@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from accounts import fast_sql
 from accounts.models import User
 from videos.event_log import public_id
-from videos.models import Batch, Status, Video, VideoModel
+from videos.models import Batch, Status, Upload, Video, VideoModel
 from videos.providers.base import aspect_ratio, resolution
 
 # The API has only OpenAI's four states.
@@ -163,6 +163,31 @@ def batch_object(batch: Batch) -> dict[str, object]:
         "created_at": int(batch.created_at.timestamp()),
         "completed_at": int(batch.ended_at.timestamp()) if batch.ended_at else None,
         "data": [video_object(video) for video in videos if video.deleted_at is None],
+    }
+
+
+class FileObject(TypedDict):
+    """OpenAI's file object. `status` is always processed: a picture is checked while it is uploaded."""
+
+    id: str
+    object: str
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    status: str
+
+
+def file_object(upload: Upload) -> FileObject:
+    """The file as the API shows it."""
+    return {
+        "id": public_id(upload.pk, "file"),
+        "object": "file",
+        "bytes": upload.bytes or 0,
+        "created_at": int(upload.created_at.timestamp()),
+        "filename": upload.filename,
+        "purpose": upload.purpose,
+        "status": "processed",
     }
 
 

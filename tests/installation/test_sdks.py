@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2
 import openai
 import pytest
-from openai.types import Video
+from openai.types import FileObject, Video
 from PIL import Image
 
 from tests.support.fixtures import TEST_TIMEOUT, wait_until
@@ -104,13 +104,31 @@ def test_the_list_pages_by_itself_and_shows_each_video_once(client):
     assert listed == oldest_first[::-1]
 
 
-def test_a_picture_becomes_the_first_frame(client):
+def kite_picture():
     picture = io.BytesIO()
     Image.new("RGB", (300, 200), "orange").save(picture, "PNG")
+    return picture.getvalue()
+
+
+def test_a_picture_becomes_the_first_frame(client):
     video = client.videos.create_and_poll(
-        prompt="It moves", seconds="4", input_reference=("kite.png", picture.getvalue(), "image/png")
+        prompt="It moves", seconds="4", input_reference=("kite.png", kite_picture(), "image/png")
     )
     assert video.status == "completed"
+
+
+def test_a_file_is_uploaded_listed_used_downloaded_and_deleted(client):
+    file = client.files.create(file=("kite.png", kite_picture()), purpose="vision")
+    assert FileObject.model_validate(file.to_dict()).filename == "kite.png"
+    assert client.files.retrieve(file.id) == file
+    assert file.id in [one.id for one in client.files.list()]
+    video = client.videos.create(
+        prompt=f"{KITE} [sim:mark-file]", seconds="4", input_reference={"file_id": file.id}
+    )
+    content = client.files.content(file.id).content
+    assert (Image.open(io.BytesIO(content)).format, len(content)) == ("JPEG", file.bytes)
+    assert client.files.delete(file.id).deleted
+    assert client.videos.poll(video.id).status == "completed"
 
 
 def test_a_remix_names_its_source(client, finished):
@@ -287,7 +305,7 @@ for (const [number, source] of JSON.parse(fs.readFileSync(0)).entries()) {
 """
 
 
-NOT_RUN = ("cancel_video", "delete_video")
+NOT_RUN = ("cancel_video", "delete_video", "delete_file")
 
 
 @pytest.fixture
@@ -296,8 +314,10 @@ def sources(site, key, client, finished):
     batch = client.post("/batches/videos", body={"items": [{"prompt": "A"}]}, cast_to=object)
     drill = {"run_id": examples.RUN, "drill_text": "A"}
     client.with_options(base_url=site.url).post("/api/video-generation/generate", body=drill, cast_to=object)
+    file = client.files.create(file=("kite.png", kite_picture()), purpose="vision")
     real = {
         examples.SITE: site.url,
+        examples.FILE: file.id,
         examples.KEY: key,
         examples.VIDEO: finished.id,
         examples.BATCH: batch["id"],
@@ -307,7 +327,7 @@ def sources(site, key, client, finished):
         for operations in document.build(api)["paths"].values():
             for operation in operations.values():
                 for sample in operation.get("x-codeSamples", []):
-                    # The video of these examples has ended, and others still need it.
+                    # The video of these examples has ended, and others still need it, as they do the file.
                     if sample["label"] == label and operation["operationId"] not in NOT_RUN:
                         source = sample["source"]
                         for placeholder, value in real.items():
@@ -318,15 +338,18 @@ def sources(site, key, client, finished):
 
 
 def test_every_example_in_curl_works(sources, tmp_path):
+    (tmp_path / "kite.png").write_bytes(kite_picture())
     for source in sources("curl"):
         run(["bash", "-c", source.replace("curl ", "curl -sS --fail-with-body ", 1)], tmp_path)
 
 
 def test_every_example_in_python_works(sources, tmp_path):
+    (tmp_path / "kite.png").write_bytes(kite_picture())
     run([sys.executable, "-c", ALL_PYTHON], tmp_path, said=json.dumps(list(sources("Python"))))
     assert (tmp_path / "kite.mp4").read_bytes()[4:8] == b"ftyp"
 
 
 def test_every_example_in_javascript_works(sources, node):
+    (node / "kite.png").write_bytes(kite_picture())
     (node / "all.mjs").write_text(ALL_JAVASCRIPT)
     run(["node", "all.mjs"], node, said=json.dumps(list(sources("JavaScript"))))

@@ -10,7 +10,7 @@ from ninja.errors import ValidationError
 from ninja.operation import Operation
 
 from accounts.credits import InsufficientCredits
-from videos.api import account, batches, cancellation, not_offered, quotes, spending, usage
+from videos.api import account, batches, cancellation, files, not_offered, quotes, spending, usage
 from videos.api import videos as video_endpoints
 from videos.api.auth import KeyedRequest
 from videos.api.compat import drills, gateway, site
@@ -40,8 +40,9 @@ api = Api(
     openapi_url=None,
     urls_namespace="api",
 )
-# The gateway and quotes first: /v1/videos/query and /v1/videos/quote would match /v1/videos/{video_id}.
-for endpoints in (site, gateway, drills, batches, quotes, video_endpoints, cancellation, account, usage):
+# The gateway and quotes first: /v1/videos/query and /v1/videos/quote would match /v1/videos/{video_id}. Links to videos come
+# before files: see LinkToken.
+for endpoints in (site, gateway, drills, batches, quotes, video_endpoints, cancellation, files, account, usage):
     _answer_head(endpoints.router)
     api.add_router("", endpoints.router)
 

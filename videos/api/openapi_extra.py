@@ -62,8 +62,8 @@ def order(schema: type[BaseModel], *, file: str = "") -> dict[str, Any]:
     return body(schema, 402, 409, 503, file=file)
 
 
-def download(*kinds: str, forbidden: str = "") -> dict[str, Any]:
-    """A file of one of these content types, and the errors of downloads; `forbidden` is when it is 403."""
+def download(*kinds: str) -> dict[str, Any]:
+    """A file of one of these content types, and the errors of downloads."""
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in kinds}
     responses = {
         200: {"description": "The file.", "content": content},
@@ -74,6 +74,4 @@ def download(*kinds: str, forbidden: str = "") -> dict[str, Any]:
         416: {"description": "The requested byte range is not satisfiable."},
         **errors(409, 503)["responses"],
     }
-    if forbidden:
-        responses[403] = error(forbidden)
     return {"responses": responses}

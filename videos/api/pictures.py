@@ -1,4 +1,4 @@
-"""Pictures that a request gives by URL: fetched within strict limits, checked, and stored.
+"""Pictures that a request gives by URL, fetched within strict limits, checked, and stored, or by the id of a file.
 
 Without the limits, a server that never responds could occupy one of the site's few threads indefinitely.
 """
@@ -18,6 +18,7 @@ from videos import safe_http
 from videos.api.errors import ApiError, bad_value
 from videos.media import images, uploads
 from videos.models import Upload
+from videos.serializers import uuid_of
 from videos.thread_budget import Busy, SlowCalls
 
 MAX_PICTURES = 8  # in one request
@@ -49,8 +50,7 @@ class Pictures:
         if url is None:
             return None
         if url not in self.kept:
-            if len(self.kept) >= MAX_PICTURES:
-                raise bad_value(param, f"A request can have at most {MAX_PICTURES} pictures.")
+            self._make_room(param)
             try:
                 self.kept[url] = self.uploaded(io.BytesIO(self._bytes_at(url)), param)
             except safe_http.AddressRefused as refusal:
@@ -58,6 +58,17 @@ class Pictures:
             except binascii.Error:
                 raise bad_value(param, "This data URL is not valid base64.") from None
         return self.kept[url]
+
+    def stored(self, upload: Upload | None, param: str) -> Upload | None:
+        """A file of the account, which counts as one of the request's pictures. Raises ApiError 400."""
+        if upload is not None and (name := f"file:{upload.pk}") not in self.kept:
+            self._make_room(param)
+            self.kept[name] = upload
+        return upload
+
+    def _make_room(self, param: str) -> None:
+        if len(self.kept) >= MAX_PICTURES:
+            raise bad_value(param, f"A request can have at most {MAX_PICTURES} pictures.")
 
     def _bytes_at(self, url: str) -> bytes:
         if match := DATA_URL.match(url):
@@ -68,6 +79,15 @@ class Pictures:
         with _turn_of(self.user):
             left = self.until - time.monotonic()
             return safe_http.fetch(url, images.LIMITS["megabytes"] * 1_000_000, left)
+
+
+def file_of(user: User, file_id: str, param: str) -> Upload:
+    """The user's file with this id. Raises ApiError 400 that names the field, also for a file of somebody else."""
+    pk = uuid_of(file_id, "file")
+    upload = uploads.files(user).filter(pk=pk).first() if pk else None
+    if upload is None:
+        raise bad_value(param, f"No such file: '{file_id[:100]}'. Upload it with POST /v1/files.")
+    return upload
 
 
 @contextmanager

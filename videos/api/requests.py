@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Self, cast
 
 from django.core.exceptions import ValidationError
 from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
@@ -24,13 +24,13 @@ from pydantic import (
 from pydantic import ValidationError as SchemaError
 from pydantic_core import PydanticCustomError
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, User
 from videos import safe_http
 from videos.api import spending
 from videos.api.errors import ApiError, bad_value, of_order, of_schema
-from videos.api.pictures import Pictures
+from videos.api.pictures import Pictures, file_of
 from videos.catalogue import availability, capabilities
-from videos.models import EXTRAS, MAX_PROMPT_CHARACTERS, VideoModel
+from videos.models import EXTRAS, MAX_PROMPT_CHARACTERS, Upload, VideoModel
 from videos.order import Extras, VideoOrder
 from videos.providers.base import pixels, resolution, storable
 
@@ -58,8 +58,21 @@ Seconds = Annotated[str, BeforeValidator(_digits), WithJsonSchema({"type": ["str
 
 
 class Picture(BaseModel):
+    """A picture by its URL or by the id of a file: exactly one of the two."""
+
     model_config = ConfigDict(extra="forbid")
-    image_url: str
+    image_url: str | None = Field(default=None, description="An https or data URL.")
+    file_id: Text | None = Field(default=None, description="The id of a file of the account, from /v1/files.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.image_url is None and self.file_id is None:
+            raise PydanticCustomError("no_picture", "required unless file_id is sent", {"param": "image_url"})
+        if self.image_url is not None and self.file_id is not None:
+            raise PydanticCustomError(
+                "two_pictures", "send either image_url or file_id", {"param": "file_id"}
+            )
+        return self
 
 
 class VideoRequest(BaseModel):
@@ -78,7 +91,8 @@ class VideoRequest(BaseModel):
         default=None, description="Width and height, such as 1280x720. Default: the model's first."
     )
     input_reference: Picture | None = Field(
-        default=None, description="The first frame: a file, or {image_url} with an https or data URL."
+        default=None,
+        description="The first frame: a file, {image_url} with an https or data URL, or {file_id}.",
     )
     duration: Seconds | None = Field(default=None, description="Alias of seconds.")
     aspect_ratio: Text | None = Field(default=None, description="Such as 16:9, instead of size.")
@@ -98,7 +112,7 @@ class VideoRequest(BaseModel):
     fps: int | None = Field(default=None, description="Frames per second, one of the model's frame_rates.")
     quality: Text | None = Field(default=None, description="One of the model's qualities.")
     last_frame: Picture | None = Field(
-        default=None, description="The last frame: {image_url} with an https or data URL."
+        default=None, description="The last frame: {image_url} with an https or data URL, or {file_id}."
     )
     n: int = Field(
         default=1,
@@ -195,7 +209,7 @@ def order_of(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
 
 
 def without_pictures(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
-    """The order without its pictures, validated as if they were there. Raises ApiError 400."""
+    """The order without the pictures that have to be stored first, validated as if they were there. Raises ApiError 400."""
     return of_model(model_of(key, asked.model), key, asked, file)
 
 
@@ -208,6 +222,8 @@ def of_model(model: VideoModel, key: ApiKey, asked: VideoRequest, file: Any = No
         prompt=asked.prompt,
         size=_size(model, asked),
         seconds=_seconds(model, asked.seconds),
+        upload=None if file else _file(key.user, asked.input_reference, "input_reference"),
+        last_frame=_file(key.user, asked.last_frame, "last_frame"),
         extras=cast(Extras, extras),
         api_key=key,
         metadata=asked.metadata,
@@ -223,14 +239,27 @@ def of_model(model: VideoModel, key: ApiKey, asked: VideoRequest, file: Any = No
 
 def with_pictures(order: VideoOrder, asked: VideoRequest, pictures: Pictures, file: Any = None) -> VideoOrder:
     """The order with the pictures of the request. Raises ApiError that names the field."""
-    first, last = asked.input_reference, asked.last_frame
     return replace(
         order,
         upload=pictures.uploaded(file, "input_reference")
         if file is not None
-        else pictures.named(first.image_url if first else None, "input_reference"),
-        last_frame=pictures.named(last.image_url if last else None, "last_frame"),
+        else _stored(pictures, asked.input_reference, order.upload, "input_reference"),
+        last_frame=_stored(pictures, asked.last_frame, order.last_frame, "last_frame"),
     )
+
+
+def _stored(pictures: Pictures, picture: Picture | None, upload: Upload | None, name: str) -> Upload | None:
+    """The picture: fetched, if the request names its URL, else the file that was found already."""
+    if picture is not None and picture.image_url is not None:
+        return pictures.named(picture.image_url, name)
+    return pictures.stored(upload, name)
+
+
+def _file(user: User, picture: Picture | None, name: str) -> Upload | None:
+    """The file that a picture names by its id. Raises ApiError 400."""
+    if picture is None or picture.file_id is None:
+        return None
+    return file_of(user, picture.file_id, f"{name}.file_id")
 
 
 def model_of(key: ApiKey, slug: str | None) -> VideoModel:

@@ -53,6 +53,32 @@ class Deleted(Schema):
     deleted: bool
 
 
+class FileObject(Schema):
+    """A picture that orders can name by its id. `bytes` is its size as stored, a JPEG."""
+
+    id: str
+    object: str = "file"
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    status: str
+
+
+class FileList(Schema):
+    object: str = "list"
+    data: list[FileObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class FileDeleted(Schema):
+    id: str
+    object: str = "file"
+    deleted: bool
+
+
 class BatchObject(Schema):
     """Videos that were ordered together. `progress` is the overall progress in percent."""
 

@@ -407,7 +407,9 @@ def delete(video: Video) -> bool:
         ):
             return False
         for picture in {video.upload, video.last_frame}:
-            if picture and not picture.videos.exists() and not picture.ended_videos.exists():
+            if not picture or picture.is_file:
+                continue
+            if not picture.videos.exists() and not picture.ended_videos.exists():
                 files.append(str(picture.file.name))
                 picture.delete()
         outbox.redact_video(video)

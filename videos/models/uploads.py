@@ -20,6 +20,20 @@ class Upload(models.Model):
     height = models.PositiveIntegerField(_("height"))
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
+    # Only for files of the API, /v1/files.
+    filename = models.CharField(
+        _("file name"), max_length=255, blank=True, db_default="", default="", help_text=_("As it was sent.")
+    )
+    purpose = models.CharField(
+        _("purpose"),
+        max_length=20,
+        blank=True,
+        db_default="",
+        default="",
+        help_text=_("What the program uploaded it for. Empty: it is not a file of the API."),
+    )
+    bytes = models.PositiveIntegerField(_("bytes"), null=True, editable=False)
+
     class Meta:
         verbose_name = _("upload")
         verbose_name_plural = _("uploads")
@@ -30,3 +44,8 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file of the API: listed by /v1/files, and kept until a program deletes it."""
+        return bool(self.purpose)

@@ -1,13 +1,13 @@
 """A working example of every call: curl, Python with the `openai` SDK, JavaScript with the `openai` package.
 
-Tests run them, so `VIDEO`, `BATCH`, and `RUN` are placeholders for the ids of a test, or of a reader.
+Tests run them, so `VIDEO`, `FILE`, `BATCH`, and `RUN` are placeholders for the ids of a test, or of a reader.
 """
 
 import json
 from collections.abc import Mapping
 
 SITE, KEY = "https://video.example.com", "av_live_..."
-VIDEO, BATCH, RUN = "video_...", "batch_...", "drill-7"
+VIDEO, FILE, BATCH, RUN = "video_...", "file_...", "batch_...", "drill-7"
 IDEMPOTENCY_KEY = "order-1042"  # what a shop might use
 
 PROMPT = {"prompt": "A red kite over the sea", "model": "sora-2", "seconds": "4", "size": "1280x720"}
@@ -38,6 +38,11 @@ print(video.id, video.status)""",
     "delete_video": 'print(client.videos.delete("{VIDEO}").deleted)',
     "video_content": 'client.videos.download_content("{VIDEO}", variant="video").write_to_file("kite.mp4")',
     "remix_video": 'video = client.videos.remix("{VIDEO}", prompt="The same by night")\nprint(video.id)',
+    "create_file": 'file = client.files.create(file=open("kite.png", "rb"), purpose="vision")\nprint(file.id)',
+    "list_files": "for file in client.files.list():\n    print(file.id, file.filename)",
+    "retrieve_file": 'print(client.files.retrieve("{FILE}").filename)',
+    "delete_file": 'print(client.files.delete("{FILE}").deleted)',
+    "file_content": 'client.files.content("{FILE}").write_to_file("kite.jpg")',
     "list_models": "for model in client.models.list():\n    print(model.id)",
     "retrieve_model": 'print(client.models.retrieve("sora-2"))',
 }
@@ -55,6 +60,15 @@ console.log(video.id, video.status);""",
 const bytes = Buffer.from(await answer.arrayBuffer());
 console.log(bytes.length);""",
     "remix_video": 'const video = await client.videos.remix("{VIDEO}", { prompt: "The same by night" });\nconsole.log(video.id);',
+    "create_file": """import fs from "node:fs";
+const file = await client.files.create({ file: fs.createReadStream("kite.png"), purpose: "vision" });
+console.log(file.id);""",
+    "list_files": "for await (const file of client.files.list()) console.log(file.id, file.filename);",
+    "retrieve_file": 'console.log((await client.files.retrieve("{FILE}")).filename);',
+    "delete_file": 'console.log((await client.files.delete("{FILE}")).deleted);',
+    "file_content": """const answer = await client.files.content("{FILE}");
+const bytes = Buffer.from(await answer.arrayBuffer());
+console.log(bytes.length);""",
     "list_models": "for await (const model of client.models.list()) console.log(model.id);",
     "retrieve_model": 'console.log(await client.models.retrieve("sora-2"));',
 }
@@ -64,10 +78,8 @@ BASE = "/v1"
 
 
 def of(name: str, method: str, path: str) -> list[dict[str, str]]:
-    """Code samples of an operation, in the format of x-codeSamples; none for links."""
-    if name == "file_by_link":
-        return []
-    path = path.format(video_id=VIDEO, batch_id=BATCH, run_id=RUN, model_id="sora-2")
+    """Code samples of an operation, in the format of x-codeSamples."""
+    path = path.format(video_id=VIDEO, file_id=FILE, batch_id=BATCH, run_id=RUN, model_id="sora-2")
     body = BODIES.get(name)
     return [
         {"lang": "Shell", "label": "curl", "source": _curl(name, method, path, body)},
@@ -77,7 +89,7 @@ def of(name: str, method: str, path: str) -> list[dict[str, str]]:
 
 
 def _curl(name: str, method: str, path: str, body: Mapping[str, object] | None) -> str:
-    is_implied = method == "get" or (method == "post" and body is not None)
+    is_implied = method == "get" or (method == "post" and (body is not None or name == "create_file"))
     lines = [f"curl {SITE}{path}" if is_implied else f"curl -X {method.upper()} {SITE}{path}"]
     if name != "drill_service":
         lines.append(f'-H "Authorization: Bearer {KEY}"')
@@ -85,8 +97,10 @@ def _curl(name: str, method: str, path: str, body: Mapping[str, object] | None) 
         lines.append(f'-H "Idempotency-Key: {IDEMPOTENCY_KEY}"')
     if body is not None:
         lines += ['-H "Content-Type: application/json"', f"-d '{json.dumps(body)}'"]
-    if name == "video_content":
-        lines.append("-o kite.mp4")
+    if name == "create_file":
+        lines += ["-F purpose=vision", "-F file=@kite.png"]
+    if name in ("video_content", "file_content"):
+        lines.append("-o kite.mp4" if name == "video_content" else "-o kite.jpg")
     return " \\\n  ".join(lines)
 
 
@@ -94,7 +108,7 @@ def _python(name: str, method: str, path: str, body: Mapping[str, object] | None
     base = BASE if path.startswith(BASE) else ""
     lines = ["from openai import OpenAI", "", f'client = OpenAI(base_url="{SITE}{base}", api_key="{KEY}")']
     if name in PYTHON:
-        return "\n".join([*lines, PYTHON[name].replace("{VIDEO}", VIDEO)])
+        return "\n".join([*lines, PYTHON[name].replace("{VIDEO}", VIDEO).replace("{FILE}", FILE)])
     sent = "" if body is None else f"\n    body={body!r},"
     call = f'client.{method}(\n    "{path.removeprefix(base)}",{sent}\n    cast_to=object,\n)'
     return "\n".join([*lines, f"print({call})"])
@@ -108,8 +122,7 @@ def _javascript(name: str, method: str, path: str, body: Mapping[str, object] | 
         f'const client = new OpenAI({{ baseURL: "{SITE}{base}", apiKey: "{KEY}" }});',
     ]
     if name in JAVASCRIPT:
-        return "\n".join(
-            [*lines, JAVASCRIPT[name].replace("{VIDEO}", VIDEO).replace("{PROMPT}", json.dumps(PROMPT))]
-        )
+        text = JAVASCRIPT[name].replace("{VIDEO}", VIDEO).replace("{FILE}", FILE)
+        return "\n".join([*lines, text.replace("{PROMPT}", json.dumps(PROMPT))])
     sent = "" if body is None else f", {{ body: {json.dumps(body)} }}"
     return "\n".join([*lines, f'console.log(await client.{method}("{path.removeprefix(base)}"{sent}));'])

@@ -79,7 +79,7 @@ def _document() -> dict[str, Any]:
 @cache
 def _calls() -> dict[str, list[dict[str, Any]]]:
     """The calls by tag, in the order of the document, with their fields listed."""
-    groups: dict[str, list[dict[str, Any]]] = {"Videos": [], "Batches": [], "Account": []}
+    groups: dict[str, list[dict[str, Any]]] = {"Videos": [], "Files": [], "Batches": [], "Account": []}
     for path, operations in _document()["paths"].items():
         for method, operation in operations.items():
             call = {

@@ -53,7 +53,7 @@ def test_what_is_left_out_is_the_models_first(program):
         ({"prompt": "A", "metadata": {"a": {"b": 1}}}, "metadata.a", "invalid_value"),
         ({"prompt": "A", "metadata": {str(n): "" for n in range(17)}}, "metadata", "invalid_value"),
         ({"prompt": "A", "metadata": {"a": "\ud800"}}, "metadata.a", "invalid_value"),
-        ({"prompt": "A", "input_reference": {"file_id": "x"}}, "input_reference.image_url", None),
+        ({"prompt": "A", "input_reference": {"file_id": "x"}}, "input_reference.file_id", None),
         (
             {"prompt": "A", "input_reference": {"image_url": "data:image/png;base64,%%%"}},
             "input_reference",
