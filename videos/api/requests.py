@@ -36,6 +36,13 @@ from videos.providers.base import pixels, resolution, storable
 
 MAX_BYTES = 20 * 1024 * 1024  # of a body: a picture of 10 MB, as base64
 MAX_METADATA = 16  # pairs, as at OpenAI
+DEFAULT_SIZE = "720x1280"  # as at OpenAI
+# OpenAI's names of versions. A model of the catalog that has exactly such a name comes first.
+ALIASES = {
+    "sora-2-2025-10-06": "sora-2",
+    "sora-2-2025-12-08": "sora-2",
+    "sora-2-pro-2025-10-06": "sora-2-pro",
+}
 
 
 def _text(value: str) -> str:
@@ -88,7 +95,8 @@ class VideoRequest(BaseModel):
         default=None, description="The length in seconds. Default: the model's first."
     )
     size: Text | None = Field(
-        default=None, description="Width and height, such as 1280x720. Default: the model's first."
+        default=None,
+        description="Width and height, such as 1280x720. Default: 720x1280, or else the model's first.",
     )
     input_reference: Picture | None = Field(
         default=None,
@@ -267,9 +275,10 @@ def model_of(key: ApiKey, slug: str | None) -> VideoModel:
     offered = availability.models(key.user)
     if key.allowed_models:
         offered = offered.filter(slug__in=key.allowed_models)
-    model = offered.filter(slug=slug).first() if slug is not None else offered.first()
+    name = None if slug is None else _name_in_catalog(slug)
+    model = offered.first() if name is None else offered.filter(slug=name).first()
     if model is None:
-        if notice := availability.retirement_notice(slug or ""):
+        if notice := availability.retirement_notice(name or ""):
             raise bad_value("model", notice, "model_retired")
         names = ", ".join(offered.values_list("slug", flat=True)) or "none"
         raise bad_value(
@@ -280,12 +289,21 @@ def model_of(key: ApiKey, slug: str | None) -> VideoModel:
     return model
 
 
+def _name_in_catalog(slug: str) -> str:
+    """The model that one of ALIASES stands for; any other name as it is."""
+    if slug in ALIASES and not VideoModel.objects.filter(slug=slug).exists():
+        return ALIASES[slug]
+    return slug
+
+
 def _size(model: VideoModel, asked: VideoRequest) -> str:
-    """The size: given directly, or found by aspect ratio and resolution."""
+    """The size: given directly, or found by aspect ratio and resolution. DEFAULT_SIZE if the request has none of them."""
     if asked.size is not None:
         if asked.aspect_ratio is not None or asked.resolution is not None:
             raise bad_value("size", "Send either size, or aspect_ratio and resolution.")
         return asked.size
+    if asked.aspect_ratio is None and asked.resolution is None and DEFAULT_SIZE in model.sizes:
+        return DEFAULT_SIZE
     for size in model.sizes:
         if _has_aspect_ratio(size, asked.aspect_ratio) and _has_resolution(size, asked.resolution):
             return size

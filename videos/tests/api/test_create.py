@@ -21,9 +21,58 @@ def test_an_order_in_json_and_one_in_multipart_are_the_same_order(program):
         assert (video["status"], video["progress"], video["url"], video["error"]) == ("queued", 0, None, None)
 
 
-def test_what_is_left_out_is_the_models_first(program):
+def test_what_is_left_out_is_as_at_openai(program):
     video = program.send("/v1/videos", {"prompt": "A kite"}).json()
-    assert (video["model"], video["seconds"], video["size"]) == ("sora-2", "4", "1280x720")
+    assert (video["model"], video["seconds"], video["size"]) == ("sora-2", "4", "720x1280")
+
+
+def test_a_model_that_does_not_make_openais_size_makes_its_first(program):
+    VideoModel.objects.filter(slug="sora-2").update(sizes=["1920x1080", "1280x720"], lengths=[6, 4])
+    video = program.send("/v1/videos", {"prompt": "A kite"}).json()
+    assert (video["seconds"], video["size"]) == ("6", "1920x1080")
+
+
+@pytest.mark.parametrize(
+    ("asked", "size"), [({"resolution": "720p"}, "1280x720"), ({"aspect_ratio": "1:1"}, "720x720")]
+)
+def test_a_shape_or_a_resolution_is_followed_by_the_models_first_that_has_it(program, asked, size):
+    assert program.send("/v1/videos", {"prompt": "A kite", **asked}).json()["size"] == size
+
+
+def test_items_of_a_batch_without_a_size_have_openais(program):
+    answer = program.send(
+        "/v1/batches/videos", {"items": [{"prompt": "A"}, {"prompt": "B", "size": "1280x720"}]}
+    )
+    assert [video["size"] for video in answer.json()["data"]] == ["720x1280", "1280x720"]
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("sora-2-2025-10-06", "sora-2"),
+        ("sora-2-2025-12-08", "sora-2"),
+        ("sora-2-pro-2025-10-06", "sora-2-pro"),
+    ],
+)
+def test_openais_name_of_a_version_is_the_model(program, name, model):
+    assert program.send("/v1/videos", {"prompt": "A kite", "model": name}).json()["model"] == model
+
+
+def test_a_model_of_the_catalog_with_that_very_name_comes_first(program):
+    name = "sora-2-2025-10-06"
+    VideoModel.objects.filter(slug="sora-2-pro").update(slug=name)
+    assert program.send("/v1/videos", {"prompt": "A kite", "model": name}).json()["model"] == name
+    VideoModel.objects.filter(slug=name).update(enabled=False)
+    refused = program.send("/v1/videos", {"prompt": "A kite", "model": name})
+    assert error_of(refused) == (400, "model", "model_not_found")
+
+
+def test_a_key_for_one_model_may_use_the_names_of_its_versions_only(owner):
+    program = Program(owner, allowed_models=["sora-2"])
+    asked = {"prompt": "A kite", "model": "sora-2-2025-12-08"}
+    assert program.send("/v1/videos", asked).json()["model"] == "sora-2"
+    refused = program.send("/v1/videos", asked | {"model": "sora-2-pro-2025-10-06"})
+    assert error_of(refused) == (400, "model", "model_not_found")
 
 
 @pytest.mark.parametrize(
