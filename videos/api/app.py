@@ -42,7 +42,18 @@ api = Api(
 )
 # The gateway and quotes first: /v1/videos/query and /v1/videos/quote would match /v1/videos/{video_id}. Links to videos come
 # before files: see LinkToken.
-for endpoints in (site, gateway, drills, batches, quotes, video_endpoints, cancellation, files, account, usage):
+for endpoints in (
+    site,
+    gateway,
+    drills,
+    batches,
+    quotes,
+    video_endpoints,
+    cancellation,
+    files,
+    account,
+    usage,
+):
     _answer_head(endpoints.router)
     api.add_router("", endpoints.router)
 
