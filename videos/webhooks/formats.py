@@ -41,12 +41,17 @@ def _plain(event: dict[str, Any]) -> dict[str, object]:
 
 
 def _renew_links(data: dict[str, Any]) -> None:
-    """Sign the links of a video or a batch anew; null for videos that were deleted or are not completed any more."""
+    """Sign the links of a video or a batch anew; null for videos that were deleted or are not completed any more.
+
+    `expires_at` is when the link ends.
+    """
     objects = [data, *data.get("data", [])]
     completed = {_key_of(one): one for one in objects if one.get("url") is not None}
     kept = Video.objects.kept().filter(status=Status.COMPLETED).in_bulk(completed)
     for pk, one in completed.items():
-        one["url"] = serializers.link(kept[pk]) if pk in kept else None
+        until = serializers.link_end() if pk in kept else None
+        one["expires_at"] = until
+        one["url"] = serializers.link(kept[pk], until) if until else None
 
 
 def _key_of(video_object: dict[str, Any]) -> UUID:
