@@ -47,7 +47,7 @@ def test_a_clients_own_id_is_kept(sent):
 
 
 @pytest.mark.parametrize("sent", ["", "0" * 65, "a b", "a\nb", "a\n", "\u00e9", "<b>", "a;b", "a,b"])
-def test_A57_an_id_that_is_not_well_formed_is_replaced(sent):
+def test_an_id_that_is_not_well_formed_is_replaced(sent):
     assert Client().get("/healthz", headers={"X-Request-Id": sent})["x-request-id"][:4] == "req_"
 
 
@@ -57,7 +57,7 @@ def test_each_line_of_the_log_about_a_request_has_its_id(log):
     logging.getLogger("elsewhere").warning("Between two requests.")
     lines = [line.split(" ", 2)[2] for line in log.getvalue().splitlines()]
     assert lines == [
-        f"WARNING {name} django.request: Not Found: /nothing/",
-        "WARNING mine django.request: Not Found: /nothing/",
-        "WARNING - elsewhere: Between two requests.",
+        f"{name} WARNING django.request: Not Found: /nothing/",
+        "mine WARNING django.request: Not Found: /nothing/",
+        "- WARNING elsewhere: Between two requests.",
     ]
