@@ -40,7 +40,7 @@ def test_an_empty_field_of_a_form_is_absent(program, owner, content_type):
     else:
         answer = program.post("/v1/videos", "prompt=A+kite&seconds=&n=&seed=", content_type=content_type)
     video = created(answer)
-    assert (video["seconds"], video["size"]) == ("4", "1280x720")
+    assert (video["seconds"], video["size"]) == ("4", "720x1280")
     assert owner.videos.get().extras == {}
 
 

@@ -27,7 +27,7 @@ def test_a_quote_says_what_would_be_made_and_for_how_much(program):
     assert quote(program, seconds="8", n=2) == {
         "object": "video_quote",
         "model": "sora-2",
-        "size": "1280x720",
+        "size": "720x1280",
         "seconds": "8",
         "n": 2,
         "credits": 20,
