@@ -125,6 +125,8 @@ def _progressing() -> Iterator[None]:
 
     thread = threading.Thread(target=progress)
     thread.start()
-    yield
-    over.set()
-    thread.join()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -27,7 +27,10 @@ from videos.webhooks import events, outbox
 def page(request: HttpRequest) -> HttpResponse:
     """The API reference: every call with its parameters, responses, and examples."""
     site = request.build_absolute_uri("/").rstrip("/")
-    context = _facts(site) | {
+    facts = _facts(site)
+    order = next(call for call in dict(facts["groups"])["Videos"] if call["id"] == "create_video")
+    context = facts | {
+        "order_by_curl": order["samples"][0][1],
         "tutorials": [
             one._replace(requests=[request.replace(SITE, site) for request in one.requests])
             for one in TUTORIALS
