@@ -1,6 +1,13 @@
-"""Files of the API."""
+"""Files of the API, and prompts of Sora as long as OpenAI's own service took them."""
 
+import django.core.validators
 from django.db import migrations, models
+
+
+def forwards(apps, schema_editor):
+    """Where staff have not set a limit of their own."""
+    sora = apps.get_model("videos", "VideoModel").objects.filter(slug__in=["sora-2", "sora-2-pro"])
+    sora.filter(prompt_limit=None).update(prompt_limit=32_000)
 
 
 class Migration(migrations.Migration):
@@ -35,4 +42,19 @@ class Migration(migrations.Migration):
                 verbose_name="purpose",
             ),
         ),
+        migrations.AlterField(
+            model_name="videomodel",
+            name="prompt_limit",
+            field=models.PositiveIntegerField(
+                blank=True,
+                help_text="Characters. Empty: 4000.",
+                null=True,
+                validators=[
+                    django.core.validators.MinValueValidator(1),
+                    django.core.validators.MaxValueValidator(32000),
+                ],
+                verbose_name="longest prompt",
+            ),
+        ),
+        migrations.RunPython(forwards, migrations.RunPython.noop),
     ]

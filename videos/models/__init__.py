@@ -14,7 +14,7 @@ from videos.models.status import (
     Status,
 )
 from videos.models.uploads import Upload
-from videos.models.validators import CAN_TAKE, EXTRAS, LONGEST, MAX_PROMPT_CHARACTERS
+from videos.models.validators import CAN_TAKE, EXTRAS, LONGEST, MAX_PROMPT_CHARACTERS, MAX_PROMPT_LIMIT
 from videos.models.video import Video, VideoEvent, VideoQuerySet
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "LONGEST",
     "MAX_POSTER_TRIES",
     "MAX_PROMPT_CHARACTERS",
+    "MAX_PROMPT_LIMIT",
     "REASONS",
     "REFUNDED_BY_STAFF",
     "REFUSED_BY",

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from videos.models.validators import (
     MAX_PROMPT_CHARACTERS,
+    MAX_PROMPT_LIMIT,
     are_frame_rates,
     are_lengths,
     are_sizes,
@@ -189,7 +190,7 @@ class VideoModel(models.Model):
         _("longest prompt"),
         null=True,
         blank=True,
-        validators=[MinValueValidator(1), MaxValueValidator(MAX_PROMPT_CHARACTERS)],
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_PROMPT_LIMIT)],
         help_text=_("Characters. Empty: %d.") % MAX_PROMPT_CHARACTERS,
     )
     audience = models.CharField(_("offered to"), max_length=10, choices=Audience, default=Audience.EVERYONE)

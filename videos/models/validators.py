@@ -17,7 +17,8 @@ CAN_TAKE = {
     "audio": _("sound on or off"),
 }
 LONGEST = 60  # seconds
-MAX_PROMPT_CHARACTERS = 4000  # more than any prompt needs; bounds the size of rows and pages
+MAX_PROMPT_CHARACTERS = 4000  # of a prompt, unless its model says otherwise, and of a negative prompt
+MAX_PROMPT_LIMIT = 32_000  # of a model, as at OpenAI; bounds the size of rows and pages
 
 
 def are_sizes(value: Any) -> None:

@@ -164,6 +164,24 @@ def test_A12_no_field_of_the_row_can_be_set(program, owner):
     assert not owner.videos.exists()
 
 
+@pytest.mark.parametrize("model", ["sora-2", "sora-2-pro"])
+def test_a_prompt_may_be_as_long_as_at_openai(program, owner, model):
+    prompt = "x" * 32_000
+    answer = program.send("/v1/videos", {"prompt": prompt, "model": model})
+    assert (answer.status_code, owner.videos.get().prompt) == (200, prompt)
+    assert program.get(f"/v1/models/{model}").json()["prompt_limit"] == 32_000
+    refused = program.send("/v1/videos", {"prompt": prompt + "x", "model": model})
+    assert error_of(refused) == (400, "prompt", "invalid_value")
+
+
+@pytest.mark.parametrize(("limit", "longest"), [(50, 50), (None, 4000)])
+def test_a_smaller_limit_of_a_model_is_kept(program, limit, longest):
+    VideoModel.objects.filter(slug="sora-2").update(prompt_limit=limit)
+    assert program.send("/v1/videos", {"prompt": "x" * longest}).status_code == 200
+    refused = program.send("/v1/videos", {"prompt": "x" * (longest + 1)})
+    assert error_of(refused) == (400, "prompt", "invalid_value")
+
+
 def test_n_videos_are_ordered_together_and_the_first_names_the_others(program, owner):
     video = program.send("/v1/videos", {"prompt": "A", "n": 3, "metadata": {"mine": "1"}}).json()
     siblings = video["metadata"]["siblings"].split(",")

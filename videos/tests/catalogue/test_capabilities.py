@@ -273,7 +273,7 @@ def test_a_model_for_staff_is_for_staff(as_owner, program):
         ("takes", [["wings"], "seed", [["seed"]], {"seed": 1}]),
         ("frame_rates", [[0], [121], ["24"], 24]),
         ("qualities", [[""], ["a b"], ["x" * 21], "high"]),
-        ("prompt_limit", [0, 4001]),
+        ("prompt_limit", [0, 32_001]),
     ],
 )
 def test_staff_cannot_write_what_no_page_could_show(field, values):

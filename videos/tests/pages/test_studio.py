@@ -69,7 +69,7 @@ def test_the_back_button_and_another_prompt_make_another_video(as_owner, owner):
     [
         ("prompt", "", "Enter a prompt."),
         ("prompt", "  \n ", "Enter a prompt."),
-        ("prompt", "x" * 4001, "The prompt has 4001 characters; the limit is 4000."),
+        ("prompt", "x" * 32_001, "The prompt has 32001 characters; the limit is 32000."),
         ("prompt", "a\x00b", "character"),
         ("model", "gpt-9", "This model is not available"),
         ("model", "", "required"),
