@@ -122,9 +122,9 @@ def test_a_file_is_uploaded_listed_used_downloaded_and_deleted(client):
     assert FileObject.model_validate(file.to_dict()).filename == "kite.png"
     assert client.files.retrieve(file.id) == file
     assert file.id in [one.id for one in client.files.list()]
-    video = client.videos.create(
-        prompt=f"{KITE} [sim:mark-file]", seconds="4", input_reference={"file_id": file.id}
-    )
+    # As an argument, the SDK for Python takes nothing but a file.
+    named = {"input_reference": {"file_id": file.id}}
+    video = client.videos.create(prompt=f"{KITE} [sim:mark-file]", seconds="4", extra_body=named)
     content = client.files.content(file.id).content
     assert (Image.open(io.BytesIO(content)).format, len(content)) == ("JPEG", file.bytes)
     assert client.files.delete(file.id).deleted

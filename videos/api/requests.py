@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, BinaryIO, Self, cast
 
 from django.core.exceptions import ValidationError
 from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
@@ -169,7 +169,7 @@ class Body:
 def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
     """The body of a POST. Raises ApiError 400 if it cannot be parsed, 413 if it is too large."""
     kind = request.content_type or ""
-    raw = request.read(MAX_BYTES + 1)
+    raw = _stream_of(request).read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise ApiError(
             413, f"The request body can be at most {MAX_BYTES // 1024**2} MB.", code="body_too_large"
@@ -194,6 +194,18 @@ def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
         body.file.seek(0)
     body.digest = digest.hexdigest()
     return body
+
+
+def _stream_of(request: HttpRequest) -> BinaryIO:
+    """The body as a stream.
+
+    OpenAI's SDK for JavaScript sends files in chunks, without a Content-Length, and Django takes such a body as empty. Where
+    the server says that its own stream ends with the body, as gunicorn does, that can be read instead.
+    """
+    is_chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+    if is_chunked and request.META.get("wsgi.input_terminated"):
+        return cast(BinaryIO, request.META["wsgi.input"])
+    return cast(BinaryIO, request)
 
 
 def checked(schema: type[BaseModel], fields: Mapping[str, object]) -> Any:
@@ -367,7 +379,8 @@ def _form(request: HttpRequest, raw: bytes, files: tuple[str, ...]) -> Body:
         raise ApiError(400, "The multipart body is truncated or has no boundary.", code="invalid_multipart")
     handlers = [MemoryFileUploadHandler(request), TemporaryFileUploadHandler(request)]
     try:
-        form, found = MultiPartParser(request.META, io.BytesIO(raw), handlers, "utf-8").parse()
+        meta = request.META | {"CONTENT_LENGTH": len(raw)}  # missing, if the body came in chunks
+        form, found = MultiPartParser(meta, io.BytesIO(raw), handlers, "utf-8").parse()
     except MultiPartParserError:
         raise ApiError(
             400, "We could not parse the multipart body of your request.", code="invalid_multipart"

@@ -5,6 +5,7 @@ import io
 import pytest
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test.client import BOUNDARY, encode_multipart
 from PIL import Image
 
 from tests.support.api_client import Program, error_of
@@ -96,6 +97,20 @@ def test_the_list_can_be_of_one_purpose(program):
 @pytest.mark.parametrize("purpose", ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"])
 def test_each_purpose_of_openais_is_taken(program, purpose):
     assert send_file(program, purpose=purpose).json()["purpose"] == purpose
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/videos"])
+def test_a_body_in_chunks_as_the_sdk_for_javascript_sends_it_is_read(program, owner, path):
+    fields = {"file": picture(), "purpose": "vision"}
+    if path == "/v1/videos":
+        fields = {"input_reference": picture(), "prompt": "A kite"}
+    body = encode_multipart(BOUNDARY, fields)
+    in_chunks = {"Transfer-Encoding": "chunked"}
+    server = {"wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
+    kind = {"CONTENT_TYPE": f"multipart/form-data; boundary={BOUNDARY}"}
+    answer = program.generic("POST", path, headers=in_chunks, **server, **kind)
+    assert answer.status_code == 200, answer.content
+    assert owner.uploads.count() == 1
 
 
 @pytest.mark.parametrize(
