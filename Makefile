@@ -94,10 +94,12 @@ $(VENV)/installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
 	$(INSTALL) -r requirements.txt -r requirements-dev.txt
 	@touch $@ $(VENV)/installed
 
-# Clients of the API: the oldest Python SDK that has videos and, if npm is installed, the JavaScript SDK.
+# Clients of the API: the oldest Python SDK that has videos, the Python client of MCP and, if npm is installed, the JavaScript
+# clients of both.
 $(VENV)/other-clients: Makefile | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/openai-2 openai==2.2.0
-	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/node openai@7.57.0; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/mcp mcp==2.3.0
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/node openai@7.57.0 @modelcontextprotocol/sdk@1.32.2; \
 	  else echo "npm is not installed: skipping the tests of the API from JavaScript."; fi
 	@touch $@
 

@@ -380,7 +380,7 @@ if not DEBUG:
 
 CONTENT_SECURITY_POLICY = {
     # What these answer is no page.
-    "EXCLUDE_URL_PREFIXES": ("/v1/", "/api/v1/", "/api/video-generation/"),
+    "EXCLUDE_URL_PREFIXES": ("/v1/", "/api/v1/", "/api/video-generation/", "/mcp"),
     # The admin needs more: see aivideo/staff/site.py.
     "DIRECTIVES": {
         "default-src": ["'none'"],

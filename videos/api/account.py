@@ -3,6 +3,7 @@
 from django.http import HttpResponse, JsonResponse
 from ninja import Router
 
+from accounts.models import User
 from videos import serializers
 from videos.api import schemas, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
@@ -35,6 +36,8 @@ def retrieve_model(request: KeyedRequest, model_id: str) -> HttpResponse:
 @router.get("/v1/credits", response=schemas.Credits, tags=["Account"])
 def retrieve_credits(request: KeyedRequest) -> HttpResponse:
     """Retrieve the balance of the account."""
-    return JsonResponse(
-        {"object": "credits", "balance": request.user.balance, "reserved": spending.reserved(request.user)}
-    )
+    return JsonResponse(credits_of(request.user))
+
+
+def credits_of(user: User) -> dict[str, object]:
+    return {"object": "credits", "balance": user.balance, "reserved": spending.reserved(user)}

@@ -10,7 +10,7 @@ from ninja.errors import ValidationError
 from ninja.operation import Operation
 
 from accounts.credits import InsufficientCredits
-from videos.api import account, batches, cancellation, files, not_offered, quotes, spending, usage
+from videos.api import account, batches, cancellation, files, mcp, not_offered, quotes, spending, usage
 from videos.api import videos as video_endpoints
 from videos.api.auth import KeyedRequest
 from videos.api.compat import drills, gateway, site
@@ -100,6 +100,7 @@ def _patterns() -> list[URLPattern]:
         path("api/openapi.json", pages.openapi, name="openapi"),
         path("openapi.json", pages.openapi, name="root_openapi"),
         path("llms.txt", pages.llms, name="llms"),
+        path("mcp", mcp.endpoint, name="mcp"),
     ]
     patterns.append(re_path(r"^(?:v1|api/v1|api/video-generation)(?:/.*)?$", _unknown))
     for pattern in patterns:

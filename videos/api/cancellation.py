@@ -30,7 +30,7 @@ def cancel_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """Cancel a queued video and refund its credits. 409 `video_in_progress` once it was sent to its provider, `video_ended` once it has ended. A canceled video is returned as it is."""
 
     def prepare() -> idempotency.Action:
-        video = _canceled(request, video_id)
+        video = canceled(request, video_id)
         return lambda: (200, serializers.video_object(video))
 
     return _once(request, prepare)
@@ -54,7 +54,7 @@ def cancel_batch(request: KeyedRequest, batch_id: str) -> HttpResponse:
     return _once(request, prepare)
 
 
-def _canceled(request: KeyedRequest, video_id: str) -> Video:
+def canceled(request: KeyedRequest, video_id: str) -> Video:
     """The video, canceled now or before. Raises ApiError 404, or 409 if it can no longer be canceled."""
     video = actions.own(request, video_id)
     while video.status == Status.QUEUED:

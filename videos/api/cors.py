@@ -16,8 +16,8 @@ SENT = (
     "Range",
     "X-Request-Id",
 )
-# What OpenAI's SDKs add; new versions add more.
-SENT_BY_SDKS = re.compile(r"(?:openai|x-stainless)-[a-z0-9-]{1,60}", re.IGNORECASE)
+# What the SDKs of OpenAI and of MCP add; new versions add more.
+SENT_BY_SDKS = re.compile(r"(?:mcp|openai|x-stainless)-[a-z0-9-]{1,60}", re.IGNORECASE)
 READ = (
     "x-request-id, openai-processing-ms, openai-poll-after-ms, Retry-After, RateLimit-Limit,"
     " RateLimit-Remaining, RateLimit-Reset, Idempotent-Replayed, ETag, Accept-Ranges, Content-Range,"
@@ -28,7 +28,7 @@ MAX_AGE = 24 * 3600  # seconds that a browser may remember a preflight; each has
 
 def applies_to(path: str) -> bool:
     """Whether pages of other sites may read the answers of this path."""
-    return path.startswith(("/v1/", "/api/v1/"))
+    return path.startswith(("/v1/", "/api/v1/")) or path == "/mcp"
 
 
 def is_preflight(request: HttpRequest) -> bool:

@@ -32,14 +32,18 @@ class ApiError(Exception):
         super().__init__(message)
         self.status, self.message, self.param, self.code, self.after = status, message, param, code, after
 
-    def answer(self) -> HttpResponse:
+    def body(self) -> dict[str, dict[str, str | None]]:
+        """OpenAI's error object."""
         error = {
             "message": self.message,
             "type": kind_of(self.status),
             "param": self.param,
             "code": self.code,
         }
-        response = JsonResponse({"error": error}, status=self.status)
+        return {"error": error}
+
+    def answer(self) -> HttpResponse:
+        response = JsonResponse(self.body(), status=self.status)
         if self.after is not None:
             response["Retry-After"] = str(max(1, round(self.after)))
         if self.status == 401:

@@ -23,6 +23,7 @@ from videos.api.auth import KeyedRequest
 from videos.api.errors import ApiError, bad_value
 
 KEPT = timedelta(days=30)
+HEADER = "Idempotency-Key"
 # The SDKs' retry count of a call: 0, 1, 2.
 RETRY_COUNT = "x-stainless-retry-count"
 REPEATED_WITHIN = timedelta(minutes=10)  # the SDKs' timeout
@@ -33,14 +34,16 @@ MAX_PROCESSING_TIME = timedelta(minutes=1)
 Action = Callable[[], tuple[int, Mapping[str, object]]]
 
 
-def once(request: KeyedRequest, digest: str, prepare: Callable[[], Action]) -> HttpResponse:
+def once(
+    request: KeyedRequest, digest: str, prepare: Callable[[], Action], key: str | None = None
+) -> HttpResponse:
     """The response to this request, or the stored response if it is a repeat.
 
     `digest` identifies the content of the request. `prepare` does everything that needs no transaction and may be
-    slow; it returns the action to run in one. Raises what both raise, ApiError 400 for an invalid Idempotency-Key,
+    slow; it returns the action to run in one. `key` is used in place of the header. Raises what both raise, ApiError 400 for an invalid Idempotency-Key,
     422 if it was used with a different request, and 409 if the original of a retry is still being processed.
     """
-    if key := _idempotency_key(request):
+    if key := _idempotency_key(request.headers.get(HEADER) if key is None else key):
         return _once_by_key(request, key, digest, prepare)
     window = timedelta(seconds=request.auth.repeat_window)
     if RETRY_COUNT not in request.headers and not window:
@@ -67,15 +70,14 @@ def once(request: KeyedRequest, digest: str, prepare: Callable[[], Action]) -> H
         raise
 
 
-def _idempotency_key(request: KeyedRequest) -> str | None:
-    """The Idempotency-Key of the request, if it has one. Raises ApiError 400 for an invalid one."""
-    key = request.headers.get("Idempotency-Key")
+def _idempotency_key(key: str | None) -> str | None:
+    """The Idempotency-Key of a request, if it has one. Raises ApiError 400 for an invalid one."""
     if key is None:
         return None
     # An empty one would protect nothing, although its sender believes so.
     if not key.strip() or len(key) > 255 or not key.isascii() or not key.isprintable():
         raise bad_value(
-            "Idempotency-Key",
+            HEADER,
             "An Idempotency-Key must be 1 to 255 printable ASCII characters, and not blank.",
         )
     return key
@@ -123,7 +125,7 @@ def _answered(request: KeyedRequest, key: str, digest: str) -> HttpResponse | No
         raise ApiError(
             422,
             "This Idempotency-Key was already used with a different request.",
-            param="Idempotency-Key",
+            param=HEADER,
             code="idempotency_key_reused",
         )
     return _again(row)

@@ -70,7 +70,7 @@ class WrongBaseUrl:
 
 
 def _is_api(path: str) -> bool:
-    return (path.startswith(API_PATHS) and not path.startswith("/api/docs")) or path == "/v1"
+    return (path.startswith(API_PATHS) and not path.startswith("/api/docs")) or path in ("/v1", "/mcp")
 
 
 def _is_lost(request: HttpRequest) -> bool:

@@ -1,5 +1,7 @@
 """`/v1/videos/quote`: what an order would cost and whether it would be accepted, without placing it."""
 
+from typing import Any
+
 from django.db import transaction
 from django.http import HttpResponse, JsonResponse
 from ninja import Router, Schema
@@ -48,8 +50,11 @@ class VideoQuote(Schema):
 )
 def quote_video(request: KeyedRequest) -> HttpResponse:
     """Ask what a video would cost and whether it would be accepted now. Takes the body of `POST /v1/videos`; charges and stores nothing. Prompts and pictures are not moderated, and pictures are not fetched."""
-    key = request.auth
-    body = requests.read(request, files=("input_reference",))
+    return JsonResponse(quote(request.auth, requests.read(request, files=("input_reference",))))
+
+
+def quote(key: ApiKey, body: requests.Body) -> dict[str, Any]:
+    """The VideoQuote of this body. Raises ApiError 400."""
     with renamed_params(**requests.aliases_in(body.fields)):
         asked = requests.checked(requests.VideoRequest, body.fields)
         model, refusal = _model(key, asked.model)
@@ -57,22 +62,20 @@ def quote_video(request: KeyedRequest) -> HttpResponse:
     price = order.price * asked.n
     refusal = refusal or _refusal(key, price)
     record = track_record.track_record(model)
-    return JsonResponse(
-        {
-            "object": "video_quote",
-            "model": model.slug,
-            "size": order.size,
-            "seconds": str(order.seconds),
-            "n": asked.n,
-            "credits": price,
-            "accepted": refusal is None,
-            "error": {"code": refusal.code, "message": refusal.message, "param": refusal.param}
-            if refusal
-            else None,
-            "expected_seconds": record.seconds if record else None,
-            "balance": key.user.balance,
-        }
-    )
+    return {
+        "object": "video_quote",
+        "model": model.slug,
+        "size": order.size,
+        "seconds": str(order.seconds),
+        "n": asked.n,
+        "credits": price,
+        "accepted": refusal is None,
+        "error": {"code": refusal.code, "message": refusal.message, "param": refusal.param}
+        if refusal
+        else None,
+        "expected_seconds": record.seconds if record else None,
+        "balance": key.user.balance,
+    }
 
 
 def _model(key: ApiKey, slug: str | None) -> tuple[VideoModel, ApiError | None]:

@@ -169,11 +169,7 @@ class Body:
 def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
     """The body of a POST. Raises ApiError 400 if it cannot be parsed, 413 if it is too large."""
     kind = request.content_type or ""
-    raw = _stream_of(request).read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise ApiError(
-            413, f"The request body can be at most {MAX_BYTES // 1024**2} MB.", code="body_too_large"
-        )
+    raw = raw_body(request)
     # `curl -d` declares a form whatever the content is, but no form begins with a brace.
     if kind == "application/json" or not kind or raw.lstrip().startswith(b"{"):
         body = Body(_json(raw))
@@ -194,6 +190,16 @@ def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
         body.file.seek(0)
     body.digest = digest.hexdigest()
     return body
+
+
+def raw_body(request: HttpRequest) -> bytes:
+    """The body, unparsed. Raises ApiError 413 if it is too large."""
+    raw = _stream_of(request).read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise ApiError(
+            413, f"The request body can be at most {MAX_BYTES // 1024**2} MB.", code="body_too_large"
+        )
+    return raw
 
 
 def _stream_of(request: HttpRequest) -> BinaryIO:
@@ -221,9 +227,21 @@ def aliases_in(fields: Mapping[str, object]) -> dict[str, str]:
     return {"seconds": "duration"} if "duration" in fields and "seconds" not in fields else {}
 
 
-def order_of(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
-    """The order of a request. Fetches and stores its pictures after all quick checks."""
+def order_of(
+    key: ApiKey, asked: VideoRequest, file: Any = None, max_credits: int | None = None
+) -> VideoOrder:
+    """The order of a request. Fetches and stores its pictures after all quick checks.
+
+    Raises ApiError 409 `price_changed` if it costs more than `max_credits` in total.
+    """
     order = without_pictures(key, asked, file)
+    if max_credits is not None and (price := order.price * asked.n) > max_credits:
+        raise ApiError(
+            409,
+            f"This costs {price} credits, more than max_credits ({max_credits}). Nothing was charged; ask for a new quote.",
+            param="max_credits",
+            code="price_changed",
+        )
     spending.afford(key, order.price * asked.n)
     return with_pictures(order, asked, Pictures(key.user), file)
 

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from dataclasses import replace
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
@@ -12,6 +13,7 @@ from django.utils.http import parse_etags
 from ninja import Router
 from pydantic import BaseModel, ConfigDict
 
+from accounts.models import User
 from videos import serializers
 from videos.api import actions, idempotency, moderation, openapi_extra, requests, schemas, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
@@ -41,16 +43,29 @@ class Remix(BaseModel):
 )
 def create_video(request: KeyedRequest) -> HttpResponse:
     """Create a video. Its credits are charged immediately and refunded automatically if it fails."""
-    body = requests.read(request, files=("input_reference",))
+    return create(request, requests.read(request, files=("input_reference",)))
+
+
+def create(
+    request: KeyedRequest,
+    body: requests.Body,
+    *,
+    max_credits: int | None = None,
+    idempotency_key: str | None = None,
+) -> HttpResponse:
+    """Order the videos of this body, once. Raises ApiError, also if they cost more than `max_credits`.
+
+    `idempotency_key` is used in place of the request's header.
+    """
 
     def prepare() -> idempotency.Action:
         with renamed_params(**requests.aliases_in(body.fields)):
             asked = requests.checked(requests.VideoRequest, body.fields)
-            order = requests.order_of(request.auth, asked, body.file)
+            order = requests.order_of(request.auth, asked, body.file, max_credits)
             order = moderation.one(request.auth, order)
             return lambda: (200, actions.place(request.auth, order, asked.n))
 
-    return idempotency.once(request, body.digest, prepare)
+    return idempotency.once(request, body.digest, prepare, idempotency_key)
 
 
 @router.get("/v1/videos", response=schemas.VideoList, tags=["Videos"])
@@ -59,15 +74,20 @@ def list_videos(
 ) -> HttpResponse:
     """List the videos of the account, newest first, or oldest first with `order=asc`. For the next page, set `after` to the last id of this one."""
     actions.only(request, "after", "limit", "order")
+    return JsonResponse(page(request.user, after, limit, order))
+
+
+def page(user: User, after: str, limit: int, order: str) -> dict[str, Any]:
+    """The VideoList of these parameters. Raises ApiError 400 for an invalid one, 404 for an unknown `after`."""
     if order not in ("asc", "desc"):
         raise bad_value("order", "Invalid 'order': expected asc or desc.")
     if not 1 <= limit <= MAX_PAGE:
         raise bad_value("limit", f"Invalid 'limit': expected 1 to {MAX_PAGE}.")
-    videos = request.user.videos.kept().select_related("model")
+    videos = user.videos.kept().select_related("model")
     if after:
         # A video that was deleted meanwhile still marks its position.
         pk = serializers.uuid_of(after)
-        last = request.user.videos.filter(pk=pk).first() if pk else None
+        last = user.videos.filter(pk=pk).first() if pk else None
         if last is None:
             raise not_found("video", after, "after")
         videos = (
@@ -76,17 +96,15 @@ def list_videos(
             else videos.since(last.created_at, last.pk)
         )
     by = ("-created_at", "-id") if order == "desc" else ("created_at", "id")
-    page = [actions.shown(video) for video in videos.order_by(*by)[: limit + 1]]
-    data = page[:limit]
-    return JsonResponse(
-        {
-            "object": "list",
-            "data": data,
-            "first_id": data[0]["id"] if data else None,
-            "last_id": data[-1]["id"] if data else None,
-            "has_more": len(page) > limit,
-        }
-    )
+    found = [actions.shown(video) for video in videos.order_by(*by)[: limit + 1]]
+    data = found[:limit]
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": len(found) > limit,
+    }
 
 
 @router.get(

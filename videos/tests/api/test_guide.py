@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from aivideo import __version__
+from videos.api import mcp
 from videos.api.app import api
 from videos.api.not_offered import NOT_OFFERED
 from videos.api.openapi import document, examples
@@ -47,6 +48,11 @@ def test_the_guide_names_each_call_and_error_and_what_is_not_offered(guide):
             assert f"`{method.upper()} {path}`" in guide
     assert all(f"- {status}: {about}" in guide for status, about in ERRORS.items())
     assert all(f"`/v1/videos/{name}`: {instead}" in guide for name, instead in NOT_OFFERED.items())
+
+
+def test_the_guide_names_the_tools(guide):
+    assert "http://testserver/mcp" in guide
+    assert all(f"`{name}`" in guide for name in mcp.TOOLS)
 
 
 def test_the_guide_is_short(guide):
