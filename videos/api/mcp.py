@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, cast
 
 from django.conf import settings
@@ -106,7 +107,7 @@ def endpoint(request: HttpRequest) -> HttpResponse:
         _check_version(request, message)
         if "method" not in message or "id" not in message:
             # A notification, or an answer although nothing was asked: there is nothing to do, and nothing to say.
-            return HttpResponse(status=202, headers={"Content-Length": "0"})
+            return HttpResponse(status=202)
         result = _answer(keyed, message["method"], message.get("params", {}))
     except RpcError as error:
         said = {"code": error.code, "message": error.message}
@@ -152,7 +153,7 @@ def _answer(request: KeyedRequest, method: str, params: Any) -> dict[str, Any]:
     if method == "tools/list":
         if params.get("cursor") is not None:
             raise RpcError(INVALID_PARAMS, "Invalid cursor: there is only one page of tools.")
-        return {"tools": [tool.description(name) for name, tool in TOOLS.items()]}
+        return {"tools": _descriptions()}
     if method == "tools/call":
         return _called(request, params)
     raise RpcError(UNKNOWN_METHOD, f"Unknown method: {method[:100]}")
@@ -168,6 +169,11 @@ def _initialized(params: Mapping[str, Any]) -> dict[str, Any]:
         "serverInfo": {"name": "aivideo", "version": settings.VERSION},
         "instructions": INSTRUCTIONS,
     }
+
+
+@cache
+def _descriptions() -> list[dict[str, Any]]:
+    return [tool.description(name) for name, tool in TOOLS.items()]
 
 
 def _called(request: KeyedRequest, params: Mapping[str, Any]) -> dict[str, Any]:

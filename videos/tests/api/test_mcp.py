@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -484,7 +485,7 @@ def test_two_at_once_with_one_key_are_one_video_and_one_charge():
     assert charged() == 10
 
 
-# --- The official client ---------------------------------------------------------------------------
+# --- The official clients --------------------------------------------------------------------------
 
 PYTHON = """
 import asyncio, json, sys
@@ -520,32 +521,84 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+JAVASCRIPT = """
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+
+const [url, key] = process.argv.slice(2);
+const requestInit = { headers: { Authorization: `Bearer ${key}` } };
+const client = new Client({ name: "tests", version: "1" });
+await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit }));
+const call = (name, args) => client.callTool({ name, arguments: args });
+const { tools } = await client.listTools();
+const quote = await call("quote", { prompt: "A kite" });
+const asked = { prompt: "A kite", idempotency_key: "one", max_credits: quote.structuredContent.credits };
+const first = await call("create_video", asked);
+const again = await call("create_video", asked);
+const video_id = first.structuredContent.id;
+const refused = await call("create_video", { ...asked, idempotency_key: "two", max_credits: 1 });
+const got = await call("get_video", { video_id });
+const listed = await call("list_videos", {});
+const canceled = await call("cancel_video", { video_id });
+const held = await call("get_credits", {});
+console.log(JSON.stringify({
+  tools: tools.map((tool) => tool.name).sort(),
+  is_same: JSON.stringify(first.structuredContent) === JSON.stringify(again.structuredContent),
+  refused: [refused.isError, refused.structuredContent.error.code],
+  states: [got.structuredContent.status, canceled.structuredContent.status],
+  listed: listed.structuredContent.data.length,
+  balance: held.structuredContent.balance,
+}));
+await client.close();
+"""
+
+DONE = {
+    "tools": sorted(TOOLS),
+    "is_same": True,
+    "refused": [True, "price_changed"],
+    "states": ["queued", "failed"],
+    "listed": 1,
+    "balance": 100,
+}
+
+
 @pytest.fixture(scope="module")
-def mcp_client():
+def python_client():
     folder = Path(sys.prefix) / "mcp"
     if not folder.exists():
-        pytest.skip("`make test` installs the official client")
+        pytest.skip("`make test` installs the client for Python")
     return folder
 
 
-@pytest.mark.django_db(transaction=True)
-def test_the_official_client_quotes_orders_and_cancels(mcp_client, live_server, tmp_path):
+@pytest.fixture(scope="module")
+def node():
+    folder = Path(sys.prefix) / "node"
+    if not shutil.which("node") or not (folder / "node_modules/@modelcontextprotocol").exists():
+        pytest.skip("`make test` installs the client for JavaScript where there is npm")
+    return folder
+
+
+def run(command, url, **env):
     program = Program(new_user())
     done = subprocess.run(
-        [sys.executable, "-c", PYTHON, f"{live_server.url}/mcp", program.text],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(mcp_client)},
+        [*command, f"{url}/mcp", program.text],
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
         timeout=TEST_TIMEOUT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout) == {
-        "version": "2025-11-25",
-        "tools": sorted(TOOLS),
-        "is_same": True,
-        "refused": [True, "price_changed"],
-        "states": ["queued", "failed"],
-        "listed": 1,
-        "balance": 100,
-    }
+    return json.loads(done.stdout)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_client_for_python_quotes_orders_and_cancels(python_client, live_server):
+    said = run([sys.executable, "-c", PYTHON], live_server.url, PYTHONPATH=str(python_client))
+    assert said == {"version": mcp.VERSIONS[0], **DONE}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_client_for_javascript_quotes_orders_and_cancels(node, live_server):
+    script = node / "mcp.mjs"
+    script.write_text(JAVASCRIPT)
+    assert run(["node", str(script)], live_server.url) == DONE
