@@ -13,11 +13,11 @@ from django.db import connections
 from django.test import Client
 
 from accounts import api_keys
-from accounts.models import CreditEntry, IdempotentAnswer
+from accounts.models import ApiKey, CreditEntry, IdempotentAnswer
 from tests.support.api_client import Program, error_of
 from tests.support.completed import completed
 from tests.support.fixtures import TEST_TIMEOUT, entries, new_user, order
-from videos.api import mcp, moderation
+from videos.api import mcp, moderation, spending
 from videos.api.errors import bad_value
 from videos.generation import lifecycle
 from videos.models import Price, Video, VideoModel
@@ -433,6 +433,18 @@ def test_a_purse_that_is_used_up_after_the_quote_pays_nothing_more(limits, code)
     assert charged() == 10 * spent
 
 
+def test_credits_that_are_spent_while_a_call_is_prepared_pay_nothing_more(program, owner, monkeypatch):
+    monkeypatch.setattr(spending, "afford", lambda *_args: None)  # it was asked before they were spent
+    for _ in range(10):
+        order(owner)
+    before = charged()
+    for _ in range(2):
+        refusal = refusal_of(program, "create_video", prompt="A kite", max_credits=10, idempotency_key="one")
+        assert refusal == (None, "insufficient_credits")
+    assert charged() == before
+    assert not IdempotentAnswer.objects.exists()
+
+
 def test_a_repeat_is_the_same_video(program, owner):
     asked = {"prompt": "A kite", "max_credits": 10, "idempotency_key": "one"}
     first = value_of(program, "create_video", **asked)
@@ -459,6 +471,13 @@ def test_two_equal_calls_without_a_key_of_their_own_are_two_videos(program, owne
     for _ in range(2):
         value_of(program, "create_video", prompt="A kite", max_credits=10)
     assert owner.videos.count() == 2
+
+
+def test_equal_calls_within_the_repeat_window_of_the_key_are_one_video(program, owner):
+    ApiKey.objects.filter(pk=program.key.pk).update(repeat_window=60)
+    first, again = (value_of(program, "create_video", prompt="A kite", max_credits=10) for _ in range(2))
+    assert again == first
+    assert charged() == 10
 
 
 @pytest.mark.django_db(transaction=True)
