@@ -23,7 +23,7 @@ from tests.support.sabotage import Case, DoesNotFit, cases_of, marked_files, sab
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 FAILED = 1  # pytest's exit code; a test that is not there, or cannot be imported, has another one
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 900  # longer than any test waits before it fails
 # As it was before pytest collected here: what conftest.py sets then, such as DATA_DIR, would be shared by all runs.
 ENVIRONMENT = dict(os.environ)
 
