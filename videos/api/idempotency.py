@@ -40,8 +40,9 @@ def once(
     """The response to this request, or the stored response if it is a repeat.
 
     `digest` identifies the content of the request. `prepare` does everything that needs no transaction and may be
-    slow; it returns the action to run in one. `key` is used in place of the header. Raises what both raise, ApiError 400 for an invalid Idempotency-Key,
-    422 if it was used with a different request, and 409 if the original of a retry is still being processed.
+    slow; it returns the action to run in one. `key` takes the place of the header. Raises what both raise, ApiError
+    400 for an invalid Idempotency-Key, 422 if it was used with a different request, and 409 if the original of a retry
+    is still being processed.
     """
     if key := _idempotency_key(request.headers.get(HEADER) if key is None else key):
         return _once_by_key(request, key, digest, prepare)

@@ -271,7 +271,7 @@ def _sentence(video: Video, shown: serializers.VideoObject) -> str:
     if shown["error"]:
         return f"{shown['id']} failed: {shown['error']['message']}"
     if not video.is_live:
-        return f"{shown['id']} is completed. The link to its file works for five minutes; ask again for a new one."
+        return f"{shown['id']} is completed. The link to its file works until its expires_at; ask again for a new one."
     again = max(1, round(progress_of(video, 0).poll_ms / 1000))
     return f"{shown['id']} is {shown['status']} ({shown['progress']}%). Ask again in {again} seconds."
 
@@ -342,7 +342,7 @@ TOOLS = {
     "get_video": Tool(
         _get_video,
         "Get a video",
-        "The status of a video; once it is completed, a link to its file that works for five minutes.",
+        "The status of a video; once it is completed, a link to its file that works until expires_at.",
         VideoId,
         schemas.VideoObject,
     ),
