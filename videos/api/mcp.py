@@ -126,7 +126,6 @@ def _message(raw: bytes) -> dict[str, Any]:
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise RpcError(INVALID_REQUEST, 'Expected a JSON-RPC message: {"jsonrpc": "2.0", …}.', 400)
     if "id" in message and type(message["id"]) not in (str, int):
-        del message["id"]
         raise RpcError(INVALID_REQUEST, "The id of a request must be a string or an integer.", 400)
     is_call = isinstance(message.get("method"), str)
     if not is_call and ("method" in message or not {"result", "error"} & message.keys()):
