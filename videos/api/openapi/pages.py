@@ -9,6 +9,8 @@ from django.contrib.auth.decorators import login_not_required
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from videos.api import pictures
@@ -30,6 +32,8 @@ def page(request: HttpRequest) -> HttpResponse:
     facts = _facts(site)
     order = next(call for call in dict(facts["groups"])["Videos"] if call["id"] == "create_video")
     context = facts | {
+        "errors": [(status, _html(about)) for status, about in facts["errors"]],
+        "not_offered": [(name, _html(instead)) for name, instead in facts["not_offered"]],
         "order_by_curl": order["samples"][0][1],
         "tutorials": [
             one._replace(requests=[request.replace(SITE, site) for request in one.requests])
@@ -89,7 +93,7 @@ def _calls() -> dict[str, list[dict[str, Any]]]:
                 "id": operation["operationId"],
                 "method": method.upper(),
                 "path": path,
-                "about": operation.get("description", ""),
+                "about": _html(operation.get("description", "")),
                 "parameters": [_parameter(parameter) for parameter in operation["parameters"]],
                 "fields": _fields(operation),
                 "answers": [status for status in operation["responses"] if status < "400"],
@@ -107,7 +111,7 @@ def _shown(call: dict[str, Any], site: str) -> dict[str, Any]:
 
 
 def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
-    about = parameter.get("description", "")
+    about = _html(parameter.get("description", ""))
     return {
         "name": parameter["name"],
         "where": parameter["in"],
@@ -127,11 +131,19 @@ def _fields(operation: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "name": field,
             "kind": _kind(about),
-            "about": about.get("description", ""),
+            "about": _html(about.get("description", "")),
             "required": field in schema.get("required", []),
         }
         for field, about in schema["properties"].items()
     ]
+
+
+def _html(text: str) -> SafeString:
+    """A description as HTML: what stands between backticks is code."""
+    parts = enumerate(text.split("`"))
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", part) if number % 2 else part,) for number, part in parts)
+    )
 
 
 def _kind(schema: dict[str, Any]) -> str:

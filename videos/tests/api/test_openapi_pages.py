@@ -36,6 +36,12 @@ def test_the_documentation_loads_nothing_from_elsewhere():
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', text)
 
 
+def test_names_in_descriptions_are_shown_as_code():
+    page = Client().get("/api/docs").content.decode()
+    assert "<code>param</code> names it." in page
+    assert "`" not in page
+
+
 def test_programs_get_the_document_itself():
     answer = Client().get("/api/openapi.json")
     document = json.loads(b"".join(answer.streaming_content))
