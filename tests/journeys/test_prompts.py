@@ -78,7 +78,7 @@ def test_a_template_takes_the_place_of_what_was_typed_which_can_come_back(site, 
     templates(page).click()
     page.get_by_role("link", name="Turntable").click()
     expect(prompt(page)).to_have_value(TURNTABLE)
-    expect(page.locator("#prompt-count")).to_have_text(f"{len(TURNTABLE)} / 4,000")
+    expect(page.locator("#prompt-count")).to_have_text(f"{len(TURNTABLE)} / 32,000")
     assert selected(page) == "[A steel wristwatch]"
     page.keyboard.type("A brass compass")
     expect(prompt(page)).to_have_value(TURNTABLE.replace("[A steel wristwatch]", "A brass compass"))

@@ -25,7 +25,7 @@ def test_from_sign_in_to_a_playing_video_that_can_be_sought(site, visit):
     assert balance(page) == 100
     page.locator("input[name=image][value^=preset]").first.check(force=True)
     page.fill("#id_prompt", "Steam rising from a cup of coffee [sim:slow]")
-    expect(page.locator("#prompt-count")).to_contain_text("44 / 4,000")
+    expect(page.locator("#prompt-count")).to_contain_text("44 / 32,000")
     page.click("#generate")
 
     expect(page.get_by_text("Generating your video…")).to_be_visible()

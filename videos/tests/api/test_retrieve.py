@@ -27,8 +27,8 @@ pytestmark = pytest.mark.django_db
 )
 @without(
     "the owner of the list of videos",
-    "videos.api.videos.list_videos",
-    becomes("request.user.videos.kept()", "request.user.videos.model.objects.kept()"),
+    "videos.api.videos.page",
+    becomes("user.videos.kept()", "user.videos.model.objects.kept()"),
     attack="A07",
 )
 @pytest.mark.django_db(transaction=True)

@@ -64,7 +64,7 @@ def test_a_csv_is_read_and_stays_when_the_total_is_shown(as_owner):
     [
         ({"prompts": "  \n"}, "Enter one prompt per line"),
         ({"prompts": "\n".join(["x"] * 501)}, "You entered 501 prompts; the limit is 500."),
-        ({"prompts": "A\n" + "x" * 5000, "step": "start"}, "Video 2: The prompt has 5000 characters"),
+        ({"prompts": "A\n" + "x" * 33000, "step": "start"}, "Video 2: The prompt has 33000 characters"),
         ({"prompts": "A", "seconds": "61", "step": "start"}, "does not support this length"),
         ({"prompts": "A", "seconds": "four"}, "whole number of seconds"),
         ({"prompts": "A", "aspect_ratio": "4:3"}, "does not support this aspect ratio"),
