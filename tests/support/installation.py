@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import redis
 import requests
 
 from tests.support.database import POSTGRES, on_server, static_files, template, url_of
@@ -50,7 +51,10 @@ class Site:
 
     @contextmanager
     def database_of_its_own(self, is_migrated: bool = True) -> Iterator[None]:
-        """Its database, with all tables or with none, while no process of it runs yet."""
+        """Its databases, with all tables or with none and an empty Redis, while no process of it runs yet."""
+        if redis_url := self.env.get("REDIS_URL"):
+            # Rate limits count by the user's number, which the users of an earlier site had too.
+            redis.Redis.from_url(redis_url).flushdb()
         if POSTGRES:
             original = template() if is_migrated else "template1"
             on_server(f'CREATE DATABASE "{self.database}" TEMPLATE "{original}"')
