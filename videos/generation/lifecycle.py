@@ -145,8 +145,21 @@ def _own_job(video: Video, job: JobState) -> bool:
             next_attempt_at=_seconds_from_now(timing.FIRST_POLL),
         ):
             return False
-        outbox.announce(video)
+        _announce_start(video)
     return True
+
+
+def _announce_start(video: Video) -> None:
+    """Announce that the video has started. The job is bought: an event that fails must not roll back its record."""
+    if not video.api_key_id:
+        return
+    try:
+        with transaction.atomic():
+            outbox.announce(video)
+    except Exception:
+        if transaction.get_rollback():  # the connection is broken, and with it the record of the job
+            raise
+        log.exception("%s: the event that it has started could not be written", video.public_id)
 
 
 def adopt(video: Video, found: Found) -> str:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 
 import pytest
+from django.db import Error, connection
 from django.test import Client
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook
@@ -268,14 +269,33 @@ def test_a_start_that_was_not_accepted_is_not_told(key, receiver):
     assert Delivery.objects.count() == 1
 
 
-def test_state_and_event_of_a_start_are_written_together_or_not_at_all(key, monkeypatch):
+def test_a_bought_job_stays_recorded_when_its_event_cannot_be_written(key, monkeypatch, caplog):
     change(key, webhook_events=["video.started"])
     video = order(key.user, **with_webhook(key))
-    monkeypatch.setattr(outbox, "_write", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+
+    def fail_in_the_database(_):
+        Video.objects.filter(pk=video.pk).update(status=None)
+
+    monkeypatch.setattr(Delivery, "save", fail_in_the_database)
+    assert accept(video)
+    video = Video.objects.get(pk=video.pk)
+    assert (video.status, video.ref) == (Status.IN_PROGRESS, f"job-{video.pk}")
+    assert not Delivery.objects.exists()
+    assert f"{video.public_id}: the event that it has started could not be written" in caplog.text
+
+
+def test_a_lost_connection_at_the_event_of_a_start_is_no_accepted_job(key, monkeypatch):
+    change(key, webhook_events=["video.started"])
+    video = order(key.user, **with_webhook(key))
+
+    def lose_the_connection(_):
+        connection.close()
+        connection.cursor()
+
+    monkeypatch.setattr(Delivery, "save", lose_the_connection)
+    with pytest.raises(Error):
         accept(video)
     assert Video.objects.get(pk=video.pk).status == Status.SUBMITTING
-    assert not Delivery.objects.exists()
 
 
 def test_an_event_that_was_not_chosen_is_not_sent_and_the_refund_is_made_all_the_same(key):
