@@ -49,10 +49,7 @@ def keep_file(user: User, file: BinaryIO, filename: str, purpose: str) -> Upload
     if files(user).count() >= MAX_FILES:
         raise TooManyFiles
     picture = _decode(file)
-    upload = _kept(user, picture)
-    upload.filename, upload.purpose, upload.bytes = filename, purpose, len(picture.data)
-    upload.save(update_fields=["filename", "purpose", "bytes"])
-    return upload
+    return _kept(user, picture, filename=filename, purpose=purpose, bytes=len(picture.data))
 
 
 def files(user: User) -> QuerySet[Upload]:
@@ -87,22 +84,27 @@ def _decode(file: BinaryIO) -> images.Picture:
         raise images.ImageRefused("busy") from error
 
 
-def _kept(user: User, picture: images.Picture) -> Upload:
+def _kept(user: User, picture: images.Picture, **facts: str | int) -> Upload:
+    """The user's upload of this picture, existing or new, with the facts of a file if it is one."""
     sha256 = hashlib.sha256(picture.data).hexdigest()
-    return user.uploads.filter(sha256=sha256).first() or _create(user, picture, sha256)
+    same = user.uploads.filter(sha256=sha256)
+    if facts:
+        same.update(**facts)  # from here on, `_delete_unused` leaves it alone
+    return same.first() or _create(user, picture, sha256, facts)
 
 
-def _create(user: User, picture: images.Picture, sha256: str) -> Upload:
+def _create(user: User, picture: images.Picture, sha256: str, facts: dict[str, str | int]) -> Upload:
     try:
         # Store the file first: a slow storage must not hold a transaction open.
         file = default_storage.save(f"uploads/{uuid.uuid4().hex}.jpg", ContentFile(picture.data))
     except OSError as error:
         log.exception("The uploaded picture could not be stored")
         raise images.ImageRefused("unkept") from error
-    upload, created = Upload.objects.get_or_create(
+    upload, created = Upload.objects.update_or_create(
         user=user,
         sha256=sha256,
-        defaults={"file": file, "width": picture.width, "height": picture.height},
+        defaults=facts,
+        create_defaults={"file": file, "width": picture.width, "height": picture.height, **facts},
     )
     if not created:
         storage.discard(file)

@@ -5,6 +5,7 @@ import io
 import pytest
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test.client import BOUNDARY, encode_multipart
 from PIL import Image
 
@@ -166,6 +167,22 @@ def test_a_picture_of_the_page_becomes_a_file_when_a_program_uploads_it_too(prog
     assert program.get("/v1/files").json()["data"] == []
     assert program.get(f"/v1/files/file_{upload.pk.hex}").status_code == 404
     assert file_of(program) == f"file_{upload.pk.hex}"
+
+
+def test_a_picture_that_is_cleaned_up_meanwhile_becomes_a_file_all_the_same(program, owner):
+    uploads.keep(owner, picture().file)
+
+    def clean_up(execute, sql, parameters, many, context):
+        result = execute(sql, parameters, many, context)
+        if "sha256" in sql:
+            with connection.cursor() as cursor:
+                cursor.cursor.execute("DELETE FROM videos_upload WHERE purpose = ''")
+        return result
+
+    with connection.execute_wrapper(clean_up):
+        answer = send_file(program)
+    assert (answer.status_code, answer.json()["purpose"]) == (200, "vision")
+    assert Upload.objects.get().purpose == "vision"
 
 
 def test_files_are_limited_in_number_and_each_deleted_one_makes_room(program, monkeypatch):
