@@ -5,6 +5,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.browser import balance, sign_in
 from tests.support.chat_server import completion, fake_chat
+from tests.support.fixtures import wait_until
 from tests.support.installation import Site
 from videos.prompts.templates import BY_NAME
 
@@ -197,6 +198,9 @@ def test_a_picture_that_was_chosen_does_not_travel_for_the_sake_of_words(site, v
 
 
 def test_all_of_it_works_without_javascript(site, visit, chat):
+    # Without JavaScript the studio reloads while a video is being made, which closes what was opened.
+    live = "from videos.models import Video; print(Video.objects.live().exists())"
+    wait_until(lambda: site.manage("shell", "--no-imports", "-c", live).strip() == "False")
     page = sign_in(visit(site.url, java_script_enabled=False), site)
     templates(page).click()
     expect(page.get_by_text("A template replaces what you entered in the form.")).to_be_visible()
