@@ -7,13 +7,18 @@ frames, and the transition to a last frame, form a tail.
 
 Encoded in this order: the pass, the bridge, the tail. Each starts with a key frame, and so does the part of the pass
 that follows the bridge, so they can be concatenated in every order that is needed.
+
+With SIMULATOR_DRAFT in the environment, every video is painted as if it were that long: a tenth of the work, for tests
+that want a real file and do not look at its motion.
 """
 
+import os
 from dataclasses import dataclass
 
 BRIDGE = 12  # frames
 # Limits of what is painted for one file, about 4 s of CPU. Zooming a photo costs more than sliding layers.
 MAX_PIXELS, MAX_PIXELS_OF_PHOTO = 300_000_000, 200_000_000
+IS_DRAFT = bool(os.environ.get("SIMULATOR_DRAFT"))
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Course:
     @classmethod
     def of(cls, count: int, pixels: int, of_photo: bool = False, ending: int = 0) -> "Course":
         """For `count` frames of `pixels` pixels each."""
-        limit = (MAX_PIXELS_OF_PHOTO if of_photo else MAX_PIXELS) // pixels
+        limit = (MAX_PIXELS_OF_PHOTO if of_photo else MAX_PIXELS) // pixels // (10 if IS_DRAFT else 1)
         if count <= limit:
             return cls(count - ending, 1, ending, ending)
         limit = max(2 * BRIDGE, limit - ending)

@@ -94,7 +94,7 @@ def start_simulator(
     """A real simulator process and its base URL."""
     process = subprocess.Popen(
         [*MANAGE, "simulator", "--port", str(port), "--data-dir", str(data_dir), *options],
-        env={**os.environ, **env},
+        env={**os.environ, "SIMULATOR_DRAFT": "true", **env},
         stdout=subprocess.PIPE,
         text=True,
     )

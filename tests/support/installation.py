@@ -36,6 +36,7 @@ class Site:
             "DATA_DIR": str(folder),
             "PORT": str(self.port),
             "SIMULATOR_SECONDS": "2",
+            "SIMULATOR_DRAFT": "true",
             "DJANGO_ALLOW_ASYNC_UNSAFE": "",
             **env,
         }
