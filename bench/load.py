@@ -100,11 +100,16 @@ class Generator:
     async def answer_to(self, request: bytes) -> tuple[str, bytes]:
         while self.idle:
             connection = self.idle.pop()
-            if not connection.transport.is_closing():
-                break
+            if connection.transport.is_closing():
+                continue
+            try:
+                answer = await connection.ask(request)
+            except ConnectionError:
+                continue  # the server closed it for its idleness, while the request was on its way
+            break
         else:
             connection = await self.connect()
-        answer = await connection.ask(request)
+            answer = await connection.ask(request)
         self.idle.append(connection)
         return answer
 
@@ -144,7 +149,7 @@ class Connection(asyncio.Protocol):
                 self.transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self.answer is not None:
+        if self.answer is not None and not self.answer.done():
             self.answer.set_exception(error or ConnectionError("closed before the answer"))
 
 

@@ -2,9 +2,12 @@
 
 import json
 import os
+import socketserver
 import subprocess
 import sys
+import threading
 
+from bench import load
 from bench.__main__ import BENCHES
 from bench.site import BASE_DIR
 
@@ -38,3 +41,25 @@ def test_each_bench_says_what_it_promises_in_json():
     for name, promised in SHORT.items():
         assert said & set(promised), name
     assert said <= {name for promised in SHORT.values() for name in promised}
+
+
+class ClosesWhenAskedAgain(socketserver.StreamRequestHandler):
+    """Answers the first request of a connection and closes it at the second, as if it had been idle for too long."""
+
+    def handle(self):
+        self.head()
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        self.head()
+
+    def head(self):
+        while self.rfile.readline().strip():
+            pass
+
+
+def test_the_load_generator_asks_again_on_a_new_connection_when_an_idle_one_was_closed():
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), ClosesWhenAskedAgain) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        order = load.Order(server.server_address[1], [("/", "")], seconds=0.2, connections=1)
+        answer = load.get(order)
+        server.shutdown()
+    assert answer["statuses"].keys() == {"200"}
