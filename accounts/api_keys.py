@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from accounts import fast_sql
 from accounts.models import ApiKey, User
 
 PREFIX = "av_live_"
@@ -123,11 +124,11 @@ def is_well_formed(text: str) -> bool:
 
 
 def _known(text: str) -> ApiKey | None:
-    for key in ApiKey.objects.raw(BY_DIGEST, [_digest(text)]):
+    key = fast_sql.first(ApiKey, BY_DIGEST, [_digest(text)])
+    if key is not None:
         facts = [key.user_id, key.owner_is_active, key.owner_balance]  # type: ignore[attr-defined]
         key.user = User.from_db(key._state.db, ["id", "is_active", "balance"], facts)
-        return key
-    return None
+    return key
 
 
 def _check(random: str) -> str:

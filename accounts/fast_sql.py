@@ -1,14 +1,36 @@
-"""Inserts and updates in plain SQL, for the few statements that run while a lock is held.
+"""Plain SQL for the few statements that run while a lock is held, or for every poll of a page or a program.
 
 While one order is charged, every other order of the same account waits, so the time from its first statement to
 its commit limits the orders per second. The ORM would take longer to compose a statement than to execute it.
 """
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection, models
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+def first(model: type[Row], sql: str, params: Sequence[Any]) -> Row | None:
+    """The first row of a SELECT as an instance; None if there is none. Fields that it does not select are deferred.
+
+    Columns that are not the model's become attributes, as in `Model.objects.raw`, which works out anew for each query
+    which column is which field and how to convert it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        values = cursor.fetchone()
+        if values is None:
+            return None
+        layouts = _of_this_thread.__dict__
+        layout = layouts.get(sql)
+        if layout is None:
+            layout = layouts[sql] = _Layout.of(model, [column[0] for column in cursor.description])
+    return layout.instance(model, values)
 
 
 def insertion(row: models.Model) -> Callable[[], None]:
@@ -47,6 +69,45 @@ def update(model: type[models.Model], changes: Mapping[str, object], where: Mapp
 def raw_key(model: type[models.Model], pk: Any) -> Any:
     """A primary key of this model as raw SQL takes it: SQLite stores a UUID as text."""
     return model._meta.pk.get_db_prep_value(pk, connection)
+
+
+# Layouts by their SELECT. They hold converters of the thread's own connection.
+_of_this_thread = threading.local()
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which column of a SELECT is which field of a model, in the model's order, or else which attribute."""
+
+    fields: list[tuple[int, Any, list[Any]]]  # position, expression, and the converters that take it
+    names: frozenset[str]
+    others: list[tuple[int, str]]
+
+    @classmethod
+    def of(cls, model: type[models.Model], columns: Sequence[str]) -> "_Layout":
+        found = {field.column: field for field in model._meta.concrete_fields if field.column in columns}
+        fields = []
+        for column, field in found.items():
+            expression = field.get_col(model._meta.db_table)
+            converters = [
+                *connection.ops.get_db_converters(expression),
+                *expression.get_db_converters(connection),
+            ]
+            fields.append((columns.index(str(column)), expression, converters))
+        others = [(position, name) for position, name in enumerate(columns) if name not in found]
+        return cls(fields, frozenset(field.attname for field in found.values()), others)
+
+    def instance(self, model: type[Row], values: Sequence[Any]) -> Row:
+        converted = []
+        for position, expression, converters in self.fields:
+            value = values[position]
+            for convert in converters:
+                value = convert(value, expression, connection)
+            converted.append(value)
+        row = model.from_db(connection.alias, self.names, converted)
+        for position, name in self.others:
+            setattr(row, name, values[position])
+        return row
 
 
 @cache

@@ -46,11 +46,11 @@ VIDEO_SQL = """
 
 def load_video(pk: UUID, user: User) -> Video | None:
     """The user's video with the columns of `video_object`; other fields are deferred. None if there is none."""
-    for video in Video.objects.raw(VIDEO_SQL, [fast_sql.raw_key(Video, pk), user.pk]):
+    video = fast_sql.first(Video, VIDEO_SQL, [fast_sql.raw_key(Video, pk), user.pk])
+    if video is not None:
         values = [video.model_id, video.model_slug, video.model_name]  # type: ignore[attr-defined]
         video.model = VideoModel.from_db(video._state.db, ["id", "slug", "name"], values)
-        return video
-    return None
+    return video
 
 
 def uuid_of(name: str, kind: str = "video") -> UUID | None:

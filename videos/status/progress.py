@@ -77,10 +77,10 @@ class Estimate(NamedTuple):
 
 def load_for_polling(pk: UUID, user: User) -> Video | None:
     """The user's video with the columns of POLLING_SQL, in one query; None if there is none."""
-    for video in Video.objects.raw(POLLING_SQL, [fast_sql.raw_key(Video, pk), user.pk]):
+    video = fast_sql.first(Video, POLLING_SQL, [fast_sql.raw_key(Video, pk), user.pk])
+    if video is not None:
         video.model = VideoModel(pk=video.model_id, name=video.model_name)  # type: ignore[attr-defined]
-        return video
-    return None
+    return video
 
 
 def progress_of(video: Video, balance: int) -> Progress:
