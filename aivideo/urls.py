@@ -5,15 +5,18 @@ from allauth.socialaccount import views as socialaccount
 from allauth.socialaccount.providers.google import views as google
 from django.conf import settings
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from accounts.views import sign_in
 from aivideo import errors, health
 
+# Paths of the API. No page begins like this, so that neither looks through the other's patterns.
+API = r"^(?=v1|api|mcp|openapi\.json|llms\.txt)"
+
 urlpatterns = [
+    re_path(API, include("videos.api.app")),
     path("", include("videos.urls")),
     path("", include("accounts.urls")),
-    path("", include("videos.api.app")),
     # Only those of allauth's pages that Google sign-in needs: every other one is attack surface.
     path("accounts/login/", sign_in, name="account_login"),
     path("accounts/logout/", account.logout, name="account_logout"),
