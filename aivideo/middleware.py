@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import Http404, HttpRequest, HttpResponse
@@ -27,6 +28,15 @@ class BodyLimit:
         if length.isdigit() and int(length) > MAX_BYTES:
             return too_large(request)
         return self.get_response(request)
+
+
+class ContentSecurityPolicy(CSPMiddleware):
+    """Does not compose the policy for answers that are sent without it, such as those to polls of programs."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if request.path_info.startswith(tuple(settings.CONTENT_SECURITY_POLICY["EXCLUDE_URL_PREFIXES"])):
+            return self.get_response(request)
+        return super().__call__(request)
 
 
 class LoginRequired(LoginRequiredMiddleware):

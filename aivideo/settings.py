@@ -151,7 +151,7 @@ MIDDLEWARE = [
     "aivideo.request_id.RequestIdMiddleware",
     "videos.api.middleware.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "aivideo.middleware.ContentSecurityPolicy",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "videos.api.middleware.WrongBaseUrl",
