@@ -194,7 +194,11 @@ if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
     # A pool (psycopg_pool) is no faster, and worse in an outage: the queue forks its workers from a process
     # that has used the pool, so they would share its sockets; and after a restart of PostgreSQL the pool
     # retries its dead connections one by one with growing delays.
-    DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=600, conn_health_checks=True)}
+    DATABASES = {
+        "default": dj_database_url.parse(
+            DATABASE_URL, engine="aivideo.postgresql", conn_max_age=600, conn_health_checks=True
+        )
+    }
 else:
     DATABASES = {
         "default": {

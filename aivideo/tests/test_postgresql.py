@@ -1,0 +1,66 @@
+"""The database backend for PostgreSQL."""
+
+import time
+
+import psycopg
+import pytest
+from django.db import connection
+from django.db.backends.postgresql import base
+
+from aivideo.postgresql.base import CHECK_INTERVAL
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="needs DATABASE_URL of a PostgreSQL server"),
+]
+
+
+@pytest.fixture
+def round_trips(monkeypatch):
+    """Makes a list of the checks that asked the server."""
+    asked, ask = [], base.DatabaseWrapper.is_usable
+
+    def is_usable(self):
+        asked.append(True)
+        return ask(self)
+
+    monkeypatch.setattr(base.DatabaseWrapper, "is_usable", is_usable)
+    return asked
+
+
+@pytest.fixture
+def fresh():
+    """A new connection, which has answered once."""
+    connection.close()
+    connection.ensure_connection()
+    assert connection.is_usable()
+    yield
+    connection.close()
+
+
+def test_a_connection_that_has_just_answered_is_not_asked_again(fresh, round_trips):
+    assert [connection.is_usable() for _ in range(3)] == [True] * 3
+    assert round_trips == []
+
+
+def test_a_connection_is_asked_again_after_a_while(fresh, round_trips, monkeypatch):
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + CHECK_INTERVAL)
+    assert connection.is_usable()
+    assert round_trips == [True]
+
+
+def test_a_connection_that_the_server_has_ended_is_noticed_at_once(fresh):
+    pid = connection.connection.info.backend_pid
+    with psycopg.connect(connection.connection.info.dsn, autocommit=True, password=password()) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+    assert not connection.is_usable()
+
+
+def test_a_closed_connection_is_not_usable(fresh):
+    connection.connection.close()
+    assert not connection.is_usable()
+
+
+def password():
+    return connection.settings_dict["PASSWORD"] or None
