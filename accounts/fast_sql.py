@@ -21,7 +21,7 @@ def first(model: type[Row], sql: str, params: Sequence[Any]) -> Row | None:
     Columns that are not the model's become attributes, as in `Model.objects.raw`, which works out anew for each query
     which column is which field and how to convert it.
     """
-    with connection.cursor() as cursor:
+    with _cursor() as cursor:
         cursor.execute(sql, params)
         values = cursor.fetchone()
         if values is None:
@@ -69,6 +69,12 @@ def update(model: type[models.Model], changes: Mapping[str, object], where: Mapp
 def raw_key(model: type[models.Model], pk: Any) -> Any:
     """A primary key of this model as raw SQL takes it: SQLite stores a UUID as text."""
     return model._meta.pk.get_db_prep_value(pk, connection)
+
+
+def _cursor() -> Any:
+    """A cursor; on PostgreSQL one that prepares what is executed often."""
+    backend: Any = connection
+    return backend.prepared_cursor() if connection.vendor == "postgresql" else backend.cursor()
 
 
 # Layouts by their SELECT. They hold converters of the thread's own connection.

@@ -199,6 +199,8 @@ if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
             DATABASE_URL, engine="aivideo.postgresql", conn_max_age=600, conn_health_checks=True
         )
     }
+    # For aivideo.postgresql's prepared_cursor(). Django's own cursors prepare nothing.
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("prepare_threshold", 5)
 else:
     DATABASES = {
         "default": {

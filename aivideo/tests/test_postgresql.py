@@ -8,6 +8,8 @@ from django.db import connection
 from django.db.backends.postgresql import base
 
 from aivideo.postgresql.base import CHECK_INTERVAL
+from tests.support.fixtures import new_user, order
+from videos import serializers
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -60,6 +62,34 @@ def test_a_connection_that_the_server_has_ended_is_noticed_at_once(fresh):
 def test_a_closed_connection_is_not_usable(fresh):
     connection.connection.close()
     assert not connection.is_usable()
+
+
+def test_a_select_that_comes_again_and_again_is_prepared(fresh):
+    user = new_user()
+    video = order(user)
+    for _ in range(10):
+        assert serializers.load_video(video.pk, user).prompt == video.prompt
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        assert [statement.split()[0] for (statement,) in cursor.fetchall()] == ["SELECT"]
+
+
+def test_a_prepared_select_survives_a_change_of_a_columns_type(fresh):
+    user = new_user()
+    video = order(user)
+    for _ in range(10):
+        serializers.load_video(video.pk, user)
+    try:
+        alter("varchar(13)")
+        assert [serializers.load_video(video.pk, user).size for _ in range(10)] == [video.size] * 10
+    finally:
+        alter("varchar(12)")
+
+
+def alter(kind):
+    # On another connection, as a migration: psycopg forgets what is prepared on its own.
+    with psycopg.connect(connection.connection.info.dsn, autocommit=True, password=password()) as other:
+        other.execute(f"ALTER TABLE videos_video ALTER size TYPE {kind}")
 
 
 def password():
