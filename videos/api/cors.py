@@ -20,7 +20,7 @@ SENT = (
 SENT_BY_SDKS = re.compile(r"(?:mcp|openai|x-stainless)-[a-z0-9-]{1,60}", re.IGNORECASE)
 READ = (
     "x-request-id, openai-processing-ms, openai-poll-after-ms, Retry-After, RateLimit-Limit,"
-    " RateLimit-Remaining, RateLimit-Reset, Idempotent-Replayed, ETag, Accept-Ranges, Content-Range,"
+    " RateLimit-Remaining, RateLimit-Reset, Idempotent-Replayed, x-should-retry, ETag, Accept-Ranges, Content-Range,"
     " Content-Disposition"
 )
 MAX_AGE = 24 * 3600  # seconds that a browser may remember a preflight; each has a lower limit of its own

@@ -14,6 +14,9 @@ MESSAGES = {
     405: "This method is not allowed for this path.",
     413: "The request body is too large.",
 }
+SDK_PATIENCE = 60  # seconds; OpenAI's SDKs ignore a longer Retry-After and retry sooner
+# OpenAI's error types of some statuses.
+KINDS = {401: "authentication_error", 402: "insufficient_quota", 429: "rate_limit_error"}
 SERVER_ERROR = "Internal server error. It was logged; nothing was charged unless a video was created."
 
 
@@ -46,6 +49,9 @@ class ApiError(Exception):
         response = JsonResponse(self.body(), status=self.status)
         if self.after is not None:
             response["Retry-After"] = str(max(1, round(self.after)))
+        if self.status in (409, 429) and (self.after is None or self.after > SDK_PATIENCE):
+            # OpenAI's SDKs repeat these by themselves, which would not help.
+            response["x-should-retry"] = "false"
         if self.status == 401:
             response["WWW-Authenticate"] = "Bearer"
         return response
@@ -53,8 +59,7 @@ class ApiError(Exception):
 
 def kind_of(status: int) -> str:
     """OpenAI's error type for a status."""
-    words = {401: "authentication_error", 402: "insufficient_quota", 429: "rate_limit_error"}
-    return words.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
 
 
 def not_found(what: str, name: str, param: str | None = None) -> ApiError:

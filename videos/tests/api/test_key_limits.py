@@ -30,6 +30,7 @@ def test_a_key_may_be_bound_to_credits_in_all(owner):
         answer = program.send(path, body)
         assert error_of(answer) == (429, None, "key_limit_reached"), path
         assert "Retry-After" not in answer
+        assert answer["x-should-retry"] == "false"
     assert owner.videos.count() == 2
     owner.refresh_from_db()
     assert owner.balance == 80
@@ -53,6 +54,14 @@ def test_videos_that_failed_or_were_canceled_or_refunded_do_not_count(owner):
     assert (lifecycle.refund_completed(returned), lifecycle.refund_completed(returned)) == (True, False)
     assert program.send("/v1/videos", {"prompt": "A", "n": 3}).status_code == 200
     assert error_of(program.send("/v1/videos", {"prompt": "A"})) == (429, None, "key_limit_reached")
+
+
+def test_sdks_are_told_not_to_retry_what_ends_only_at_midnight(owner):
+    program = Program(owner, credits_a_day=10)
+    program.send("/v1/videos", {"prompt": "A"})
+    refused = program.send("/v1/videos", {"prompt": "A"})
+    assert error_of(refused) == (429, None, "daily_limit_reached")
+    assert refused["x-should-retry"] == "false"
 
 
 def test_the_limits_of_a_day_and_in_all_hold_beside_each_other(owner):

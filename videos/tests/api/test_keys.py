@@ -147,6 +147,7 @@ def test_who_sends_too_much_is_told_when_to_come_again(program, owner, settings,
     assert left == ["2", "1", "0"]
     assert error_of(refused) == (429, None, "rate_limit_exceeded")
     assert (refused["Retry-After"], refused["RateLimit-Limit"]) == ("20", "3")
+    assert "x-should-retry" not in refused
     assert Program(owner).get("/v1/credits").status_code == 200, "another key has its own bucket"
     now = time.time()
     monkeypatch.setattr(throttling.time, "time", lambda: now + 21)
