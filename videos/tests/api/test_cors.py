@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 
 from tests.support.api_client import error_of
+from tests.support.sabotage import becomes, insert_first, without
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +38,11 @@ def test_a_preflight_allows_what_the_sdk_sends(path, method):
     assert int(answer["Access-Control-Max-Age"]) > 0
 
 
+@without(
+    "the list of headers that pages may send",
+    "videos.api.cors.preflight",
+    becomes("filter(SENT_BY_SDKS.fullmatch, wanted)", "wanted"),
+)
 def test_a_preflight_allows_no_other_headers():
     asked = {
         "Access-Control-Request-Method": "POST",
@@ -67,6 +73,7 @@ def test_without_a_key_the_refusal_can_be_read_too():
     assert answer["Access-Control-Allow-Origin"] == "*"
 
 
+@without("the limit of CORS to the API", "videos.api.cors.applies_to", insert_first("return True"))
 @pytest.mark.parametrize(
     "path", ["/", "/videos/", "/account/", "/accounts/login/", "/api/docs", "/api/video-generation/", "/v1x"]
 )

@@ -10,6 +10,7 @@ from openai.resources.videos import Videos
 
 from tests.support.api_client import Program, error_of
 from tests.support.completed import completed
+from tests.support.sabotage import becomes, without
 from videos.api.not_offered import NOT_OFFERED
 from videos.generation import lifecycle
 from videos.models import Status
@@ -76,6 +77,11 @@ def test_each_method_of_the_sdk_is_answered_or_not_offered(client, owner, method
     assert outcome(client, method, public_id(completed(owner).pk)) == expected
 
 
+@without(
+    "the answer to calls that are not offered",
+    "videos.api.app._patterns",
+    becomes("[re_path(not_offered.PATHS, not_offered.answer)]", "[]"),
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 @pytest.mark.parametrize("name", NOT_OFFERED)
 @pytest.mark.parametrize("below", ["", "/", "/char_1", "/char_1/content"])
