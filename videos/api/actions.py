@@ -1,6 +1,7 @@
 """What several endpoints share: order a video, find it through its owner, and serve its file."""
 
 import logging
+from typing import Literal
 
 from django.core.exceptions import ValidationError
 from django.core.files.storage import default_storage
@@ -11,7 +12,7 @@ from accounts.models import ApiKey
 from videos import serializers
 from videos.api import spending
 from videos.api.auth import KeyedRequest
-from videos.api.errors import ApiError, bad_value, not_found, of_order
+from videos.api.errors import ApiError, not_found, of_order
 from videos.generation import ordering
 from videos.media import playback, sprite_sheets
 from videos.models import Batch, Status, Video
@@ -19,6 +20,8 @@ from videos.order import VideoOrder
 from videos.status import progress
 
 log = logging.getLogger(__name__)
+
+Variant = Literal["video", "thumbnail", "spritesheet"]  # what can be downloaded of a video
 
 # How long a redirect to the object store works, which nobody can revoke. Programs follow it at once.
 REDIRECT_SECONDS = 60
@@ -70,22 +73,20 @@ def only(request: HttpRequest, *known: str) -> None:
             )
 
 
-def content(request: HttpRequest, video: Video, variant: str) -> HttpResponseBase:
+def content(request: HttpRequest, video: Video, variant: Variant) -> HttpResponseBase:
     """The file of a completed video, or a picture of it. Raises ApiError 404 until it is completed, 503 until its thumbnail is there."""
     if video.status != Status.COMPLETED:
         raise ApiError(404, "This video has no content yet: it is not completed.", code="video_not_completed")
     if variant == "video":
         return stored(request, str(video.file.name), etag=video.sha256, content_type="video/mp4")
-    if variant == "thumbnail" and video.poster:
-        name, kind = str(video.poster.name), "image/webp"
-    elif variant == "spritesheet":
+    if variant == "spritesheet":
         name, kind = _sheet(video), "image/jpeg"
-    elif variant == "thumbnail":
+    elif video.poster:
+        name, kind = str(video.poster.name), "image/webp"
+    else:
         raise ApiError(
             503, "The thumbnail is not ready yet. Try again in a moment.", code="not_ready", after=5
         )
-    else:
-        raise bad_value("variant", "Invalid 'variant': expected video, thumbnail or spritesheet.")
     return stored(request, name, etag=f"{video.sha256}-{variant}", content_type=kind)
 
 

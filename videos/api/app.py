@@ -24,6 +24,19 @@ class Api(NinjaAPI):
         return operation.view_func.__name__
 
 
+# Groups of calls, as in the document.
+TAGS = {
+    "Videos": "Compatible with OpenAI's Videos API, with quotes and cancellation besides.",
+    "Files": "Pictures that are uploaded once and used in many orders. Compatible with OpenAI's Files API.",
+    "Batches": "Many videos in one request, all or none, and campaigns: one idea for several platforms.",
+    "Account": "Models, credits, and what was spent.",
+    "Site API": "The paths of an older service, for programs that already use them.",
+    "Gateway query": "The status of a video, in the format of an older gateway.",
+    "Training drills": "A video by an id of your choice; a request can wait until the video has ended.",
+    "Webhooks": "Events that are sent to the `webhook_url` of an order or of a key.",
+}
+
+
 def _answer_head(router: Router) -> None:
     """Answer HEAD where GET is; the server leaves the body out."""
     for path_view in router.path_operations.values():
@@ -39,20 +52,21 @@ api = Api(
     docs_url=None,
     openapi_url=None,
     urls_namespace="api",
+    servers=[{"url": "/"}],
+    openapi_extra={"tags": [{"name": name, "description": about} for name, about in TAGS.items()]},
 )
-# The gateway and quotes first: /v1/videos/query and /v1/videos/quote would match /v1/videos/{video_id}. Links to videos come
-# before files: see LinkToken.
+# In the order of the document. Links to videos come before files: see LinkToken.
 for endpoints in (
+    video_endpoints,
+    quotes,
+    files,
+    batches,
+    cancellation,
+    account,
+    usage,
     site,
     gateway,
     drills,
-    batches,
-    quotes,
-    video_endpoints,
-    cancellation,
-    files,
-    account,
-    usage,
 ):
     _answer_head(endpoints.router)
     api.add_router("", endpoints.router)
@@ -92,9 +106,8 @@ def _patterns() -> list[URLPattern]:
     """The URL patterns, exempt from the sign-in requirement: requests are authenticated by API key, not by session."""
     # First: /v1/videos/edits would match /v1/videos/{video_id}.
     patterns = [re_path(not_offered.PATHS, not_offered.answer)]
-    patterns += [
-        pattern for pattern in api.urls[0] if isinstance(pattern, URLPattern) and str(pattern.pattern)
-    ]
+    calls = [pattern for pattern in api.urls[0] if isinstance(pattern, URLPattern) and str(pattern.pattern)]
+    patterns += sorted(calls, key=_fixed_part, reverse=True)
     patterns += [
         path("api/docs", pages.page, name="docs"),
         path("api/openapi.json", pages.openapi, name="openapi"),
@@ -106,6 +119,11 @@ def _patterns() -> list[URLPattern]:
     for pattern in patterns:
         pattern.callback = login_not_required(pattern.callback)
     return patterns
+
+
+def _fixed_part(pattern: URLPattern) -> int:
+    """How long the path is up to its first parameter: /v1/videos/quote would match /v1/videos/{video_id}, so it comes first."""
+    return len(str(pattern.pattern).partition("<")[0])
 
 
 app_name = "api"

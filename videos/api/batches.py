@@ -29,7 +29,10 @@ class Item(requests.VideoRequest):
 
     model_config = ConfigDict(title="Item")
 
-    prompt: requests.Text | None = None  # type: ignore[assignment]
+    prompt: requests.Prompt | None = None  # type: ignore[assignment]
+    n: int = Field(
+        default=1, ge=1, le=4, json_schema_extra={"maximum": 1}, description="Each item is one video."
+    )
 
 
 class BatchOrder(BaseModel):
@@ -42,8 +45,8 @@ class BatchOrder(BaseModel):
         le=10_000,
         description="How many videos run at the same time, up to the limit of your account.",
     )
-    webhook_url: requests.Text | None = Field(
-        default=None, max_length=500, description="Receives one event when all videos have ended."
+    webhook_url: requests.WebhookUrl | None = Field(
+        default=None, description="Receives one event when all videos have ended."
     )
 
 
@@ -56,29 +59,36 @@ def _refuse_shape(value: Any) -> Any:
 PlatformDecides = Annotated[SkipJsonSchema[None], BeforeValidator(_refuse_shape)]
 
 
+# An older name is accepted too, so `_platform` checks it.
+PlatformName = Annotated[requests.Text, Field(json_schema_extra={"enum": [*batches.PLATFORMS]})]
+
+
 class CampaignOrder(requests.VideoRequest):
     """The fields of a single video, but each platform decides the shape, and the length if there is no `seconds`."""
 
     model_config = ConfigDict(title="CampaignOrder")
 
-    prompt: requests.Text = Field(description="The idea behind the campaign.")
+    prompt: requests.Prompt = Field(description="The idea behind the campaign.")
     size: PlatformDecides = None
     aspect_ratio: PlatformDecides = None
     n: PlatformDecides = None  # type: ignore[assignment]
     seconds: requests.Seconds | None = Field(
         default=None, description="The length in seconds. Default: what is usual on each platform."
     )
-    resolution: requests.Text | None = Field(
+    resolution: requests.Resolution | None = Field(
         default=None, description="The shorter side, such as 720p. Default: that of the model's first size."
     )
-    platforms: list[requests.Text] = Field(
-        min_length=1, max_length=4, description=f"One or more of {', '.join(batches.PLATFORMS)}."
+    platforms: list[PlatformName] = Field(
+        min_length=1,
+        max_length=4,
+        json_schema_extra={"uniqueItems": True},
+        description=f"One or more of {', '.join(batches.PLATFORMS)}.",
     )
-    styles: dict[str, requests.Text] = Field(
+    styles: dict[PlatformName, requests.Text] = Field(
         default_factory=dict, description="A style sentence for each platform, to replace the default."
     )
-    webhook_url: requests.Text | None = Field(
-        default=None, max_length=500, description="Receives one event when all videos have ended."
+    webhook_url: requests.WebhookUrl | None = Field(
+        default=None, description="Receives one event when all videos have ended."
     )
 
 

@@ -24,7 +24,7 @@ class NoFields(BaseModel):
     "/v1/videos/{video_id}/cancel",
     response=schemas.VideoObject,
     tags=["Videos"],
-    openapi_extra={"parameters": [openapi_extra.IDEMPOTENCY_KEY], **openapi_extra.errors(409, 413, 422)},
+    openapi_extra=openapi_extra.once(),
 )
 def cancel_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """Cancel a queued video and refund its credits. 409 `video_in_progress` once it was sent to its provider, `video_ended` once it has ended. A canceled video is returned as it is."""
@@ -40,7 +40,7 @@ def cancel_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     "/v1/batches/videos/{batch_id}/cancel",
     response=schemas.BatchObject,
     tags=["Batches"],
-    openapi_extra={"parameters": [openapi_extra.IDEMPOTENCY_KEY], **openapi_extra.errors(413, 422)},
+    openapi_extra=openapi_extra.once(),
 )
 def cancel_batch(request: KeyedRequest, batch_id: str) -> HttpResponse:
     """Cancel and refund the videos of a batch that are still queued. Those that were already sent to their provider are completed; the batch ends with the last of them."""

@@ -1,16 +1,16 @@
 """`/v1/files`, compatible with OpenAI's Files API: pictures that are uploaded once and used in many orders."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q
 from django.http import HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
-from ninja import Router
+from ninja import Query, Router
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from videos import serializers
-from videos.api import actions, idempotency, openapi_extra, requests, schemas
+from videos.api import actions, idempotency, openapi_extra, parameters, requests, schemas
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found
 from videos.media import images, uploads
@@ -32,7 +32,7 @@ class FileUpload(BaseModel):
     file: Annotated[
         UploadedFile, PlainValidator(_file), WithJsonSchema({"type": "string", "format": "binary"})
     ] = Field(description="A JPEG, PNG, or WebP picture of at most 10 MB, sent as multipart/form-data.")
-    purpose: Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"] = Field(
+    purpose: schemas.Purpose = Field(
         description="Kept with the file. It makes no difference to what the file can be used for."
     )
 
@@ -40,7 +40,7 @@ class FileUpload(BaseModel):
 @router.post(
     "/v1/files",
     response=schemas.FileObject,
-    openapi_extra=openapi_extra.body(FileUpload, 409, file="file"),
+    openapi_extra=openapi_extra.upload(FileUpload),
 )
 def create_file(request: KeyedRequest) -> HttpResponse:
     """Upload a picture. Its id can be used as `file_id` in `input_reference` and `last_frame` of any order.
@@ -69,14 +69,14 @@ def create_file(request: KeyedRequest) -> HttpResponse:
 
 @router.get("/v1/files", response=schemas.FileList)
 def list_files(
-    request: KeyedRequest, after: str = "", limit: int = PAGE, order: str = "desc", purpose: str = ""
+    request: KeyedRequest,
+    after: parameters.After = "",
+    limit: Annotated[int, Query(..., ge=1, le=PAGE, description="How many files at most.")] = PAGE,
+    order: parameters.Order = "desc",
+    purpose: Annotated[str, Query(..., description="Only files with this purpose.")] = "",
 ) -> HttpResponse:
     """List the files of the account, newest first, or oldest first with `order=asc`. For the next page, set `after` to the last id of this one."""
     actions.only(request, "after", "limit", "order", "purpose")
-    if order not in ("asc", "desc"):
-        raise bad_value("order", "Invalid 'order': expected asc or desc.")
-    if not 1 <= limit <= PAGE:
-        raise bad_value("limit", f"Invalid 'limit': expected 1 to {PAGE}.")
     files = uploads.files(request.user)
     if after:
         last = _own(request, after, "after")

@@ -1,6 +1,6 @@
 """`/v1/videos/quote`: what an order would cost and whether it would be accepted, without placing it."""
 
-from typing import Any
+from typing import Any, Literal
 
 from django.db import transaction
 from django.http import HttpResponse, JsonResponse
@@ -28,7 +28,7 @@ class VideoQuote(Schema):
     `expected_seconds` is how long the model usually takes from order to file, or null if too little is known.
     """
 
-    object: str = "video_quote"
+    object: Literal["video_quote"]
     model: str
     size: str
     seconds: str
@@ -43,10 +43,7 @@ class VideoQuote(Schema):
 @router.post(
     "/v1/videos/quote",
     response=VideoQuote,
-    openapi_extra={
-        "requestBody": openapi_extra.body(requests.VideoRequest, file="input_reference")["requestBody"],
-        **openapi_extra.errors(413),
-    },
+    openapi_extra=openapi_extra.body(requests.VideoRequest, file="input_reference"),
 )
 def quote_video(request: KeyedRequest) -> HttpResponse:
     """Ask what a video would cost and whether it would be accepted now. Takes the body of `POST /v1/videos`; charges and stores nothing. Prompts and pictures are not moderated, and pictures are not fetched."""

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic import ValidationError as SchemaError
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from accounts.models import ApiKey, User
@@ -30,7 +31,7 @@ from videos.api import spending
 from videos.api.errors import ApiError, bad_value, of_order, of_schema
 from videos.api.pictures import Pictures, file_of
 from videos.catalogue import availability, capabilities
-from videos.models import EXTRAS, MAX_PROMPT_CHARACTERS, Upload, VideoModel
+from videos.models import EXTRAS, MAX_PROMPT_CHARACTERS, MAX_PROMPT_LIMIT, Upload, VideoModel
 from videos.order import Extras, VideoOrder
 from videos.providers.base import pixels, resolution, storable
 
@@ -60,15 +61,63 @@ def _digits(value: Any) -> Any:
 
 
 Text = Annotated[str, AfterValidator(_text)]
+# What the document says about a text beyond its type. Orders are checked by their model, whose errors name what it supports.
+Prompt = Annotated[
+    Text, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_PROMPT_LIMIT, "pattern": r"\S"})
+]
+Size = Annotated[
+    Text, Field(json_schema_extra={"pattern": "^[1-9][0-9]*x[1-9][0-9]*$"}, examples=["1280x720"])
+]
+AspectRatio = Annotated[
+    Text, Field(json_schema_extra={"pattern": "^[1-9][0-9]{0,4}:[1-9][0-9]{0,4}$"}, examples=["16:9"])
+]
+Resolution = Annotated[Text, Field(json_schema_extra={"pattern": "^[1-9][0-9]*p$"}, examples=["720p"])]
+PictureUrl = Annotated[
+    str, Field(json_schema_extra={"pattern": "^(https|data):"}, examples=["https://example.com/kite.png"])
+]
+# An empty one counts as absent.
+WebhookUrl = Annotated[
+    Text,
+    Field(
+        max_length=500,
+        json_schema_extra={"pattern": "^(https://.*)?$"},
+        examples=["https://example.com/hooks"],
+    ),
+]
 # OpenAI's are strings; integers are accepted too.
-Seconds = Annotated[str, BeforeValidator(_digits), WithJsonSchema({"type": ["string", "integer"]})]
+Seconds = Annotated[
+    str,
+    BeforeValidator(_digits),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^[0-9]{1,4}(\.0+)?$"},
+                {"type": "integer", "minimum": 0, "maximum": 9999},
+            ],
+            "examples": ["4"],
+        }
+    ),
+]
+
+
+def one_of(*names: str) -> JsonDict:
+    """What the document says about fields of which exactly one is sent, and the others at most as null."""
+    return {
+        "oneOf": [
+            {
+                "required": [name],
+                "properties": {other: {"type": "string" if other == name else "null"} for other in names},
+            }
+            for name in names
+        ]
+    }
 
 
 class Picture(BaseModel):
     """A picture by its URL or by the id of a file: exactly one of the two."""
 
-    model_config = ConfigDict(extra="forbid")
-    image_url: str | None = Field(default=None, description="An https or data URL.")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=one_of("image_url", "file_id"))
+    image_url: PictureUrl | None = Field(default=None, description="An https or data URL.")
     file_id: Text | None = Field(default=None, description="The id of a file of the account, from /v1/files.")
 
     @model_validator(mode="after")
@@ -87,14 +136,14 @@ class VideoRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, title="VideoOrder")
 
-    prompt: Text = Field(description="A description of the video.")
+    prompt: Prompt = Field(description="A description of the video.")
     model: Text | None = Field(
         default=None, description="The id of a model from /v1/models. Default: the first one."
     )
     seconds: Seconds | None = Field(
         default=None, description="The length in seconds. Default: the model's first."
     )
-    size: Text | None = Field(
+    size: Size | None = Field(
         default=None,
         description="Width and height, such as 1280x720. Default: 720x1280, or else the model's first.",
     )
@@ -103,8 +152,8 @@ class VideoRequest(BaseModel):
         description="The first frame: a file, {image_url} with an https or data URL, or {file_id}.",
     )
     duration: Seconds | None = Field(default=None, description="Alias of seconds.")
-    aspect_ratio: Text | None = Field(default=None, description="Such as 16:9, instead of size.")
-    resolution: Text | None = Field(
+    aspect_ratio: AspectRatio | None = Field(default=None, description="Such as 16:9, instead of size.")
+    resolution: Resolution | None = Field(
         default=None,
         description="The shorter side, such as 720p. Use it with or without aspect_ratio, instead of size.",
     )
@@ -133,9 +182,8 @@ class VideoRequest(BaseModel):
         max_length=MAX_METADATA,
         description="Up to 16 key-value pairs of strings, stored with the video.",
     )
-    webhook_url: Text | None = Field(
+    webhook_url: WebhookUrl | None = Field(
         default=None,
-        max_length=500,
         description="An https URL that receives an event when the video completes or fails.",
     )
     user: Text | None = Field(

@@ -1,8 +1,14 @@
 """Response schemas for the OpenAPI document."""
 
-from typing import Any
+from datetime import date
+from typing import Annotated, Literal
 
 from ninja import Schema
+from pydantic import Field
+
+Percent = Annotated[int, Field(ge=0, le=100)]
+UnixSeconds = Annotated[int, Field(description="Unix seconds.")]
+Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
 
 
 class ErrorOut(Schema):
@@ -17,30 +23,32 @@ class VideoObject(Schema):
     """
 
     id: str
-    object: str = "video"
+    object: Literal["video"]
     model: str
-    status: str
-    progress: int
-    created_at: int
-    completed_at: int | None
-    expires_at: int | None
+    status: Literal["queued", "in_progress", "completed", "failed"]
+    progress: Percent
+    created_at: UnixSeconds
+    completed_at: UnixSeconds | None
+    expires_at: UnixSeconds | None = Field(description="When `url` ends, in Unix seconds.")
     prompt: str
-    size: str
+    size: str = Field(description="Width and height in pixels, such as 1280x720.")
     seconds: str
     remixed_from_video_id: str | None
-    error: ErrorOut | None
-    credits: int
-    metadata: dict[str, Any]
-    url: str | None
-    queue_position: int | None
-    expected_seconds: int | None
-    duration: int
-    resolution: str
-    aspect_ratio: str
+    error: ErrorOut | None = Field(description="Why it failed; null unless `status` is failed.")
+    credits: int = Field(description="What it was charged. Refunded if it fails.")
+    metadata: dict[str, str | int] = Field(
+        description="As sent with the order. `run_id` of a training drill may be a number."
+    )
+    url: str | None = Field(description="A link to the file that needs no key; null until completed.")
+    queue_position: Annotated[int, Field(ge=1)] | None
+    expected_seconds: Annotated[int, Field(ge=0)] | None
+    duration: int = Field(description="`seconds` as a number.")
+    resolution: str = Field(description="The shorter side, such as 720p.")
+    aspect_ratio: str = Field(description="Such as 16:9.")
 
 
 class VideoList(Schema):
-    object: str = "list"
+    object: Literal["list"]
     data: list[VideoObject]
     first_id: str | None
     last_id: str | None
@@ -49,24 +57,24 @@ class VideoList(Schema):
 
 class Deleted(Schema):
     id: str
-    object: str = "video.deleted"
-    deleted: bool
+    object: Literal["video.deleted"]
+    deleted: Literal[True]
 
 
 class FileObject(Schema):
     """A picture that orders can name by its id. `bytes` is its size as stored, a JPEG."""
 
     id: str
-    object: str = "file"
+    object: Literal["file"]
     bytes: int
-    created_at: int
+    created_at: UnixSeconds
     filename: str
-    purpose: str
-    status: str
+    purpose: Purpose
+    status: Literal["processed"]
 
 
 class FileList(Schema):
-    object: str = "list"
+    object: Literal["list"]
     data: list[FileObject]
     first_id: str | None
     last_id: str | None
@@ -75,25 +83,25 @@ class FileList(Schema):
 
 class FileDeleted(Schema):
     id: str
-    object: str = "file"
-    deleted: bool
+    object: Literal["file"]
+    deleted: Literal[True]
 
 
 class BatchObject(Schema):
     """Videos that were ordered together. `progress` is the overall progress in percent."""
 
     id: str
-    object: str = "video_batch"
-    kind: str
-    status: str
+    object: Literal["video_batch"]
+    kind: Literal["batch", "campaign"]
+    status: Literal["in_progress", "completed"]
     total: int
     completed: int
     failed: int
-    progress: int
+    progress: Percent
     credits: int
     max_concurrency: int
-    created_at: int
-    completed_at: int | None
+    created_at: UnixSeconds
+    completed_at: UnixSeconds | None
     data: list[VideoObject]
 
 
@@ -111,7 +119,7 @@ class ModelObject(Schema):
     """An available model. `credits` is the price of one video, `seconds` the supported lengths."""
 
     id: str
-    object: str = "model"
+    object: Literal["model"]
     created: int
     owned_by: str
     name: str
@@ -120,21 +128,21 @@ class ModelObject(Schema):
     sizes: list[str]
     seconds: list[str]
     has_sound: bool
-    takes: list[str]
+    takes: list[Literal["image", "last_frame", "seed", "negative_prompt", "audio"]]
     frame_rates: list[int]
     qualities: list[str]
     prompt_limit: int
-    retires_on: str | None
+    retires_on: date | None
 
 
 class ModelList(Schema):
-    object: str = "list"
+    object: Literal["list"]
     data: list[ModelObject]
 
 
 class Credits(Schema):
     """`balance` is available to spend; `reserved` is what running videos have been charged."""
 
-    object: str = "credits"
+    object: Literal["credits"]
     balance: int
     reserved: int

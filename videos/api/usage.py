@@ -1,19 +1,19 @@
 """`/v1/usage`: how many videos an account ordered, and for how many credits."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import TruncDate
 from django.http import HttpResponse, JsonResponse
-from ninja import Router, Schema
+from ninja import Query, Router, Schema
 
 from accounts import utc_days
 from accounts.models import User
-from videos.api import actions
+from videos.api import actions, schemas
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import bad_value
 from videos.models import Status, Video
@@ -21,6 +21,13 @@ from videos.models import Status, Video
 router = Router(auth=ApiKeyAuth(), tags=["Account"])
 
 USUAL_PERIOD, MAX_PERIOD = timedelta(days=30), timedelta(days=366)
+
+GroupBy = Literal["day", "key", "model"]
+Start = Annotated[
+    str,
+    Query(..., description="A date in UTC (YYYY-MM-DD) or Unix seconds. Default: 30 days before the end."),
+]
+End = Annotated[str, Query(..., description="The same, exclusive. Default: the end of today.")]
 
 REFUNDED = Q(status__in=[Status.FAILED, Status.CANCELED]) | Q(is_free=True)
 SUMS = {
@@ -57,10 +64,10 @@ class UsageBucket(UsageSums):
 class Usage(Schema):
     """`start` (inclusive) and `end` (exclusive) are Unix seconds."""
 
-    object: str = "usage"
-    start: int
-    end: int
-    group_by: str
+    object: Literal["usage"]
+    start: schemas.UnixSeconds
+    end: schemas.UnixSeconds
+    group_by: GroupBy
     data: list[UsageBucket]
     total: UsageSums
 
@@ -82,35 +89,36 @@ class Period:
 
 @router.get("/v1/usage", response=Usage)
 def retrieve_usage(
-    request: KeyedRequest, start: str = "", end: str = "", group_by: str = "day"
+    request: KeyedRequest,
+    start: Start = "",
+    end: End = "",
+    group_by: Annotated[GroupBy, Query(..., description="What each entry of `data` is about.")] = "day",
 ) -> HttpResponse:
     """Sum up the videos of the account by day, key, or model. `start` and `end` (exclusive) are dates in UTC (YYYY-MM-DD) or Unix seconds, at most 366 days apart. Default: the last 30 days, today included. Credits count on the day of the order, also those that were refunded later."""
     actions.only(request, "start", "end", "group_by")
-    if group_by not in GROUPS:
-        raise bad_value("group_by", f"Invalid 'group_by': expected {', '.join(GROUPS)}.")
     period = _period(start, end)
     buckets = GROUPS[group_by](request.user, period)
-    total = {name: sum(bucket[name] for bucket in buckets) for name in UsageSums.model_fields}
+    total = {name: sum(getattr(bucket, name) for bucket in buckets) for name in UsageSums.model_fields}
     return JsonResponse(
         {
             "object": "usage",
             "start": int(period.start.timestamp()),
             "end": int(period.end.timestamp()),
             "group_by": group_by,
-            "data": buckets,
+            "data": [bucket.model_dump(exclude_unset=True) for bucket in buckets],
             "total": total,
         }
     )
 
 
-def by_day(user: User, period: Period) -> list[dict[str, Any]]:
+def by_day(user: User, period: Period) -> list[UsageBucket]:
     """One bucket per day, oldest first, also for days without videos."""
     found = {row["date"]: row for row in _sums(user, period, date=TruncDate("created_at", tzinfo=UTC))}
     none = dict.fromkeys(UsageSums.model_fields, 0)
     return [_bucket(found.get(day, none), day=day.isoformat()) for day in period.days()]
 
 
-def by_key(user: User, period: Period) -> list[dict[str, Any]]:
+def by_key(user: User, period: Period) -> list[UsageBucket]:
     """One bucket per API key that was used, newest key first; videos that were ordered on the pages come last."""
     names = {"prefix": F("api_key__prefix"), "name": F("api_key__name")}
     rows = _sums(user, period, number=F("api_key_id"), **names)
@@ -118,13 +126,13 @@ def by_key(user: User, period: Period) -> list[dict[str, Any]]:
     return [_bucket(row, key=row["prefix"], key_name=row["name"]) for row in rows]
 
 
-def by_model(user: User, period: Period) -> list[dict[str, Any]]:
+def by_model(user: User, period: Period) -> list[UsageBucket]:
     """One bucket per model that was ordered, by name."""
     rows = _sums(user, period, slug=F("model__slug"))
     return [_bucket(row, model=row["slug"]) for row in sorted(rows, key=lambda row: row["slug"])]
 
 
-GROUPS: dict[str, Callable[[User, Period], list[dict[str, Any]]]] = {
+GROUPS: dict[GroupBy, Callable[[User, Period], list[UsageBucket]]] = {
     "day": by_day,
     "key": by_key,
     "model": by_model,
@@ -144,9 +152,9 @@ def _sums(user: User, period: Period, **groups: Any) -> list[dict[str, Any]]:
     return [row | {"credits_net": row["credits_charged"] - row["credits_refunded"]} for row in rows]
 
 
-def _bucket(row: dict[str, Any], **group: str | None) -> dict[str, Any]:
+def _bucket(row: Mapping[str, Any], **group: str | None) -> UsageBucket:
     """What the sums are of, and the sums."""
-    return group | {name: row[name] for name in UsageSums.model_fields}
+    return UsageBucket.model_validate({**group, **{name: row[name] for name in UsageSums.model_fields}})
 
 
 def _period(start: str, end: str) -> Period:

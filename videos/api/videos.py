@@ -3,19 +3,28 @@
 import hashlib
 import logging
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, TypedDict
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import register_converter
 from django.urls.converters import StringConverter
 from django.utils.http import parse_etags
-from ninja import Router
+from ninja import Query, Router
 from pydantic import BaseModel, ConfigDict
 
 from accounts.models import User
 from videos import serializers
-from videos.api import actions, idempotency, moderation, openapi_extra, requests, schemas, spending
+from videos.api import (
+    actions,
+    idempotency,
+    moderation,
+    openapi_extra,
+    parameters,
+    requests,
+    schemas,
+    spending,
+)
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found, renamed_params
 from videos.catalogue import capabilities
@@ -30,9 +39,19 @@ router = Router(auth=ApiKeyAuth())
 PAGE, MAX_PAGE = 20, 100
 
 
+class VideoPage(TypedDict):
+    """What schemas.VideoList describes."""
+
+    object: str
+    data: list[serializers.VideoObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
 class Remix(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    prompt: requests.Text
+    prompt: requests.Prompt
 
 
 @router.post(
@@ -70,14 +89,17 @@ def create(
 
 @router.get("/v1/videos", response=schemas.VideoList, tags=["Videos"])
 def list_videos(
-    request: KeyedRequest, after: str = "", limit: int = PAGE, order: str = "desc"
+    request: KeyedRequest,
+    after: parameters.After = "",
+    limit: Annotated[int, Query(..., ge=1, le=MAX_PAGE, description="How many videos at most.")] = PAGE,
+    order: parameters.Order = "desc",
 ) -> HttpResponse:
     """List the videos of the account, newest first, or oldest first with `order=asc`. For the next page, set `after` to the last id of this one."""
     actions.only(request, "after", "limit", "order")
     return JsonResponse(page(request.user, after, limit, order))
 
 
-def page(user: User, after: str, limit: int, order: str) -> dict[str, Any]:
+def page(user: User, after: str, limit: int, order: str) -> VideoPage:
     """The VideoList of these parameters. Raises ApiError 400 for an invalid one, 404 for an unknown `after`."""
     if order not in ("asc", "desc"):
         raise bad_value("order", "Invalid 'order': expected asc or desc.")
@@ -111,7 +133,7 @@ def page(user: User, after: str, limit: int, order: str) -> dict[str, Any]:
     "/v1/videos/{video_id}",
     response=schemas.VideoObject,
     tags=["Videos"],
-    openapi_extra={"responses": {304: openapi_extra.NOT_MODIFIED}},
+    openapi_extra=openapi_extra.unless_unchanged(),
 )
 def retrieve_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """Retrieve a video. `openai-poll-after-ms` says when to poll again; with `If-None-Match`, the response is 304 if nothing changed."""
@@ -150,7 +172,11 @@ def delete_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     tags=["Videos"],
     openapi_extra=openapi_extra.download("video/mp4", "image/webp", "image/jpeg"),
 )
-def video_content(request: KeyedRequest, video_id: str, variant: str = "video") -> HttpResponseBase:
+def video_content(
+    request: KeyedRequest,
+    video_id: str,
+    variant: Annotated[actions.Variant, Query(..., description="What to download.")] = "video",
+) -> HttpResponseBase:
     """Download a completed video; byte ranges are supported. `variant` is video (MP4), thumbnail (WebP), or spritesheet (JPEG)."""
     actions.only(request, "variant")
     return actions.content(request, actions.own(request, video_id), variant)

@@ -77,15 +77,33 @@ def _run_id(value: Any) -> str | int:
     raise ValueError("expected a string of 1 to 90 characters or a non-negative integer")
 
 
-RunId = Annotated[str | int, PlainValidator(_run_id), WithJsonSchema({"type": ["string", "integer"]})]
+RunId = Annotated[
+    str | int,
+    PlainValidator(_run_id),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": 90},
+                {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+            ]
+        }
+    ),
+]
 
 
 class Drill(BaseModel):
     model_config = ConfigDict(extra="forbid")
     run_id: RunId = Field(description="An id of your choice. The same run_id always means the same video.")
-    drill_text: requests.Text
-    size: requests.Text | None = None
+    drill_text: requests.Prompt
+    size: requests.Size | None = None
     seconds: requests.Seconds | None = None
+
+
+WAIT = openapi_extra.header(
+    "Prefer",
+    f"`wait=N`: respond when the video has ended, or after N seconds (max. {LONGEST_WAIT}).",
+    pattern="^wait=[0-9]{1,3}$",
+)
 
 
 class DrillAnswer(Schema):
@@ -99,8 +117,8 @@ class DrillAnswer(Schema):
 
 
 class Service(Schema):
-    service: str
-    status: str
+    service: Literal["video-generation"]
+    status: Literal["ok"]
     models: list[str]
     longest_wait: int
 
@@ -123,7 +141,7 @@ def drill_service(request: HttpRequest) -> HttpResponse:
     response={200: DrillAnswer, 202: DrillAnswer},
     auth=[ApiKeyAsPassword(), ApiKeyAuth()],
     tags=["Training drills"],
-    openapi_extra=openapi_extra.order(Drill),
+    openapi_extra=openapi_extra.order(Drill, WAIT),
 )
 def drill_generate(request: KeyedRequest) -> HttpResponse:
     """Create a video, or retrieve the one with this run_id. With `Prefer: wait=N`, waits up to N seconds (max. 180) for its end."""

@@ -16,7 +16,7 @@ router = Router()
 
 
 class Query(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=requests.one_of("video_id", "task_id"))
     video_id: requests.Text | None = None
     task_id: requests.Text | None = Field(default=None, description="Alias of video_id.")
 

@@ -7,7 +7,7 @@ from ninja import Router, Schema
 from pydantic import BaseModel, ConfigDict, Field
 
 from videos import serializers
-from videos.api import actions, idempotency, moderation, openapi_extra, requests
+from videos.api import actions, idempotency, moderation, openapi_extra, requests, schemas
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import renamed_params
 
@@ -16,17 +16,23 @@ router = Router()
 
 class SiteOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    prompt: requests.Text
+    prompt: requests.Prompt
     model: requests.Text | None = None
-    image_url: str | None = Field(default=None, description="The first frame: an https or data URL.")
+    image_url: requests.PictureUrl | None = Field(
+        default=None, description="The first frame: an https or data URL."
+    )
     duration: requests.Seconds | None = Field(default=None, description="The length in seconds.")
-    resolution: requests.Text | None = Field(default=None, description="Such as 720p or 1280x720.")
+    resolution: requests.Text | None = Field(
+        default=None,
+        json_schema_extra={"pattern": "^[1-9][0-9]*(p|x[1-9][0-9]*)$"},
+        description="Such as 720p or 1280x720.",
+    )
 
 
 class SiteVideo(Schema):
     id: str
     status: Literal["pending", "processing", "completed", "failed"]
-    progress: int
+    progress: schemas.Percent
     video_url: str | None
     error: str | None
     credits: int

@@ -26,6 +26,10 @@ BODIES: dict[str, Mapping[str, object]] = {
     "query": {"video_id": VIDEO},
     "drill_generate": {"run_id": RUN, "drill_text": "Leave the hall by the nearest exit", "seconds": "4"},
 }
+# Of calls that take only a form.
+FORMS: dict[str, Mapping[str, object]] = {
+    "create_file": {"file": "(the bytes of kite.png)", "purpose": "vision"}
+}
 
 # Calls that have a method in the SDKs.
 PYTHON = {

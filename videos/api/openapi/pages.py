@@ -125,7 +125,7 @@ def _fields(operation: dict[str, Any]) -> list[dict[str, Any]]:
     content = operation.get("requestBody", {}).get("content", {})
     if not content:
         return []
-    name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    name = next(iter(content.values()))["schema"]["$ref"].rpartition("/")[2]
     schema = _document()["components"]["schemas"][name]
     return [
         {

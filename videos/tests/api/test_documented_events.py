@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def test_document_and_page_list_every_event():
     webhooks = document.build(api)["webhooks"]
     page = Client().get("/api/docs").content.decode()
-    assert list(webhooks) == list(EVENTS)
+    assert list(webhooks) == [*EVENTS, "ping"]
     assert all(f"<code>{kind}</code>" in page for kind in EVENTS)
 
 
@@ -25,7 +25,7 @@ def test_every_schema_that_an_event_names_is_in_the_document():
     whole = document.build(api)
     named = {part.split('"')[0] for part in json.dumps(whole).split("#/components/schemas/")[1:]}
     assert named <= set(whole["components"]["schemas"])
-    assert {"VideoEvent", "BatchEvent", "PlainEvent"} <= named
+    assert {"VideoEvent", "BatchEvent", "PingEvent", "PlainEvent"} <= named
 
 
 def test_the_first_curl_example_sends_an_idempotency_key():

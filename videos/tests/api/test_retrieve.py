@@ -94,7 +94,12 @@ def test_an_unchanged_video_is_304(program, owner):
 def test_there_is_no_content_before_the_end(program, owner):
     path = f"/v1/videos/{public_id(order(owner).pk)}/content"
     assert error_of(program.get(path)) == (404, None, "video_not_completed")
-    assert error_of(program.get(f"{path}?variant=1")) == (404, None, "video_not_completed")
+    assert error_of(program.get(f"{path}?variant=thumbnail")) == (404, None, "video_not_completed")
+
+
+def test_an_unknown_variant_is_400(program, owner):
+    path = f"/v1/videos/{public_id(order(owner).pk)}/content"
+    assert error_of(program.get(f"{path}?variant=1")) == (400, "variant", "invalid_value")
 
 
 HOUR = 3600
