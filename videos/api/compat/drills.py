@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation.trans_real import parse_accept_lang_header
 from ninja import Router, Schema
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 
 from accounts.models import ApiKey
 from videos import serializers
-from videos.api import actions, moderation, openapi_extra, requests
+from videos.api import actions, idempotency, moderation, openapi_extra, requests
 from videos.api.auth import ApiKeyAuth, KeyedRequest, key_of
 from videos.api.compat.shared import QUERY_WORDS
 from videos.api.errors import not_found, renamed_params
@@ -146,16 +145,28 @@ def drill_service(request: HttpRequest) -> HttpResponse:
 def drill_generate(request: KeyedRequest) -> HttpResponse:
     """Create a video, or retrieve the one with this run_id. With `Prefer: wait=N`, waits up to N seconds (max. 180) for its end."""
     until = time.monotonic() + _wanted_wait(request)
-    asked = requests.checked(Drill, requests.read(request).fields)
+    body = requests.read(request)
+    asked = requests.checked(Drill, body.fields)
     key = f"run:{asked.run_id}"
-    if not request.user.videos.filter(client_key=key).exists():
+
+    def prepare() -> idempotency.Action:
+        # What is stored says only that the run was created: a repeat is answered with its status of that time.
+        created = (202, {"run_id": asked.run_id})
+        if request.user.videos.filter(client_key=key).exists():
+            return lambda: created
         asked_for = requests.VideoRequest(prompt=asked.drill_text, size=asked.size, seconds=asked.seconds)
-        with renamed_params(prompt="drill_text"):
-            order = requests.order_of(request.auth, asked_for)
-            order = replace(order, client_key=key, metadata={"run_id": asked.run_id})
-            order = moderation.one(request.auth, order)
-            with transaction.atomic():
-                actions.place(request.auth, order)
+        order = requests.order_of(request.auth, asked_for)
+        order = replace(order, client_key=key, metadata={"run_id": asked.run_id})
+        order = moderation.one(request.auth, order)
+
+        def place() -> tuple[int, dict[str, object]]:
+            actions.place(request.auth, order)
+            return created
+
+        return place
+
+    with renamed_params(prompt="drill_text"):
+        idempotency.once(request, body.digest, prepare)
     video = _run(request, str(asked.run_id))
     if video.is_live and time.monotonic() < until:
         with suppress(Busy), waiting.turn():

@@ -52,6 +52,19 @@ def test_a_file_is_part_of_what_is_repeated(program, owner):
     assert error_of(send(picture + b"more"))[0] == 422
 
 
+def test_a_drill_with_the_key_of_another_drill_is_422(program, owner):
+    path, key = "/api/video-generation/generate", {"Idempotency-Key": "one"}
+    first, other = ({"run_id": run, "drill_text": "Leave the hall"} for run in ("1", "2"))
+    answers = [program.send(path, first, headers=key).json() for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert error_of(program.send(path, other, headers=key)) == (
+        422,
+        "Idempotency-Key",
+        "idempotency_key_reused",
+    )
+    assert owner.videos.count() == 1
+
+
 def test_A26_another_body_with_the_same_key_is_422(program, owner):
     key = {"Idempotency-Key": "order-1"}
     program.send("/v1/videos", {"prompt": "A"}, headers=key)
