@@ -12,7 +12,9 @@ MESSAGES = {
     403: "This request is not allowed.",
     404: "Unknown path. See /api/docs for the available endpoints.",
     405: "This method is not allowed for this path.",
+    412: "The file is another version than the one that If-Match names.",
     413: "The request body is too large.",
+    416: "The file does not have the bytes that Range asks for.",
 }
 SDK_PATIENCE = 60  # seconds; OpenAI's SDKs ignore a longer Retry-After and retry sooner
 # OpenAI's error types of some statuses.

@@ -89,7 +89,7 @@ def _shaped(response: HttpResponse) -> HttpResponse:
         return response
     message = MESSAGES.get(response.status_code, SERVER_ERROR)
     shaped = ApiError(response.status_code, message).answer()
-    for name in ("Allow", "Retry-After"):
+    for name in ("Allow", "Retry-After", "ETag", "Accept-Ranges", "Content-Range", "Content-Disposition"):
         if name in response:
             shaped[name] = response[name]
     return shaped

@@ -6,6 +6,7 @@ from django.test import Client
 from tests.support.api_client import Program, error_of
 from tests.support.completed import completed
 from videos.api.app import api
+from videos.api.errors import MESSAGES
 from videos.api.openapi import document
 from videos.models import Video
 from videos.serializers import public_id
@@ -79,3 +80,23 @@ def test_a_thumbnail_that_is_not_ready_is_503_and_says_when_to_ask_again(program
     answer = program.get(path)
     assert error_of(answer) == (503, None, "not_ready")
     assert int(answer["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "status"), [("If-Match", '"other"', 412), ("Range", "bytes=99999999-", 416)]
+)
+def test_a_file_that_is_not_as_the_program_expects_is_its_error_not_ours(
+    program, owner, header, value, status
+):
+    video = completed(owner)
+    answer = program.get(f"/v1/videos/{public_id(video.pk)}/content", headers={header: value})
+    assert error_of(answer) == (status, None, None)
+    assert answer.json()["error"]["message"] == MESSAGES[status]
+    assert answer["ETag"] == f'"{video.sha256}"'
+
+
+def test_a_range_beyond_the_end_says_how_long_the_file_is(program, owner):
+    path = f"/v1/videos/{public_id(completed(owner).pk)}/content"
+    size = len(program.get(path).getvalue())
+    answer = program.get(path, headers={"Range": f"bytes={size}-"})
+    assert answer["Content-Range"] == f"bytes */{size}"
