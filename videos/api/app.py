@@ -53,7 +53,10 @@ api = Api(
     openapi_url=None,
     urls_namespace="api",
     servers=[{"url": "/"}],
-    openapi_extra={"tags": [{"name": name, "description": about} for name, about in TAGS.items()]},
+    openapi_extra={
+        "info": {"license": {"name": "MIT", "identifier": "MIT"}},
+        "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
+    },
 )
 # In the order of the document. Links to videos come before files: see LinkToken.
 for endpoints in (

@@ -24,7 +24,7 @@ class KeyedRequest(HttpRequest):
 class ApiKeyAuth(HttpBearer):
     """`Authorization: Bearer av_live_…`"""
 
-    openapi_name = "API key"
+    openapi_description = "An API key from the account page, such as av_live_…"
 
     def __call__(self, request: HttpRequest) -> ApiKey:
         kind, _, text = request.headers.get("Authorization", "").partition(" ")

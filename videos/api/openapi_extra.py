@@ -18,7 +18,9 @@ ERRORS = {
     402: "Insufficient credits. Nothing was charged.",
     404: "Not found, or owned by another account.",
     409: "The video is not in a state that allows this, or the original of a retry is still being processed.",
+    412: "Precondition failed: If-Match does not name the current version.",
     413: "The request body is too large.",
+    416: "The requested byte range is not satisfiable.",
     422: "The Idempotency-Key was already used with a different request.",
     429: "Too many requests, too many concurrent picture downloads, or a credit limit of the key is reached."
     " `Retry-After` says when to try again; it is absent if the key's total limit is reached (`key_limit_reached`).",
@@ -138,9 +140,7 @@ def download(*kinds: str) -> Part:
             206: {"description": "The requested byte range.", "content": content},
             302: {"description": "Redirect to the file in the object store."},
             **unchanged["responses"],
-            412: {"description": "Precondition failed: If-Match does not name the current version."},
-            416: {"description": "The requested byte range is not satisfiable."},
-            **errors(503)["responses"],
+            **errors(412, 416, 503)["responses"],
         },
     }
 

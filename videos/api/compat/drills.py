@@ -53,7 +53,7 @@ DRILL_MESSAGES = {
 class ApiKeyAsPassword(HttpBasicAuth):
     """HTTP Basic with the key as password; any user name."""
 
-    openapi_name = "API key as password"
+    openapi_description = "An API key as the password; any user name."
 
     def __call__(self, request: HttpRequest) -> ApiKey | None:
         kind, _, text = request.headers.get("Authorization", "").partition(" ")

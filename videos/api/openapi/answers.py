@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from videos.api.errors import ApiError
+from videos.api.errors import MESSAGES, ApiError
 from videos.api.openapi.examples import PROMPT, RUN
 
 CREATED, DONE = 1_767_225_600, 1_767_225_662  # Unix seconds
@@ -251,7 +251,9 @@ ERRORS: Mapping[str, Json] = {
         ),
         ApiError(404, "No such video: 'video_1'.", code="not_found"),
         ApiError(409, "Only a completed video can be remixed.", code="video_not_completed"),
+        ApiError(412, MESSAGES[412]),
         ApiError(413, "The request body can be at most 20 MB.", code="body_too_large"),
+        ApiError(416, MESSAGES[416]),
         ApiError(
             422,
             "This Idempotency-Key was already used with a different request.",

@@ -25,6 +25,7 @@ STATUS_HEADERS = {
     "304": ("ETag",),
     "401": ("WWW-Authenticate",),
     "409": ("Retry-After", "x-should-retry"),
+    "412": ("ETag", "Content-Disposition"),
     "416": ("Accept-Ranges", "Content-Range", "ETag", "Content-Disposition"),
     "429": ("Retry-After", "x-should-retry"),
     "503": ("Retry-After",),
@@ -65,7 +66,8 @@ def text(api: NinjaAPI) -> str:
 
 
 def _complete(path: str, method: str, operation: Part, schemas: Part) -> None:
-    name, has_key = operation["operationId"], bool(operation.get("security"))
+    # None at all is said explicitly.
+    name, has_key = operation["operationId"], bool(operation.setdefault("security", []))
     for parameter in operation["parameters"]:
         if parameter["in"] == "path":
             parameter["description"], parameter["example"] = PARAMETERS[parameter["name"]]
@@ -91,7 +93,7 @@ def _complete(path: str, method: str, operation: Part, schemas: Part) -> None:
 def _headers_of(operation: Part, status: str) -> list[str]:
     """The names of the headers that this response may have."""
     response = operation["responses"][status]
-    names = [*ALL_HEADERS, *(KEY_HEADERS if operation.get("security") else ())]
+    names = [*ALL_HEADERS, *(KEY_HEADERS if operation["security"] else ())]
     names += STATUS_HEADERS.get(status, ())
     is_success = status[0] == "2"
     if is_success and "application/json" not in response["content"]:

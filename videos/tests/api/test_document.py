@@ -61,6 +61,16 @@ def test_making_a_video_comes_first(whole):
     assert list(whole["paths"]["/v1/videos"]) == ["post", "get"]
 
 
+def test_the_ways_to_authenticate_have_the_fields_that_openapi_allows(whole):
+    schemes = whole["components"]["securitySchemes"]
+    assert {name: set(scheme) for name, scheme in schemes.items()} == {
+        "ApiKeyAuth": {"type", "scheme", "description"},
+        "ApiKeyAsPassword": {"type", "scheme", "description"},
+    }
+    open_to_all = [one["operationId"] for one in operations_of(whole) if one["security"] == []]
+    assert open_to_all == ["drill_service"]
+
+
 def test_names_of_operations_are_unique_and_readable(whole):
     names = [operation["operationId"] for operation in operations_of(whole)]
     assert len(set(names)) == len(names)
