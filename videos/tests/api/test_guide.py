@@ -6,11 +6,11 @@ import pytest
 from django.test import Client
 
 from aivideo import __version__
-from videos.api import mcp
 from videos.api.app import api
 from videos.api.not_offered import NOT_OFFERED
 from videos.api.openapi import document, examples
 from videos.api.openapi_extra import ERRORS
+from videos.api.tools import TOOLS
 
 pytestmark = pytest.mark.django_db
 
@@ -52,7 +52,7 @@ def test_the_guide_names_each_call_and_error_and_what_is_not_offered(guide):
 
 def test_the_guide_names_the_tools(guide):
     assert "http://testserver/mcp" in guide
-    assert all(f"`{name}`" in guide for name in mcp.TOOLS)
+    assert all(f"`{name}`" in guide for name in TOOLS)
 
 
 def test_the_guide_is_short(guide):
