@@ -95,11 +95,12 @@ $(VENV)/installed-dev: requirements.txt requirements-dev.txt | $(BIN)/python
 	@touch $@ $(VENV)/installed
 
 # Clients of the API: the oldest Python SDK that has videos, the Python client of MCP and, if npm is installed, the JavaScript
-# clients of both.
+# clients of both, each in its newest version and in an old one.
 $(VENV)/other-clients: Makefile | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/openai-2 openai==2.2.0
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/mcp mcp==2.3.0
-	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/node openai@7.57.0 @modelcontextprotocol/sdk@1.32.2; \
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/node \
+	    openai@7.57.0 openai-6@npm:openai@6.2.0 @modelcontextprotocol/client@2.4.0 @modelcontextprotocol/sdk@1.32.2; \
 	  else echo "npm is not installed: skipping the tests of the API from JavaScript."; fi
 	@touch $@
 

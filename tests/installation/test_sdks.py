@@ -19,6 +19,7 @@ from PIL import Image
 
 from tests.support.fixtures import TEST_TIMEOUT, wait_until
 from tests.support.installation import Site, processes_of
+from tests.support.other_clients import javascript, python
 from tests.support.webhook_receiver import Receiver
 from videos.api.app import api
 from videos.api.openapi import document, examples
@@ -264,14 +265,6 @@ def run(command, folder, said=None, **env):
 
 
 @pytest.fixture(scope="module")
-def old_sdk():
-    folder = Path(sys.prefix) / "openai-2"
-    if not folder.exists():
-        pytest.skip("`make test` installs the oldest SDK")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def node():
     folder = Path(sys.prefix) / "node"
     if not shutil.which("node") or not (folder / "node_modules").exists():
@@ -279,14 +272,12 @@ def node():
     return folder
 
 
-def test_the_oldest_sdk_that_has_videos_does_all_of_it(site, key, old_sdk, tmp_path):
-    run([sys.executable, "-c", OLDEST, site.url, key], tmp_path, PYTHONPATH=str(old_sdk))
+def test_the_oldest_sdk_that_has_videos_does_all_of_it(site, key):
+    python(OLDEST, site.url, key, packages="openai-2")
 
 
-def test_the_sdk_for_javascript_creates_polls_and_downloads(site, key, node):
-    script = node / "create.mjs"
-    script.write_text(JAVASCRIPT)
-    assert run(["node", str(script), site.url, key], node).split() == ["completed", "ftyp"]
+def test_the_sdk_for_javascript_creates_polls_and_downloads(site, key):
+    assert javascript(JAVASCRIPT, site.url, key).split() == ["completed", "ftyp"]
 
 
 # One process for all of a language: each would load the SDK anew.

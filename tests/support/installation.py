@@ -123,6 +123,29 @@ class Site:
         assert is_well, said
         return said
 
+    def new_key(self, email: str, credits: int) -> str:
+        """An API key of an account that is made for this address, with so many credits."""
+        self.manage("grant_credits", email, str(credits), "--reason", "tests")
+        return self.manage("create_api_key", email, "--name", "tests").splitlines()[-1]
+
+    def set_repeat_window(self, email: str, seconds: int) -> None:
+        """As on the page of each key of this account."""
+        code = f"ApiKey.objects.filter(user__email={email!r}).update(repeat_window={seconds})"
+        self.manage("shell", "--no-imports", "-c", f"from accounts.models import ApiKey\n{code}")
+
+    def orders_of(self, email: str) -> tuple[list[str], list[int]]:
+        """The ids of an account's videos, and the amounts of its charges in the ledger."""
+        code = (
+            "import json\n"
+            "from accounts.models import User\n"
+            "from videos.serializers import public_id\n"
+            f"user = User.objects.get(email={email!r})\n"
+            "charges = user.credit_entries.filter(kind='charge').values_list('amount', flat=True)\n"
+            "print(json.dumps([[public_id(video.pk) for video in user.videos.all()], list(charges)]))"
+        )
+        videos, charges = json.loads(self.manage("shell", "--no-imports", "-c", code))
+        return videos, charges
+
     def fold_hands(self) -> None:
         """End the process of the management commands."""
         if self.hands:

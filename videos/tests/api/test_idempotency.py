@@ -1,13 +1,11 @@
 """A request that is sent twice."""
 
-import http.server
 import json
 import threading
 from datetime import timedelta
 
 import openai
 import pytest
-import requests
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError, connections
 from django.test import RequestFactory
@@ -16,7 +14,8 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import CreditEntry, IdempotentAnswer
 from tests.support.api_client import Program, error_of
-from tests.support.fixtures import entries, new_user, serve
+from tests.support.fixtures import entries, new_user
+from tests.support.lossy_proxy import LossyProxy
 from tests.support.sabotage import drop, never, without
 from videos.api import idempotency
 from videos.api import requests as order_requests
@@ -245,55 +244,17 @@ def test_what_is_noted_for_repeats_is_forgotten_soon_and_holds_no_deleted_words(
 
 @without("the memory of an SDK's retries", "videos.api.idempotency.once", never("_before"), attack="A26")
 @pytest.mark.django_db(transaction=True)
-def test_fourteen_orders_through_a_proxy_that_drops_every_third_reply_are_fourteen_videos(live_server):
+def test_fourteen_orders_through_a_proxy_that_loses_a_third_of_the_replies_are_fourteen_videos(live_server):
     """By OpenAI's SDK itself, which repeats what got no answer."""
     owner = new_user()
     credits.grant(owner, 1000, reference="test:dropped")
     text = Program(owner).text
-    with DroppingProxy(live_server.url, every=3) as proxy:
+    with LossyProxy(live_server.url, seed=6, one_in=3) as proxy:
         client = openai.OpenAI(base_url=f"{proxy.url}/v1", api_key=text)
         made = [client.videos.create(prompt="A kite", seconds="4").id for _ in range(14)]
-    assert proxy.dropped > 0
+    assert proxy.lost
     assert len(set(made)) == 14
     assert owner.videos.count() == 14
-
-
-class DroppingProxy:
-    """Passes requests on, and hangs up without a word instead of every so manieth answer."""
-
-    def __init__(self, target, every):
-        self.count = self.dropped = 0
-        proxy = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                headers = {name: self.headers[name] for name in self.headers if name.lower() != "host"}
-                answer = requests.post(f"{target}{self.path}", data=body, headers=headers)
-                proxy.count += 1
-                if proxy.count % every == 0:
-                    proxy.dropped += 1
-                    self.close_connection = True
-                    return
-                self.send_response(answer.status_code)
-                self.send_header("Content-Type", answer.headers["Content-Type"])
-                self.send_header("Content-Length", str(len(answer.content)))
-                self.end_headers()
-                self.wfile.write(answer.content)
-
-            def log_message(self, *_arguments):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def __enter__(self):
-        serve(self.server)
-        return self
-
-    def __exit__(self, *_exception):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 def request_of(body):
