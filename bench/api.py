@@ -83,11 +83,11 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def litellm(upstream: str, workers: int = 2) -> Iterator[int]:
-    """Run the proxy with one video model, the simulator's; yields its port."""
+def litellm(upstream: str, workers: int = 2, key: str = "none") -> Iterator[int]:
+    """Run the proxy with one video model, that of the server `upstream`; yields its port."""
     if not LITELLM.exists():
         raise RuntimeError("LiteLLM's proxy is not installed; `make bench` installs it.")
-    model = {"model": "openai/sora-2", "api_base": upstream, "api_key": "none"}
+    model = {"model": "openai/sora-2", "api_base": upstream, "api_key": key}
     config = {
         "model_list": [{"model_name": "sora-2", "litellm_params": model}],
         "general_settings": {"master_key": MASTER_KEY},
