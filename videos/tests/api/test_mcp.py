@@ -1,12 +1,7 @@
 """`/mcp`: an agent's tools, and what its messages may not do."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 from django.db import connections
@@ -14,9 +9,11 @@ from django.test import Client
 
 from accounts import api_keys
 from accounts.models import ApiKey, CreditEntry, IdempotentAnswer
+from aivideo import __version__
 from tests.support.api_client import Program, error_of
 from tests.support.completed import completed
-from tests.support.fixtures import TEST_TIMEOUT, entries, new_user, order
+from tests.support.fixtures import entries, new_user, order
+from tests.support.other_clients import javascript, python
 from videos.api import mcp, moderation, spending
 from videos.api.errors import bad_value
 from videos.generation import lifecycle
@@ -201,11 +198,125 @@ def test_a_call_that_wants_no_answer_orders_nothing(program, owner):
 
 def test_a_version_that_is_not_spoken_here_is_refused_after_the_start(program):
     new = {"MCP-Protocol-Version": "2099-01-01"}
-    assert rpc_error_of(post(program, request_of("ping"), headers=new)) == (400, mcp.INVALID_REQUEST, 1)
+    answer = post(program, request_of("ping"), headers=new)
+    assert rpc_error_of(answer) == (400, mcp.UNSUPPORTED_VERSION, 1)
+    assert answer.json()["error"]["data"] == {"supported": list(mcp.VERSIONS), "requested": "2099-01-01"}
     for version in ("2025-11-25", "2025-06-18"):
         assert result_of(program, "ping", headers={"MCP-Protocol-Version": version}) == {}
     asked = {"protocolVersion": "2099-01-01"}
     assert result_of(program, "initialize", asked, headers=new)["protocolVersion"] == "2025-11-25"
+
+
+# --- The revision 2026-07-28, without a handshake ---------------------------------------------------
+
+META = {mcp.META_VERSION: "2026-07-28", mcp.META_CAPABILITIES: {}}
+HEADERS = {"MCP-Protocol-Version": "2026-07-28"}
+SERVER = {mcp.META_SERVER: {"name": "aivideo", "version": __version__}}
+CACHE = {"ttlMs": 300_000, "cacheScope": "public"}
+
+
+def send_new(program, method, headers=None, meta=META, **params):
+    """Send a request as this revision wants it, except for what is said otherwise."""
+    expected = HEADERS | {"Mcp-Method": method} | ({"Mcp-Name": params["name"]} if "name" in params else {})
+    sent = {name: value for name, value in (expected | (headers or {})).items() if value is not None}
+    return post(program, request_of(method, {"_meta": meta, **params}), headers=sent)
+
+
+def test_a_server_says_what_it_can_without_a_handshake(program):
+    answer = send_new(program, "server/discover")
+    assert (answer.status_code, answer.json()["result"]) == (
+        200,
+        {
+            "resultType": "complete",
+            "supportedVersions": ["2026-07-28", "2025-11-25", "2025-06-18"],
+            "capabilities": {"tools": {}},
+            "instructions": mcp.INSTRUCTIONS,
+            "_meta": SERVER,
+            **CACHE,
+        },
+    )
+
+
+def test_tools_are_the_same_in_each_revision_and_may_be_cached(program):
+    tools = result_of(program, "tools/list")
+    assert send_new(program, "tools/list").json()["result"] == {
+        "resultType": "complete",
+        "_meta": SERVER,
+        **tools,
+        **CACHE,
+    }
+
+
+def test_the_result_of_a_tool_is_complete_and_not_to_be_cached(program):
+    called = result_of(program, "tools/call", {"name": "get_credits"})
+    answer = send_new(program, "tools/call", name="get_credits")
+    assert answer.json()["result"] == {"resultType": "complete", "_meta": SERVER, **called}
+
+
+def test_a_name_may_be_encoded(program):
+    encoded = {"Mcp-Name": "=?base64?Z2V0X2NyZWRpdHM=?="}
+    result = send_new(program, "tools/call", encoded, name="get_credits").json()["result"]
+    assert result["structuredContent"]["balance"] == 100
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"MCP-Protocol-Version": None},
+        {"MCP-Protocol-Version": "2025-11-25"},
+        {"Mcp-Method": None},
+        {"Mcp-Method": "tools/list"},
+        {"Mcp-Name": None},
+        {"Mcp-Name": "quote"},
+        {"Mcp-Name": "=?base64?Z2V0X2NyZWRpdHM=?="},
+        {"Mcp-Name": "=?base64?\u00e9?="},
+        {"Mcp-Name": "=?base64?/w==?="},
+    ],
+)
+def test_headers_that_disagree_with_the_body_are_refused_and_nothing_is_ordered(program, owner, headers):
+    wanted = {"name": "create_video", "arguments": {"prompt": "A kite", "max_credits": 10}}
+    answer = send_new(program, "tools/call", headers, **wanted)
+    assert rpc_error_of(answer) == (400, mcp.HEADER_MISMATCH, 1)
+    assert not owner.videos.exists()
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        None,
+        "2026-07-28",
+        {},
+        {mcp.META_VERSION: "2026-07-28"},
+        {mcp.META_CAPABILITIES: {}},
+        {mcp.META_VERSION: 20260728, mcp.META_CAPABILITIES: {}},
+        {mcp.META_VERSION: "2026-07-28", mcp.META_CAPABILITIES: None},
+    ],
+)
+def test_a_request_that_lacks_its_version_or_capabilities_is_refused(program, meta):
+    answer = send_new(program, "tools/list", meta=meta)
+    assert rpc_error_of(answer) == (400, mcp.INVALID_PARAMS, 1)
+
+
+def test_a_newer_version_than_any_is_told_which_ones_there_are(program):
+    newer = "2099-01-01"
+    answer = send_new(
+        program, "tools/list", {"MCP-Protocol-Version": newer}, META | {mcp.META_VERSION: newer}
+    )
+    assert rpc_error_of(answer) == (400, mcp.UNSUPPORTED_VERSION, 1)
+    assert answer.json()["error"]["data"]["supported"] == list(mcp.VERSIONS)
+
+
+def test_errors_have_a_status_of_their_own(program):
+    for method in ("ping", "resources/list", "subscriptions/listen"):
+        assert rpc_error_of(send_new(program, method)) == (404, mcp.UNKNOWN_METHOD, 1)
+    unknown = send_new(program, "tools/call", name="delete_video")
+    assert rpc_error_of(unknown) == (400, mcp.INVALID_PARAMS, 1)
+    assert rpc_error_of(post(program, request_of("server/discover"))) == (200, mcp.UNKNOWN_METHOD, 1)
+
+
+def test_a_notification_needs_no_meta(program):
+    answer = post(program, {"jsonrpc": "2.0", "method": "notifications/cancelled"}, headers=HEADERS)
+    assert (answer.status_code, answer.content) == (202, b"")
 
 
 # --- Keys and limits -------------------------------------------------------------------------------
@@ -514,7 +625,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 async def main(url, key):
     async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as http:
-        async with Client(streamable_http_client(url, http_client=http)) as client:
+        async with Client(streamable_http_client(url, http_client=http), mode="MODE") as client:
             tools = [tool.name for tool in (await client.list_tools()).tools]
             quote = await client.call_tool("quote", {"prompt": "A kite"})
             asked = {"prompt": "A kite", "idempotency_key": "one", "max_credits": quote.structured_content["credits"]}
@@ -540,13 +651,20 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-JAVASCRIPT = """
+# The first lines differ between the client's packages.
+OLD_JAVASCRIPT = """
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
-
+const options = {};
+"""
+NEW_JAVASCRIPT = """
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+const options = { versionNegotiation: { mode: "auto" } };
+"""
+JAVASCRIPT = """
 const [url, key] = process.argv.slice(2);
 const requestInit = { headers: { Authorization: `Bearer ${key}` } };
-const client = new Client({ name: "tests", version: "1" });
+const client = new Client({ name: "tests", version: "1" }, options);
 await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit }));
 const call = (name, args) => client.callTool({ name, arguments: args });
 const { tools } = await client.listTools();
@@ -561,6 +679,7 @@ const listed = await call("list_videos", {});
 const canceled = await call("cancel_video", { video_id });
 const held = await call("get_credits", {});
 console.log(JSON.stringify({
+  version: client.getNegotiatedProtocolVersion?.() ?? "2025-11-25",
   tools: tools.map((tool) => tool.name).sort(),
   is_same: JSON.stringify(first.structuredContent) === JSON.stringify(again.structuredContent),
   refused: [refused.isError, refused.structuredContent.error.code],
@@ -581,43 +700,20 @@ DONE = {
 }
 
 
-@pytest.fixture(scope="module")
-def python_client():
-    folder = Path(sys.prefix) / "mcp"
-    if not folder.exists():
-        pytest.skip("`make test` installs the client for Python")
-    return folder
+def said_to(live_server, program, source, **options):
+    return json.loads(program(source, f"{live_server.url}/mcp", Program(new_user()).text, **options))
 
 
-@pytest.fixture(scope="module")
-def node():
-    folder = Path(sys.prefix) / "node"
-    if not shutil.which("node") or not (folder / "node_modules/@modelcontextprotocol").exists():
-        pytest.skip("`make test` installs the client for JavaScript where there is npm")
-    return folder
-
-
-def run(command, url, **env):
-    program = Program(new_user())
-    done = subprocess.run(
-        [*command, f"{url}/mcp", program.text],
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=TEST_TIMEOUT,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
-
-
+@pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
 @pytest.mark.django_db(transaction=True)
-def test_the_client_for_python_quotes_orders_and_cancels(python_client, live_server):
-    said = run([sys.executable, "-c", PYTHON], live_server.url, PYTHONPATH=str(python_client))
-    assert said == {"version": mcp.VERSIONS[0], **DONE}
+def test_the_client_for_python_quotes_orders_and_cancels(live_server, mode, version):
+    said = said_to(live_server, python, PYTHON.replace("MODE", mode), packages="mcp")
+    assert said == {"version": version, **DONE}
 
 
+@pytest.mark.parametrize(
+    ("imports", "version"), [(NEW_JAVASCRIPT, "2026-07-28"), (OLD_JAVASCRIPT, "2025-11-25")]
+)
 @pytest.mark.django_db(transaction=True)
-def test_the_client_for_javascript_quotes_orders_and_cancels(node, live_server):
-    script = node / "mcp.mjs"
-    script.write_text(JAVASCRIPT)
-    assert run(["node", str(script)], live_server.url) == DONE
+def test_the_clients_for_javascript_quote_order_and_cancel(live_server, imports, version):
+    assert said_to(live_server, javascript, imports + JAVASCRIPT) == {"version": version, **DONE}
