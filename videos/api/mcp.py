@@ -135,23 +135,12 @@ def _answer(request: KeyedRequest, message: Message) -> dict[str, object] | None
 
 
 def _version(request: HttpRequest, message: Message) -> str:
-    """The revision of a message. Raises RpcError if it is not spoken here, or if the body and the headers disagree."""
+    """The revision of a message. Raises RpcError if it is not spoken here."""
     if message.method == "initialize":
         return HANDSHAKE_VERSIONS[0]  # to be agreed upon by its answer
     version = request.headers.get("MCP-Protocol-Version", WITHOUT_A_HEADER)
-    params = message.params if isinstance(message.params, dict) else {}
-    meta = params.get("_meta")
-    if not isinstance(meta, dict):
-        meta = {}
-    if message.is_request and (version == VERSION or META_VERSION in meta):
-        if not isinstance(meta.get(META_VERSION), str) or not isinstance(meta.get(META_CAPABILITIES), dict):
-            raise RpcError(INVALID_PARAMS, f"params._meta must have {META_VERSION} and {META_CAPABILITIES}.")
-        expected = {"MCP-Protocol-Version": meta[META_VERSION], "Mcp-Method": message.method}
-        if message.method == "tools/call":
-            expected["Mcp-Name"] = params.get("name")
-        for name, value in expected.items():
-            if _decoded(request.headers.get(name)) != value:
-                raise RpcError(HEADER_MISMATCH, f"The header {name} does not match the body.")
+    if message.is_request:
+        _check_metadata(request, message, is_required=version == VERSION)
     if version not in (*VERSIONS, WITHOUT_A_HEADER):
         raise RpcError(
             UNSUPPORTED_VERSION,
@@ -159,6 +148,24 @@ def _version(request: HttpRequest, message: Message) -> str:
             data={"supported": VERSIONS, "requested": version},
         )
     return version
+
+
+def _check_metadata(request: HttpRequest, message: Message, is_required: bool) -> None:
+    """Raise RpcError for a request without `_meta` if that is required, and for one whose headers do not match the body."""
+    params = message.params if isinstance(message.params, dict) else {}
+    meta = params.get("_meta")
+    if not isinstance(meta, dict):
+        meta = {}
+    if not is_required and META_VERSION not in meta:
+        return
+    if not isinstance(meta.get(META_VERSION), str) or not isinstance(meta.get(META_CAPABILITIES), dict):
+        raise RpcError(INVALID_PARAMS, f"params._meta must have {META_VERSION} and {META_CAPABILITIES}.")
+    expected = {"MCP-Protocol-Version": meta[META_VERSION], "Mcp-Method": message.method}
+    if message.method == "tools/call":
+        expected["Mcp-Name"] = params.get("name")
+    for name, value in expected.items():
+        if _decoded(request.headers.get(name)) != value:
+            raise RpcError(HEADER_MISMATCH, f"The header {name} does not match the body.")
 
 
 def _decoded(header: str | None) -> str | None:

@@ -7,9 +7,10 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
 
 from videos import serializers
 from videos.api import account, actions, cancellation, idempotency, quotes, requests, schemas
@@ -20,13 +21,22 @@ from videos.models import Video
 from videos.status.progress import progress_of
 
 
+class Link(TypedDict):
+    """A file, as the protocol describes it to an agent."""
+
+    type: Literal["resource_link"]
+    uri: str
+    name: str
+    mimeType: str
+
+
 @dataclass(frozen=True)
 class Result:
     """What a tool returns: an object of the API, a sentence about it, and links to files that an agent can show."""
 
-    value: Mapping[str, Any]
+    value: Mapping[str, object]
     text: str
-    links: list[dict[str, str]] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
 
 
 class CreateVideo(requests.VideoRequest):
@@ -60,7 +70,7 @@ class Page(BaseModel):
     order: str = Field(default="desc", description="desc: newest first; asc: oldest first.")
 
 
-def _quote(request: KeyedRequest, arguments: dict[str, Any]) -> Result:
+def _quote(request: KeyedRequest, arguments: dict[str, object]) -> Result:
     quote = quotes.quote(request.auth, requests.Body(arguments))
     text = f"This costs {quote['credits']} credits; the account has {quote['balance']}."
     if quote["error"]:
@@ -68,7 +78,7 @@ def _quote(request: KeyedRequest, arguments: dict[str, Any]) -> Result:
     return Result(quote, text)
 
 
-def _create_video(request: KeyedRequest, arguments: dict[str, Any]) -> Result:
+def _create_video(request: KeyedRequest, arguments: dict[str, object]) -> Result:
     with renamed_params(**requests.aliases_in(arguments)):
         asked = requests.checked(CreateVideo, arguments)
     # What the call may cost is not part of what it orders: a repeat may allow another price.
@@ -80,7 +90,7 @@ def _create_video(request: KeyedRequest, arguments: dict[str, Any]) -> Result:
         answer = video_endpoints.create(
             request, body, max_credits=asked.max_credits, idempotency_key=asked.idempotency_key
         )
-    video = json.loads(answer.content)
+    video: serializers.VideoObject = json.loads(answer.content)
     if "Idempotent-Replayed" in answer:
         text = f"This repeats an earlier call, which ordered {video['id']}. Nothing more was charged."
     else:
@@ -90,14 +100,14 @@ def _create_video(request: KeyedRequest, arguments: dict[str, Any]) -> Result:
     return Result(video, f"{text} Ask get_video until its status is completed or failed.")
 
 
-def _get_video(request: KeyedRequest, arguments: dict[str, Any]) -> Result:
+def _get_video(request: KeyedRequest, arguments: dict[str, object]) -> Result:
     asked = requests.checked(VideoId, arguments)
     video = actions.own(request, asked.video_id)
     shown = actions.shown(video)
     return Result(shown, _sentence(video, shown), _links(shown))
 
 
-def _list_videos(request: KeyedRequest, arguments: dict[str, Any]) -> Result:
+def _list_videos(request: KeyedRequest, arguments: dict[str, object]) -> Result:
     asked = requests.checked(Page, arguments)
     page = video_endpoints.page(request.user, asked.after, asked.limit, asked.order)
     lines = [f"{video['id']} {video['status']}: {video['prompt'][:60]}" for video in page["data"]]
@@ -105,13 +115,13 @@ def _list_videos(request: KeyedRequest, arguments: dict[str, Any]) -> Result:
     return Result(page, "\n".join([*lines, *more]) or "There are no videos.")
 
 
-def _cancel_video(request: KeyedRequest, arguments: dict[str, Any]) -> Result:
+def _cancel_video(request: KeyedRequest, arguments: dict[str, object]) -> Result:
     asked = requests.checked(VideoId, arguments)
     video = serializers.video_object(cancellation.canceled(request, asked.video_id))
     return Result(video, f"{video['id']} is canceled. Its {video['credits']} credits were refunded.")
 
 
-def _get_credits(request: KeyedRequest, arguments: dict[str, Any]) -> Result:
+def _get_credits(request: KeyedRequest, arguments: dict[str, object]) -> Result:
     requests.checked(cancellation.NoFields, arguments)
     held = account.credits_of(request.user)
     return Result(
@@ -129,7 +139,7 @@ def _sentence(video: Video, shown: serializers.VideoObject) -> str:
     return f"{shown['id']} is {shown['status']} ({shown['progress']}%). Ask again in {again} seconds."
 
 
-def _links(shown: serializers.VideoObject) -> list[dict[str, str]]:
+def _links(shown: serializers.VideoObject) -> list[Link]:
     if shown["url"] is None:
         return []
     name = f"{shown['id']}.mp4"
@@ -140,7 +150,7 @@ def _links(shown: serializers.VideoObject) -> list[dict[str, str]]:
 class Tool:
     """A tool, its arguments, what it returns, and whether it changes anything, or destroys something."""
 
-    call: Callable[[KeyedRequest, dict[str, Any]], Result]
+    call: Callable[[KeyedRequest, dict[str, object]], Result]
     title: str
     about: str
     takes: type[BaseModel]
@@ -148,16 +158,17 @@ class Tool:
     is_read_only: bool = True
     is_destructive: bool = False
 
-    def description(self, name: str) -> dict[str, Any]:
+    def description(self, name: str) -> dict[str, object]:
         """The tool as `tools/list` shows it."""
         hints = {"readOnlyHint": self.is_read_only, "destructiveHint": self.is_destructive}
-        gives: Any = self.gives | Failure  # clients check errors by this schema too
+        # Clients check errors by this schema too.
+        gives, definitions = models_json_schema([(self.gives, "validation"), (Failure, "validation")])
         return {
             "name": name,
             "title": self.title,
             "description": self.about,
             "inputSchema": self.takes.model_json_schema(),
-            "outputSchema": {"type": "object"} | TypeAdapter(gives).json_schema(),
+            "outputSchema": {"type": "object", "anyOf": list(gives.values()), **definitions},
             "annotations": hints,
         }
 
