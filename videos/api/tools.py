@@ -104,7 +104,7 @@ def _get_video(request: KeyedRequest, arguments: dict[str, object]) -> Result:
     asked = requests.checked(VideoId, arguments)
     video = actions.own(request, asked.video_id)
     shown = actions.shown(video)
-    return Result(shown, _sentence(video, shown), _links(shown))
+    return Result(shown, _sentence(video, shown), _links(video, shown))
 
 
 def _list_videos(request: KeyedRequest, arguments: dict[str, object]) -> Result:
@@ -139,11 +139,18 @@ def _sentence(video: Video, shown: serializers.VideoObject) -> str:
     return f"{shown['id']} is {shown['status']} ({shown['progress']}%). Ask again in {again} seconds."
 
 
-def _links(shown: serializers.VideoObject) -> list[Link]:
+def _links(video: Video, shown: serializers.VideoObject) -> list[Link]:
+    """The file of a completed video, and its poster if it has one already."""
     if shown["url"] is None:
         return []
-    name = f"{shown['id']}.mp4"
-    return [{"type": "resource_link", "uri": shown["url"], "name": name, "mimeType": "video/mp4"}]
+    links = [_link(shown["url"], f"{shown['id']}.mp4", "video/mp4")]
+    if video.poster:
+        links.append(_link(f"{shown['url']}?variant=thumbnail", f"{shown['id']}.webp", "image/webp"))
+    return links
+
+
+def _link(url: str, name: str, kind: str) -> Link:
+    return {"type": "resource_link", "uri": url, "name": name, "mimeType": kind}
 
 
 @dataclass(frozen=True)
@@ -206,7 +213,7 @@ TOOLS = {
     "get_video": Tool(
         _get_video,
         "Get a video",
-        "The status of a video; once it is completed, a link to its file that works until expires_at.",
+        "The status of a video; once it is completed, links to its file and to a picture of it that work until expires_at.",
         VideoId,
         schemas.VideoObject,
     ),

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from dataclasses import replace
-from typing import Annotated, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
@@ -226,7 +226,9 @@ register_converter(LinkToken, "link_token")
 @router.api_operation(
     ["GET", "HEAD"], "/v1/files/{link_token:token}", auth=None, url_name="file", include_in_schema=False
 )
-def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
+def file_by_link(
+    request: HttpRequest, token: str, variant: Literal["video", "thumbnail"] = "video"
+) -> HttpResponseBase:
     """Download a video by its `url`. Needs no key; the link works until the video's `expires_at`, then it is 403."""
     try:
         pk = serializers.resolve_link(token)
@@ -238,4 +240,4 @@ def file_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
     video = Video.objects.kept().filter(pk=pk, user__is_active=True).first() if pk else None
     if video is None:
         raise not_found("file", token)
-    return actions.content(request, video, "video")
+    return actions.content(request, video, variant)

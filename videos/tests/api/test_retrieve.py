@@ -158,6 +158,12 @@ def test_the_operator_says_how_long_links_work(owner, monkeypatch, settings):
     assert anybody.get(link).status_code == 403
 
 
+def test_a_link_is_also_that_of_the_poster_but_not_of_a_sprite_sheet(owner):
+    link = link_of(completed(owner))
+    assert anybody.get(f"{link}?variant=thumbnail")["Content-Type"] == "image/webp"
+    assert error_of(anybody.get(f"{link}?variant=spritesheet"))[:2] == (400, "variant")
+
+
 def test_A04_a_link_that_was_changed_is_404(owner):
     link = link_of(completed(owner))
     assert error_of(anybody.get(link[:-1] + ("a" if link[-1] != "a" else "b")))[0] == 404
