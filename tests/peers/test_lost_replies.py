@@ -92,7 +92,7 @@ def test_orders_of_the_sdk_are_made_and_charged_once(site, lossy):
 def test_orders_of_the_proxy_are_made_and_charged_once_if_its_key_has_a_repeat_window(site, lossy):
     email = "proxy@example.com"
     key = site.new_key(email, 2 * PRICE * ORDERS)
-    site.set_repeat_window(email, 3600)
+    site.change_keys(email, repeat_window=3600)
     with api.litellm(f"{lossy.url}/v1", 1, key) as port:
         command = [sys.executable, "-", f"http://127.0.0.1:{port}", api.MASTER_KEY, str(ORDERS)]
         check(site, email, run(command, BEHIND_THE_PROXY))

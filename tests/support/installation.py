@@ -128,9 +128,9 @@ class Site:
         self.manage("grant_credits", email, str(credits), "--reason", "tests")
         return self.manage("create_api_key", email, "--name", "tests").splitlines()[-1]
 
-    def set_repeat_window(self, email: str, seconds: int) -> None:
-        """As on the page of each key of this account."""
-        code = f"ApiKey.objects.filter(user__email={email!r}).update(repeat_window={seconds})"
+    def change_keys(self, email: str, **settings: int) -> None:
+        """Change `max_credits` or `repeat_window` of all keys of this account, as on their pages."""
+        code = f"ApiKey.objects.filter(user__email={email!r}).update(**{settings})"
         self.manage("shell", "--no-imports", "-c", f"from accounts.models import ApiKey\n{code}")
 
     def orders_of(self, email: str) -> tuple[list[str], list[int]]:

@@ -16,7 +16,7 @@ class LossyProxy:
     """Passes requests on to the site at `upstream`, and loses one reply in `one_in`, at random.
 
     A lost reply ends with its connection: before its first byte, within its head or its body, or before its last byte.
-    `lost` counts them.
+    `replies` counts all of them, `lost` the lost ones.
     """
 
     def __init__(self, upstream: str, seed: int, one_in: int = 5) -> None:
@@ -24,7 +24,7 @@ class LossyProxy:
         self.random = random.Random(seed)
         self.one_in = one_in
         self.lock = threading.Lock()
-        self.lost = 0
+        self.replies = self.lost = 0
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,6 +46,7 @@ class LossyProxy:
                 with proxy.lock:
                     is_lost = proxy.random.randrange(proxy.one_in) == 0
                     sent = proxy.random.choice([0, 20, len(reply) // 2, len(reply) - 1])
+                    proxy.replies += 1
                     proxy.lost += is_lost
                 self.wfile.write(reply[:sent] if is_lost else reply)
                 self.close_connection |= is_lost

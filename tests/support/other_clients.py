@@ -12,24 +12,39 @@ from tests.support.fixtures import TEST_TIMEOUT
 
 FOLDER = Path(sys.prefix)
 
+# The first lines of a program with a client of MCP: `Client`, the transport, and `options` for the newest revision it knows.
+OLD_MCP = """
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+const options = {};
+"""
+MCP = """
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+const options = { versionNegotiation: { mode: "auto" } };
+"""
 
-def python(source: str, *arguments: str, packages: str = "") -> str:
+
+def python(source: str, *arguments: str, packages: str = "", timeout: float = TEST_TIMEOUT) -> str:
     """What this program prints. It imports from `packages`, such as `openai-2`, before our own environment."""
     folder = FOLDER / packages
     if not folder.exists():
         pytest.skip(f"{packages} is not there: `make test` installs it")
-    return run([sys.executable, "-", *arguments], source, PYTHONPATH=str(folder) if packages else "")
+    path = {"PYTHONPATH": str(folder)} if packages else {}
+    return run([sys.executable, "-", *arguments], source, timeout=timeout, **path)
 
 
-def javascript(source: str, *arguments: str) -> str:
+def javascript(source: str, *arguments: str, timeout: float = TEST_TIMEOUT) -> str:
     """What this module prints, which imports what npm installed. Skips the test where there is no npm."""
     folder = FOLDER / "node"
     if not shutil.which("node") or not (folder / "node_modules").exists():
         pytest.skip("`make test` installs the clients for JavaScript where there is npm")
-    return run(["node", "--input-type=module", "-", *arguments], source, folder)
+    return run(["node", "--input-type=module", "-", *arguments], source, folder, timeout)
 
 
-def run(command: list[str], source: str, folder: Path | None = None, **env: str) -> str:
+def run(
+    command: list[str], source: str, folder: Path | None = None, timeout: float = TEST_TIMEOUT, **env: str
+) -> str:
+    """What this command prints, in `folder` and given `source`. Fails the test if it does not end well."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -37,7 +52,7 @@ def run(command: list[str], source: str, folder: Path | None = None, **env: str)
         input=source,
         capture_output=True,
         text=True,
-        timeout=TEST_TIMEOUT,
+        timeout=timeout,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
