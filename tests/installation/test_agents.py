@@ -83,7 +83,7 @@ CLIENTS = [
 ]
 
 
-def test_agents_that_share_a_key_are_charged_once_for_each_call_and_never_beyond_the_key(tmp_path):
+def test_A26_agents_that_share_a_key_are_charged_once_for_each_call_and_never_beyond_the_key(tmp_path):
     random.seed(SEED)
     calls = [str(random.randrange(IDS)) for _ in range(CALLS)]
     # No video has to be finished: orders are what counts.

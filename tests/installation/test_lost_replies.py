@@ -103,7 +103,7 @@ console.log(JSON.stringify([VERSION, ids, givenUp]));
         pytest.param(partial(javascript, JAVASCRIPT.replace("PACKAGE", "openai-6")), id="old-javascript"),
     ],
 )
-def test_each_order_is_one_video_and_one_charge(site, order, request):
+def test_A26_each_order_is_one_video_and_one_charge(site, order, request):
     email = f"{request.node.callspec.id}@example.com"
     key = site.new_key(email, 2 * PRICE * ORDERS)
     with LossyProxy(site.url, SEED) as proxy:

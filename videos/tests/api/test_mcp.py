@@ -564,7 +564,7 @@ def test_credits_that_are_spent_while_a_call_is_prepared_pay_nothing_more(progra
 
 
 @without("the idempotency_key of a call", "videos.api.tools._create_video", omit("idempotency_key"))
-def test_a_repeat_is_the_same_video(program, owner):
+def test_A26_a_repeat_is_the_same_video(program, owner):
     asked = {"prompt": "A kite", "max_credits": 10, "idempotency_key": "one"}
     first = value_of(program, "create_video", **asked)
     again = call(program, "create_video", **asked | {"max_credits": 20})
