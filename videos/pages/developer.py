@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import api_keys
 from accounts.models import ApiKey
 from accounts.requests import UserRequest
+from videos import code_samples
 from videos.catalogue import availability
 from videos.pages.developer_forms import LIFETIMES, KeyForm, RepeatForm, WebhookForm
 from videos.webhooks import events, outbox
@@ -25,7 +26,7 @@ def account(request: UserRequest) -> HttpResponse:
     new_key, status = "", 200
     if request.method == "POST" and form.is_valid():
         if api_keys.working(request.user).count() < api_keys.MAX_KEYS:
-            _key, new_key = api_keys.create(request.user, form.cleaned_data["name"], **form.limits())
+            row, new_key = api_keys.create(request.user, form.cleaned_data["name"], **form.limits())
             form, status = KeyForm(), 201
         else:
             form.add_error(
@@ -34,15 +35,19 @@ def account(request: UserRequest) -> HttpResponse:
             )
     if form.is_bound:
         status = 422
+    models, site = list(availability.models()), request.build_absolute_uri("/").rstrip("/")
     context = {
         "form": form,
         "new_key": new_key,
         "keys": api_keys.working(request.user),
         "ended": request.user.api_keys.exclude(pk__in=api_keys.working(request.user))[:10],
-        "models": list(availability.models()),
+        "models": models,
         "lifetimes": LIFETIMES,
-        "api_url": request.build_absolute_uri("/v1"),
+        "site": site,
     }
+    if new_key:
+        usable = row.allowed_models or [model.slug for model in models]
+        context["first_video"] = code_samples.first_video(site, new_key, usable)
     return render(request, "videos/developer/account.html", context, status=status)
 
 
