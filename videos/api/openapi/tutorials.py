@@ -6,6 +6,7 @@ A test sends each of them verbatim: videos/tests/api/test_original_requests.py.
 from typing import NamedTuple
 
 from videos.api.openapi.examples import KEY, SITE, VIDEO
+from videos.code_samples import Sample
 
 
 class Tutorial(NamedTuple):
@@ -15,6 +16,54 @@ class Tutorial(NamedTuple):
     about: str
     requests: list[str]
 
+
+# A program in the form of OpenAI's Sora guide of 2025. It names neither a site nor a key: both are in the environment.
+OPENAI_GUIDE = [
+    Sample(
+        "Python",
+        """\
+import time
+
+from openai import OpenAI
+
+client = OpenAI()
+
+video = client.videos.create(
+    model="sora-2",
+    prompt="A video of a cool cat on a motorcycle in the night",
+)
+
+while video.status in ("queued", "in_progress"):
+    time.sleep(2)
+    video = client.videos.retrieve(video.id)
+    print(video.status, video.progress)
+
+content = client.videos.download_content(video.id, variant="video")
+content.write_to_file("video.mp4")""",
+    ),
+    Sample(
+        "JavaScript",
+        """\
+import { writeFile } from "node:fs/promises";
+import OpenAI from "openai";
+
+const openai = new OpenAI();
+
+let video = await openai.videos.create({
+  model: "sora-2",
+  prompt: "A video of a cool cat on a motorcycle in the night",
+});
+
+while (video.status === "queued" || video.status === "in_progress") {
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  video = await openai.videos.retrieve(video.id);
+  console.log(video.status, video.progress);
+}
+
+const content = await openai.videos.downloadContent(video.id);
+await writeFile("video.mp4", Buffer.from(await content.arrayBuffer()));""",
+    ),
+]
 
 TUTORIALS = [
     Tutorial(
