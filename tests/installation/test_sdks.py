@@ -23,6 +23,8 @@ from tests.support.other_clients import javascript, python
 from tests.support.webhook_receiver import Receiver
 from videos.api.app import api
 from videos.api.openapi import document, examples
+from videos.api.openapi.tutorials import OPENAI_GUIDE
+from videos.code_samples import first_video
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -344,3 +346,43 @@ def test_every_example_in_javascript_works(sources, node):
     (node / "kite.png").write_bytes(kite_picture())
     (node / "all.mjs").write_text(ALL_JAVASCRIPT)
     run(["node", "all.mjs"], node, said=json.dumps(list(sources("JavaScript"))))
+
+
+# --- The first programs on the page -----------------------------------------------------------------
+
+LANGUAGES = ["curl", "Python", "JavaScript"]
+
+
+def run_sample(language, source, folder, request, **env):
+    """Run a program in a folder of its own, as a reader does."""
+    if language == "curl":
+        run(["bash", "-c", source], folder, **env)
+    elif language == "Python":
+        run([sys.executable, "-c", source], folder, **env)
+    else:
+        (folder / "node_modules").symlink_to(request.getfixturevalue("node") / "node_modules")
+        (folder / "sample.mjs").write_text(source)
+        run(["node", "sample.mjs"], folder, **env)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_first_program_of_the_page_saves_a_video(site, key, language, tmp_path, request):
+    run_sample(language, dict(first_video(site.url, key, ["sora-2"]))[language], tmp_path, request)
+    assert (tmp_path / "kite.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_the_first_program_in_curl_ends_when_it_is_refused(site, key, tmp_path):
+    source = dict(first_video(site.url, key[:-1], ["sora-2"]))["curl"]
+    done = subprocess.run(
+        ["bash", "-c", source], cwd=tmp_path, capture_output=True, text=True, timeout=TEST_TIMEOUT
+    )
+    assert done.returncode != 0
+    assert "invalid_api_key" in done.stderr
+    assert not (tmp_path / "kite.mp4").exists()
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_a_program_of_openais_guide_needs_only_two_variables(site, key, language, tmp_path, request):
+    env = {"OPENAI_BASE_URL": f"{site.url}/v1", "OPENAI_API_KEY": key}
+    run_sample(language, dict(OPENAI_GUIDE)[language], tmp_path, request, **env)
+    assert (tmp_path / "video.mp4").read_bytes()[4:8] == b"ftyp"
