@@ -38,7 +38,7 @@ while video.status in ("queued", "in_progress"):
     video = client.videos.retrieve(video.id)
     print(video.status, video.progress)
 
-content = client.videos.download_content(video.id, variant="video")
+content = client.videos.download_content(video.id)
 content.write_to_file("video.mp4")""",
     ),
     Sample(

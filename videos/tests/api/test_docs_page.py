@@ -1,6 +1,7 @@
 """`/api/docs` as people read it: about this site as it is now, complete, and without dead ends."""
 
 import html
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -27,6 +28,14 @@ def page(client=None):
 def text_of(markup):
     """What a browser shows of it, with single spaces."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", markup)).split())
+
+
+def code_of(markup):
+    """Each piece of code on it, as it is copied."""
+    return [
+        html.unescape(re.sub(r"<[^>]*>", "", one))
+        for one in re.findall(r"<pre[^>]*>(.*?)</pre>", markup, re.DOTALL)
+    ]
 
 
 def section(name):
@@ -64,7 +73,8 @@ def test_models_that_are_off_or_for_staff_are_not_listed_to_others(as_owner, as_
 
 def test_examples_name_a_model_of_this_site():
     VideoModel.objects.filter(slug="sora-2").update(enabled=False)
-    assert text_of(page()).count('model="sora-2-pro"') == 1
+    first = code_of(page())[:3]
+    assert ["sora-2-pro" in one for one in first] == [True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -108,10 +118,8 @@ def test_the_order_comes_before_the_quote():
 
 
 def test_the_example_of_a_video_has_all_of_its_fields():
-    shown = re.search(r"GET /v1/videos/\{video_id\} Copy \{(.*?)\}", section("waiting"))
-    assert re.findall(r'"(\w+)":', section("waiting"))[: len(VideoObject.__annotations__)] == list(
-        VideoObject.__annotations__
-    ), shown
+    (example,) = [one for one in code_of(page()) if one.startswith("{") and '"queue_position"' in one]
+    assert list(json.loads(example)) == list(VideoObject.__annotations__)
 
 
 def test_changes_of_the_api_come_from_the_changelog(tmp_path, monkeypatch, settings):
@@ -172,13 +180,16 @@ def test_the_addresses_in_code_are_not_comments():
 
 
 def test_a_new_key_comes_with_an_example_that_is_ready_to_run(owner):
-    shown = text_of(
-        signed_in(owner).post("/account/", {"name": "x", "models": ["sora-2-pro"]}).content.decode()
-    )
-    key = re.search(r"av_live_\w{49}", shown)[0]
-    assert f'base_url= "http://testserver/v1" , api_key= "{key}"' in shown
-    assert 'model= "sora-2-pro"' in shown
-    assert f'export OPENAI_API_KEY= "{key}"' in shown or f'export OPENAI_API_KEY="{key}"' in shown
+    answer = signed_in(owner).post("/account/", {"name": "x", "models": ["sora-2-pro"]})
+    curl, python, javascript, variables = code_of(answer.content.decode())
+    key = re.search(r"av_live_\w{49}", python)[0]
+    assert [curl, python, javascript] == [
+        one.source for one in first_video("http://testserver", key, ["sora-2-pro"])
+    ]
+    assert variables.splitlines() == [
+        'export OPENAI_BASE_URL="http://testserver/v1"',
+        f'export OPENAI_API_KEY="{key}"',
+    ]
 
 
 def test_the_form_of_a_key_shows_the_names_that_programs_use(as_owner):
