@@ -80,13 +80,7 @@ def go(source, requests, folder):
     (folder / "go.mod").write_text("module webhook\n\ngo 1.19\n")
     (folder / "sample.go").write_text(source)
     (folder / "sample_test.go").write_text(GO % SECRET)
-    env = {
-        "GOCACHE": str(folder / "cache"),
-        "GOFLAGS": "-mod=mod",
-        "GOTOOLCHAIN": "local",
-        "CGO_ENABLED": "0",
-    }
-    run(["go", "test", "-c", "-o", "tests"], folder, "", **env)
+    run(["go", "test", "-c", "-o", "tests"], folder, "", GOTOOLCHAIN="local", CGO_ENABLED="0")
     said = json.dumps([{"Headers": headers, "Body": body.decode()} for headers, body in requests])
     return json.loads(run(["./tests"], folder, said).stderr)
 
