@@ -78,10 +78,35 @@ def test_a_key_is_shown_once_works_and_ends(site, visit):
     assert requests.get(**asked).status_code == 401
 
 
+def test_code_is_copied_in_the_language_that_was_chosen_last(site, visit):
+    page = visit(f"{site.url}/api/docs", permissions=["clipboard-read", "clipboard-write"])
+    first, guide = page.locator("#start .code-box"), page.locator("#openai .doc-code .code-box")
+    first.get_by_label("JavaScript").check()
+    guide.get_by_role("button", name="Copy").click()
+    expect(guide.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == guide.locator("pre:visible").text_content()
+    assert copied.startswith('import { writeFile } from "node:fs/promises";')
+    page.reload()
+    expect(first.locator("pre:visible")).to_contain_text("baseURL")
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+def test_a_link_to_a_call_opens_it_and_its_tabs_work(site, visit, has_script):
+    page = visit(f"{site.url}/api/docs#create_batch", java_script_enabled=has_script)
+    call = page.locator("#create_batch")
+    expect(call).to_be_in_viewport()
+    expect(call.locator("pre:visible")).to_contain_text("curl ")
+    call.get_by_label("Python").check()
+    expect(call.locator("pre:visible")).to_contain_text("from openai import OpenAI")
+    expect(page.locator("#create_campaign")).to_be_hidden()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [320, 1280])
 def test_no_page_for_programs_complains_or_is_wider_than_its_screen(site, visit, width, scheme):
     page = sign_in(visit(site.url, viewport={"width": width, "height": 900}, color_scheme=scheme), site)
     for path in ["/account/", "/videos/batch/", "/videos/batch/?kind=campaign", "/api/docs"]:
         page.goto(site.url + path)
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path

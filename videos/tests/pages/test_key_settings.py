@@ -113,4 +113,4 @@ def test_a_limit_that_makes_no_sense_makes_no_key(as_owner):
 def test_models_are_shown_with_the_names_that_programs_use(as_owner):
     shown = text_of(as_owner.get("/account/"))
     for model in availability.models():
-        assert f'{model.name} <code class="hint">{model.slug}</code>' in shown
+        assert f'<code>{model.slug}</code> <span class="hint">{model.name}</span>' in shown
