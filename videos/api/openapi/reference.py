@@ -132,7 +132,7 @@ def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
 def _body_fields(operation: dict[str, Any]) -> list[dict[str, Any]]:
     """The fields of the request body."""
     content = operation.get("requestBody", {}).get("content", {})
-    fields = _fields(_name(content["application/json"]["schema"])) if content else []
+    fields = _fields(_name(next(iter(content.values()))["schema"])) if content else []
     return [field | {"kind": field["kind"].removesuffix(" or null")} for field in fields]
 
 
