@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 
 from videos.api.openapi.document import FILE
 from videos.api.openapi.examples import SITE
-from videos.code_samples import Sample
+from videos.code_samples import Sample, highlighted
 
 # The order of calls on the page; others follow in the order of the document.
 FIRST = [
@@ -106,12 +106,13 @@ def _call(method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
         "answers": [status for status in operation["responses"] if status < "400"],
         "refusals": [status for status in operation["responses"] if status >= "400"],
         "samples": [Sample(one["label"], one["source"]) for one in operation.get("x-codeSamples", [])],
+        "example": _example(operation),
     }
 
 
 def _of_site(call: dict[str, Any], site: str) -> dict[str, Any]:
     samples = [one._replace(source=one.source.replace(SITE, site)) for one in call["samples"]]
-    return call | {"samples": samples}
+    return call | {"samples": samples, "example": highlighted(call["example"].replace(SITE, site))}
 
 
 def _sentence(text: str) -> str:
@@ -158,17 +159,28 @@ def _returns(operation: dict[str, Any]) -> dict[str, str] | None:
     return None
 
 
+def _example(operation: dict[str, Any]) -> str:
+    """The JSON of a response of success, if the document has one."""
+    for status, response in operation["responses"].items():
+        example = response.get("content", {}).get("application/json", {}).get("example")
+        if status < "300" and example is not None:
+            return json.dumps(example, indent=2, ensure_ascii=False)
+    return ""
+
+
 def _name(schema: dict[str, Any]) -> str:
     """The name of the schema that is referred to."""
     return schema.get("$ref", "").rpartition("/")[2]
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    """A short name of the type."""
+    """A short name of the type, or the values to choose from."""
     if "anyOf" in schema:
         return " or ".join(_kind(one) for one in schema["anyOf"])
     if "$ref" in schema:
         return "object"
+    if "enum" in schema:
+        return f"one of {', '.join(map(str, schema['enum']))}"
     kind = schema.get("type", "object")
     if isinstance(kind, list):
         return " or ".join(kind)

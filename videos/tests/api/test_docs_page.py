@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from tests.support.fixtures import signed_in
-from videos.api.openapi import changes, error_codes, pages
+from videos.api.openapi import changes, error_codes, examples, pages, reference
 from videos.api.requests import ALIASES
 from videos.code_samples import Sample, first_video
 from videos.models import Audience, Price, VideoModel
@@ -138,6 +138,21 @@ def test_changes_of_the_api_come_from_the_changelog(tmp_path, monkeypatch, setti
         ("0.9.0 (2026-11-29)", ["The first."]),
     ]
     assert "Changes of the API" in section("changes")
+
+
+def test_a_call_is_shown_with_the_response_and_the_values_that_the_document_has():
+    example = {"application/json": {"example": {"url": f"{examples.SITE}/x"}}}
+    operation = {
+        "operationId": "x",
+        "tags": ["Videos"],
+        "description": "Do it. Then rest.",
+        "parameters": [],
+        "responses": {"200": {"content": example}, "400": {}},
+    }
+    call = reference._of_site(reference._call("get", "/v1/x", operation), "http://here")
+    assert html.unescape(re.sub(r"<[^>]*>", "", call["example"])) == '{\n  "url": "http://here/x"\n}'
+    assert (call["summary"], call["answers"], call["refusals"]) == ("Do it.", ["200"], ["400"])
+    assert reference._kind({"enum": ["a", "b"], "type": "string"}) == "one of a, b"
 
 
 # --- Without dead ends ----------------------------------------------------------------------------
