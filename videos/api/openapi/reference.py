@@ -59,7 +59,8 @@ def objects() -> list[dict[str, Any]]:
         {
             "id": f"object-{name}",
             "title": title,
-            "about": html(_sentence(schemas[name].get("description", ""))),
+            "summary": html(_sentence(schemas[name].get("description", ""))),
+            "about": html(schemas[name].get("description", "")),
             # All fields are always there.
             "fields": [field | {"required": False} for field in _fields(name)],
         }
