@@ -15,7 +15,7 @@ from videos import code_samples
 from videos.api import mcp
 from videos.api.compat import drills
 from videos.api.not_offered import NOT_OFFERED
-from videos.api.openapi import changes, error_codes, examples, reference, this_site, verification
+from videos.api.openapi import answers, changes, error_codes, examples, reference, this_site, verification
 from videos.api.openapi.document import FILE
 from videos.api.openapi.reference import html
 from videos.api.openapi.tutorials import OPENAI_GUIDE, TUTORIALS
@@ -98,30 +98,7 @@ def _facts(request: HttpRequest) -> dict[str, Any]:
 
 def _completed_video(site: str) -> SafeString:
     """A completed video, as the API returns it."""
-    example = {
-        "id": examples.VIDEO,
-        "object": "video",
-        "model": "sora-2",
-        "status": "completed",
-        "progress": 100,
-        "created_at": 1790000000,
-        "completed_at": 1790000042,
-        "expires_at": 1790086400,
-        "prompt": "A red kite over the sea",
-        "size": "1280x720",
-        "seconds": "4",
-        "remixed_from_video_id": None,
-        "error": None,
-        "credits": 10,
-        "metadata": {},
-        "url": f"{site}/v1/files/...",
-        "queue_position": None,
-        "expected_seconds": None,
-        "duration": 4,
-        "resolution": "720p",
-        "aspect_ratio": "16:9",
-    }
-    return code_samples.highlighted(json.dumps(example, indent=2))
+    return code_samples.highlighted(json.dumps(answers.COMPLETED, indent=2).replace(examples.SITE, site))
 
 
 def _agents(site: str) -> list[Sample]:
