@@ -1,6 +1,8 @@
 """The commands that operators type, and what they answer to mistakes."""
 
+import gc
 import json
+import runpy
 import subprocess
 import sys
 import urllib.request
@@ -340,6 +342,14 @@ def test_a_web_without_tables_starts_and_names_no_service(tmp_path):
         wait_until(lambda: answers(site))
         assert "USING" not in said()
         assert "Traceback" not in said()
+
+
+def test_a_full_garbage_collection_leaves_out_what_a_web_process_has_loaded_at_its_start():
+    try:
+        runpy.run_path(str(product.BASE_DIR / "gunicorn.conf.py"))["_freeze"]()
+        assert gc.get_freeze_count() > 50_000
+    finally:
+        gc.unfreeze()
 
 
 def test_all_that_serve_starts_say_which_service_is_used(tmp_path):
