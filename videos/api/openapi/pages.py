@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from videos import code_samples
-from videos.api import mcp
+from videos.api import tools
 from videos.api.compat import drills
 from videos.api.not_offered import NOT_OFFERED
 from videos.api.openapi import answers, changes, error_codes, examples, reference, this_site, verification
@@ -44,7 +44,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "verification": verification.STANDARD,
         "plain_verification": verification.PLAIN,
         "agents": _agents(site),
-        "tools": [(name, tool.about) for name, tool in mcp.TOOLS.items()],
+        "tools": [(name, tool.about) for name, tool in tools.TOOLS.items()],
         "tutorials": [
             one._replace(
                 requests=[
