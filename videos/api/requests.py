@@ -84,6 +84,8 @@ WebhookUrl = Annotated[
         examples=["https://example.com/hooks"],
     ),
 ]
+# Forms have no booleans.
+Flag = Annotated[bool, WithJsonSchema({"type": ["boolean", "integer"], "enum": [True, False, 0, 1]})]
 # OpenAI's are strings; integers are accepted too.
 Seconds = Annotated[
     str,
@@ -163,7 +165,7 @@ class VideoRequest(BaseModel):
     negative_prompt: Text | None = Field(
         default=None, max_length=MAX_PROMPT_CHARACTERS, description="What to avoid in the video."
     )
-    audio: bool | None = Field(
+    audio: Flag | None = Field(
         default=None, description="Whether to generate sound, if the model supports it."
     )
     fps: int | None = Field(default=None, description="Frames per second, one of the model's frame_rates.")

@@ -100,8 +100,8 @@ class Drill(BaseModel):
 
 WAIT = openapi_extra.header(
     "Prefer",
-    f"`wait=N`: respond when the video has ended, or after N seconds (max. {LONGEST_WAIT}).",
-    pattern="^wait=[0-9]{1,3}$",
+    f"`wait=N`: respond when the video has ended, or after N seconds (max. {LONGEST_WAIT}). Anything else is ignored.",
+    examples=["wait=60"],
 )
 
 

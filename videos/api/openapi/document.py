@@ -103,6 +103,8 @@ def _headers_of(operation: Part, status: str) -> list[str]:
         names.append("Idempotent-Replayed")
     if status in ("200", "304") and operation["operationId"] == "retrieve_video":
         names += ["ETag", "openai-poll-after-ms"]
+    if status == "304" and "206" in operation["responses"]:
+        names.append("Content-Disposition")
     return list(dict.fromkeys(names))
 
 
