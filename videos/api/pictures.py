@@ -81,6 +81,15 @@ class Pictures:
             return safe_http.fetch(url, images.LIMITS["megabytes"] * 1_000_000, left)
 
 
+def check_picture_url(url: str, param: str) -> None:
+    """Raise ApiError 400 for a URL that would not be fetched, as far as that shows without DNS."""
+    try:
+        if not DATA_URL.match(url):
+            safe_http.check_url(url)
+    except safe_http.AddressRefused as refusal:
+        raise bad_value(param, str(refusal)) from refusal
+
+
 def file_of(user: User, file_id: str, param: str) -> Upload:
     """The user's file with this id. Raises ApiError 400 that names the field, also for a file of somebody else."""
     pk = uuid_of(file_id, "file")

@@ -29,13 +29,14 @@ from accounts.models import ApiKey, User
 from videos import safe_http
 from videos.api import spending
 from videos.api.errors import ApiError, bad_value, of_order, of_schema
-from videos.api.pictures import Pictures, file_of
+from videos.api.pictures import Pictures, check_picture_url, file_of
 from videos.catalogue import availability, capabilities
 from videos.models import EXTRAS, MAX_PROMPT_CHARACTERS, MAX_PROMPT_LIMIT, Upload, VideoModel
 from videos.order import Extras, VideoOrder
 from videos.providers.base import pixels, resolution, storable
 
 MAX_BYTES = 20 * 1024 * 1024  # of a body: a picture of 10 MB, as base64
+OBJECTS = ("metadata", "input_reference", "last_frame")  # fields that are objects
 MAX_METADATA = 16  # pairs, as at OpenAI
 DEFAULT_SIZE = "720x1280"  # as at OpenAI
 # OpenAI's names of versions. A model of the catalog that has exactly such a name comes first.
@@ -304,6 +305,9 @@ def without_pictures(key: ApiKey, asked: VideoRequest, file: Any = None) -> Vide
 def of_model(model: VideoModel, key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
     """The same for this model, whether or not it is available. Raises ApiError 400."""
     check_webhook(asked.webhook_url)
+    for name in ("input_reference", "last_frame"):
+        if (picture := getattr(asked, name)) and picture.image_url is not None:
+            check_picture_url(picture.image_url, name)
     extras = {name: value for name in EXTRAS if (value := getattr(asked, name)) not in (None, "")}
     order = VideoOrder(
         model=model,
@@ -465,7 +469,8 @@ def _form(request: HttpRequest, raw: bytes, files: tuple[str, ...]) -> Body:
 
 
 def _unfolded(form: Any) -> dict[str, object]:
-    """The fields of a form; `metadata[name]` and the like become objects, as the SDKs encode them.
+    """The fields of a form; `metadata[name]` and the like become objects, as the SDKs encode them, and so does JSON, as
+    generated clients send it.
 
     An empty field is one that was not filled in, so it counts as absent; a value of `metadata` may be empty.
     """
@@ -481,5 +486,5 @@ def _unfolded(form: Any) -> dict[str, object]:
         if match and isinstance(inner := fields.setdefault(match[1], {}), dict):
             inner[match[2]] = sent[0]
         else:
-            fields[name] = sent[0]
+            fields[name] = _json(sent[0].encode()) if name in OBJECTS and sent[0][0] == "{" else sent[0]
     return fields

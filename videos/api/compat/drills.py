@@ -70,6 +70,8 @@ class ApiKeyAsPassword(HttpBasicAuth):
 
 
 def _run_id(value: Any) -> str | int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # in JSON, 7.0 is the integer 7
     is_number = type(value) is int and 0 <= value < 2**63
     if is_number or (isinstance(value, str) and 1 <= len(value) <= 90 and value == storable(value)):
         return value

@@ -187,6 +187,13 @@ def test_drills_name_the_field_that_is_wrong(program, fields, param):
     assert error_of(program.send(DRILL, fields))[:2] == (400, param)
 
 
+def test_a_run_id_is_a_whole_number_however_json_writes_it(program, owner):
+    for text in ("7", "7.0"):
+        body = f'{{"run_id": {text}, "drill_text": "A"}}'
+        assert program.post(DRILL, body, content_type="application/json").json()["run_id"] == 7
+    assert owner.videos.count() == 1
+
+
 def test_the_key_may_be_a_password(owner):
     _key, text = api_keys.create(owner, "tests")
 

@@ -32,6 +32,14 @@ def created(answer):
 # --- Forms ----------------------------------------------------------------------------------------
 
 
+def test_objects_in_a_form_may_be_json_as_generated_clients_send_them(program, owner):
+    form = {"prompt": "A kite", "metadata": '{"order": "7"}', "input_reference": '{"file_id": "file_1"}'}
+    assert error_of(program.post("/v1/videos", form)) == (400, "input_reference.file_id", "invalid_value")
+    del form["input_reference"]
+    assert program.post("/v1/videos", form).json()["metadata"] == {"order": "7"}
+    assert error_of(program.post("/v1/videos", form | {"metadata": "{"})) == (400, None, "invalid_json")
+
+
 @pytest.mark.parametrize("content_type", ["multipart", "application/x-www-form-urlencoded"])
 def test_an_empty_field_of_a_form_is_absent(program, owner, content_type):
     if content_type == "multipart":

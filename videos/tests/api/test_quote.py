@@ -88,6 +88,12 @@ def test_what_is_invalid_is_the_same_400_as_for_an_order(program, fields):
     assert quoted.json() == ordered.json()
 
 
+@pytest.mark.parametrize("url", ["kite", "http://example.com/kite.png", "https://10.0.0.1/kite.png"])
+def test_a_picture_at_an_address_that_is_not_allowed_is_400_before_it_is_fetched(program, url):
+    answer = program.send(PATH, {"prompt": "A kite", "input_reference": {"image_url": url}})
+    assert error_of(answer) == (400, "input_reference", "invalid_value")
+
+
 def refusal_of(program, status, **fields):
     """Why it is not accepted, which is what the order itself is answered, with this status."""
     said = quote(program, **fields)
