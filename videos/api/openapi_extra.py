@@ -157,4 +157,7 @@ def _without_null(schema: Part) -> Part:
     if not kinds:
         return schema
     rest = {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
-    return {**rest, **kinds[0]} if len(kinds) == 1 else {**rest, "anyOf": kinds}
+    if len(kinds) > 1:
+        return {**rest, "anyOf": kinds}
+    only = {**rest, **kinds[0]}
+    return {**only, "pattern": f"^$|{only['pattern']}"} if "pattern" in only else only
