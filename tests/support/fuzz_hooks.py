@@ -29,14 +29,16 @@ GENERAL_HEADERS = {
 }
 
 
-def picture() -> bytes:
+def picture(color: str | tuple[int, int, int] = "teal") -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (64, 64), "teal").save(file, "PNG")
+    Image.new("RGB", (64, 64), color).save(file, "PNG")
     return file.getvalue()
 
 
-# A document can only say that a file is binary; no random bytes are a picture.
-schemathesis.openapi.format("binary", strategies.just(picture()))
+# A document can only say that a file is binary; no random bytes are a picture. They differ, since the same picture is the same
+# file, which another scenario may have deleted.
+colors = strategies.tuples(*[strategies.integers(0, 31).map(lambda value: value * 8)] * 3)
+schemathesis.openapi.format("binary", colors.map(picture))
 
 
 @schemathesis.check

@@ -30,7 +30,7 @@ class Item(requests.VideoRequest):
     model_config = ConfigDict(title="Item")
 
     prompt: requests.Prompt | None = None  # type: ignore[assignment]
-    n: int = Field(
+    n: requests.Whole = Field(
         default=1, ge=1, le=4, json_schema_extra={"maximum": 1}, description="Each item is one video."
     )
 
@@ -39,10 +39,8 @@ class BatchOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
     items: list[Item] = Field(min_length=1, max_length=batches.MAX_VIDEOS)
     defaults: Item = Field(default_factory=Item, description="Values for fields that an item leaves out.")
-    max_concurrency: int | None = Field(
+    max_concurrency: Annotated[int, Field(ge=1, le=10_000), requests.NotBoolean] | None = Field(
         default=None,
-        ge=1,
-        le=10_000,
         description="How many videos run at the same time, up to the limit of your account.",
     )
     webhook_url: requests.WebhookUrl | None = Field(

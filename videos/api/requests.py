@@ -61,10 +61,21 @@ def _digits(value: Any) -> Any:
     return str(int(value)) if is_whole else value
 
 
+def _not_boolean(value: Any) -> Any:
+    if isinstance(value, bool):  # which Python counts as an integer
+        raise ValueError("it is a boolean, not a number")
+    return value
+
+
 Text = Annotated[str, AfterValidator(_text)]
+NotBoolean = BeforeValidator(_not_boolean)
+Whole = Annotated[int, NotBoolean]
 # What the document says about a text beyond its type. Orders are checked by their model, whose errors name what it supports.
 Prompt = Annotated[
-    Text, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_PROMPT_LIMIT, "pattern": r"\S"})
+    Text,
+    Field(
+        json_schema_extra={"minLength": 1, "maxLength": MAX_PROMPT_LIMIT, "pattern": r"[^\s\x1c-\x1f\x85]"}
+    ),
 ]
 Size = Annotated[
     Text, Field(json_schema_extra={"pattern": "^[1-9][0-9]*x[1-9][0-9]*$"}, examples=["1280x720"])
@@ -169,12 +180,12 @@ class VideoRequest(BaseModel):
     audio: Flag | None = Field(
         default=None, description="Whether to generate sound, if the model supports it."
     )
-    fps: int | None = Field(default=None, description="Frames per second, one of the model's frame_rates.")
+    fps: Whole | None = Field(default=None, description="Frames per second, one of the model's frame_rates.")
     quality: Text | None = Field(default=None, description="One of the model's qualities.")
     last_frame: Picture | None = Field(
         default=None, description="The last frame: {image_url} with an https or data URL, or {file_id}."
     )
-    n: int = Field(
+    n: Whole = Field(
         default=1,
         ge=1,
         le=4,

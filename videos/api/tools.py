@@ -42,7 +42,7 @@ class Result:
 class CreateVideo(requests.VideoRequest):
     """The fields of a video, and those that keep a repeated or outdated call from costing anything."""
 
-    max_credits: int = Field(
+    max_credits: requests.Whole = Field(
         ge=0,
         description="The most that this call may cost in total: the `credits` of the quote. If it would cost more,"
         " nothing is made or charged (price_changed).",
