@@ -34,7 +34,8 @@ class ContentSecurityPolicy(CSPMiddleware):
     """Does not compose the policy for answers that are sent without it, such as those to polls of programs."""
 
     def __call__(self, request: HttpRequest) -> Any:
-        if request.path_info.startswith(tuple(settings.CONTENT_SECURITY_POLICY["EXCLUDE_URL_PREFIXES"])):
+        excluded = settings.CONTENT_SECURITY_POLICY.get("EXCLUDE_URL_PREFIXES", ())
+        if request.path_info.startswith(tuple(excluded)):
             return self.get_response(request)
         return super().__call__(request)
 
