@@ -214,9 +214,9 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
 
 
 class LinkToken(StringConverter):
-    """The signed token of a link. It has a colon, which tells it from the id of a file: both are under /v1/files/."""
+    """The signed token of a link, as `serializers.link` makes it. The ids of files, also under /v1/files/, look different."""
 
-    regex = "[^/:]+:[^/]+"
+    regex = r"[0-9a-f]{32}\.[0-9]+:[\w-]+"
 
 
 register_converter(LinkToken, "link_token")

@@ -18,8 +18,11 @@ class SiteOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
     prompt: requests.Prompt
     model: requests.Text | None = None
-    image_url: requests.PictureUrl | None = Field(
-        default=None, description="The first frame: an https or data URL."
+    image_url: str | None = Field(
+        default=None,
+        json_schema_extra={"pattern": "^((https|data):.*)?$"},
+        examples=["https://example.com/kite.png"],
+        description="The first frame: an https or data URL. An empty one counts as absent.",
     )
     duration: requests.Seconds | None = Field(default=None, description="The length in seconds.")
     resolution: requests.Text | None = Field(

@@ -215,7 +215,7 @@ def test_A01_A02_A06_somebody_elses_file_is_not_there(program, owner, stranger):
     assert program.get(path).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["nothing", "file_", "file_" + "g" * 32, "FILE_" + "0" * 32, "%00"])
+@pytest.mark.parametrize("name", ["nothing", "file_", "file_" + "g" * 32, "FILE_" + "0" * 32, "%00", "a:b"])
 def test_what_is_no_id_is_404(program, name):
     for path in (f"/v1/files/{name}", f"/v1/files/{name}/content"):
         assert error_of(program.get(path)) == (404, None, "not_found")
