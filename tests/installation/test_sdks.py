@@ -4,12 +4,10 @@ import asyncio
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import httpx2
 import openai
@@ -19,7 +17,7 @@ from PIL import Image
 
 from tests.support.fixtures import TEST_TIMEOUT, wait_until
 from tests.support.installation import Site, processes_of
-from tests.support.other_clients import javascript, python
+from tests.support.other_clients import javascript, node_folder, python, run
 from tests.support.webhook_receiver import Receiver
 from videos.api.app import api
 from videos.api.openapi import document, examples
@@ -252,28 +250,6 @@ console.log(video.status, bytes.subarray(4, 8).toString());
 """
 
 
-def run(command, folder, said=None, **env):
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **env},
-        input=said,
-        capture_output=True,
-        text=True,
-        timeout=TEST_TIMEOUT,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def node():
-    folder = Path(sys.prefix) / "node"
-    if not shutil.which("node") or not (folder / "node_modules").exists():
-        pytest.skip("`make test` installs the SDK for JavaScript where there is npm")
-    return folder
-
-
 def test_the_oldest_sdk_that_has_videos_does_all_of_it(site, key):
     python(OLDEST, site.url, key, packages="openai-2")
 
@@ -333,19 +309,20 @@ def sources(site, key, client, finished):
 def test_every_example_in_curl_works(sources, tmp_path):
     (tmp_path / "kite.png").write_bytes(kite_picture())
     for source in sources("curl"):
-        run(["bash", "-c", source.replace("curl ", "curl -sS --fail-with-body ", 1)], tmp_path)
+        run(["bash", "-c", source.replace("curl ", "curl -sS --fail-with-body ", 1)], folder=tmp_path)
 
 
 def test_every_example_in_python_works(sources, tmp_path):
     (tmp_path / "kite.png").write_bytes(kite_picture())
-    run([sys.executable, "-c", ALL_PYTHON], tmp_path, said=json.dumps(list(sources("Python"))))
+    run([sys.executable, "-c", ALL_PYTHON], json.dumps(list(sources("Python"))), tmp_path)
     assert (tmp_path / "kite.mp4").read_bytes()[4:8] == b"ftyp"
 
 
-def test_every_example_in_javascript_works(sources, node):
+def test_every_example_in_javascript_works(sources):
+    node = node_folder()
     (node / "kite.png").write_bytes(kite_picture())
     (node / "all.mjs").write_text(ALL_JAVASCRIPT)
-    run(["node", "all.mjs"], node, said=json.dumps(list(sources("JavaScript"))))
+    run(["node", "all.mjs"], json.dumps(list(sources("JavaScript"))), node)
 
 
 # --- The first programs on the page -----------------------------------------------------------------
@@ -353,21 +330,21 @@ def test_every_example_in_javascript_works(sources, node):
 LANGUAGES = ["curl", "Python", "JavaScript"]
 
 
-def run_sample(language, source, folder, request, **env):
+def run_sample(language, source, folder, **env):
     """Run a program in a folder of its own, as a reader does."""
     if language == "curl":
-        run(["bash", "-c", source], folder, **env)
+        run(["bash", "-c", source], folder=folder, **env)
     elif language == "Python":
-        run([sys.executable, "-c", source], folder, **env)
+        run([sys.executable, "-c", source], folder=folder, **env)
     else:
-        (folder / "node_modules").symlink_to(request.getfixturevalue("node") / "node_modules")
+        (folder / "node_modules").symlink_to(node_folder() / "node_modules")
         (folder / "sample.mjs").write_text(source)
-        run(["node", "sample.mjs"], folder, **env)
+        run(["node", "sample.mjs"], folder=folder, **env)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_first_program_of_the_page_saves_a_video(site, key, language, tmp_path, request):
-    run_sample(language, dict(first_video(site.url, key, ["sora-2"]))[language], tmp_path, request)
+def test_the_first_program_of_the_page_saves_a_video(site, key, language, tmp_path):
+    run_sample(language, dict(first_video(site.url, key, ["sora-2"]))[language], tmp_path)
     assert (tmp_path / "kite.mp4").read_bytes()[4:8] == b"ftyp"
 
 
@@ -382,7 +359,7 @@ def test_the_first_program_in_curl_ends_when_it_is_refused(site, key, tmp_path):
 
 
 @pytest.mark.parametrize("language", LANGUAGES[1:])
-def test_a_program_of_openais_guide_needs_only_two_variables(site, key, language, tmp_path, request):
+def test_a_program_of_openais_guide_needs_only_two_variables(site, key, language, tmp_path):
     env = {"OPENAI_BASE_URL": f"{site.url}/v1", "OPENAI_API_KEY": key}
-    run_sample(language, dict(OPENAI_GUIDE)[language], tmp_path, request, **env)
+    run_sample(language, dict(OPENAI_GUIDE)[language], tmp_path, **env)
     assert (tmp_path / "video.mp4").read_bytes()[4:8] == b"ftyp"

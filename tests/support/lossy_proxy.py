@@ -3,16 +3,14 @@
 import http.client
 import random
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
 from urllib.parse import urlsplit
 
-from tests.support.fixtures import serve
+from tests.support.http_server import Handler, LocalServer
 
 OF_ONE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
-class LossyProxy:
+class LossyProxy(LocalServer):
     """Passes requests on to the site at `upstream`, and loses one reply in `one_in`, at random.
 
     A lost reply ends with its connection: before its first byte, within its head or its body, or before its last byte.
@@ -27,9 +25,7 @@ class LossyProxy:
         self.replies = self.lost = 0
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class ProxyHandler(Handler):
             def handle_one_request(self) -> None:
                 # A client may leave, or be left, at any time.
                 try:
@@ -39,7 +35,7 @@ class LossyProxy:
 
             def do_POST(self) -> None:
                 try:
-                    reply = proxy.reply(self.command, self.path, dict(self.headers), _body(self))
+                    reply = proxy.reply(self.command, self.path, dict(self.headers), self.body())
                 except (OSError, http.client.HTTPException):  # the site is being restarted
                     self.close_connection = True
                     return
@@ -53,19 +49,18 @@ class LossyProxy:
 
             do_GET = do_DELETE = do_POST
 
-            def log_message(self, *_: object) -> None:
-                pass
+            def body(self) -> bytes:
+                """Also one that comes in chunks."""
+                if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                    return super().body()
+                chunks = []
+                while size := int(self.rfile.readline(), 16):
+                    chunks.append(self.rfile.read(size))
+                    self.rfile.readline()
+                self.rfile.readline()
+                return b"".join(chunks)
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def __enter__(self) -> Self:
-        serve(self.server)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(ProxyHandler)
 
     def reply(self, method: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
         """The site's whole reply, as it goes over the wire."""
@@ -83,14 +78,3 @@ class LossyProxy:
         ]
         lines.append(f"Content-Length: {len(content)}")
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
-
-
-def _body(handler: BaseHTTPRequestHandler) -> bytes:
-    if handler.headers.get("Transfer-Encoding", "").lower() != "chunked":
-        return handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
-    body = b""
-    while size := int(handler.rfile.readline(), 16):
-        body += handler.rfile.read(size)
-        handler.rfile.readline()
-    handler.rfile.readline()
-    return body

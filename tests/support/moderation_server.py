@@ -3,11 +3,9 @@
 import json
 import threading
 import time
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 
-from tests.support.fixtures import serve
+from tests.support.http_server import Handler, LocalServer
 
 KEY = "sk-of-the-tests"
 MODEL = "omni-moderation-2024-09-26"
@@ -15,7 +13,7 @@ MODEL = "omni-moderation-2024-09-26"
 CATEGORIES = ["sexual", "sexual/minors", "violence", "violence/graphic", "harassment"]
 
 
-class ModerationServer:
+class ModerationServer(LocalServer):
     """`bad_words` are objected to in texts; `minds_pictures` is what it says of every picture, if anything."""
 
     def __init__(self) -> None:
@@ -31,11 +29,9 @@ class ModerationServer:
         self.on_request = lambda: None
         service, lock = self, threading.Lock()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class ModerationHandler(Handler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.loads(self.body())
                 with lock:
                     service.asked.append(body["input"])
                     service.at_once += 1
@@ -52,26 +48,10 @@ class ModerationServer:
                     )
                 with lock:
                     service.at_once -= 1
-                self.send_response(status)
-                self.send_header("Content-Type", service.kind)
-                self.send_header("Content-Length", str(len(answer.encode())))
-                self.end_headers()
-                with suppress(OSError):  # nobody waits any more
-                    self.wfile.write(answer.encode())
+                self.reply(status, answer.encode(), Content_Type=service.kind)
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-
-    def __enter__(self) -> Self:
-        serve(self.server)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(ModerationHandler)
+        self.url += "/v1"
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         assert body["model"] == "omni-moderation-latest"

@@ -34,17 +34,31 @@ def python(source: str, *arguments: str, packages: str = "", timeout: float = TE
 
 
 def javascript(source: str, *arguments: str, timeout: float = TEST_TIMEOUT) -> str:
-    """What this module prints, which imports what npm installed. Skips the test where there is no npm."""
+    """What this module prints, which imports what npm installed."""
+    return run(["node", "--input-type=module", "-", *arguments], source, node_folder(), timeout)
+
+
+def node_folder() -> Path:
+    """The folder of `node_modules`. Skips the test where there is no npm."""
     folder = FOLDER / "node"
-    if not shutil.which("node") or not (folder / "node_modules").exists():
+    if not (folder / "node_modules").exists():
         pytest.skip("`make test` installs the clients for JavaScript where there is npm")
-    return run(["node", "--input-type=module", "-", *arguments], source, folder, timeout)
+    return folder
 
 
 def run(
-    command: list[str], source: str, folder: Path | None = None, timeout: float = TEST_TIMEOUT, **env: str
+    command: list[str],
+    source: str = "",
+    folder: Path | None = None,
+    timeout: float = TEST_TIMEOUT,
+    **env: str,
 ) -> str:
-    """What this command prints, in `folder` and given `source`. Fails the test if it does not end well."""
+    """What this command prints, in `folder` and given `source`. Fails the test if it does not end well.
+
+    Skips the test where a language is not installed.
+    """
+    if command[0] in ("node", "go") and not shutil.which(command[0]):
+        pytest.skip(f"{command[0]} is not installed")
     done = subprocess.run(
         command,
         cwd=folder,

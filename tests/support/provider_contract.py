@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.support.fixtures import serve
+from tests.support.http_server import Handler, LocalServer
 from videos.providers import adapter
 from videos.providers.base import Busy, JobRequest, NoFile, NotSent, OutcomeUnknown, Rejected, Unavailable
 
@@ -68,13 +67,10 @@ def as_json(body: Any, status: int = 200, **headers: str) -> tuple[int, dict[str
 def serving(peer, kind_of):
     """Answer on a free port; `kind_of(method, path)` is submit, check, result or file."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class PeerHandler(Handler):
         def do(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            peer.asked.append(Asked(self.command, self.path, headers, body))
+            peer.asked.append(Asked(self.command, self.path, headers, self.body()))
             answer = peer.answers.get(
                 kind_of(self.command, self.path), as_json({"error": "no such path"}, 404)
             )
@@ -82,24 +78,15 @@ def serving(peer, kind_of):
                 self.close_connection = True
                 return
             status, headers, content = answer
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(content)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
+            self.reply(status, content, **{name.replace("-", "_"): value for name, value in headers.items()})
             if int(headers.get("Content-Length", len(content))) > len(content):
                 self.close_connection = True
 
         do_GET = do_POST = do_PUT = do_DELETE = do
 
-        def log_message(self, *_arguments):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        serve(http)
-        peer.url = f"http://127.0.0.1:{http.server_port}"
+    with LocalServer(PeerHandler) as server:
+        peer.url = server.url
         yield peer
-        http.shutdown()
 
 
 class Contract:

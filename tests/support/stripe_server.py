@@ -8,17 +8,16 @@ import json
 import re
 import secrets
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.support.fixtures import serve
+from tests.support.http_server import Handler, LocalServer
 
 KEY, SECRET = "sk_test_of_the_tests", "whsec_of_the_tests"
 VERSION = "2026-10-28.endive"
 
 
-class FakeStripe:
+class FakeStripe(LocalServer):
     """`with FakeStripe() as stripe:` listens at `stripe.url`. Its methods are what people and banks do there."""
 
     def __init__(self) -> None:
@@ -33,43 +32,21 @@ class FakeStripe:
         self.livemode = False
         stripe = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class StripeHandler(Handler):
             def do_GET(self) -> None:
-                self.reply(stripe.get(self.path))
+                self.answer(*stripe.get(self.path))
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
-                self.reply(stripe.post(self.path, body, self.headers["Idempotency-Key"]))
+                self.answer(*stripe.post(self.path, self.body().decode(), self.headers["Idempotency-Key"]))
 
-            def reply(self, answer: tuple[int, dict[str, Any]]) -> None:
-                status, thing = answer
+            def answer(self, status: int, thing: dict[str, Any]) -> None:
                 if self.headers["Authorization"] != f"Bearer {KEY}":
                     status, thing = 401, problem("Invalid API Key provided")
                 if stripe.is_down:
                     status, thing = 503, problem("Service unavailable", "api_error")
-                body = json.dumps(thing).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("Stripe-Should-Retry", "false")
-                self.end_headers()
-                self.wfile.write(body)
+                self.reply(status, json.dumps(thing).encode(), Stripe_Should_Retry="false")
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def __enter__(self) -> Self:
-        serve(self.server)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(StripeHandler)
 
     # --- Its API
 

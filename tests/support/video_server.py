@@ -2,40 +2,29 @@
 
 import json
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from django.utils import timezone
 
-from tests.support.fixtures import serve
+from tests.support.http_server import Handler, LocalServer
 
 
 @contextmanager
 def server(answer):
     """A real HTTP server; `answer(method, path)` gives (status, body), or None to hang up without a word."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class VideoHandler(Handler):
         def do(self):
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            reply = answer(self.command, self.path)
-            if reply is None:
+            self.body()
+            said = answer(self.command, self.path)
+            if said is None:
                 self.close_connection = True
                 return
-            body = json.dumps(reply[1]).encode()
-            self.send_response(reply[0])
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.reply(said[0], json.dumps(said[1]).encode())
 
         do_GET = do_POST = do
 
-        def log_message(self, *_arguments):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        serve(http)
-        yield f"http://127.0.0.1:{http.server_port}/v1"
-        http.shutdown()
+    with LocalServer(VideoHandler) as server:
+        yield f"{server.url}/v1"
 
 
 def job(clock=0, **fields):

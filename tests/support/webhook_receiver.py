@@ -2,12 +2,11 @@
 
 import json
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import openai
 
-from tests.support.fixtures import serve
+from tests.support.http_server import Handler, LocalServer
 
 SECRET = "whsec_dGhlIHNlY3JldCBvZiB0aGUgdGVzdHMsIG9mIDMyIGJ5dGVz"
 
@@ -32,7 +31,7 @@ class Arrival(NamedTuple):
         return True
 
 
-class Receiver:
+class Receiver(LocalServer):
     """`refusals` are the statuses of the first answers; all later ones are 200."""
 
     def __init__(self, port: int = 0) -> None:
@@ -40,31 +39,14 @@ class Receiver:
         self.refusals: list[int] = []
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class ReceiverHandler(Handler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.arrivals.append(
-                    Arrival(time.time(), self.headers["webhook-id"], dict(self.headers), body)
-                )
-                self.send_response(receiver.refusals.pop(0) if receiver.refusals else 200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                arrival = Arrival(time.time(), self.headers["webhook-id"], dict(self.headers), self.body())
+                receiver.arrivals.append(arrival)
+                self.reply(receiver.refusals.pop(0) if receiver.refusals else 200)
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-
-    def __enter__(self) -> Self:
-        serve(self.server)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(ReceiverHandler, port)
+        self.url += "/hook"
 
     @property
     def environment(self) -> dict[str, str]:

@@ -9,9 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import av
@@ -33,10 +31,10 @@ from tests.support.fixtures import (
     new_user,
     order,
     pump_until_done,
-    serve,
     signed_in,
     wait_until,
 )
+from tests.support.http_server import Handler, LocalServer
 from tests.support.s3 import BUCKET, S3Server
 from tests.support.sabotage import becomes, without
 from videos import timing
@@ -374,7 +372,7 @@ def test_many_threads_share_one_store():
 # --- The player -----------------------------------------------------------------------------------
 
 
-class FleetingStore:
+class FleetingStore(LocalServer):
     """A store of one video that refuses links once their time is over: moto does not look at their age."""
 
     def __init__(self, video):
@@ -382,7 +380,7 @@ class FleetingStore:
         self.refused = set()
         store = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class StoreHandler(Handler):
             def do_GET(self):
                 signature = parse_qs(urlsplit(self.path).query)["X-Amz-Signature"][0]
                 store.asked.append(signature)
@@ -390,26 +388,10 @@ class FleetingStore:
                     self.send_error(403)
                     return
                 start = int(re.match(r"bytes=(\d+)-", self.headers["Range"]).group(1))
-                self.send_response(206)
-                self.send_header("Content-Type", "video/mp4")
-                self.send_header("Content-Range", f"bytes {start}-{len(video) - 1}/{len(video)}")
-                self.send_header("Content-Length", str(len(video) - start))
-                self.end_headers()
-                with suppress(OSError):  # a player takes what it needs and hangs up
-                    self.wfile.write(video[start:])
+                part = f"bytes {start}-{len(video) - 1}/{len(video)}"
+                self.reply(206, video[start:], Content_Type="video/mp4", Content_Range=part)
 
-            def log_message(self, *_arguments):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-
-    def __enter__(self):
-        serve(self.http)
-        return self
-
-    def __exit__(self, *_):
-        self.http.shutdown()
+        super().__init__(StoreHandler)
 
 
 def long_video(path):

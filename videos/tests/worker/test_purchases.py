@@ -8,13 +8,13 @@ import threading
 from collections import Counter
 from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.utils import timezone
 
 from tests.support.database import database_env
-from tests.support.fixtures import MANAGE, TEST_TIMEOUT, entries, new_user, order, serve, wait_until
+from tests.support.fixtures import MANAGE, TEST_TIMEOUT, entries, new_user, order, wait_until
+from tests.support.http_server import Handler, LocalServer
 from tests.support.sabotage import drop, never, without
 from videos import timing
 from videos.generation import lifecycle
@@ -50,11 +50,9 @@ class Shop:
     def open(self):
         shop = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class ShopHandler(Handler):
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                body = self.body().decode()
                 fields = body.split('name="')[1:] if 'name="' in body else []
                 form = {part.split('"')[0]: part.split("\r\n\r\n")[1].split("\r\n")[0] for part in fields}
                 said = form or json.loads(body)
@@ -68,21 +66,11 @@ class Shop:
                     self.say({"object": "list", "data": shop.jobs[::-1], "has_more": False})
 
             def say(self, body):
-                data = json.dumps(body).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                self.reply(200, json.dumps(body).encode())
 
-            def log_message(self, *_arguments):
-                pass
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-            serve(http)
-            yield f"http://127.0.0.1:{http.server_port}/v1"
+        with LocalServer(ShopHandler) as server:
+            yield f"{server.url}/v1"
             self.release.set()
-            http.shutdown()
 
 
 # Two may be out at a time, so that the others wait for their turn with the intent of a request written down.
