@@ -7,6 +7,12 @@ from typing import Any
 access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %({x-request-id}o)s'
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """With --preload, load everything once, before the first worker starts: all of them share that memory."""
+    if server.cfg.preload_app:
+        _freeze()
+
+
 def post_worker_init(worker: Any) -> None:
     from videos import thread_budget
 

@@ -21,6 +21,9 @@ START_TIMEOUT = 60  # seconds to wait for the first page
 class Command(BaseCommand):
     help = "Run the web server, the worker and, if no provider is configured, the simulator, until Ctrl-C."
 
+    # The worker checks the same settings.
+    requires_system_checks = []
+
     def handle(self, *args: Any, **options: Any) -> None:
         stopping = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
@@ -83,9 +86,19 @@ def command_lines() -> dict[str, list[str]]:
         "--bind",
         f"{settings.HOST}:{settings.PORT}",
     ]
-    # Threads, or one client that downloads a video slowly would block a whole worker.
-    sizes = ["--workers", "2", "--threads", "8", "--graceful-timeout", "5", "--log-level", "warning"]
-    commands["web"] = gunicorn + sizes
+    # Threads, or one client that downloads a video slowly would block a whole worker. Preloaded, since it never reloads.
+    options = [
+        "--preload",
+        "--workers",
+        "2",
+        "--threads",
+        "8",
+        "--graceful-timeout",
+        "5",
+        "--log-level",
+        "warning",
+    ]
+    commands["web"] = gunicorn + options
     commands["worker"] = [*manage, "videoworker"]
     return commands
 
