@@ -1,4 +1,4 @@
-"""Django's admin autodiscovery imports this module."""
+"""Django's admin autodiscovery imports this module, in processes that load the URLs."""
 
 from aivideo.staff import admin
 

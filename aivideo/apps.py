@@ -1,5 +1,11 @@
+from collections.abc import Sequence
+from typing import Any
+
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
+from django.contrib.admin import autodiscover
+from django.contrib.admin.checks import check_admin_app, check_dependencies
+from django.core import checks
 from django.utils.translation import gettext_lazy as _
 
 
@@ -9,8 +15,17 @@ class AivideoConfig(AppConfig):
     verbose_name = _("Operations")
 
 
-class AdminConfig(admin.AdminConfig):
-    """Django's admin with our own AdminSite."""
+class AdminConfig(admin.SimpleAdminConfig):
+    """Django's admin with our own AdminSite, loaded with the URLs of the site: workers and commands start without it."""
 
     default = False
     default_site = "aivideo.staff.site.StaffSite"
+
+    def ready(self) -> None:
+        checks.register(check_dependencies, checks.Tags.admin)
+        checks.register(_check_admin, checks.Tags.admin)
+
+
+def _check_admin(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[checks.CheckMessage]:
+    autodiscover()
+    return check_admin_app(app_configs, **kwargs)

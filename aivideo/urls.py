@@ -13,6 +13,8 @@ from aivideo import errors, health
 # Paths of the API. No page begins like this, so that neither looks through the other's patterns.
 API = r"^(?=v1|api|mcp|openapi\.json|llms\.txt)"
 
+admin.autodiscover()
+
 urlpatterns = [
     re_path(API, include("videos.api.app")),
     path("", include("videos.urls")),

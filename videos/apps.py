@@ -16,6 +16,7 @@ class VideosConfig(AppConfig):
 
         post_spawn.connect(_warm_up)
         if "AIVIDEO_WORKER" in os.environ:
+            _warm_up()  # once for all processes of the cluster, which it forks
             child_processes.let_no_fork_outlive_its_parent()
 
 

@@ -55,7 +55,7 @@ class Supervisor:
     def start(self) -> None:
         # SIGKILL, because a cluster whose guard process was killed never reacts to SIGTERM: it waits for the guard.
         self.cluster: subprocess.Popen[bytes] = child_processes.manage(
-            "qcluster", env={"AIVIDEO_WORKER": self.name}, when_orphaned=signal.SIGKILL
+            "qcluster", "--skip-checks", env={"AIVIDEO_WORKER": self.name}, when_orphaned=signal.SIGKILL
         )
         self.started = time.monotonic()
 

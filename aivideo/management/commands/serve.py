@@ -21,7 +21,7 @@ START_TIMEOUT = 60  # seconds to wait for the first page
 class Command(BaseCommand):
     help = "Run the web server, the worker and, if no provider is configured, the simulator, until Ctrl-C."
 
-    # The worker checks the same settings.
+    # They would load what only the web server needs; `migrate` runs them.
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
