@@ -1,5 +1,6 @@
 """The type of an order: created by pages, API, batches and remixes, used by moderation, pricing and ordering."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self, TypedDict
 
@@ -46,7 +47,7 @@ class VideoOrder:
     clearance: Clearance | None = None
 
     api_key: ApiKey | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str | int] = field(default_factory=dict)
     webhook_url: str = ""
     remixed_from: Video | None = None
 

@@ -141,7 +141,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
                 prompt=order.prompt,
                 size=order.size,
                 seconds=order.seconds if asked.seconds is None else common.seconds,
-                metadata=common.metadata | {"platform": name},
+                metadata={**common.metadata, "platform": name},
             )
             for name, order in zip(asked.platforms, planned, strict=True)
         ]

@@ -1,6 +1,6 @@
 """`/v1/files`, compatible with OpenAI's Files API: pictures that are uploaded once and used in many orders."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO, cast
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q
@@ -53,7 +53,8 @@ def create_file(request: KeyedRequest) -> HttpResponse:
     def prepare() -> idempotency.Action:
         asked = requests.checked(FileUpload, sent)
         try:
-            upload = uploads.keep_file(request.user, asked.file, asked.file.name, asked.purpose)
+            picture = cast(BinaryIO, asked.file)
+            upload = uploads.keep_file(request.user, picture, asked.file.name or "", asked.purpose)
         except images.ImageRefused as refusal:
             raise bad_value("file", str(refusal)) from refusal
         except uploads.TooManyFiles as error:

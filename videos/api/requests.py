@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, BinaryIO, Self, cast
+from typing import Annotated, Any, BinaryIO, Self, TypeVar, cast
 
 from django.core.exceptions import ValidationError
 from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
@@ -34,6 +34,8 @@ from videos.catalogue import availability, capabilities
 from videos.models import EXTRAS, MAX_PROMPT_CHARACTERS, MAX_PROMPT_LIMIT, Upload, VideoModel
 from videos.order import Extras, VideoOrder
 from videos.providers.base import pixels, resolution, storable
+
+Schema = TypeVar("Schema", bound=BaseModel)
 
 MAX_BYTES = 20 * 1024 * 1024  # of a body: a picture of 10 MB, as base64
 OBJECTS = ("metadata", "input_reference", "last_frame")  # fields that are objects
@@ -276,7 +278,7 @@ def _stream_of(request: HttpRequest) -> BinaryIO:
     return cast(BinaryIO, request)
 
 
-def checked(schema: type[BaseModel], fields: Mapping[str, object]) -> Any:
+def checked(schema: type[Schema], fields: Mapping[str, object]) -> Schema:
     """The fields validated by `schema`. Raises ApiError 400 that names the first invalid one."""
     try:
         return schema.model_validate(fields)

@@ -153,7 +153,7 @@ def drill_generate(request: KeyedRequest) -> HttpResponse:
 
     def prepare() -> idempotency.Action:
         # What is stored says only that the run was created: a repeat is answered with its status of that time.
-        created = (202, {"run_id": asked.run_id})
+        created: tuple[int, dict[str, object]] = (202, {"run_id": asked.run_id})
         if request.user.videos.filter(client_key=key).exists():
             return lambda: created
         asked_for = requests.VideoRequest(prompt=asked.drill_text, size=asked.size, seconds=asked.seconds)

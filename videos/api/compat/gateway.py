@@ -57,7 +57,7 @@ class QueryAnswer(Schema):
 def query(request: KeyedRequest) -> HttpResponse:
     """Retrieve the status of a video."""
     asked = requests.checked(Query, requests.read(request).fields)
-    return _query_answer(request, asked.task_id if asked.video_id is None else asked.video_id)
+    return _query_answer(request, asked.video_id or asked.task_id or "")
 
 
 @router.get("/v1/videos/query/{video_id}", response=QueryAnswer, auth=ApiKeyAuth(), tags=["Gateway query"])
