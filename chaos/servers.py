@@ -106,6 +106,7 @@ class Simulator(Server):
             "SIMULATOR_SECONDS": str(self.seconds),
             "SIMULATOR_IDEMPOTENCY": str(self.keys),
             "SIMULATOR_LIST": str(self.lists),
+            "SIMULATOR_DRAFT": "true",  # nobody looks at the videos
         }
 
     @property

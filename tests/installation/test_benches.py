@@ -9,7 +9,8 @@ import threading
 
 from bench import load
 from bench.__main__ import BENCHES
-from bench.site import BASE_DIR
+from bench.site import BASE_DIR, PATTERN
+from tests.support.database import POSTGRES, static_files, template
 
 # A steady state and a recovery are of no meaning on a machine that runs other tests beside them,
 # and a moment of the one burst is a moment of the other. What the API is compared with is large to install.
@@ -22,11 +23,12 @@ KEYS = {"name", "value", "unit", "ratio", "against", "n", "seed", "commit"}
 
 
 def test_each_bench_says_what_it_promises_in_json():
-    """All in one run, which sets up one installation for them."""
+    """All in one run, whose installations are copies of what the other tests use."""
+    pattern = f"{template() if POSTGRES else ''}@{static_files().parent}"
     done = subprocess.run(
         [sys.executable, "-m", "bench", *SHORT, "--tiny", "--seed", "7"],
         cwd=BASE_DIR,
-        env=os.environ,
+        env={**os.environ, PATTERN: pattern},
         capture_output=True,
         text=True,
         timeout=900,

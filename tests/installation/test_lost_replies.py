@@ -4,18 +4,15 @@ Each client runs with its defaults, in a program that does what docs/api.md says
 """
 
 import json
-import os
 from functools import partial
 
 import pytest
 
 from tests.support.installation import Site
-from tests.support.lossy_proxy import LossyProxy
+from tests.support.lossy_proxy import ORDERS, SEED, LossyProxy
 from tests.support.other_clients import javascript, python
 
-ORDERS = int(os.environ.get("ORDERS", 10))
 PRICE = 10
-SEED = 7
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import sys
 import pytest
 
 from bench import api
-from tests.installation.test_lost_replies import ORDERS, PRICE, SEED
 from tests.peers import HOW
 from tests.support.installation import Site
-from tests.support.lossy_proxy import LossyProxy
+from tests.support.lossy_proxy import ORDERS, SEED, LossyProxy
 from tests.support.other_clients import run
+
+PRICE = 10
 
 # The SDK repeats nothing by itself, so the program orders again, with the same Idempotency-Key.
 SDK = """

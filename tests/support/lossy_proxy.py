@@ -1,11 +1,16 @@
 """A proxy that loses replies: the site has done what was asked, but the client never gets the whole answer."""
 
 import http.client
+import os
 import random
 import threading
 from urllib.parse import urlsplit
 
 from tests.support.http_server import Handler, LocalServer
+
+# How many videos a client orders through it, and which replies are lost then.
+ORDERS = int(os.environ.get("ORDERS", 10))
+SEED = 7
 
 OF_ONE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 

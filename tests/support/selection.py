@@ -1,6 +1,7 @@
 """The order of the tests, and marks by what their code, their fixtures and their helpers can reach.
 
-`quick`: starts no process and no browser. `database`: works on a database or on a whole site, which has one.
+`quick`: starts no process and no browser. `database`: works on a database or on a whole site, which has one, except for
+journeys: they look at pages, and other tests run the queries of these on every database.
 """
 
 import inspect
@@ -14,7 +15,8 @@ import pytest
 
 DATABASE = "tests.support.database.template"
 PROCESSES = {"subprocess", "sync_playwright"}
-LONGEST = [Path(__file__).parents[1] / folder for folder in ("installation", "journeys")]
+JOURNEYS = Path(__file__).parents[1] / "journeys"
+LONGEST = [Path(__file__).parents[1] / "installation", JOURNEYS]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -32,7 +34,10 @@ def _mark(items: list[pytest.Item]) -> None:
         reached = _reached(item.function).union(*(_reached(fixture.func) for fixture in fixtures))
         if not reached & PROCESSES:
             item.add_marker("quick")
-        if item.get_closest_marker("django_db") or "db" in item.fixturenames or DATABASE in reached:
+        uses_database = (
+            item.get_closest_marker("django_db") or "db" in item.fixturenames or DATABASE in reached
+        )
+        if uses_database and item.path.parent != JOURNEYS:
             item.add_marker("database")
 
 
