@@ -24,7 +24,8 @@ KEYS = {"name", "value", "unit", "ratio", "against", "n", "seed", "commit"}
 
 def test_each_bench_says_what_it_promises_in_json():
     """All in one run, whose installations are copies of what the other tests use."""
-    pattern = f"{template() if POSTGRES else ''}@{static_files().parent}"
+    database, folder = template(), static_files().parent  # of SQLite, the database is in that folder
+    pattern = f"{database if POSTGRES else ''}@{folder}"
     done = subprocess.run(
         [sys.executable, "-m", "bench", *SHORT, "--tiny", "--seed", "7"],
         cwd=BASE_DIR,

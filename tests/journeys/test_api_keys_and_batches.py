@@ -18,7 +18,7 @@ def site(tmp_path_factory):
 
 
 def test_a_pasted_list_shows_its_total_runs_and_comes_as_a_zip(site, visit):
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     rich(site)
     page.goto(f"{site.url}/videos/")
     before = balance(page)
@@ -43,7 +43,7 @@ def test_a_pasted_list_shows_its_total_runs_and_comes_as_a_zip(site, visit):
 
 
 def test_a_campaign_is_made_for_each_platform_with_its_style(site, visit):
-    page = sign_in(visit(site.url, viewport={"width": 390, "height": 844}), site)
+    page = sign_in(visit(viewport={"width": 390, "height": 844}), site)
     rich(site)
     page.goto(f"{site.url}/videos/batch/")
     page.get_by_role("link", name="Campaign").click()
@@ -62,7 +62,7 @@ def test_a_campaign_is_made_for_each_platform_with_its_style(site, visit):
 
 
 def test_a_key_is_shown_once_works_and_ends(site, visit):
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     page.goto(f"{site.url}/account/")
     page.fill("#name", "The shop")
     page.get_by_role("button", name="Create a key").click()
@@ -106,7 +106,7 @@ def test_a_link_to_a_call_opens_it_and_its_tabs_work(site, visit, has_script):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_no_page_for_programs_complains_or_is_wider_than_its_screen(site, visit, width, scheme):
-    page = sign_in(visit(site.url, viewport={"width": width, "height": 900}, color_scheme=scheme), site)
+    page = sign_in(visit(viewport={"width": width, "height": 900}, color_scheme=scheme), site)
     for path in ["/account/", "/videos/batch/", "/videos/batch/?kind=campaign", "/api/docs"]:
         page.goto(site.url + path)
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")

@@ -26,7 +26,7 @@ def site(tmp_path_factory):
 
 
 def test_staff_add_a_model_with_two_channels_prices_and_an_end_and_it_is_used(site, visit, provider):
-    customer = sign_in(visit(site.url), site)
+    customer = sign_in(visit(), site)
     expect(customer.get_by_text("No models are available right now.")).to_be_visible()
 
     staff = staff_sign_in(site, visit, "boss", is_superuser=True)

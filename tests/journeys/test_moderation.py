@@ -22,7 +22,7 @@ def site(tmp_path_factory, service):
 
 
 def test_a_refusal_and_a_bad_day_are_told_where_they_matter_and_cost_nothing(site, visit, service):
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     before = balance(page)
     page.fill("#id_prompt", "Much gore")
     page.click("#generate")

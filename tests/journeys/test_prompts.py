@@ -66,7 +66,7 @@ def size_of(page: Page) -> list[int]:
 
 
 def test_a_template_takes_the_place_of_what_was_typed_which_can_come_back(site, visit, screen):
-    page = sign_in(visit(site.url, **screen), site)
+    page = sign_in(visit(**screen), site)
     prompt(page).fill("My own idea")
     before = size_of(page)
     templates(page).click()
@@ -90,7 +90,7 @@ def test_a_template_takes_the_place_of_what_was_typed_which_can_come_back(site, 
 
 
 def test_the_browsers_own_undo_knows_of_a_template(site, visit):
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     prompt(page).press_sequentially("My own idea")
     templates(page).click()
     page.get_by_role("link", name="Turntable").click()
@@ -134,7 +134,7 @@ def test_what_a_sample_replaced_can_come_back_too(site, visit):
 
 def test_a_better_wording_is_used_or_not(site, visit, screen, chat):
     chat.says = completion("A red kite climbs over a grey sea,\n<b>low sun</b>, slow tilt up")
-    page = sign_in(visit(site.url, **screen), site)
+    page = sign_in(visit(**screen), site)
     before = balance(page)
     page.locator("#lengths").get_by_text("8 s").click()
     prompt(page).fill("A red kite")
@@ -159,7 +159,7 @@ def test_a_better_wording_is_used_or_not(site, visit, screen, chat):
 
 
 def test_no_words_get_a_sentence_that_goes_with_the_first_one(site, visit, chat):
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     button(page, "Improve my prompt").click()
     expect(page.get_by_text("Enter a prompt first.")).to_be_visible()
     prompt(page).press_sequentially("A")
@@ -169,7 +169,7 @@ def test_no_words_get_a_sentence_that_goes_with_the_first_one(site, visit, chat)
 
 def test_enter_in_the_form_still_generates(site, visit, chat):
     site.manage("grant_credits", "demo@example.com", "1000", "--reason", "for a test")
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     prompt(page).fill("By the key alone")
     page.locator("#lengths input").first.focus()
     page.keyboard.press("Enter")
@@ -187,7 +187,7 @@ def test_enter_in_the_form_still_generates(site, visit, chat):
 def test_a_picture_that_was_chosen_does_not_travel_for_the_sake_of_words(site, visit, chat):
     from videos.media.presets import presets
 
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     page.set_input_files("#id_file", next(iter(presets().values())).file)
     prompt(page).fill("A red kite")
     with page.expect_request("**/prompt/improve/") as asked:
@@ -201,7 +201,7 @@ def test_all_of_it_works_without_javascript(site, visit, chat):
     # Without JavaScript the studio reloads while a video is being made, which closes what was opened.
     live = "from videos.models import Video; print(Video.objects.live().exists())"
     wait_until(lambda: site.manage("shell", "--no-imports", "-c", live).strip() == "False")
-    page = sign_in(visit(site.url, java_script_enabled=False), site)
+    page = sign_in(visit(java_script_enabled=False), site)
     templates(page).click()
     expect(page.get_by_text("A template replaces what you entered in the form.")).to_be_visible()
     page.get_by_role("link", name="Turntable").click()

@@ -21,7 +21,9 @@ def player(page: Page) -> Locator:
 
 
 def test_from_sign_in_to_a_playing_video_that_can_be_sought(site, visit):
-    page = sign_in(visit(site.url, reduced_motion="no-preference"), site)
+    page = visit(f"{site.url}/accounts/login/", reduced_motion="no-preference")
+    page.get_by_role("button", name="Continue as demo user").click()
+    page.wait_for_url(f"{site.url}/")
     assert balance(page) == 100
     page.locator("input[name=image][value^=preset]").first.check(force=True)
     page.fill("#id_prompt", "Steam rising from a cup of coffee [sim:slow]")
@@ -58,7 +60,7 @@ def test_from_sign_in_to_a_playing_video_that_can_be_sought(site, visit):
 
 def test_a_failure_says_why_and_the_balance_returns_without_a_reload(site, visit):
     rich(site)
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     before = balance(page)
     page.fill("#id_prompt", "Something [sim:moderation]")
     page.click("#generate")
@@ -72,8 +74,8 @@ def test_a_failure_says_why_and_the_balance_returns_without_a_reload(site, visit
 
 def test_another_device_shows_the_running_video(site, visit):
     rich(site)
-    page = sign_in(visit(site.url), site)
-    phone = sign_in(visit(site.url, viewport={"width": 390, "height": 844}, has_touch=True), site)
+    page = sign_in(visit(), site)
+    phone = sign_in(visit(viewport={"width": 390, "height": 844}, has_touch=True), site)
     page.fill("#id_prompt", "On every screen [sim:slow]")
     page.click("#generate")
     expect(page.get_by_text("Generating your video…")).to_be_visible()
@@ -85,7 +87,7 @@ def test_another_device_shows_the_running_video(site, visit):
 
 def test_everything_works_without_javascript(site, visit):
     rich(site)
-    page = sign_in(visit(site.url, java_script_enabled=False), site)
+    page = sign_in(visit(java_script_enabled=False), site)
     before = balance(page)
     page.click("#generate")
     expect(page.get_by_text("Enter a prompt.")).to_be_visible()
@@ -120,7 +122,7 @@ def less(site):
 
 def test_shape_and_length_follow_the_model_and_each_other(site, visit, less):
     rich(site)
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     ratios, resolutions, lengths = (
         page.locator(f"#{group}") for group in ("ratios", "resolutions", "lengths")
     )
@@ -164,7 +166,7 @@ def test_shape_and_length_follow_the_model_and_each_other(site, visit, less):
 
 
 def test_shape_and_length_are_chosen_by_the_keys(site, visit, less):
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     page.locator("#ratios :checked").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Tab")
@@ -182,7 +184,7 @@ def test_shape_and_length_are_chosen_by_the_keys(site, visit, less):
 
 def test_shape_and_length_are_chosen_without_javascript(site, visit, less):
     rich(site)
-    page = sign_in(visit(site.url, java_script_enabled=False), site)
+    page = sign_in(visit(java_script_enabled=False), site)
     page.get_by_label("Studio Pro").check(force=True)
     page.locator("#ratios").get_by_label("1:1").check(force=True)
     page.locator("#resolutions").get_by_label("480p").check(force=True)
@@ -213,7 +215,7 @@ def full(site):
 def test_a_queued_video_tells_its_place_and_can_be_canceled(site, visit, full):
     rich(site)
     full("order(new_user(username='rival'), 'Earlier')")
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     before = balance(page)
     page.fill("#id_prompt", "Not so important")
     page.click("#generate")
@@ -233,7 +235,7 @@ def test_a_queued_video_tells_its_place_and_can_be_canceled(site, visit, full):
 
 def test_a_queued_video_can_be_canceled_without_javascript(site, visit, full):
     rich(site)
-    page = sign_in(visit(site.url, java_script_enabled=False), site)
+    page = sign_in(visit(java_script_enabled=False), site)
     before = balance(page)
     page.fill("#id_prompt", "A plain thought")
     page.click("#generate")
@@ -246,7 +248,7 @@ def test_a_queued_video_can_be_canceled_without_javascript(site, visit, full):
 
 def test_a_page_that_shows_all_there_is_gets_no_second_copy(site, visit, full):
     rich(site)
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     page.fill("#id_prompt", "Nothing new")
     page.click("#generate")
     expect(page.get_by_text("Waiting for the video service, position 1")).to_be_visible()
@@ -259,7 +261,7 @@ def test_a_page_that_shows_all_there_is_gets_no_second_copy(site, visit, full):
 
 def test_mistakes_are_told_beside_the_field_and_nothing_is_lost(site, visit, tmp_path):
     rich(site)
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     before = balance(page)
     (tmp_path / "note.png").write_text("no picture at all")
     page.set_input_files("#id_file", tmp_path / "note.png")
@@ -272,7 +274,7 @@ def test_mistakes_are_told_beside_the_field_and_nothing_is_lost(site, visit, tmp
 
 def test_a_session_that_ended_meanwhile_keeps_the_draft(site, visit):
     rich(site)
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     page.fill("#id_prompt", "A long thought")
     page.context.clear_cookies(name="sessionid")
     page.click("#generate")
@@ -285,7 +287,7 @@ def test_a_session_that_ended_meanwhile_keeps_the_draft(site, visit):
 
 def test_a_page_from_before_the_last_sign_in_gets_a_clear_answer(site, visit):
     rich(site)
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     page.fill("#id_prompt", "From an old page")
     page.context.add_cookies([{"name": "csrftoken", "value": "x" * 32, "url": site.url}])
     page.click("#generate")
@@ -294,7 +296,7 @@ def test_a_page_from_before_the_last_sign_in_gets_a_clear_answer(site, visit):
 
 def test_a_double_click_is_one_order(site, visit):
     rich(site)
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     before = balance(page)
     page.fill("#id_prompt", "Twice in a hurry")
     page.dblclick("#generate")
@@ -305,7 +307,7 @@ def test_a_double_click_is_one_order(site, visit):
 
 def test_an_upload_is_previewed_chosen_and_becomes_the_first_frame(site, visit):
     rich(site)
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     from videos.media.presets import presets
 
     page.set_input_files("#id_file", next(iter(presets().values())).file)
@@ -340,7 +342,7 @@ def test_no_page_complains_or_is_wider_than_its_screen(site, visit, width, schem
 
 
 def test_staff_refund_a_video_with_a_reason_and_find_it_in_the_audit_log(site, visit):
-    customer = sign_in(visit(site.url), site)
+    customer = sign_in(visit(), site)
     rich(site)
     customer.goto(site.url)
     customer.fill("#id_prompt", "A kite that staff pay for")
@@ -389,7 +391,7 @@ def test_no_page_of_the_admin_complains(site, visit):
 
 
 def test_out_of_credits_a_person_tops_up_and_generates_what_was_typed(site, visit):
-    page = sign_in(visit(site.url), site)
+    page = sign_in(visit(), site)
     spend_all_but(site, 3)
     page.goto(site.url)
     page.fill("#id_prompt", "A kite to be paid for")
