@@ -17,6 +17,13 @@ from tests.support.fixtures import scaled_timeout
 from tests.support.simulator_process import PROJECT, PROMPT, image_of, running
 
 
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory):
+    """It paints whole videos."""
+    with running(tmp_path_factory.mktemp("simulator"), SIMULATOR_DRAFT="") as simulator:
+        yield simulator
+
+
 @pytest.mark.parametrize(("size", "seconds"), [("1280x720", "4"), ("720x1280", "8"), ("1024x1024", "4")])
 def test_the_file_is_a_streamable_mp4_of_the_asked_size_and_length_with_sound(simulator, size, seconds):
     video = simulator.finished(simulator.create("A quiet harbour", size=size, seconds=seconds))

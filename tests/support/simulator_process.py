@@ -98,7 +98,7 @@ def running(folder: Path, seconds: int = 0, **environment: str) -> Iterator[Simu
     process = subprocess.Popen(
         [sys.executable, "manage.py", "simulator", "--port", "0", "--data-dir", str(folder)],
         cwd=PROJECT,
-        env={**os.environ, "SIMULATOR_SECONDS": str(seconds), **environment},
+        env={**os.environ, "SIMULATOR_SECONDS": str(seconds), "SIMULATOR_DRAFT": "true", **environment},
         stdout=subprocess.PIPE,
         text=True,
     )
