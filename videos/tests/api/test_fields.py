@@ -104,7 +104,7 @@ def test_what_is_no_whole_number_of_seconds_is_400(program, value):
     assert error_of(program.send("/v1/videos", {"prompt": "A", "seconds": value}))[:2] == (400, "seconds")
 
 
-@pytest.mark.parametrize("name", ["n", "fps", "seconds"])
+@pytest.mark.parametrize("name", ["n", "fps", "seconds", "seed"])
 def test_a_boolean_is_no_number(program, owner, name):
     assert error_of(program.send("/v1/videos", {"prompt": "A", name: True}))[:2] == (400, name)
     batch = {"items": [{"prompt": "A", name: True}]}
