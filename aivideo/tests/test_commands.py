@@ -352,6 +352,22 @@ def test_a_full_garbage_collection_leaves_out_what_a_web_process_has_loaded_at_i
         gc.unfreeze()
 
 
+PRELOAD = """
+import runpy, threading
+import aivideo.wsgi
+runpy.run_path("gunicorn.conf.py")["_freeze"]()
+from django.db import connections
+print([one.alias for one in connections.all() if one.connection], threading.active_count())
+"""
+
+
+def test_what_is_loaded_before_the_web_server_forks_opens_no_connection_and_starts_no_thread():
+    done = subprocess.run(
+        [sys.executable, "-c", PRELOAD], cwd=product.BASE_DIR, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[] 1\n"
+
+
 def test_all_that_serve_starts_say_which_service_is_used(tmp_path):
     with Site(tmp_path) as site:
         wait_until(lambda: site.log.read_text().count(f"INFO videos.catalogue.connections: {MOCK}") == 2)

@@ -21,7 +21,7 @@ START_TIMEOUT = 60  # seconds to wait for the first page
 class Command(BaseCommand):
     help = "Run the web server, the worker and, if no provider is configured, the simulator, until Ctrl-C."
 
-    # They would load what only the web server needs; `migrate` runs them.
+    # The checks would load every page and the admin, which only the web server needs; `migrate` runs them.
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -87,17 +87,7 @@ def command_lines() -> dict[str, list[str]]:
         f"{settings.HOST}:{settings.PORT}",
     ]
     # Threads, or one client that downloads a video slowly would block a whole worker. Preloaded, since it never reloads.
-    options = [
-        "--preload",
-        "--workers",
-        "2",
-        "--threads",
-        "8",
-        "--graceful-timeout",
-        "5",
-        "--log-level",
-        "warning",
-    ]
+    options = ["--preload", "--workers=2", "--threads=8", "--graceful-timeout=5", "--log-level=warning"]
     commands["web"] = gunicorn + options
     commands["worker"] = [*manage, "videoworker"]
     return commands

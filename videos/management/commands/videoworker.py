@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class Command(BaseCommand):
     help = "Run the worker: a django-q2 cluster and a supervisor that restarts it when it hangs."
 
-    # They would load every page and the admin, which a worker does not serve; `migrate` runs them.
+    # The checks would load every page and the admin, which a worker does not serve; `migrate` runs them.
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
