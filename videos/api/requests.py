@@ -173,7 +173,7 @@ class VideoRequest(BaseModel):
         default=None,
         description="The shorter side, such as 720p. Use it with or without aspect_ratio, instead of size.",
     )
-    seed: Annotated[Whole, Field(ge=0, lt=2**32)] | None = Field(
+    seed: Annotated[int, Field(ge=0, lt=2**32), NotBoolean] | None = Field(
         default=None, description="The same seed and request give a similar video, if the model supports it."
     )
     negative_prompt: Text | None = Field(
