@@ -237,7 +237,7 @@ def link_end() -> int:
 
 def link(video: Video, until: int) -> str:
     """A URL at which the file can be fetched without a key, until this time in Unix seconds."""
-    return settings.SITE_URL + reverse("api:file", args=[signer.sign(f"{video.pk.hex}.{until}")])
+    return settings.SITE_URL + reverse("api:link", args=[signer.sign(f"{video.pk.hex}.{until}")])
 
 
 def resolve_link(token: str) -> UUID | None:

@@ -19,7 +19,7 @@ from videos.api.openapi.document import FILE
 
 CASES = int(os.environ.get("API_CASES", "0"))
 SAMPLE = ["--phases", "examples,fuzzing,stateful", "--max-examples", "3", "--seed", "1", "--no-shrink"]
-FULL = ["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", str(CASES // 75 or 1)]
+FULL = ["--phases", "examples,coverage,fuzzing,stateful", "--max-examples", str(CASES // 60 or 1)]
 
 
 # Beside what depends on the key and on the state of a video: the version of a file, the size of a file, and an earlier request

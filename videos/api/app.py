@@ -58,7 +58,7 @@ api = Api(
         "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
     },
 )
-# In the order of the document. Links to videos come before files: see LinkToken.
+# In the order of the document. Links to videos come before files: see file_by_link.
 for endpoints in (
     video_endpoints,
     quotes,

@@ -214,7 +214,7 @@ def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
 
 
 class LinkToken(StringConverter):
-    """The signed token of a link, as `serializers.link` makes it. The ids of files, also under /v1/files/, look different."""
+    """The signed token of a link, as `serializers.link` makes it."""
 
     regex = r"[0-9a-f]{32}\.[0-9]+:[\w-]+"
 
@@ -222,10 +222,12 @@ class LinkToken(StringConverter):
 register_converter(LinkToken, "link_token")
 
 
-# Not in the OpenAPI document, where it would be the same path as /v1/files/{file_id}: programs find it in `url`.
+# Not in the OpenAPI document: programs take the whole address from `url`. Version 0.9.0 made links under /v1/files/, and may
+# still run beside this one; the ids of files look different.
 @router.api_operation(
-    ["GET", "HEAD"], "/v1/files/{link_token:token}", auth=None, url_name="file", include_in_schema=False
+    ["GET", "HEAD"], "/v1/links/{link_token:token}", auth=None, url_name="link", include_in_schema=False
 )
+@router.api_operation(["GET", "HEAD"], "/v1/files/{link_token:token}", auth=None, include_in_schema=False)
 def file_by_link(
     request: HttpRequest, token: str, variant: Literal["video", "thumbnail"] = "video"
 ) -> HttpResponseBase:

@@ -8,7 +8,7 @@ from videos.api.openapi.examples import PROMPT, RUN
 
 CREATED, DONE = 1_767_225_600, 1_767_225_662  # Unix seconds
 ID = "video_3f2a9c5e7b1d4e8f9a0b6c2d8e4f1a7b"
-LINK = "https://video.example.com/v1/files/3f2a9c5e7b1d4e8f9a0b6c2d8e4f1a7b.1767312000:1vqJxs..."
+LINK = "https://video.example.com/v1/links/3f2a9c5e7b1d4e8f9a0b6c2d8e4f1a7b.1767312000:1vqJxs..."
 
 Json = Mapping[str, Any]
 

@@ -49,7 +49,7 @@ def test_the_site_api_orders_and_shows_a_video(program, owner):
     video.move_to("saving")
     lifecycle.complete(video, {"file": "videos/x.mp4", "sha256": "0" * 64})
     done = program.get(path).json()
-    assert (done["status"], done["progress"], "/v1/files/" in done["video_url"]) == ("completed", 100, True)
+    assert (done["status"], done["progress"], "/v1/links/" in done["video_url"]) == ("completed", 100, True)
 
 
 def test_the_site_api_says_why_a_video_failed(program, owner):
@@ -110,7 +110,7 @@ def test_the_gateways_query_answers_by_path_and_by_body(program, owner):
     done = asked()
     assert (done["task_status"], done["video_id"]) == ("success", name)
     assert done["video_results"] == [{"url": done["video_result"]}]
-    assert "/v1/files/" in done["video_result"]
+    assert "/v1/links/" in done["video_result"]
 
 
 def test_the_gateways_query_says_why_a_video_failed(program, owner):

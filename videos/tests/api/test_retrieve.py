@@ -186,6 +186,13 @@ def test_A04_a_link_ends_when_its_owner_is_suspended_and_comes_back_with_them(ow
         assert anybody.get(link).status_code == status
 
 
+def test_a_link_of_version_0_9_still_works(owner):
+    link = link_of(completed(owner))
+    assert link.startswith("/v1/links/")
+    old = link.replace("/v1/links/", "/v1/files/")
+    assert anybody.get(old).status_code == anybody.head(old).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1", "/api/v1/nothing", "/v1/videos/x/y/z"])
 def test_an_unknown_path_is_404_in_json(program, path):
     assert error_of(program.get(path)) == (404, None, "not_found")

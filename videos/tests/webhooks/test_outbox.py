@@ -64,7 +64,7 @@ def test_the_end_of_a_video_is_told_and_signed(key, receiver, simulator):
     event = believed(key, arrival)
     assert (event["object"], event["type"], event["id"]) == ("event", "video.completed", arrival.id)
     assert (event["data"]["id"], event["data"]["status"]) == (public_id(video.pk), "completed")
-    assert "/v1/files/" in event["data"]["url"]
+    assert "/v1/links/" in event["data"]["url"]
 
 
 def test_a_failure_and_a_cancellation_are_told_as_failures(key, receiver):
