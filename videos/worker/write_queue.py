@@ -13,12 +13,13 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from videos.models import Video
 
-BATCH_EVERY = 0.2  # seconds between two commits under load
-SMALL_BATCH = 8  # calls; after a batch this small, the next one does not wait
+# After a batch, the next one waits PAUSE times as long as it took, so that calls gather while little is to be done and
+# commits stay few under load; but at most LONGEST_PAUSE seconds.
+PAUSE, LONGEST_PAUSE = 5, 0.2
 
 
 class WriteQueue:
-    """Runs database functions in one thread; under load, all calls within BATCH_EVERY seconds share a transaction.
+    """Runs database functions in one thread; all calls that come between two batches share a transaction.
 
     `await db(function, *args)` returns or raises what the function did, after the commit. A function that
     raises rolls back only its own writes. A function marked `for_many` is called once per batch, with the
@@ -50,17 +51,19 @@ class WriteQueue:
         not_before = 0.0
         while True:
             batch = [await self.calls.get()]
-            # A small load is committed at once; thousands of calls share a commit.
+            # A few calls are committed nearly at once; thousands share a commit.
             await asyncio.sleep(max(0.0, not_before - time.monotonic()))
             while not self.calls.empty():
                 batch.append(self.calls.get_nowait())
             calls = [(function, args) for function, args, _answer in batch]
+            began = time.monotonic()
             try:
                 answers = await self.loop.run_in_executor(self.thread, _in_one_transaction, calls)
             except Exception as broken:
                 # Every caller must get an answer, or the whole dispatcher hangs.
                 answers = [(None, broken)] * len(batch)
-            not_before = time.monotonic() + (BATCH_EVERY if len(batch) > SMALL_BATCH else 0)
+            now = time.monotonic()
+            not_before = now + min(PAUSE * (now - began), LONGEST_PAUSE)
             for (_function, _args, future), (result, error) in zip(batch, answers, strict=True):
                 if future.done():
                     continue
