@@ -167,6 +167,14 @@ MIDDLEWARE = [
     "aivideo.middleware.BodyLimit",
 ]
 
+# For requests of the API, in place of what follows ApiMiddleware above.
+API_MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "aivideo.middleware.BodyLimit",
+]
+
 ROOT_URLCONF = "aivideo.urls"
 WSGI_APPLICATION = "aivideo.wsgi.application"
 

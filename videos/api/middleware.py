@@ -2,9 +2,13 @@
 
 import time
 from collections.abc import Callable
+from typing import Any, cast
 
 from django.conf import settings
+from django.core.handlers.base import BaseHandler
+from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
+from django.utils.module_loading import import_string
 
 from videos.api import cors
 from videos.api.errors import MESSAGES, SERVER_ERROR, ApiError
@@ -24,11 +28,19 @@ WITH_TOKENS_OF_THEIR_OWN = (
 )
 
 
-class ApiMiddleware:
-    """Gives every answer of the API its headers, and every error response OpenAI's format."""
+Respond = Callable[[HttpRequest], HttpResponse]
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+
+class ApiMiddleware:
+    """Gives every answer of the API its headers, and every error response OpenAI's format.
+
+    Requests of the API go through API_MIDDLEWARE, not through what follows in MIDDLEWARE: sessions, cookies and messages
+    are for pages, and would cost a sixth of a poll.
+    """
+
+    def __init__(self, get_response: Respond) -> None:
         self.get_response = get_response
+        self.api = _api()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not _is_api(request.path):
@@ -40,7 +52,7 @@ class ApiMiddleware:
         else:
             # A session opens nothing here, so no cookie is looked at, and none that is out of date is deleted.
             request.COOKIES = {}
-            response = _shaped(self.get_response(request))
+            response = _shaped(self.api(request))
         for name, value in getattr(request, "rate_limit", {}).items():
             response[name] = value
         response.headers.setdefault("Cache-Control", "private, no-store")
@@ -67,6 +79,26 @@ class WrongBaseUrl:
         api = f"{settings.SITE_URL}/v1"
         message = f"The API of this site is at {api}, and this path is not part of it. Set base_url to {api}."
         return ApiError(404, message, code="not_found").answer()
+
+
+class _Views(BaseHandler):
+    """Calls the view of a request, as Django does after the last middleware."""
+
+    def __init__(self) -> None:
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response: HttpResponse = self._get_response(request)  # type: ignore[attr-defined]
+        return response
+
+
+def _api() -> Respond:
+    respond: Any = convert_exception_to_response(_Views())
+    for name in reversed(settings.API_MIDDLEWARE):
+        respond = convert_exception_to_response(import_string(name)(respond))
+    return cast(Respond, respond)
 
 
 def _is_api(path: str) -> bool:

@@ -72,6 +72,24 @@ def test_A11_no_cookie_is_set_nor_read(owner, path):
     assert error_of(stranger.get("/v1/credits"))[0] == 401
 
 
+def test_what_guards_pages_before_their_views_guards_the_api_too(program, settings):
+    settings.ALLOWED_HOSTS = ["testserver"]
+    for host in ("evil.example.com", "testserver:x"):
+        assert error_of(program.get("/v1/credits", headers={"host": host}))[0] == 400
+    too_large = program.generic("POST", "/v1/videos", headers={"content-length": str(60 * 2**20)})
+    assert error_of(too_large)[0] == 413
+    answer = program.get("/v1/credits")
+    assert (answer["X-Frame-Options"], answer["Content-Length"]) == ("DENY", str(len(answer.content)))
+
+
+def test_an_api_of_a_secure_site_is_asked_over_https_only(owner, settings):
+    settings.SECURE_SSL_REDIRECT, settings.SECURE_HSTS_SECONDS = True, 3600
+    program = Program(owner)  # settings are read as the first request comes
+    answer = program.get("/v1/credits")
+    assert (answer.status_code, answer["Location"]) == (301, "https://testserver/v1/credits")
+    assert program.get("/v1/credits", secure=True)["Strict-Transport-Security"]
+
+
 def test_a_thumbnail_that_is_not_ready_is_503_and_says_when_to_ask_again(program, owner):
     video = completed(owner)
     path = f"/v1/videos/{public_id(video.pk)}/content?variant=thumbnail"
