@@ -13,8 +13,9 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from videos.models import Video
 
-# After a batch, the next one waits PAUSE times as long as it took, so that calls gather while little is to be done and
-# commits stay few under load; but at most LONGEST_PAUSE seconds.
+SMALL_BATCH = 8  # calls; after a batch this small, the next one does not wait
+# After a larger one, the next waits PAUSE times as long as it took, so that more calls share a commit the more there is
+# to do; but at most LONGEST_PAUSE seconds.
 PAUSE, LONGEST_PAUSE = 5, 0.2
 
 
@@ -63,7 +64,7 @@ class WriteQueue:
                 # Every caller must get an answer, or the whole dispatcher hangs.
                 answers = [(None, broken)] * len(batch)
             now = time.monotonic()
-            not_before = now + min(PAUSE * (now - began), LONGEST_PAUSE)
+            not_before = now + (min(PAUSE * (now - began), LONGEST_PAUSE) if len(batch) > SMALL_BATCH else 0)
             for (_function, _args, future), (result, error) in zip(batch, answers, strict=True):
                 if future.done():
                     continue
