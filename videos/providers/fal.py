@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import aiohttp
 
-from videos.providers import ADDRESSES, downloads, normalise
+from videos.providers import ADDRESSES, bodies, downloads, normalise
 from videos.providers.base import (
     JobRequest,
     JobState,
@@ -138,7 +138,7 @@ class Adapter(Provider):
             headers = {"Authorization": f"Key {self.key}"}
             self.session = aiohttp.ClientSession(headers=headers, timeout=TIMEOUT)
         async with self.session.request(method, f"{self.base_url}/{path}", json=body) as response:
-            text = (await response.read()).decode(errors="replace")
+            text = await bodies.read(response)
             try:
                 return response.status, response.headers, json.loads(text)
             except ValueError:

@@ -7,6 +7,7 @@ transport: 0.9 ms instead of 2.4 for a submit.
 Nothing here retries: the dispatcher does, and it knows what a repeat may cost.
 """
 
+import asyncio
 import json
 import time
 import warnings
@@ -23,7 +24,7 @@ import openai
 from openai.types import Video as Job
 from yarl import URL
 
-from videos.providers import ADDRESSES, downloads, normalise
+from videos.providers import ADDRESSES, bodies, downloads, normalise
 from videos.providers.base import (
     Capability,
     Found,
@@ -68,7 +69,10 @@ class Adapter(Provider):
             api_key=key or "none",
             max_retries=0,
             timeout=downloads.TIMEOUT,
-            http_client=openai.DefaultAioHttpClient(verify=downloads.tls()),
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=openai.DefaultAioHttpClient(
+                verify=downloads.tls(), event_hooks={"response": [bodies.limit]}
+            ),
         )
         self.polls: aiohttp.ClientSession | None = None
 
@@ -162,10 +166,13 @@ class Adapter(Provider):
     async def _page(self, after: Any) -> tuple[list[Job], bool, float]:
         """Up to PAGE jobs, whether there are more, and how many seconds the server's clock is ahead of ours."""
         try:
-            answer = await self.client.videos.with_raw_response.list(limit=PAGE, order="desc", after=after)
+            async with asyncio.timeout(POLL_TIMEOUT.total):
+                answer = await self.client.videos.with_raw_response.list(
+                    limit=PAGE, order="desc", after=after
+                )
             page = answer.parse()
             jobs = page.data
-        except (openai.APIError, ValueError, AttributeError) as error:
+        except (openai.APIError, TimeoutError, ValueError, AttributeError) as error:
             raise Unavailable(f"cannot list: {error!r}") from error
         if not isinstance(jobs, list):
             raise Unavailable("cannot list: no data")
@@ -252,7 +259,7 @@ class Adapter(Provider):
         url = f"{str(self.client.base_url).rstrip('/')}/{path}"
         try:
             async with self.polls.request(method, URL(url, encoded=True)) as response:
-                return response.status, (await response.read()).decode(errors="replace")
+                return response.status, await bodies.read(response)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Unavailable(repr(error)) from error
 
