@@ -90,8 +90,11 @@ def room_of(channel: Channel, now: datetime) -> int | None:
     running = Video.objects.filter(channel=channel, ended_at=None).order_by()
     limits: list[int] = []
     if channel.failures >= BREAKS_AFTER:
-        # The circuit breaker is half-open: one probe at a time.
-        limits.append(1 - running.filter(status=Status.SUBMITTING).count())
+        # The circuit breaker is half-open: one probe at a time. What was posted before the pause ended is none.
+        probes = running.filter(status=Status.SUBMITTING)
+        if channel.resumes_at and channel.resumes_at <= now:
+            probes = probes.filter(posted_at__gte=channel.resumes_at)
+        limits.append(1 - probes.count())
     if channel.max_running is not None:
         limits.append(channel.max_running - running.filter(status__in=AT_PROVIDER).count())
     if channel.max_submits_per_minute is not None:

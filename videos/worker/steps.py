@@ -85,13 +85,14 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
         async with tools.submits:
             order = await _prepare_job_request(video)
             await _confirm_lease(video, db)
+            sent_at = timezone.now()
             async with asyncio.timeout(LONGEST_SUBMIT):
                 job = await provider.submit(order, key=video.pk.hex)
     except NotPrepared as error:
         await db(lifecycle.postpone, video, came_from, error)
     except NotSent as error:
         await db(lifecycle.reroute_or_postpone, video, came_from, error)
-        await db(breaker.record_failure, channel)
+        await db(breaker.record_failure, channel, sent_at)
     except Busy as error:
         await db(lifecycle.reroute_or_postpone, video, came_from, error)
         await db(breaker.pause, channel, timing.backoff(video, error.after))
@@ -104,7 +105,7 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
         await db(breaker.record_success, channel)
     except (OutcomeUnknown, TimeoutError) as error:
         await db(lifecycle.mark_unconfirmed, video, str(error) or "no whole answer in time")
-        await db(breaker.record_failure, channel)
+        await db(breaker.record_failure, channel, sent_at)
     else:
         await _accept_surely(db, video, job)
         if channel.failures or channel.resumes_at:
