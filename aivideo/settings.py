@@ -208,7 +208,17 @@ if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
         )
     }
     # For aivideo.postgresql's prepared_cursor(). Django's own cursors prepare nothing.
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("prepare_threshold", 5)
+    OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
+    OPTIONS.setdefault("prepare_threshold", 5)
+    # A server whose machine is gone is given up within 20 seconds, instead of a quarter of an hour.
+    for name, value in {
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 20_000,  # milliseconds
+    }.items():
+        OPTIONS.setdefault(name, value)
 else:
     DATABASES = {
         "default": {
@@ -228,6 +238,10 @@ else:
             },
         }
     }
+# For PostgreSQL: how long a statement waits for a row that another session has locked, and how long a session may hold
+# its locks without a statement.
+DATABASE_LOCK_SECONDS = env.integer("DATABASE_LOCK_SECONDS", 5, minimum=1, maximum=600)
+DATABASE_IDLE_SECONDS = env.integer("DATABASE_IDLE_SECONDS", 60, minimum=10, maximum=3600)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"))

@@ -6,14 +6,16 @@ any machine. What the dispatcher does at a provider between two of them is in `w
 """
 
 import logging
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import credits, fast_sql
+from accounts import credits, fast_sql, locks
 from accounts.models import User
 from videos import event_log, queue, timing
 from videos.catalogue import routing
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 
 ADOPTED, ABSENT = "adopted", "not in the provider's list"
 LATE_WATCH = timedelta(hours=6)  # after the deadline; providers rarely keep files longer
+LOCK_WAIT = 0.05  # seconds for one account among many, as short as worker.write_queue's
 LAST_TRIES = 5  # attempts after the deadline, so that one hiccup does not lose a job that was done in time
 
 
@@ -377,11 +380,11 @@ def attach_poster(video: Video, poster: str) -> bool:
 
 def time_out_overdue(limit: int = 100) -> None:
     """Fail queued videos that are past their deadline, and cancel those whose owner has a debt."""
-    for video in Video.objects.live().late().filter(status=Status.QUEUED)[:limit]:
-        fail(video, "timed_out", "its turn never came")
+    late = Video.objects.live().late().filter(status=Status.QUEUED)
+    _for_each_unlocked(late[:limit], lambda video: fail(video, "timed_out", "its turn never came"))
     debtors = User.objects.filter(debt__gt=0)
-    for video in Video.objects.filter(status=Status.QUEUED, ended_at=None, user__in=debtors)[:limit]:
-        cancel(video)
+    waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None, user__in=debtors)
+    _for_each_unlocked(waiting[:limit], cancel)
 
 
 def cancel(video: Video) -> bool:
@@ -433,6 +436,14 @@ def delete(video: Video) -> bool:
 
 
 # --- Small parts ----------------------------------------------------------------------------------
+
+
+def _for_each_unlocked(videos: Iterable[Video], end: Callable[[Video], bool]) -> None:
+    """End each video, but those of accounts that another session has locked, which come later."""
+    locked: set[int] = set()
+    for video in videos:
+        if video.user_id not in locked and not locks.attempt(partial(end, video), LOCK_WAIT):
+            locked.add(video.user_id)
 
 
 def _cost(video: Video) -> Decimal | None:

@@ -58,7 +58,8 @@ def admit(room: int) -> list[Video]:
     waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None).order_by()
     for channel_id in waiting.values_list("channel", flat=True).distinct():
         # If the row is locked, another dispatcher is admitting videos for this channel.
-        channel = Channel.objects.select_for_update(skip_locked=_can_skip()).filter(pk=channel_id).first()
+        unlocked = Channel.objects.select_for_update(skip_locked=_can_skip(), no_key=_can_skip())
+        channel = unlocked.filter(pk=channel_id).first()
         if channel is None:
             continue
         ids = _choose(channel, room - len(admitted))
@@ -155,8 +156,10 @@ def _choose(channel: Channel, room: int) -> list[UUID]:
 
 def _take(ids: list[UUID]) -> list[Video]:
     now = timezone.now()
-    # The UPDATE names the state, so a video that is canceled concurrently is not admitted as well.
-    Video.objects.filter(pk__in=ids, status=Status.QUEUED).update(
+    # The UPDATE names the state, so a video that is canceled concurrently is not admitted as well. One that another
+    # session has locked keeps its place.
+    unlocked = Video.objects.filter(pk__in=ids).select_for_update(skip_locked=_can_skip()).values("pk")
+    Video.objects.filter(pk__in=unlocked, status=Status.QUEUED).update(
         status=Status.SUBMITTING,
         version=F("version") + 1,
         posted_at=now,

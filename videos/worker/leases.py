@@ -89,6 +89,9 @@ def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
     until = Now() + timedelta(seconds=timing.LEASE)
     if not PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(until=until):
         return False
+    can_skip = connection.features.has_select_for_update_skip_locked
     for start in range(0, len(video_ids), CLAIM):
-        Video.objects.live().filter(pk__in=video_ids[start : start + CLAIM]).update(next_attempt_at=until)
+        held = Video.objects.filter(pk__in=video_ids[start : start + CLAIM])
+        unlocked = held.select_for_update(skip_locked=can_skip).values("pk")
+        Video.objects.live().filter(pk__in=unlocked).update(next_attempt_at=until)
     return True
