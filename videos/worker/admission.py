@@ -7,7 +7,9 @@ between users: every user's first video goes before anybody's second one.
 
 import logging
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 from django.conf import settings
@@ -29,8 +31,9 @@ AT_PROVIDER = (Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS)
 PLACES_FRESH = 2.0  # seconds
 _places: dict[int, tuple[float, dict[UUID, int]]] = {}
 
-# The queue of one channel. A user's running videos occupy the first turns, so that one number, `turn`,
-# implements both the limit per user and the fairness between users.
+# The queue of one channel. A user's running videos there occupy the first turns, so that one number, `turn`,
+# implements both the limit per user and the fairness between users. Those at another channel, whose provider may
+# hang, hold up nothing here.
 QUEUE = """
     SELECT id, queued_at, attempts, credits,
         row_number() OVER (PARTITION BY user_id ORDER BY attempts, queued_at, id)
@@ -38,6 +41,7 @@ QUEUE = """
     FROM videos_video LEFT JOIN (
         SELECT user_id AS runner, count(*) AS running FROM videos_video
         WHERE ended_at IS NULL AND status IN ('submitting', 'unconfirmed', 'in_progress', 'saving')
+            AND channel_id = %s
         GROUP BY user_id
     ) AS running ON runner = user_id
     WHERE ended_at IS NULL AND status = 'queued' AND channel_id = %s AND queued_at IS NOT NULL
@@ -47,8 +51,10 @@ READY = "AND next_at <= %s AND queued_at > %s"
 IN_ORDER = "ORDER BY turn, attempts, queued_at, id"
 
 
-def admit(room: int) -> list[Video]:
-    """Move up to `room` queued videos to submitting, in fair order, and return them.
+def admit(room: int, submitting: Mapping[int, int] = MappingProxyType({})) -> list[Video]:
+    """Move queued videos to submitting, in fair order, and return them.
+
+    Each channel has its own `room`, of which it already uses as much as `submitting` says, by primary key.
 
     This records the intent to submit and must be committed before the request is sent; if the worker
     crashes after that, the row comes due again after timing.LEASE seconds. Call it in a transaction: it
@@ -62,7 +68,7 @@ def admit(room: int) -> list[Video]:
         channel = unlocked.filter(pk=channel_id).first()
         if channel is None:
             continue
-        ids = _choose(channel, room - len(admitted))
+        ids = _choose(channel, room - submitting.get(channel.pk, 0))
         if not ids:
             continue
         _note_submits(channel, len(ids))
@@ -119,7 +125,7 @@ def credits_left_today(channel: Channel) -> int | None:
 def _count_places(channel_id: int) -> dict[UUID, int]:
     """The position of every queued video of a channel, counted from 1, in one query."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id, row_number() OVER ({IN_ORDER}) FROM ({QUEUE}) AS queue", [channel_id])
+        cursor.execute(f"SELECT id, row_number() OVER ({IN_ORDER}) FROM ({QUEUE}) AS queue", [channel_id] * 2)
         return {_uuid(pk): place for pk, place in cursor.fetchall()}
 
 
@@ -134,6 +140,7 @@ def _choose(channel: Channel, room: int) -> list[UUID]:
         cursor.execute(
             f"SELECT id, credits FROM ({QUEUE} {READY}) AS queue WHERE turn <= %s {IN_ORDER} LIMIT %s",
             [
+                channel.pk,
                 channel.pk,
                 adapt(timing.database_now()),
                 adapt(now - timedelta(seconds=settings.JOB_DEADLINE_SECONDS)),

@@ -9,6 +9,7 @@ due again within LEASE seconds. No message, process or timer has to survive for 
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,11 +37,10 @@ SLICE = 15  # after this a dispatcher admits nothing new, finishes its steps and
 LONGEST_SLICE = 240  # below the queue's own task timeout
 TICK = 0.25
 WIND_DOWN_SECONDS = 5  # how long a stopping dispatcher waits for its running steps
-MAX_IN_FLIGHT = 4000  # videos
+# Of each channel, so that one whose provider hangs does not use up what the others need.
+MAX_IN_FLIGHT = 2000  # videos
 MAX_SUBMITS = 400
-MAX_PICTURES = 50  # submits that hold their pictures in memory
 POSTERS = 8  # per batch, made one after the other
-MAX_DOWNLOADS = 8
 COSTLY_TO_CANCEL = (Status.SUBMITTING, Status.UNCONFIRMED, Status.SAVING)
 
 
@@ -118,9 +118,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         self.db = WriteQueue()
-        self.tools = steps.Tools(
-            self.db, asyncio.Semaphore(MAX_PICTURES), asyncio.Semaphore(MAX_DOWNLOADS), Decoder()
-        )
+        self.tools = steps.Tools(self.db, Decoder())
         self.began = self.renewed = time.monotonic()
         try:
             await self.db(leases.reset_unreachable)
@@ -174,10 +172,8 @@ class Dispatcher:
     def find_work(self) -> Work:
         """Everything that can be started now, in one database visit."""
         work = self.find_running(only_running=False)
-        submitting = sum(item.video.status == Status.SUBMITTING for item in list(self.in_flight.values()))
-        if submitting < MAX_SUBMITS:
-            work.admitted = admission.admit(MAX_SUBMITS - submitting)
-            self.channels |= {video.channel_id: video.channel for video in work.admitted}
+        work.admitted = admission.admit(MAX_SUBMITS, self.count_in_flight(Status.SUBMITTING))
+        self.channels |= {video.channel_id: video.channel for video in work.admitted}
         # Only the first dispatcher makes posters, one batch at a time.
         is_idle = self.posters is None or self.posters.done()
         if self.slot.number == 0 and is_idle and time.monotonic() >= self.posters_at:
@@ -187,12 +183,17 @@ class Dispatcher:
 
     def find_running(self, only_running: bool = True) -> Work:
         """Due videos; with `only_running`, only those whose job is to be polled."""
-        room = min(CLAIM, MAX_IN_FLIGHT - len(self.in_flight))
-        due = leases.claim(room, only_running) if room > 0 else []
+        full = [channel for channel, count in self.count_in_flight().items() if count >= MAX_IN_FLIGHT]
+        due = leases.claim(CLAIM, only_running, full)
         for video in due:
             if video.channel_id not in self.channels:
                 self.channels[video.channel_id] = Channel.objects.get(pk=video.channel_id)
         return Work(due, is_left=True)
+
+    def count_in_flight(self, *statuses: Status) -> Counter[int]:
+        """How many videos of each channel have a running step; with `statuses`, only those in such a state."""
+        videos = [item.video for item in list(self.in_flight.values())]
+        return Counter(video.channel_id for video in videos if not statuses or video.status in statuses)
 
     def start_step(self, video: Video, step: Callable[..., Coroutine[Any, Any, None]]) -> None:
         video.channel = self.channels[video.channel_id]

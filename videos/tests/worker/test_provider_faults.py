@@ -169,7 +169,7 @@ def test_a_result_that_waited_for_us_beyond_the_deadline_is_still_delivered(simu
 
 async def one_step():
     """Submit every video whose turn it is."""
-    tools = steps.Tools(write_queue.WriteQueue(), asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
+    tools = steps.Tools(write_queue.WriteQueue(), Decoder())
     for video in await tools.db(admission.admit, 10):
         await steps.submit(video, connections.provider_for(video.channel), tools)
     await tools.db.close()

@@ -74,7 +74,7 @@ class Shop:
 
 
 # Two may be out at a time, so that the others wait for their turn with the intent of a request written down.
-STOPPABLE_PUMP = "from videos.worker import dispatcher; dispatcher.MAX_PICTURES = 2; dispatcher.run()"
+STOPPABLE_PUMP = "from videos.worker import dispatcher, steps; steps.MAX_POSTS = 2; dispatcher.run()"
 
 
 @without("the lease check before a purchase", "videos.worker.steps.submit", drop("_confirm_lease"))
