@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 ADOPTED, ABSENT = "adopted", "not in the provider's list"
 LATE_WATCH = timedelta(hours=6)  # after the deadline; providers rarely keep files longer
 LOCK_WAIT = 0.05  # seconds for one account among many, as short as worker.write_queue's
+MAX_BAD_FILES = 6  # then the provider's "completed" is no longer trusted
 LAST_TRIES = 5  # attempts after the deadline, so that one hiccup does not lose a job that was done in time
 
 
@@ -259,12 +260,26 @@ def finish(video: Video, cost: Decimal | None = None) -> bool:
         "finished after the deadline" if is_free else "",
         progress=99,
         attempts=0,
+        bad_files=0,
         next_attempt_at=_seconds_from_now(timing.LEASE),
         is_free=is_free,
         ended_at=None,
         error_code="",
         cost=_cost(video) if cost is None else cost,
     )
+
+
+def refuse_file(video: Video, reason: str) -> None:
+    """saving: the provider has no file, or it is no video. Fail after MAX_BAD_FILES, else download it again later.
+
+    Only answers about the file count. A provider that is away, or a decoder that dies, says nothing about it.
+    """
+    if video.bad_files + 1 >= MAX_BAD_FILES:
+        fail(video, "no_file", reason)
+        return
+    refused = Video.objects.filter(pk=video.pk, version=video.version).update(bad_files=F("bad_files") + 1)
+    if refused:
+        retry_later(video, reason)
 
 
 def complete(video: Video, result: storage.Stored) -> bool:

@@ -171,6 +171,13 @@ class Video(models.Model):
         editable=False,
         help_text=_("Failed tries of the current step."),
     )
+    bad_files = models.PositiveSmallIntegerField(
+        _("bad files"),
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text=_("How many times what was downloaded was no video."),
+    )
     accepted_at = models.DateTimeField(_("accepted"), null=True, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True, editable=False)
     is_free = models.BooleanField(

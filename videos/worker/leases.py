@@ -77,7 +77,7 @@ def claim(limit: int, only_running: bool = False, except_of: Sequence[int] = ())
 
 CLAIMED = (
     "id, user_id, channel_id, model_id, status, moves, ref, attempts, progress, credits, seconds,"
-    " created_at, queued_at, accepted_at, deleted_at, error_code, api_key_id"
+    " created_at, queued_at, accepted_at, deleted_at, error_code, api_key_id, bad_files"
 )
 
 

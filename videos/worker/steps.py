@@ -50,7 +50,6 @@ MAX_CLOCK_SKEW = timedelta(minutes=10)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 MAX_POSTS = 50  # each holds its pictures in memory
 MAX_DOWNLOADS = 8
-MAX_BAD_FILES = 6  # attempts, about a minute; then the provider's "completed" is no longer trusted
 
 Database = Callable[..., Awaitable[Any]]
 
@@ -187,12 +186,9 @@ async def save(video: Video, provider: Provider, tools: Tools) -> None:
                 await storage.download(provider, video.ref, part)
         facts, poster = await _look(part, tools.decoder)
         result = await asyncio.to_thread(storage.store, part, facts, poster)
-    except (NoFile, NotAVideo, Died) as error:
-        if video.attempts + 1 >= MAX_BAD_FILES:
-            await db(lifecycle.fail, video, "no_file", str(error))
-        else:
-            await db(lifecycle.retry_later, video, str(error))
-    except (Unavailable, TimeoutError) as error:
+    except (NoFile, NotAVideo) as error:
+        await db(lifecycle.refuse_file, video, str(error))
+    except (Unavailable, TimeoutError, Died) as error:
         await db(lifecycle.retry_later, video, str(error) or "the download took too long")
     else:
         if not await db(lifecycle.complete, video, result):

@@ -315,6 +315,28 @@ def test_a_decoder_that_stands_still_says_nothing_about_its_file(simulator, monk
     asyncio.run(look_at_a_stopped_one())
 
 
+@without(
+    "the count of bad files apart from other troubles",
+    "videos.generation.lifecycle.refuse_file",
+    becomes("video.bad_files", "video.attempts"),
+    attack="A23",
+)
+def test_a_provider_that_was_away_has_as_many_tries_left_to_deliver(simulator, monkeypatch):
+    """Five times there is no answer, then twice none of a file: still the good one comes."""
+    download = storage.download
+    troubles = [Unavailable("content: HTTP 503")] * 5 + [NoFile("content is text/html")] * 2
+
+    async def troubled(*args):
+        if troubles:
+            raise troubles.pop(0)
+        await download(*args)
+
+    monkeypatch.setattr(storage, "download", troubled)
+    video = order(new_user())
+    pump_until_done(60)
+    assert (again(video).status, again(video).bad_files, entries(video)) == ("completed", 2, CHARGED)
+
+
 def test_a_decoder_may_use_only_so_much_of_a_core_for_one_file():
     endless = "from videos.media import decoder; decoder.CPU_SECONDS = 1; decoder._limit_the_next_file()\nwhile True: pass"
     assert subprocess.run([sys.executable, "-c", endless]).returncode == -signal.SIGXCPU
