@@ -54,7 +54,9 @@ SIMULATOR_URL = env.url(
 SIMULATOR_SECONDS = env.integer("SIMULATOR_SECONDS", 10, minimum=0, maximum=3600)
 # How many videos of one person may run at once; the rest wait in the queue.
 USER_RUNNING_VIDEOS = env.integer("USER_RUNNING_VIDEOS", 10, minimum=1, maximum=1_000_000)
+# From the provider's acceptance on; and how long an order waits for its turn before that.
 JOB_DEADLINE_SECONDS = env.integer("JOB_DEADLINE_SECONDS", 1200, minimum=1, maximum=7 * 24 * 3600)
+QUEUE_PATIENCE_SECONDS = env.integer("QUEUE_PATIENCE_SECONDS", 3600, minimum=1, maximum=7 * 24 * 3600)
 
 # --- Prompt assistant ----------------------------------------------------------------------------
 

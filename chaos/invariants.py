@@ -24,7 +24,7 @@ from videos.worker import dispatcher
 
 MARK = re.compile(r"\[sim:mark-([^\]]+)\]")
 # A video that failed with one of these codes may have left a job at the provider that was not matched in time.
-GIVEN_UP = ("timed_out", "unconfirmed")
+GIVEN_UP = ("timed_out", "not_started", "unconfirmed")
 
 
 @dataclass(frozen=True)

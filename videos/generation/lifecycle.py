@@ -58,8 +58,9 @@ def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
 
     `back_to` is queued, or unconfirmed if the outcome of an earlier request is still unknown.
     """
-    if video.is_late:
-        return fail(video, "timed_out", str(error))
+    if timezone.now() > video.deadline_in(back_to):
+        code = "not_started" if back_to == Status.QUEUED else "timed_out"
+        return fail(video, code, str(error))
     delay = timing.backoff(video, error.after if isinstance(error, Busy) else None)
     return video.move_to(
         back_to, str(error), attempts=video.attempts + 1, next_attempt_at=_seconds_from_now(delay)
@@ -68,7 +69,8 @@ def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
 
 def reroute_or_postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
     """submitting → queued at another channel of the model if one is available now; otherwise `postpone`."""
-    if back_to == Status.QUEUED and not video.is_late and (offer := routing.next_after(video)):
+    is_late = timezone.now() > video.deadline_in(back_to)
+    if back_to == Status.QUEUED and not is_late and (offer := routing.next_after(video)):
         return reroute(video, offer, str(error))
     return postpone(video, back_to, error)
 
@@ -394,9 +396,9 @@ def attach_poster(video: Video, poster: str) -> bool:
 
 
 def time_out_overdue(limit: int = 100) -> None:
-    """Fail queued videos that are past their deadline, and cancel those whose owner has a debt."""
+    """Fail videos that have waited in the queue for too long, and cancel those whose owner has a debt."""
     late = Video.objects.live().late().filter(status=Status.QUEUED)
-    _for_each_unlocked(late[:limit], lambda video: fail(video, "timed_out", "its turn never came"))
+    _for_each_unlocked(late[:limit], lambda video: fail(video, "not_started"))
     debtors = User.objects.filter(debt__gt=0)
     waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None, user__in=debtors)
     _for_each_unlocked(waiting[:limit], cancel)

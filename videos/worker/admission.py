@@ -46,7 +46,7 @@ QUEUE = """
     ) AS running ON runner = user_id
     WHERE ended_at IS NULL AND status = 'queued' AND channel_id = %s AND queued_at IS NOT NULL
 """
-# Excludes videos that are backing off or past their deadline.
+# Excludes videos that are backing off or have waited for too long.
 READY = "AND next_at <= %s AND queued_at > %s"
 IN_ORDER = "ORDER BY turn, attempts, queued_at, id"
 
@@ -143,7 +143,7 @@ def _choose(channel: Channel, room: int) -> list[UUID]:
                 channel.pk,
                 channel.pk,
                 adapt(timing.database_now()),
-                adapt(now - timedelta(seconds=settings.JOB_DEADLINE_SECONDS)),
+                adapt(now - timedelta(seconds=settings.QUEUE_PATIENCE_SECONDS)),
                 settings.USER_RUNNING_VIDEOS,
                 room,
             ],

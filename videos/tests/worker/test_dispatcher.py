@@ -165,7 +165,7 @@ def test_a_video_whose_preset_is_gone_does_not_stop_the_others(simulator, monkey
     )
     Video.objects.filter(pk=lost.pk).update(queued_at=timezone.now() - timedelta(days=1))
     pump_until_done(40)
-    assert Video.objects.get(pk=lost.pk).error_code == "timed_out"
+    assert Video.objects.get(pk=lost.pk).error_code == "not_started"
     assert Video.objects.get(pk=fine.pk).status == Status.COMPLETED
     assert entries(lost) == [("charge", -10), ("refund", 10)]
 

@@ -85,7 +85,7 @@ def test_a_timed_out_job_that_fails_in_the_end_is_asked_about_no_more(simulator)
 def test_a_timed_out_job_is_watched_for_some_hours_only(simulator):
     video = running(simulator, "A kite [sim:stuck]")
     lifecycle.fail(video, "timed_out")
-    make_due(video, queued_at=timezone.now() - timedelta(days=1))
+    make_due(video, accepted_at=timezone.now() - timedelta(days=1))
     asyncio.run(take_one_step())
     assert again(video).next_attempt_at is None
 
@@ -106,12 +106,12 @@ def test_a_video_that_failed_for_any_other_reason_is_not_watched(simulator):
     assert leases.claim(10) == []
 
 
-def test_a_video_whose_turn_never_comes_fails_at_its_deadline(settings):
+def test_a_video_whose_turn_never_comes_fails_at_the_end_of_its_patience(settings):
     Channel.objects.update(max_running=0)
-    settings.JOB_DEADLINE_SECONDS = 1
+    settings.QUEUE_PATIENCE_SECONDS = 1
     video = order(new_user())
     pump_until_done(20)
-    assert (again(video).error_code, again(video).ref, entries(video)) == ("timed_out", None, REFUNDED)
+    assert (again(video).error_code, again(video).ref, entries(video)) == ("not_started", None, REFUNDED)
 
 
 # --- The provider's key goes, in mid-job ----------------------------------------------------------

@@ -153,7 +153,7 @@ def test_a_submit_that_is_never_confirmed_ends_at_the_deadline_and_is_not_sent_a
         pump_until_done(40)
     assert (again(video).error_code, entries(video)) == ("unconfirmed", REFUNDED)
     assert len(sent) > 1
-    assert max(sent) < video.deadline + timedelta(seconds=scaled_timeout(2))
+    assert max(sent) < again(video).deadline + timedelta(seconds=scaled_timeout(2))
 
 
 # --- Answers that nobody expects ------------------------------------------------------------------
@@ -334,7 +334,7 @@ def test_nobody_gets_a_video_of_somebody_elses_picture(settings, monkeypatch):
     assert again(ada).ref is None
     assert (again(ada).error_code, entries(ada)) == ("unconfirmed", REFUNDED)
     Video.objects.filter(pk=ben.pk).update(
-        next_attempt_at=timezone.now(), queued_at=timezone.now() - timedelta(days=1)
+        next_attempt_at=timezone.now(), posted_at=timezone.now() - timedelta(days=1)
     )
     pump_until_done(60)
     assert violations()[1] == []
