@@ -18,6 +18,7 @@ from videos.api.auth import KeyedRequest
 from videos.api.compat import drills, gateway, site
 from videos.api.errors import ApiError
 from videos.api.openapi import pages
+from videos.catalogue.routing import Overloaded
 
 LOCKED_PAUSE = 5  # seconds
 
@@ -87,6 +88,11 @@ def _answer(request: HttpRequest, error: ApiError) -> HttpResponse:
 @api.exception_handler(InsufficientCredits)
 def _not_enough(request: KeyedRequest, error: InsufficientCredits) -> HttpResponse:
     return spending.insufficient(request.auth, error.needed, error.available).answer()
+
+
+@api.exception_handler(Overloaded)
+def _too_many_wait(request: HttpRequest, error: Overloaded) -> HttpResponse:
+    return spending.overloaded(error).answer()
 
 
 @api.exception_handler(ValidationError)

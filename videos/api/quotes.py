@@ -10,7 +10,7 @@ from accounts.models import ApiKey
 from videos.api import openapi_extra, requests, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, renamed_params
-from videos.catalogue import track_record
+from videos.catalogue import routing, track_record
 from videos.models import Audience, VideoModel
 
 router = Router(auth=ApiKeyAuth(), tags=["Videos"])
@@ -57,7 +57,7 @@ def quote(key: ApiKey, body: requests.Body) -> dict[str, Any]:
         model, refusal = _model(key, asked.model)
         order = requests.of_model(model, key, asked, body.file)
     price = order.price * asked.n
-    refusal = refusal or _refusal(key, price)
+    refusal = refusal or _refusal(key, price) or _overload(model)
     record = track_record.track_record(model)
     return {
         "object": "video_quote",
@@ -87,6 +87,14 @@ def _model(key: ApiKey, slug: str | None) -> tuple[VideoModel, ApiError | None]:
         if model is None:
             raise
         return model, refusal
+
+
+def _overload(model: VideoModel) -> ApiError | None:
+    try:
+        routing.best(model)
+    except routing.Overloaded as error:
+        return spending.overloaded(error)
+    return None
 
 
 def _refusal(key: ApiKey, price: int) -> ApiError | None:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.credits import InsufficientCredits
 from accounts.models import User
-from videos.catalogue import availability, shapes, track_record
+from videos.catalogue import availability, routing, shapes, track_record
 from videos.generation import ordering
 from videos.media import images
 from videos.media.presets import presets, samples
@@ -70,6 +70,11 @@ def _generate(request: HttpRequest) -> HttpResponse:
         return page(request, form, _running(user), status=422)
     except gate.Unavailable as error:
         form.add_error(None, gate.NOT_NOW)
+        response = page(request, form, _running(user), status=503)
+        response["Retry-After"] = str(round(error.after))
+        return response
+    except routing.Overloaded as error:
+        form.add_error(None, _("%(reason)s Nothing was charged.") % {"reason": error})
         response = page(request, form, _running(user), status=503)
         response["Retry-After"] = str(round(error.after))
         return response

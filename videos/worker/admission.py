@@ -22,11 +22,10 @@ from accounts import utc_days
 from videos import timing
 from videos.catalogue import breaker
 from videos.catalogue.breaker import BREAKS_AFTER
+from videos.catalogue.waiting import AT_PROVIDER
 from videos.models import Channel, Status, Video, VideoEvent
 
 log = logging.getLogger(__name__)
-
-AT_PROVIDER = (Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS)
 
 PLACES_FRESH = 2.0  # seconds
 _places: dict[int, tuple[float, dict[UUID, int]]] = {}

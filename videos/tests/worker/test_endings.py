@@ -26,6 +26,7 @@ from videos.media import decoder, inspection, storage
 from videos.media.decoder import Decoder
 from videos.media.mp4 import measure
 from videos.models import Channel, Status, Video
+from videos.providers.base import NoFile, Unavailable
 from videos.status.timeline import timeline_of
 from videos.worker import dispatcher, leases, steps
 
