@@ -9,6 +9,7 @@ from tests.support.api_client import Program, error_of
 from tests.support.completed import completed
 from tests.support.fixtures import entries, new_user, order, pump_until_done, signed_in
 from tests.support.sabotage import becomes, without
+from tests.support.studio_page import form
 from videos.catalogue import routing, waiting
 from videos.models import Channel, Status, Video, VideoModel
 
@@ -94,9 +95,7 @@ def test_A78_an_order_whose_turn_would_come_too_late_is_refused_and_charges_noth
     answer = program.send("/v1/videos", {"prompt": "A kite"})
     assert error_of(answer) == (503, None, "overloaded")
     assert 10 <= int(answer["Retry-After"]) <= 3600
-    answer = page.post(
-        "/", {"prompt": "A kite", "model": "sora-2", "size": "1280x720", "seconds": 4, "count": 1}
-    )
+    answer = page.post("/", form())
     assert (answer.status_code, "Nothing was charged" in answer.content.decode()) == (503, True)
     assert int(answer["Retry-After"]) >= 10
     assert not owner.videos.exists()

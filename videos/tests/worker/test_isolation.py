@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.fixtures import TEST_TIMEOUT, new_user, order
 from tests.support.http_server import Handler, LocalServer
+from tests.support.sabotage import becomes, becomes_text, insert_first, without
 from tests.support.silent_server import SilentServer
 from tests.support.video_server import job, server
 from tests.support.worker import dispatching
@@ -36,7 +37,7 @@ def model_at(name, url):
     """A model that only the channel of this name makes, whose server is there."""
     model = VideoModel.objects.create(slug=name, name=name, sizes=["1280x720"], lengths=[4])
     channel = Channel.objects.create(slug=name, base_url=url)
-    model.offers.create(channel=channel, provider_model=name)
+    model.offers.create(channel=channel, provider_model="sora-2")
     return model
 
 
@@ -74,6 +75,11 @@ def healthy(method, path):
     return 200, job(id=path.rpartition("/")[2], status="failed", error="seen")
 
 
+@without(
+    "submits of each channel",
+    "videos.worker.steps.submit",
+    becomes("tools.slots[channel.pk]", "tools.slots[0]"),
+)
 def test_submits_that_hang_at_one_channel_keep_no_other_channel_waiting():
     with SilentServer() as silent, server(healthy) as url:
         orders(model_at("hangs", silent.url.replace("/picture.jpg", "/v1")), 3 * SLOTS)
@@ -82,6 +88,11 @@ def test_submits_that_hang_at_one_channel_keep_no_other_channel_waiting():
         assert not silent.has_hung_up
 
 
+@without(
+    "the limit to videos in flight of each channel",
+    "videos.worker.leases.claim",
+    insert_first("except_of = ()"),
+)
 def test_questions_that_hang_at_one_channel_keep_no_other_channel_waiting():
     with SilentServer() as silent, server(healthy) as url:
         running(orders(model_at("hangs", silent.url.replace("/picture.jpg", "/v1")), 4 * SLOTS))
@@ -115,6 +126,11 @@ def trickling(pieces):
         is_over.set()
 
 
+@without(
+    "downloads of each channel",
+    "videos.worker.steps.save",
+    becomes("tools.slots[video.channel_id]", "tools.slots[0]"),
+)
 def test_downloads_that_trickle_at_one_channel_keep_no_other_channel_waiting(simulator, settings):
     settings.USE_MOCK_SORA = False
     with trickling(0.1) as (url, asked):
@@ -138,6 +154,11 @@ def test_a_download_that_trickles_is_given_up_and_tried_again(monkeypatch, tmp_p
     assert time.monotonic() - began < TEST_TIMEOUT
 
 
+@without(
+    "turns of a person at each channel",
+    "videos.worker.admission.QUEUE",
+    becomes_text("AND channel_id = %s\n", "AND channel_id >= %s * 0\n"),
+)
 def test_a_persons_videos_at_one_channel_take_no_place_at_another(settings):
     settings.USER_RUNNING_VIDEOS = 2
     user = new_user()
