@@ -22,6 +22,7 @@ from videos.worker import dispatcher, leases, steps, write_queue
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("hasty")]
 
 REFUNDED = [("charge", -10), ("refund", 10)]
+LOST = 20
 
 
 def again(video):
@@ -246,7 +247,7 @@ def test_a_list_in_the_wrong_order_and_in_short_pages_is_read_to_its_end(setting
 
 @without(
     "the doubt about a list that was not read to its end",
-    "videos.providers.openai.Adapter.find",
+    "videos.providers.openai.Adapter._read_list",
     becomes("'the list goes further back than it can be read'", "''"),
 )
 @pytest.mark.parametrize("newer", [900, 12_000])
@@ -276,6 +277,25 @@ def test_A80_a_lost_job_below_many_newer_ones_is_found_or_nobody_can_tell(settin
     assert (again(video).ref, again(video).error_code) == (
         ("job-1", "generation_failed") if newer == 900 else (None, "unconfirmed")
     )
+
+
+def test_all_that_look_for_a_lost_job_at_one_moment_read_the_list_once(settings):
+    keyless()
+    asked = []
+
+    def answer(method, path):
+        if "/videos/" in path:
+            return 200, job(id=path.rpartition("/")[2], status="failed", error="enough")
+        asked.append(path)
+        data = [job(id=f"job-{number}", prompt=f"Kite {number}") for number in range(LOST)]
+        return 200, {"object": "list", "data": data, "has_more": False}
+
+    with server(answer) as settings.SIMULATOR_URL:
+        videos = [unconfirmed(new_user(), f"Kite {number}") for number in range(LOST)]
+        Video.objects.update(next_attempt_at=timezone.now())
+        pump_until_done(30)
+    assert [again(video).ref for video in videos] == [f"job-{number}" for number in range(LOST)]
+    assert len(asked) <= 3
 
 
 def test_A80_a_list_that_only_repeats_itself_proves_nothing(settings, monkeypatch):
