@@ -82,6 +82,9 @@ class Adapter(Provider):
     async def find(self, order: JobRequest, since: datetime) -> NoReturn:
         raise Unavailable("fal has no list of requests")
 
+    async def jobs(self, since: datetime) -> NoReturn:
+        raise Unavailable("fal has no list of requests")
+
     async def download(self, ref: str) -> AsyncIterator[bytes]:
         _status, result = await self._result(ref)
         url = normalise.url(result)

@@ -31,6 +31,7 @@ from videos.providers.base import (
     JobRequest,
     JobState,
     JsonObject,
+    ListedJob,
     NoFile,
     NotSent,
     OutcomeUnknown,
@@ -155,8 +156,6 @@ class Adapter(Provider):
 
         A missing job proves something only if the list was read far enough back and its times are plausible.
         """
-        if not self.profile.has_list:
-            raise Unavailable("this server has no list of jobs")
         listing = await self._recent(since)
         ages = [(job, _age(job, since.timestamp() + ahead, now)) for job, ahead, now in listing.jobs]
         doubt = listing.doubt
@@ -164,8 +163,21 @@ class Adapter(Provider):
             doubt = doubt or "the list has impossible times"
         return Found(self._likely(order, ages), doubt)
 
+    async def jobs(self, since: datetime) -> tuple[list[ListedJob], str]:
+        listing = await self._recent(since)
+        listed = [
+            ListedJob(
+                job.id,
+                None if _age(job, since.timestamp() + ahead, now) == "unknown" else job.created_at - ahead,
+            )
+            for job, ahead, now in listing.jobs
+        ]
+        return listed, listing.doubt
+
     async def _recent(self, since: datetime) -> Listing:
         """The account's list back to `since`: read once for all that ask within LIST_FRESH seconds, or while one waits for it."""
+        if not self.profile.has_list:
+            raise Unavailable("this server has no list of jobs")
         asked_at = time.monotonic()
         async with self.reading:
             listing = self.listing

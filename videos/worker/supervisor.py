@@ -33,6 +33,7 @@ SCHEDULES = (
     ("videos.tasks.tidy", Schedule.DAILY),
     ("aivideo.tasks.close_days", Schedule.HOURLY),
     ("aivideo.tasks.check_ledger", Schedule.DAILY),
+    ("aivideo.tasks.check_purchases", Schedule.DAILY),
 )
 
 
