@@ -250,12 +250,12 @@ REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"))
 if REDIS_URL:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
+# Two clusters, both started by `manage.py videoworker`: `dispatch` makes videos, the default one does everything else.
 # Tested with kill -9 at every step. Messages only wake a worker, so losing one is harmless (max_attempts=1),
 # and a message must not be delivered again while its task still runs (retry > timeout).
 Q_CLUSTER = {
     "name": "aivideo",
-    # One more than there may be dispatchers (see videos/worker/dispatcher.py), so that webhooks and totals do not wait for one.
-    "workers": 3 if "postgres" in DATABASES["default"]["ENGINE"] else 2,
+    "workers": 2,
     # Each guard cycle writes to the cache. Running half as often halves what an idle worker costs.
     "guard_cycle": 1,
     "queue_limit": 4,
@@ -268,6 +268,16 @@ Q_CLUSTER = {
     "catch_up": False,
     "label": "Queue",
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+    "ALT_CLUSTERS": {
+        "dispatch": {
+            # One more than there may be dispatchers, so that a successor can start while its predecessor ends.
+            "workers": 3 if "postgres" in DATABASES["default"]["ENGINE"] else 2,
+            # A dispatcher runs as long as it is healthy. The supervisor notices when it is not.
+            "timeout": 24 * 3600,
+            "retry": 48 * 3600,
+            "scheduler": False,
+        }
+    },
 }
 
 # --- Sign-in -------------------------------------------------------------------------------------

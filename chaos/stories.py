@@ -68,7 +68,7 @@ STORIES = [
     Story(
         "poster deferred",
         "completed",
-        waits={"media.decoder": {"QUEUE_LENGTH": 0}, "worker.dispatcher": {"SLICE": 20}},
+        waits={"media.decoder": {"QUEUE_LENGTH": 0}, "worker.dispatcher": {"LIFETIME": 20}},
     ),
 ]
 

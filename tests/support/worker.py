@@ -38,7 +38,7 @@ async def dispatching():
     engine = dispatcher.Dispatcher(leases.acquire_slot())
     engine.db = write_queue.WriteQueue()
     engine.tools = steps.Tools(engine.db, Decoder())
-    engine.began = engine.renewed = time.monotonic()
+    engine.began = engine.renewed = engine.refreshed = time.monotonic()
     try:
         yield engine
     finally:

@@ -46,16 +46,14 @@ def revoke_slots(worker: str) -> None:
     PumpSlot.objects.filter(owner__startswith=f"{worker}/").update(owner="", until=timezone.now())
 
 
-def claim(limit: int, only_running: bool = False, except_of: Sequence[int] = ()) -> list[Video]:
+def claim(limit: int, except_of: Sequence[int] = ()) -> list[Video]:
     """Lease up to `limit` due videos for LEASE seconds and return them, but those `except_of` these channels.
 
     Only the CLAIMED fields are loaded, which is what polling needs; unconfirmed videos are loaded in full. Queued
     videos are not claimed but admitted (see `admission`).
     """
     skip_locked = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
-    narrowed = "AND status = 'in_progress'" if only_running else ""
-    if except_of:
-        narrowed += f" AND channel_id NOT IN ({', '.join(['%s'] * len(except_of))})"
+    narrowed = f"AND channel_id NOT IN ({', '.join(['%s'] * len(except_of))})" if except_of else ""
     now = timing.database_now()
     adapt = connection.ops.adapt_datetimefield_value
     claim = Video.objects.raw(
@@ -92,9 +90,15 @@ def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
     until = Now() + timedelta(seconds=timing.LEASE)
     if not PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(until=until):
         return False
+    renew_videos(video_ids)
+    return True
+
+
+def renew_videos(video_ids: list[UUID]) -> None:
+    """Renew the leases of these videos."""
+    until = Now() + timedelta(seconds=timing.LEASE)
     can_skip = connection.features.has_select_for_update_skip_locked
     for start in range(0, len(video_ids), CLAIM):
         held = Video.objects.filter(pk__in=video_ids[start : start + CLAIM])
         unlocked = held.select_for_update(skip_locked=can_skip).values("pk")
         Video.objects.live().filter(pk__in=unlocked).update(next_attempt_at=until)
-    return True

@@ -55,7 +55,7 @@ def again(video):
     becomes("locks.wait_at_most(lock_wait)", "locks.wait_at_most(600)"),
 )
 def test_a_locked_account_keeps_nobody_elses_videos_waiting(simulator, monkeypatch):
-    monkeypatch.setattr(dispatcher, "SLICE", 2)
+    monkeypatch.setattr(dispatcher, "LIFETIME", 2)
     held, others = new_user(), [new_user() for _ in range(5)]
     its_own = order(held, "A kite [sim:fail]")
     videos = [order(user, f"A kite {tag}") for user in others for tag in ("", "[sim:fail]")]
@@ -82,7 +82,7 @@ def test_a_locked_account_keeps_nobody_elses_refund_waiting():
 
 
 def test_a_locked_video_keeps_no_other_in_the_queue(simulator, monkeypatch):
-    monkeypatch.setattr(dispatcher, "SLICE", 2)
+    monkeypatch.setattr(dispatcher, "LIFETIME", 2)
     held, other = order(new_user()), order(new_user())
     with locked(held):
         wait_until(lambda: dispatcher.run() and again(other).status == Status.COMPLETED)
@@ -92,7 +92,7 @@ def test_a_locked_video_keeps_no_other_in_the_queue(simulator, monkeypatch):
 
 
 def test_a_locked_channel_keeps_no_other_channel_waiting(simulator, monkeypatch):
-    monkeypatch.setattr(dispatcher, "SLICE", 2)
+    monkeypatch.setattr(dispatcher, "LIFETIME", 2)
     video = order(new_user())
     locked_channel = Channel.objects.create(slug="other")
     with locked(locked_channel):

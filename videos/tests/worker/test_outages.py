@@ -129,8 +129,8 @@ def test_a_double_click_with_the_last_credits_shows_the_video_to_both_halves(set
 
 
 def test_a_provider_that_takes_questions_and_never_answers_ends_at_the_deadline(settings, monkeypatch):
-    monkeypatch.setattr(dispatcher, "SLICE", 1)
-    monkeypatch.setattr(dispatcher, "WIND_DOWN_SECONDS", 0.5)
+    monkeypatch.setattr(dispatcher, "LIFETIME", 1)
+    monkeypatch.setattr(dispatcher, "WIND_DOWN", 0.5)
     settings.JOB_DEADLINE_SECONDS = 2
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))

@@ -95,7 +95,7 @@ def expected(status, code):
 
 
 def test_every_fault_of_a_provider_has_its_one_outcome(simulator, monkeypatch):
-    monkeypatch.setattr(dispatcher, "SLICE", 2)
+    monkeypatch.setattr(dispatcher, "LIFETIME", 2)
     assert set(OUTCOME) == set(FAULTS)
     videos = {
         fault: order(new_user(), f"A kite [sim:{fault.replace('*', '1')}]", size="720x1280")

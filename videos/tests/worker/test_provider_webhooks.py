@@ -244,7 +244,7 @@ async def pump_that_asks(provider, video):
     engine = dispatcher.Dispatcher(await db(leases.acquire_slot))
     engine.db = db
     engine.tools = steps.Tools(engine.db, Decoder())
-    engine.began = engine.renewed = time.monotonic()
+    engine.began = engine.renewed = engine.refreshed = time.monotonic()
     engine.providers[video.channel_id] = provider
     await engine.turn()
     await provider.asked.wait()
