@@ -5,6 +5,7 @@ import importlib
 # For a real installation under random faults: only the longest waits.
 RUN: dict[str, dict[str, float]] = {
     "worker.steps": {"GRACE": 20, "LONGEST_SUBMIT": 12},
+    "worker.dispatcher": {"LIFETIME": 20},
     "timing": {"LONGEST_WAIT": 20},
     "catalogue.breaker": {"LONGEST_BREAK": 20},
 }
