@@ -25,7 +25,8 @@ class Refusal(Schema):
 class VideoQuote(Schema):
     """What an order would cost in total. `error` says why it would not be accepted now.
 
-    `expected_seconds` is how long the model usually takes from order to file, or null if too little is known.
+    `expected_seconds` is how long it would take from order to file, by recent videos and those that wait now, or null if too little
+    is known.
     """
 
     object: Literal["video_quote"]
@@ -70,7 +71,7 @@ def quote(key: ApiKey, body: requests.Body) -> dict[str, Any]:
         "error": {"code": refusal.code, "message": refusal.message, "param": refusal.param}
         if refusal
         else None,
-        "expected_seconds": record.seconds if record else None,
+        "expected_seconds": record.seconds + routing.expected_wait(model) if record else None,
         "balance": key.user.balance,
     }
 

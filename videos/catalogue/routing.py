@@ -6,6 +6,7 @@ accepted stays at its channel for good.
 
 import logging
 
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
@@ -18,6 +19,7 @@ from videos.models import Channel, Offer, Status, Video, VideoEvent, VideoModel
 
 log = logging.getLogger(__name__)
 
+WAIT_FRESH = 5  # seconds
 WAS_UNCONFIRMED = Exists(VideoEvent.objects.filter(video=OuterRef("pk"), went_to=Status.UNCONFIRMED))
 
 
@@ -56,6 +58,18 @@ def best(model: VideoModel) -> Offer:
         raise Overloaded(min((wait for _offer, wait in waits), key=lambda wait: wait.at_least))
     now = timezone.now()
     return next((offer for offer in in_time if not breaker.is_paused(offer.channel, now)), in_time[0])
+
+
+def expected_wait(model: VideoModel) -> int:
+    """Seconds that an order would wait for its turn, as far as known: at the channel of the model where that is shortest.
+
+    Cached for some seconds, since each view of the studio asks.
+    """
+
+    def compute() -> int:
+        return round(min((waiting.wait_at(offer.channel).expected for offer in offers(model)), default=0))
+
+    return cache.get_or_set(f"expected-wait:{model.pk}", compute, WAIT_FRESH) or 0
 
 
 def next_after(video: Video) -> Offer | None:

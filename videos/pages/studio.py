@@ -157,6 +157,7 @@ def page(
         "max_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
         "max_prompt_characters": chosen.longest_prompt if chosen else MAX_PROMPT_CHARACTERS,
         "record": chosen and track_record.track_record(chosen),
+        "wait": _minutes(routing.expected_wait(chosen)) if chosen else 0,
         **form_options.price(request.user, chosen, values),
         "recent": library.tiles(library.library_of(request.user)[:4], request.user)
         if request.user.is_authenticated
@@ -168,6 +169,11 @@ def page(
         **video_page.stage_context(video, request.user),
     }
     return render(request, "videos/studio/studio.html", context, status=status)
+
+
+def _minutes(seconds: float) -> int:
+    """Whole minutes; 0 for what is not worth a word."""
+    return round(seconds / 60)
 
 
 def _on_stage(request: HttpRequest) -> Video | None:

@@ -103,6 +103,19 @@ def test_A78_an_order_whose_turn_would_come_too_late_is_refused_and_charges_noth
     assert (quote["accepted"], quote["error"]["code"]) == (False, "overloaded")
 
 
+def test_who_orders_is_told_the_wait_before(owner, monkeypatch):
+    monkeypatch.setattr(routing, "WAIT_FRESH", 0)
+    renders(RENDER, RENDER, RENDER)
+    page = signed_in(owner)
+    quote = {"prompt": "A kite", "seconds": 4}
+    assert "would start in about" not in page.get("/").content.decode()
+    usually = Program(owner).send("/v1/videos/quote", quote).json()["expected_seconds"]
+    channel(max_running=2)
+    queue(5)
+    assert "yours would start in about 20 minutes" in page.get("/").content.decode()
+    assert Program(owner).send("/v1/videos/quote", quote).json()["expected_seconds"] == usually + 2 * RENDER
+
+
 def test_a_repeat_of_an_order_that_was_taken_is_no_new_one(owner, overloaded):
     Channel.objects.update(max_running=None)
     video = order(owner, client_key="k")
