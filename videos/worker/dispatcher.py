@@ -167,6 +167,7 @@ class Dispatcher:
         if now - self.began > LIFETIME:
             return False
         work = await self.db(self.find_work)
+        self.refresh({video.channel_id: video.channel for video in work.admitted})
         for video in work.due:
             if video.pk in self.in_flight:
                 self.due_again[video.pk] = video
@@ -194,7 +195,6 @@ class Dispatcher:
         """Everything that can be started now, in one database visit."""
         work = Work(self.claim())
         work.admitted = admission.admit(MAX_SUBMITS, self.count_in_flight(Status.SUBMITTING))
-        self.channels |= {video.channel_id: video.channel for video in work.admitted}
         # Only the first dispatcher makes posters, one batch at a time.
         is_idle = self.posters is None or self.posters.done()
         if self.slot.number == 0 and is_idle and time.monotonic() >= self.posters_at:
