@@ -8,6 +8,7 @@ import threading
 import time
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -296,6 +297,30 @@ def test_the_supervisor_starts_the_clusters_again_when_they_are_killed(simulator
         worker.terminate()
         assert worker.wait(TEST_TIMEOUT) == 0
     assert children_of(worker.pid) == []
+
+
+def test_chores_that_stand_still_keep_no_video_waiting(simulator):
+    """Such as deliveries whose receivers all hang."""
+    worker = subprocess.Popen(
+        [*MANAGE, "videoworker"], env={**os.environ, "SIMULATOR_URL": simulator, **database_env()}
+    )
+    try:
+        wait_until(lambda: len(children_of(worker.pid)) == 2)
+        chores = next(pid for pid in children_of(worker.pid) if cluster_of(pid) == queue.CHORES)
+        os.killpg(chores, signal.SIGSTOP)
+        for _ in range(3):
+            queue.deliver_later()
+        video = order(new_user())
+        wait_until(lambda: status_of(video) == Status.COMPLETED)
+        os.killpg(chores, signal.SIGCONT)
+    finally:
+        worker.terminate()
+        assert worker.wait(TEST_TIMEOUT) == 0
+
+
+def cluster_of(pid):
+    environment = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(line.split("=", 1) for line in environment if "=" in line).get("Q_CLUSTER_NAME")
 
 
 def test_nothing_of_a_cluster_outlives_its_supervisor_and_its_guard(simulator):
