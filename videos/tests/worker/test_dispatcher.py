@@ -305,7 +305,7 @@ def test_chores_that_stand_still_keep_no_video_waiting(simulator):
         [*MANAGE, "videoworker"], env={**os.environ, "SIMULATOR_URL": simulator, **database_env()}
     )
     try:
-        wait_until(lambda: len(children_of(worker.pid)) == 2)
+        wait_until(lambda: {queue.DISPATCH, queue.CHORES} == set(map(cluster_of, children_of(worker.pid))))
         chores = next(pid for pid in children_of(worker.pid) if cluster_of(pid) == queue.CHORES)
         os.killpg(chores, signal.SIGSTOP)
         for _ in range(3):
