@@ -178,7 +178,7 @@ def _counted(in_flight: Mapping[object, tuple[int, URL]], part: int) -> Counter[
     return Counter(of[part] for of in in_flight.values())
 
 
-def _claim(limit: int, except_of: Sequence[int]) -> list[Delivery]:
+def _claim(limit: int, except_of: Sequence[int] = ()) -> list[Delivery]:
     """Up to `limit` due deliveries but those `except_of` these users, leased to the caller: concurrent callers get different ones."""
     if limit <= 0:
         return []

@@ -21,6 +21,7 @@ RENDER = 600  # seconds
 @pytest.fixture(autouse=True)
 def _always_counted(monkeypatch, settings):
     monkeypatch.setattr(waiting, "FRESH", 0.0)
+    monkeypatch.setattr(waiting, "_waits", {})
     settings.QUEUE_PATIENCE_SECONDS = 3600
 
 

@@ -252,7 +252,8 @@ def test_a_channel_that_staff_change_is_asked_at_its_new_address_by_the_same_dis
                 await engine.turn()
                 await asyncio.sleep(0.05)
                 if asked["old"] and not asked["new"]:
-                    await engine.db(Channel.objects.filter(pk=video.channel_id).update, base_url=new)
+                    channel = Channel.objects.filter(pk=video.channel_id)
+                    await engine.db(partial(channel.update, base_url=new))
 
     with at("old") as old, at("new") as new:
         Channel.objects.filter(slug="openai").update(base_url=old)
