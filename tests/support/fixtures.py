@@ -166,12 +166,10 @@ def entries(video: Any) -> list[tuple[str, int]]:
 
 
 def queued_messages() -> int:
-    """How many messages wait for both clusters, whichever broker holds them."""
+    """How many messages wait in the queue, whichever broker holds it."""
     from django_q.brokers import get_broker
 
-    from videos import queue
-
-    return sum(get_broker(cluster).queue_size() for cluster in (queue.DISPATCH, queue.CHORES))
+    return get_broker().queue_size()
 
 
 def wait_until(condition: Callable[[], object], pause: float = 0.05) -> None:
