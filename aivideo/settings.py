@@ -167,7 +167,7 @@ MIDDLEWARE = [
     "aivideo.middleware.BodyLimit",
 ]
 
-# For requests of the API, in place of what follows ApiMiddleware above.
+# For requests of the API, in place of what follows ApiMiddleware above. What guards pages before their views belongs in both.
 API_MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -52,7 +52,7 @@ class WriteQueue:
         not_before = 0.0
         while True:
             batch = [await self.calls.get()]
-            # A few calls are committed nearly at once; thousands share a commit.
+            # A few calls are committed at once; thousands share a commit.
             await asyncio.sleep(max(0.0, not_before - time.monotonic()))
             while not self.calls.empty():
                 batch.append(self.calls.get_nowait())
