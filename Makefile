@@ -46,6 +46,7 @@ check: $(VENV)/installed-dev $(DOCS)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(MANAGE) makemigrations --check --dry-run
+	$(BIN)/python -m pytest -q -n 0 aivideo/tests/test_migrations.py
 	$(MANAGE) openapi --check
 	@site=$$(mktemp -d) && trap 'rm -rf "$$site"' EXIT && $(MKDOCS) --site-dir "$$site" && echo "The documentation is well."
 	DEBUG=false SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \

@@ -59,6 +59,16 @@ def too_many(request: HttpRequest) -> HttpResponse:
     return error_page(request, 429, _("Too many attempts"), text)
 
 
+def busy(request: HttpRequest) -> HttpResponse:
+    """Another session has locked a row that this request needs, for longer than a request may wait."""
+    text = _(
+        "Another change to your account is still under way. Nothing was changed and no credits were used. Go back and try again in a moment."
+    )
+    response = error_page(request, 503, _("Please try again"), text)
+    response["Retry-After"] = "5"
+    return response
+
+
 def error_page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
     """A page with a heading and a sentence. In answer to an htmx request it replaces the whole main part."""
     response = render(request, "error.html", {"title": title, "text": text}, status=status)

@@ -5,12 +5,14 @@ from urllib.parse import urlsplit
 from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.http import urlencode
 
-from aivideo.errors import not_found, too_large
+from accounts import locks
+from aivideo.errors import busy, not_found, too_large
 
 # Five times the limit of a reference image, so that for most oversized files the form itself can show
 # the error and keep what was typed. Anything larger is not even read.
@@ -59,7 +61,10 @@ class LoginRequired(LoginRequiredMiddleware):
 
 
 class PrivatePages:
-    """Keeps a signed-in user's pages out of caches, and shows our 404 page in debug mode, too."""
+    """Keeps a signed-in user's pages out of caches, and shows our 404 page in debug mode, too.
+
+    If another session has locked the user's row, the page says so.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -71,4 +76,6 @@ class PrivatePages:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, OperationalError) and locks.is_locked(exception):
+            return busy(request)
         return not_found(request, exception) if isinstance(exception, Http404) else None

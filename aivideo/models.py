@@ -1,4 +1,4 @@
-"""Operational records: audit log of staff actions, daily totals, ledger checks."""
+"""Operational records: audit log of staff actions, daily totals, checks of the ledger and of purchases."""
 
 from django.db import models
 from django.utils import timezone
@@ -97,3 +97,25 @@ class LedgerCheck(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M}: {len(self.violations)} problems"
+
+
+class PurchaseCheck(models.Model):
+    """Result of a daily comparison of what was bought at the providers with what was sold: see videos.generation.purchases."""
+
+    at = models.DateTimeField(_("time"), default=timezone.now)
+    channels = models.JSONField(_("by channel"), default=list)
+    given_away = models.PositiveIntegerField(_("bought and given away"), default=0)
+    given_away_cost = models.DecimalField(
+        _("its cost"), max_digits=14, decimal_places=4, default=0, help_text=_("US dollars, as far as known.")
+    )
+    wrong = models.PositiveIntegerField(
+        _("unknown"), default=0, help_text=_("Bought and named by no video, or sold and not bought.")
+    )
+
+    class Meta:
+        verbose_name = _("purchase check")
+        verbose_name_plural = _("purchase checks")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M}: {self.wrong} unknown, {self.given_away} given away"

@@ -54,7 +54,9 @@ SIMULATOR_URL = env.url(
 SIMULATOR_SECONDS = env.integer("SIMULATOR_SECONDS", 10, minimum=0, maximum=3600)
 # How many videos of one person may run at once; the rest wait in the queue.
 USER_RUNNING_VIDEOS = env.integer("USER_RUNNING_VIDEOS", 10, minimum=1, maximum=1_000_000)
+# From the provider's acceptance on; and how long an order waits for its turn before that.
 JOB_DEADLINE_SECONDS = env.integer("JOB_DEADLINE_SECONDS", 1200, minimum=1, maximum=7 * 24 * 3600)
+QUEUE_PATIENCE_SECONDS = env.integer("QUEUE_PATIENCE_SECONDS", 3600, minimum=1, maximum=7 * 24 * 3600)
 
 # --- Prompt assistant ----------------------------------------------------------------------------
 
@@ -208,7 +210,17 @@ if DATABASE_URL and not DATABASE_URL.startswith("sqlite"):
         )
     }
     # For aivideo.postgresql's prepared_cursor(). Django's own cursors prepare nothing.
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("prepare_threshold", 5)
+    OPTIONS = DATABASES["default"].setdefault("OPTIONS", {})
+    OPTIONS.setdefault("prepare_threshold", 5)
+    # A server whose machine is gone is given up within 20 seconds, instead of a quarter of an hour.
+    for name, value in {
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 20_000,  # milliseconds
+    }.items():
+        OPTIONS.setdefault(name, value)
 else:
     DATABASES = {
         "default": {
@@ -228,18 +240,22 @@ else:
             },
         }
     }
+# For PostgreSQL: how long a statement waits for a row that another session has locked, and how long a session may hold
+# its locks without a statement.
+DATABASE_LOCK_SECONDS = env.integer("DATABASE_LOCK_SECONDS", 5, minimum=1, maximum=600)
+DATABASE_IDLE_SECONDS = env.integer("DATABASE_IDLE_SECONDS", 60, minimum=10, maximum=3600)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"))
 if REDIS_URL:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
+# Two clusters, both started by `manage.py videoworker`: `dispatch` makes videos, the default one does everything else.
 # Tested with kill -9 at every step. Messages only wake a worker, so losing one is harmless (max_attempts=1),
 # and a message must not be delivered again while its task still runs (retry > timeout).
 Q_CLUSTER = {
     "name": "aivideo",
-    # One more than there may be dispatchers (see videos/worker/dispatcher.py), so that webhooks and totals do not wait for one.
-    "workers": 3 if "postgres" in DATABASES["default"]["ENGINE"] else 2,
+    "workers": 2,
     # Each guard cycle writes to the cache. Running half as often halves what an idle worker costs.
     "guard_cycle": 1,
     "queue_limit": 4,
@@ -252,6 +268,16 @@ Q_CLUSTER = {
     "catch_up": False,
     "label": "Queue",
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+    "ALT_CLUSTERS": {
+        "dispatch": {
+            # One more than there may be dispatchers, so that a successor can start while its predecessor ends.
+            "workers": 3 if "postgres" in DATABASES["default"]["ENGINE"] else 2,
+            # A dispatcher runs as long as it is healthy. The supervisor notices when it is not.
+            "timeout": 24 * 3600,
+            "retry": 48 * 3600,
+            "scheduler": False,
+        }
+    },
 }
 
 # --- Sign-in -------------------------------------------------------------------------------------

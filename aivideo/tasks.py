@@ -2,8 +2,9 @@
 
 import logging
 
-from aivideo.models import LedgerCheck
+from aivideo.models import LedgerCheck, PurchaseCheck
 from aivideo.staff import daily_totals
+from videos.generation import purchases
 from videos.generation.invariants import violations
 
 log = logging.getLogger(__name__)
@@ -22,5 +23,24 @@ def check_ledger() -> None:
     LedgerCheck.objects.create(counts=counts, violations=wrong)
     for sentence in wrong:
         log.error("The ledger is wrong: %s", sentence)
-    kept = LedgerCheck.objects.values_list("pk", flat=True)[:MAX_CHECKS]
-    LedgerCheck.objects.exclude(pk__in=list(kept)).delete()
+    _forget_old(LedgerCheck)
+
+
+def check_purchases() -> None:
+    """Daily: compare what was bought at the providers with what was sold, and save it for the money console."""
+    found = purchases.check()
+    PurchaseCheck.objects.create(
+        channels=[one.as_json() for one in found],
+        given_away=sum(sum(one.given_away.values()) for one in found),
+        given_away_cost=sum(one.given_away_cost for one in found),
+        wrong=sum(len(one.unknown) + len(one.missing) for one in found),
+    )
+    for one in found:
+        if one.is_wrong:
+            log.error("Purchases at %s: unknown %s, not bought %s", one.channel, one.unknown, one.missing)
+    _forget_old(PurchaseCheck)
+
+
+def _forget_old(checks: type[LedgerCheck | PurchaseCheck]) -> None:
+    kept = checks.objects.values_list("pk", flat=True)[:MAX_CHECKS]
+    checks.objects.exclude(pk__in=list(kept)).delete()

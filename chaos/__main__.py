@@ -68,7 +68,7 @@ def _runs(name: str, database: str, seed: int) -> bool:
     facts: dict[str, Any] = {"n": count, "seed": seed, "database": name}
     report.line("chaos_violations", violations, "violations", target="0", met=not violations, **facts)
     report.line("chaos_kills", sum(outcome.kills for outcome in outcomes), "kills", **facts)
-    for what in ("videos", "completed", "failed", "canceled", "jobs", "jobs nobody got"):
+    for what in ("videos", "completed", "failed", "canceled", "jobs", "jobs nobody got", "jobs given away"):
         report.line(f"chaos_{what.replace(' ', '_')}", totals[what], "rows", **facts)
     slowest = max(outcome.drained for outcome in outcomes)
     report.line("chaos_drain", slowest, "s", target=f"< {runs.DRAIN}", met=slowest < runs.DRAIN, **facts)

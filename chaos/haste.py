@@ -5,6 +5,7 @@ import importlib
 # For a real installation under random faults: only the longest waits.
 RUN: dict[str, dict[str, float]] = {
     "worker.steps": {"GRACE": 20, "LONGEST_SUBMIT": 12},
+    "worker.dispatcher": {"LIFETIME": 20},
     "timing": {"LONGEST_WAIT": 20},
     "catalogue.breaker": {"LONGEST_BREAK": 20},
 }
@@ -13,7 +14,7 @@ RUN: dict[str, dict[str, float]] = {
 MATRIX: dict[str, dict[str, float]] = {
     "worker.steps": {"GRACE": 4, "LONGEST_SUBMIT": 2, "LONGEST_DOWNLOAD": 5},
     "timing": {"FIRST_POLL": 0.3, "LAST_POLL": 0.6, "LONGEST_WAIT": 1.0, "LEASE": 4, "RENEW": 0.5},
-    "worker.dispatcher": {"SLICE": 1.5, "LONGEST_SLICE": 20, "WIND_DOWN_SECONDS": 1, "TICK": 0.1},
+    "worker.dispatcher": {"LIFETIME": 1.5, "DRAIN": 20, "WIND_DOWN": 1, "TICK": 0.1},
     "catalogue.breaker": {"SHORTEST_BREAK": 0.5, "LONGEST_BREAK": 2},
 }
 

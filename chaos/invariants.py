@@ -13,18 +13,19 @@ from typing import Any
 
 from django.core.files.storage import default_storage
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from PIL import Image
 
 from accounts.models import CreditEntry, User
 from videos.generation.invariants import violations
+from videos.generation.purchases import FAILED_THERE
 from videos.media import inspection
 from videos.models import Status, Video
 from videos.worker import dispatcher
 
 MARK = re.compile(r"\[sim:mark-([^\]]+)\]")
 # A video that failed with one of these codes may have left a job at the provider that was not matched in time.
-GIVEN_UP = ("timed_out", "unconfirmed")
+GIVEN_UP = ("timed_out", "not_started", "unconfirmed")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def judge(journals: Sequence[Journal], clicks: Clicks | None = None) -> Verdict:
     ]
     states = Counter(Video.objects.values_list("status", flat=True))
     jobs = sum(len(jobs) for _journal, jobs in books)
-    return Verdict({**counts, **states, "jobs": jobs, "jobs nobody got": _orphans(books)}, found)
+    bought = {"jobs": jobs, "jobs nobody got": _orphans(books), "jobs given away": _given_away()}
+    return Verdict({**counts, **states, **bought}, found)
 
 
 def _unfinished() -> Iterator[str]:
@@ -203,6 +205,13 @@ def _jobs_have_owners(books: list[tuple[Journal, list[dict[str, Any]]]]) -> Iter
 def _orphans(books: list[tuple[Journal, list[dict[str, Any]]]]) -> int:
     refs = set(Video.objects.exclude(ref=None).values_list("ref", flat=True))
     return sum(job["id"] not in refs for _journal, jobs in books for job in jobs)
+
+
+def _given_away() -> int:
+    """Bought and not paid for, though the provider did not fail it."""
+    bought = Video.objects.exclude(ref=None)
+    failed_here = Q(status=Status.FAILED) & ~Q(error_code__in=FAILED_THERE)
+    return bought.filter(Q(is_free=True) | failed_here).count()
 
 
 def _jobs(journal: Journal) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 from django.utils import timezone
@@ -67,7 +68,7 @@ STORIES = [
     Story(
         "poster deferred",
         "completed",
-        waits={"media.decoder": {"QUEUE_LENGTH": 0}, "worker.dispatcher": {"SLICE": 20}},
+        waits={"media.decoder": {"QUEUE_LENGTH": 0}, "worker.dispatcher": {"LIFETIME": 20}},
     ),
 ]
 
@@ -113,7 +114,7 @@ def tell(story: Story, mark: str) -> list[str]:
     if "revoke" in story.acts:
         threading.Thread(target=_revoke_soon, daemon=True).start()
     if "wait too long" in story.acts:
-        _retry(lambda: _let_the_deadline_pass(video))
+        _retry(lambda: _let_pass(video, "queued_at", settings.QUEUE_PATIENCE_SECONDS))
     if "run late" in story.acts:
         threading.Thread(target=_run_late, args=[video], daemon=True).start()
     dispatch_until_done()
@@ -191,12 +192,13 @@ def _run_late(video: Video) -> None:
     """Make the deadline pass as soon as the provider has accepted the job, however slow the machine is."""
     while not _retry(lambda: Video.objects.filter(pk=video.pk, accepted_at__isnull=False).exists()):
         time.sleep(0.05)
-    _retry(lambda: _let_the_deadline_pass(video))
+    _retry(lambda: _let_pass(video, "accepted_at", DEADLINE))
     connection.close()
 
 
-def _let_the_deadline_pass(video: Video) -> None:
-    Video.objects.filter(pk=video.pk).update(queued_at=timezone.now() - timedelta(seconds=2 * DEADLINE))
+def _let_pass(video: Video, since: str, seconds: float) -> None:
+    """Date this moment of the video's life back, by more than these seconds."""
+    Video.objects.filter(pk=video.pk).update(**{since: timezone.now() - timedelta(seconds=2 * seconds)})
 
 
 def _revoke_soon() -> None:

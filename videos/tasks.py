@@ -3,7 +3,10 @@
 Task names are a wire format: queued messages and schedules refer to them.
 """
 
+from django_q.conf import Conf
+
 from accounts import credits, expiry_mail, signup_credits
+from videos import queue
 from videos.api import idempotency
 from videos.generation import cancellation
 from videos.media import orphans
@@ -17,12 +20,20 @@ def generate(video_id: str) -> None:
 
     Duplicate and lost messages are harmless.
     """
-    dispatcher.run()
+    _dispatch()
 
 
 def sweep() -> None:
     """Wake-up for no particular video: from a dispatcher to its successor, every minute, and from the supervisor."""
-    dispatcher.run()
+    _dispatch()
+
+
+def _dispatch() -> None:
+    if Conf.CLUSTER_NAME == queue.DISPATCH:
+        dispatcher.run()
+    else:
+        # From a schedule, which the other cluster keeps, or from a version that had only one.
+        queue.wake_any()
 
 
 def cancel(video_id: str) -> None:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import CreditEntry, Payment, StripeEvent, User
-from aivideo.models import LedgerCheck, LedgerDay
+from aivideo.models import LedgerCheck, LedgerDay, PurchaseCheck
 from videos.models import Status, Video
 
 MAX_SHOWN = 50  # of each kind
@@ -55,6 +55,7 @@ def money(request: HttpRequest) -> HttpResponse:
         "title": _("Money console"),
         "drift": drift(),
         "check": LedgerCheck.objects.first(),
+        "purchases": PurchaseCheck.objects.first(),
         "worklists": [_payments(), _stripe_events(), _overdue(), _unconfirmed(), _debtors()],
     }
     return TemplateResponse(request, "admin/money.html", context)

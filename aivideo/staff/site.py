@@ -185,6 +185,7 @@ MENU = (
         [
             (_("Audit log"), "history_edu", "aivideo", "auditentry"),
             (_("Ledger checks"), "fact_check", "aivideo", "ledgercheck"),
+            (_("Purchase checks"), "shopping_cart", "aivideo", "purchasecheck"),
             (_("Provider webhooks"), "webhook", "videos", "webhookreceipt"),
             (_("Stripe webhooks"), "webhook", "accounts", "stripeevent"),
             (_("Webhooks we send"), "send", "videos", "delivery"),

@@ -2,12 +2,13 @@
 
 import time
 
-import psycopg
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.db.backends.postgresql import base
 
+from accounts.models import User
 from aivideo.postgresql.base import CHECK_INTERVAL
+from tests.support.database import another_session
 from tests.support.fixtures import new_user, order
 from videos import serializers
 
@@ -54,7 +55,7 @@ def test_a_connection_is_asked_again_after_a_while(fresh, round_trips, monkeypat
 
 def test_a_connection_that_the_server_has_ended_is_noticed_at_once(fresh):
     pid = connection.connection.info.backend_pid
-    with psycopg.connect(connection.connection.info.dsn, autocommit=True, password=password()) as other:
+    with another_session(autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
     assert not connection.is_usable()
 
@@ -88,9 +89,30 @@ def test_a_prepared_select_survives_a_change_of_a_columns_type(fresh):
 
 def alter(kind):
     # On another connection, as a migration: psycopg forgets what is prepared on its own.
-    with psycopg.connect(connection.connection.info.dsn, autocommit=True, password=password()) as other:
+    with another_session(autocommit=True) as other:
         other.execute(f"ALTER TABLE videos_video ALTER size TYPE {kind}")
 
 
-def password():
-    return connection.settings_dict["PASSWORD"] or None
+def test_a_session_waits_for_locks_and_holds_them_for_so_long_only(fresh, settings):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('lock_timeout'), current_setting('idle_in_transaction_session_timeout')"
+        )
+        assert cursor.fetchone() == ("5s", "1min")
+
+
+def test_a_session_that_stands_still_in_a_transaction_loses_its_locks(settings):
+    user = new_user()
+    settings.DATABASE_IDLE_SECONDS = 1
+    connection.close()
+
+    def stand_still():
+        with another_session(autocommit=True) as other, transaction.atomic():
+            User.objects.select_for_update().get(pk=user.pk)
+            other.execute("UPDATE accounts_user SET first_name = 'A' WHERE id = %s", [user.pk])
+            User.objects.update(first_name="B")
+
+    with pytest.raises(OperationalError):
+        stand_still()
+    connection.close()
+    assert User.objects.get(pk=user.pk).first_name == "A"

@@ -77,6 +77,11 @@ def on_server(statement: str) -> None:
         server.execute(statement)
 
 
+def another_session(**options: Any) -> psycopg.Connection[Any]:
+    """A session of somebody else on the database of this test, on PostgreSQL."""
+    return psycopg.connect(url_of(str(connection.settings_dict["NAME"])), **options)
+
+
 def url_of(name: str) -> str:
     """DATABASE_URL of another database on the same PostgreSQL server."""
     return re.sub(r"/[^/?]*(\?|$)", rf"/{name}\1", POSTGRES)

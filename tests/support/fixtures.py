@@ -166,10 +166,12 @@ def entries(video: Any) -> list[tuple[str, int]]:
 
 
 def queued_messages() -> int:
-    """How many messages wait in the queue, whichever broker holds it."""
+    """How many messages wait for both clusters, whichever broker holds them."""
     from django_q.brokers import get_broker
 
-    return get_broker().queue_size()
+    from videos import queue
+
+    return sum(get_broker(cluster).queue_size() for cluster in (queue.DISPATCH, queue.CHORES))
 
 
 def wait_until(condition: Callable[[], object], pause: float = 0.05) -> None:

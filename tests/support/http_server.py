@@ -27,6 +27,18 @@ class Handler(BaseHTTPRequestHandler):
         with suppress(OSError):  # the client may have hung up
             self.wfile.write(content)
 
+    def reply_without_end(self, most: int) -> int:
+        """Send a body that has no end until the client hangs up, or `most` bytes; how many were sent."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.close_connection = True
+        sent = 0
+        with suppress(OSError):
+            while sent < most:
+                sent += self.wfile.write(b" " * 65_536)
+        return sent
+
     def log_message(self, *_: object) -> None:
         pass
 

@@ -36,6 +36,11 @@ def order(**fields):
     return JobRequest(**{**about, "image": None, **fields})
 
 
+# Answered by bytes without end, each a space, which JSON allows before anything.
+ENDLESS = "endless"
+MOST_READ = 32 * 2**20  # bytes; what is on its way when the reader stops counts, too
+
+
 @dataclass
 class Asked:
     """A request as it came, with the names of its headers in lower case."""
@@ -56,6 +61,7 @@ class Peer:
 
     answers: dict[str, Any] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)  # bytes of each endless answer
     url: str = ""
 
 
@@ -76,6 +82,9 @@ def serving(peer, kind_of):
             )
             if answer is None:
                 self.close_connection = True
+                return
+            if answer == ENDLESS:
+                peer.sent.append(self.reply_without_end(MOST_READ))
                 return
             status, headers, content = answer
             self.reply(status, content, **{name.replace("-", "_"): value for name, value in headers.items()})
@@ -353,6 +362,15 @@ class Contract:
         if self.cancels:
             with pytest.raises(Unavailable):
                 self.cancel(peer)
+
+    def test_an_answer_without_end_is_not_read_on(self, peer):
+        peer.answers = dict.fromkeys(["submit", "check", "result"], ENDLESS)
+        with pytest.raises(OutcomeUnknown):
+            self.submit(peer)
+        with pytest.raises(Unavailable):
+            self.check(peer)
+        assert all(sent < MOST_READ for sent in peer.sent)
+        assert len(peer.sent) == 2
 
     def test_a_storage_that_is_away_is_asked_again(self, peer):
         peer.answers |= self.stands("done")

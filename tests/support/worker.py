@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from django.utils import timezone
@@ -26,17 +27,30 @@ def running(simulator, prompt="A red kite over the sea"):
 
 async def take_one_step():
     """One turn of a dispatcher, and what it began."""
+    async with dispatching() as engine:
+        await engine.turn()
+        await asyncio.gather(*(item.task for item in engine.in_flight.values()))
+
+
+@asynccontextmanager
+async def dispatching():
+    """A dispatcher whose turns the test takes; steps that it began are canceled at the end."""
     engine = dispatcher.Dispatcher(leases.acquire_slot())
     engine.db = write_queue.WriteQueue()
-    engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
-    engine.began = engine.renewed = time.monotonic()
-    await engine.turn()
-    await asyncio.gather(*(item.task for item in engine.in_flight.values()))
-    await engine.tools.decoder.close()
-    for provider in engine.providers.values():
-        await provider.close()
-    await engine.db.close()
-    leases.revoke_slots(leases.worker_name())
+    engine.tools = steps.Tools(engine.db, Decoder())
+    engine.began = engine.renewed = engine.refreshed = time.monotonic()
+    try:
+        yield engine
+    finally:
+        tasks = [item.task for item in engine.in_flight.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await engine.tools.decoder.close()
+        for provider in engine.providers.values():
+            await provider.close()
+        await engine.db.close()
+        leases.revoke_slots(leases.worker_name())
 
 
 def make_due(video, **fields):

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, re_path
 from django.views.decorators.csrf import csrf_exempt
@@ -9,6 +10,7 @@ from ninja import NinjaAPI, Router
 from ninja.errors import ValidationError
 from ninja.operation import Operation
 
+from accounts import locks
 from accounts.credits import InsufficientCredits
 from videos.api import account, batches, cancellation, files, mcp, not_offered, quotes, spending, usage
 from videos.api import videos as video_endpoints
@@ -16,6 +18,9 @@ from videos.api.auth import KeyedRequest
 from videos.api.compat import drills, gateway, site
 from videos.api.errors import ApiError
 from videos.api.openapi import pages
+from videos.catalogue.routing import Overloaded
+
+LOCKED_PAUSE = 5  # seconds
 
 
 class Api(NinjaAPI):
@@ -85,11 +90,24 @@ def _not_enough(request: KeyedRequest, error: InsufficientCredits) -> HttpRespon
     return spending.insufficient(request.auth, error.needed, error.available).answer()
 
 
+@api.exception_handler(Overloaded)
+def _too_many_wait(request: HttpRequest, error: Overloaded) -> HttpResponse:
+    return spending.overloaded(error).answer()
+
+
 @api.exception_handler(ValidationError)
 def _bad_parameter(request: HttpRequest, error: ValidationError) -> HttpResponse:
     first = error.errors[0]
     param = str(first["loc"][-1])
     return ApiError(400, f"Invalid '{param}': {first['msg']}.", param=param, code="invalid_value").answer()
+
+
+@api.exception_handler(OperationalError)
+def _locked(request: HttpRequest, error: OperationalError) -> HttpResponse:
+    if not locks.is_locked(error):
+        raise error
+    message = "Another change to your account is still under way. Nothing was changed. Try again in a moment."
+    return ApiError(503, message, code="account_busy", after=LOCKED_PAUSE).answer()
 
 
 @api.exception_handler(Exception)

@@ -10,7 +10,7 @@ from accounts.models import ApiKey
 from videos.api import openapi_extra, requests, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, renamed_params
-from videos.catalogue import track_record
+from videos.catalogue import routing, track_record
 from videos.models import Audience, VideoModel
 
 router = Router(auth=ApiKeyAuth(), tags=["Videos"])
@@ -25,7 +25,8 @@ class Refusal(Schema):
 class VideoQuote(Schema):
     """What an order would cost in total. `error` says why it would not be accepted now.
 
-    `expected_seconds` is how long the model usually takes from order to file, or null if too little is known.
+    `expected_seconds` is how long it would take from order to file, by recent videos and those that wait now, or null if too little
+    is known.
     """
 
     object: Literal["video_quote"]
@@ -57,7 +58,7 @@ def quote(key: ApiKey, body: requests.Body) -> dict[str, Any]:
         model, refusal = _model(key, asked.model)
         order = requests.of_model(model, key, asked, body.file)
     price = order.price * asked.n
-    refusal = refusal or _refusal(key, price)
+    refusal = refusal or _refusal(key, price) or _overload(model)
     record = track_record.track_record(model)
     return {
         "object": "video_quote",
@@ -70,7 +71,7 @@ def quote(key: ApiKey, body: requests.Body) -> dict[str, Any]:
         "error": {"code": refusal.code, "message": refusal.message, "param": refusal.param}
         if refusal
         else None,
-        "expected_seconds": record.seconds if record else None,
+        "expected_seconds": record.seconds + routing.expected_wait(model) if record else None,
         "balance": key.user.balance,
     }
 
@@ -87,6 +88,14 @@ def _model(key: ApiKey, slug: str | None) -> tuple[VideoModel, ApiError | None]:
         if model is None:
             raise
         return model, refusal
+
+
+def _overload(model: VideoModel) -> ApiError | None:
+    try:
+        routing.best(model)
+    except routing.Overloaded as error:
+        return spending.overloaded(error)
+    return None
 
 
 def _refusal(key: ApiKey, price: int) -> ApiError | None:

@@ -8,6 +8,7 @@ from django.utils import timezone
 from accounts import utc_days
 from accounts.models import ApiKey, User
 from videos.api.errors import ApiError
+from videos.catalogue.routing import Overloaded
 from videos.models import Status, Video
 
 
@@ -28,6 +29,10 @@ def insufficient(key: ApiKey, needed: int, available: int) -> ApiError:
         f" and {reserved(key.user)} reserved for running videos."
     )
     return ApiError(402, message, code="insufficient_credits")
+
+
+def overloaded(error: Overloaded) -> ApiError:
+    return ApiError(503, f"{error} Nothing was charged.", code="overloaded", after=error.after)
 
 
 def check(key: ApiKey, price: int) -> None:

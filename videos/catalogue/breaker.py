@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from videos.models import Channel
 
@@ -21,9 +22,16 @@ def record_success(channel: Channel) -> None:
         Channel.objects.filter(pk=channel.pk).update(failures=0, resumes_at=None)
 
 
-def record_failure(channel: Channel) -> None:
-    """Count a submit that got no answer or a server error. BREAKS_AFTER of them in a row open the breaker."""
-    Channel.objects.filter(pk=channel.pk).update(failures=F("failures") + 1)
+def record_failure(channel: Channel, sent_at: datetime) -> None:
+    """Count a submit, sent at `sent_at`, that got no answer or a server error. BREAKS_AFTER of them in a row open the breaker.
+
+    Once it has opened, only requests sent after its pause count, the probes: those that were under way at the time
+    would tell the same trouble again.
+    """
+    is_closed = Q(failures__lt=BREAKS_AFTER)
+    is_probe = Q(resumes_at=None) | Q(resumes_at__lte=sent_at) | Q(resumes_at__gt=_latest_end(timezone.now()))
+    if not Channel.objects.filter(is_closed | is_probe, pk=channel.pk).update(failures=F("failures") + 1):
+        return
     failures = Channel.objects.values_list("failures", flat=True).get(pk=channel.pk)
     if failures >= BREAKS_AFTER:
         seconds = min(SHORTEST_BREAK * 2 ** min(failures - BREAKS_AFTER, 10), LONGEST_BREAK)
@@ -41,6 +49,9 @@ def pause(channel: Channel, seconds: float) -> None:
 
 def is_paused(channel: Channel, now: datetime) -> bool:
     """Whether the channel takes no new jobs now: it is disabled or paused (breaker open, or the provider was busy)."""
-    # No pause is longer than that, unless the clock has been set back since it was written.
-    latest = now + timedelta(seconds=2 * LONGEST_BREAK)
-    return not channel.enabled or bool(channel.resumes_at and now < channel.resumes_at < latest)
+    return not channel.enabled or bool(channel.resumes_at and now < channel.resumes_at < _latest_end(now))
+
+
+def _latest_end(now: datetime) -> datetime:
+    """No pause ends later than that, unless the clock has been set back since it was written."""
+    return now + timedelta(seconds=2 * LONGEST_BREAK)

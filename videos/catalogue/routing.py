@@ -6,17 +6,20 @@ accepted stays at its channel for good.
 
 import logging
 
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from videos import timing
-from videos.catalogue import breaker, connections
+from videos.catalogue import breaker, connections, waiting
+from videos.catalogue.waiting import Wait
 from videos.models import Channel, Offer, Status, Video, VideoEvent, VideoModel
 
 log = logging.getLogger(__name__)
 
+WAIT_FRESH = 5  # seconds
 WAS_UNCONFIRMED = Exists(VideoEvent.objects.filter(video=OuterRef("pk"), went_to=Status.UNCONFIRMED))
 
 
@@ -26,19 +29,47 @@ def offers(model: VideoModel) -> list[Offer]:
     return [offer for offer in ordered if connections.is_available(offer.channel)]
 
 
+class Overloaded(Exception):
+    """At every channel of the model, an order would surely wait for longer than it may. `after` is in seconds."""
+
+    def __init__(self, wait: Wait) -> None:
+        minutes = max(1, round(wait.at_least / 60))
+        super().__init__(
+            _(
+                "Too many videos are waiting: the next one would have its turn in %(n)d minutes at the earliest."
+            )
+            % {"n": minutes}
+        )
+        self.after = wait.retry_after
+
+
 def best(model: VideoModel) -> Offer:
     """The first offer whose channel takes new jobs now; if none does, the first offer, to wait for.
 
-    Raises ValidationError if there is none: the model's last channel became unavailable since it was chosen.
+    Channels where an order would surely wait for too long are passed over. Raises Overloaded if there is no other, and
+    ValidationError if there is none at all: the model's last channel became unavailable since it was chosen.
     """
     candidates = offers(model)
-    now = timezone.now()
-    for offer in candidates:
-        if not breaker.is_paused(offer.channel, now):
-            return offer
     if not candidates:
         raise ValidationError({"model": _("This model is not available. Choose another one.")})
-    return candidates[0]
+    waits = [(offer, waiting.wait_at(offer.channel)) for offer in candidates]
+    in_time = [offer for offer, wait in waits if not wait.is_too_long]
+    if not in_time:
+        raise Overloaded(min((wait for _offer, wait in waits), key=lambda wait: wait.at_least))
+    now = timezone.now()
+    return next((offer for offer in in_time if not breaker.is_paused(offer.channel, now)), in_time[0])
+
+
+def expected_wait(model: VideoModel) -> int:
+    """Seconds that an order would wait for its turn, as far as known: at the channel of the model where that is shortest.
+
+    Cached for some seconds, since each view of the studio asks.
+    """
+
+    def compute() -> int:
+        return round(min((waiting.wait_at(offer.channel).expected for offer in offers(model)), default=0))
+
+    return cache.get_or_set(f"expected-wait:{model.pk}", compute, WAIT_FRESH) or 0
 
 
 def next_after(video: Video) -> Offer | None:

@@ -6,14 +6,16 @@ any machine. What the dispatcher does at a provider between two of them is in `w
 """
 
 import logging
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import credits, fast_sql
+from accounts import credits, fast_sql, locks
 from accounts.models import User
 from videos import event_log, queue, timing
 from videos.catalogue import routing
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 
 ADOPTED, ABSENT = "adopted", "not in the provider's list"
 LATE_WATCH = timedelta(hours=6)  # after the deadline; providers rarely keep files longer
+LOCK_WAIT = 0.05  # seconds for one account among many, as short as worker.write_queue's
+MAX_BAD_FILES = 6  # then the provider's "completed" is no longer trusted
 LAST_TRIES = 5  # attempts after the deadline, so that one hiccup does not lose a job that was done in time
 
 
@@ -54,8 +58,9 @@ def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
 
     `back_to` is queued, or unconfirmed if the outcome of an earlier request is still unknown.
     """
-    if video.is_late:
-        return fail(video, "timed_out", str(error))
+    if timezone.now() > video.deadline_in(back_to):
+        code = "not_started" if back_to == Status.QUEUED else "timed_out"
+        return fail(video, code, str(error))
     delay = timing.backoff(video, error.after if isinstance(error, Busy) else None)
     return video.move_to(
         back_to, str(error), attempts=video.attempts + 1, next_attempt_at=_seconds_from_now(delay)
@@ -64,7 +69,8 @@ def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
 
 def reroute_or_postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
     """submitting → queued at another channel of the model if one is available now; otherwise `postpone`."""
-    if back_to == Status.QUEUED and not video.is_late and (offer := routing.next_after(video)):
+    is_late = timezone.now() > video.deadline_in(back_to)
+    if back_to == Status.QUEUED and not is_late and (offer := routing.next_after(video)):
         return reroute(video, offer, str(error))
     return postpone(video, back_to, error)
 
@@ -256,12 +262,26 @@ def finish(video: Video, cost: Decimal | None = None) -> bool:
         "finished after the deadline" if is_free else "",
         progress=99,
         attempts=0,
+        bad_files=0,
         next_attempt_at=_seconds_from_now(timing.LEASE),
         is_free=is_free,
         ended_at=None,
         error_code="",
         cost=_cost(video) if cost is None else cost,
     )
+
+
+def refuse_file(video: Video, reason: str) -> None:
+    """saving: the provider has no file, or it is no video. Fail after MAX_BAD_FILES, else download it again later.
+
+    Only answers about the file count. A provider that is away, or a decoder that dies, says nothing about it.
+    """
+    if video.bad_files + 1 >= MAX_BAD_FILES:
+        fail(video, "no_file", reason)
+        return
+    refused = Video.objects.filter(pk=video.pk, version=video.version).update(bad_files=F("bad_files") + 1)
+    if refused:
+        retry_later(video, reason)
 
 
 def complete(video: Video, result: storage.Stored) -> bool:
@@ -376,12 +396,12 @@ def attach_poster(video: Video, poster: str) -> bool:
 
 
 def time_out_overdue(limit: int = 100) -> None:
-    """Fail queued videos that are past their deadline, and cancel those whose owner has a debt."""
-    for video in Video.objects.live().late().filter(status=Status.QUEUED)[:limit]:
-        fail(video, "timed_out", "its turn never came")
+    """Fail videos that have waited in the queue for too long, and cancel those whose owner has a debt."""
+    late = Video.objects.live().late().filter(status=Status.QUEUED)
+    _for_each_unlocked(late[:limit], lambda video: fail(video, "not_started"))
     debtors = User.objects.filter(debt__gt=0)
-    for video in Video.objects.filter(status=Status.QUEUED, ended_at=None, user__in=debtors)[:limit]:
-        cancel(video)
+    waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None, user__in=debtors)
+    _for_each_unlocked(waiting[:limit], cancel)
 
 
 def cancel(video: Video) -> bool:
@@ -433,6 +453,14 @@ def delete(video: Video) -> bool:
 
 
 # --- Small parts ----------------------------------------------------------------------------------
+
+
+def _for_each_unlocked(videos: Iterable[Video], end: Callable[[Video], bool]) -> None:
+    """End each video, but those of accounts that another session has locked, which come later."""
+    locked: set[int] = set()
+    for video in videos:
+        if video.user_id not in locked and not locks.attempt(partial(end, video), LOCK_WAIT):
+            locked.add(video.user_id)
 
 
 def _cost(video: Video) -> Decimal | None:

@@ -25,12 +25,17 @@ def place(
 
     Idempotent by `client_key`: the same key returns the same video, whatever else the order says. `position` is the
     index in the `batch`, from 0; a video that `is_held_back` waits until the batch releases it. Raises ValidationError
-    (by field) for what the model cannot make, InsufficientCredits, and NotCleared for an order that did not come from
-    `moderation.gate.clear`.
+    (by field) for what the model cannot make, InsufficientCredits, routing.Overloaded if its turn would come too late, and
+    NotCleared for an order that did not come from `moderation.gate.clear`.
     """
     capabilities.check_order(order)
     gate.require_clearance(user, order)
-    offer = routing.best(order.model)
+    try:
+        offer = routing.best(order.model)
+    except routing.Overloaded:
+        if existing := _placed(user, order):
+            return existing
+        raise
     held_back: dict[str, None] = {"queued_at": None} if is_held_back else {}
     video = Video(
         user=user,
@@ -68,11 +73,16 @@ def place(
             log_order()
     except (IntegrityError, credits.InsufficientCredits):
         # A repeat: the same order came earlier (perhaps with the last credits) or concurrently. This one is rolled back.
-        if order.client_key and (existing := user.videos.filter(client_key=order.client_key).first()):
+        if existing := _placed(user, order):
             return existing
         raise
     video._state.adding = False
     return video
+
+
+def _placed(user: User, order: VideoOrder) -> Video | None:
+    """The video of the same order, if it came earlier."""
+    return user.videos.filter(client_key=order.client_key).first() if order.client_key else None
 
 
 def place_all(user: User, order: VideoOrder, count: int) -> list[Video]:

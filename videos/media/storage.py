@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 import uuid
 from pathlib import Path
 from typing import TypedDict
@@ -11,11 +12,13 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage
 
 from videos.media.mp4 import Probe
-from videos.providers.base import NoFile, Provider
+from videos.providers.base import NoFile, Provider, Unavailable
 
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 2 * 1024**3  # of one video
+MIN_RATE = 16 * 1024  # bytes a second, after SLOW_START seconds
+SLOW_START = 15
 
 
 class Stored(TypedDict):
@@ -31,15 +34,18 @@ class Stored(TypedDict):
 
 
 async def download(provider: Provider, ref: str, part: Path) -> None:
-    """Stream the finished MP4 into `part`. Raises Unavailable or NoFile."""
+    """Stream the finished MP4 into `part`. Raises Unavailable, also for one that trickles, or NoFile."""
     part.parent.mkdir(parents=True, exist_ok=True)
-    size = 0
+    size, began = 0, time.monotonic()
     with part.open("wb") as file:
         async for piece in provider.download(ref):
             size += len(piece)
             if size > MAX_BYTES:
                 raise NoFile(f"more than {MAX_BYTES} bytes")
             file.write(piece)
+            took = time.monotonic() - began
+            if took > SLOW_START and size < took * MIN_RATE:
+                raise Unavailable(f"only {size} bytes in {took:.0f} s")
 
 
 def store(part: Path, facts: Probe, poster: bytes) -> Stored:

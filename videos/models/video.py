@@ -35,8 +35,15 @@ class VideoQuerySet(models.QuerySet["Video"]):
         return self.filter(Q(status__in=set(LIVE) - {Status.SUBMITTING}) | timed_out)
 
     def late(self) -> Self:
-        """Videos that were queued more than JOB_DEADLINE_SECONDS ago."""
-        return self.filter(queued_at__lt=timezone.now() - timedelta(seconds=settings.JOB_DEADLINE_SECONDS))
+        """Videos that are past their deadline: see `Video.deadline_in`."""
+        now = timezone.now()
+        too_early = now - timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
+        impatient = Q(queued_at__lt=now - timedelta(seconds=settings.QUEUE_PATIENCE_SECONDS))
+        unanswered = Q(accepted_at=None, posted_at__lt=too_early)
+        return self.filter(
+            Q(status=Status.QUEUED) & impatient
+            | ~Q(status=Status.QUEUED) & (unanswered | Q(accepted_at__lt=too_early))
+        )
 
     def paid_for(self) -> Self:
         """Completed videos that were not refunded."""
@@ -154,7 +161,7 @@ class Video(models.Model):
         null=True,
         default=timezone.now,
         editable=False,
-        help_text=_("Empty: its batch holds it back, and its deadline does not run yet."),
+        help_text=_("Empty: its batch holds it back, and its patience does not run yet."),
     )
     progress = models.PositiveSmallIntegerField(_("progress"), default=0, help_text=_("Per cent."))
     error_code = models.CharField(
@@ -170,6 +177,13 @@ class Video(models.Model):
         default=0,
         editable=False,
         help_text=_("Failed tries of the current step."),
+    )
+    bad_files = models.PositiveSmallIntegerField(
+        _("bad files"),
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text=_("How many times what was downloaded was no video."),
     )
     accepted_at = models.DateTimeField(_("accepted"), null=True, editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True, editable=False)
@@ -267,8 +281,20 @@ class Video(models.Model):
 
     @property
     def deadline(self) -> datetime:
-        """When it times out and is refunded if it is still unfinished."""
-        return (self.queued_at or self.created_at) + timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
+        """When it times out and is refunded if it has got no further."""
+        return self.deadline_in(Status(self.status))
+
+    def deadline_in(self, status: Status) -> datetime:
+        """The same, if it were in this state.
+
+        In the queue, it waits QUEUE_PATIENCE_SECONDS for its turn. A render has JOB_DEADLINE_SECONDS from the moment the
+        provider accepted it, however long it waited before: a wait that counted would be paid for by the operator. A
+        request whose answer was lost has as long from when it was posted.
+        """
+        if status == Status.QUEUED:
+            return (self.queued_at or self.created_at) + timedelta(seconds=settings.QUEUE_PATIENCE_SECONDS)
+        begun_at = self.accepted_at or self.posted_at or self.created_at
+        return begun_at + timedelta(seconds=settings.JOB_DEADLINE_SECONDS)
 
     @property
     def is_late(self) -> bool:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.credits import InsufficientCredits
 from accounts.requests import UserRequest
 from videos import serializers
-from videos.catalogue import availability, shapes
+from videos.catalogue import availability, routing, shapes
 from videos.generation import batches
 from videos.media import zip_stream
 from videos.models import Batch, Status
@@ -57,6 +57,11 @@ def order(request: UserRequest) -> HttpResponse:
         return _page(request, kind, form, status=422)
     except gate.Unavailable as error:
         form.add_error(None, gate.NOT_NOW)
+        response = _page(request, kind, form, orders, status=503)
+        response["Retry-After"] = str(round(error.after))
+        return response
+    except routing.Overloaded as error:
+        form.add_error(None, _("%(reason)s Nothing was charged.") % {"reason": error})
         response = _page(request, kind, form, orders, status=503)
         response["Retry-After"] = str(round(error.after))
         return response

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.credits import InsufficientCredits
 from accounts.models import User
-from videos.catalogue import availability, shapes, track_record
+from videos.catalogue import availability, routing, shapes, track_record
 from videos.generation import ordering
 from videos.media import images
 from videos.media.presets import presets, samples
@@ -70,6 +70,11 @@ def _generate(request: HttpRequest) -> HttpResponse:
         return page(request, form, _running(user), status=422)
     except gate.Unavailable as error:
         form.add_error(None, gate.NOT_NOW)
+        response = page(request, form, _running(user), status=503)
+        response["Retry-After"] = str(round(error.after))
+        return response
+    except routing.Overloaded as error:
+        form.add_error(None, _("%(reason)s Nothing was charged.") % {"reason": error})
         response = page(request, form, _running(user), status=503)
         response["Retry-After"] = str(round(error.after))
         return response
@@ -152,6 +157,7 @@ def page(
         "max_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
         "max_prompt_characters": chosen.longest_prompt if chosen else MAX_PROMPT_CHARACTERS,
         "record": chosen and track_record.track_record(chosen),
+        "wait": _minutes(routing.expected_wait(chosen)) if chosen else 0,
         **form_options.price(request.user, chosen, values),
         "recent": library.tiles(library.library_of(request.user)[:4], request.user)
         if request.user.is_authenticated
@@ -163,6 +169,11 @@ def page(
         **video_page.stage_context(video, request.user),
     }
     return render(request, "videos/studio/studio.html", context, status=status)
+
+
+def _minutes(seconds: float) -> int:
+    """Whole minutes; 0 for what is not worth a word."""
+    return round(seconds / 60)
 
 
 def _on_stage(request: HttpRequest) -> Video | None:

@@ -102,6 +102,14 @@ class Found:
 
 
 @dataclass(frozen=True)
+class ListedJob:
+    """A job in a provider's list; `created_at` is in Unix seconds by our clock, None if the list does not say or cannot be right."""
+
+    ref: str
+    created_at: float | None
+
+
+@dataclass(frozen=True)
 class Capability:
     """One entry of a provider's list of models; `model` is the provider's name for it. `takes` are keys of models.CAN_TAKE.
 
@@ -192,6 +200,13 @@ class Provider(Protocol):
 
     async def find(self, order: JobRequest, since: datetime) -> Found:
         """The account's jobs that are, or may be, this order's, which was submitted after `since`.
+
+        Raises Unavailable if the provider cannot list jobs.
+        """
+        ...
+
+    async def jobs(self, since: datetime) -> tuple[list[ListedJob], str]:
+        """The account's jobs since then, and why some may be missing; empty if none can.
 
         Raises Unavailable if the provider cannot list jobs.
         """

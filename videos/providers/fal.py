@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import aiohttp
 
-from videos.providers import ADDRESSES, downloads, normalise
+from videos.providers import ADDRESSES, bodies, downloads, normalise
 from videos.providers.base import (
     JobRequest,
     JobState,
@@ -82,6 +82,9 @@ class Adapter(Provider):
     async def find(self, order: JobRequest, since: datetime) -> NoReturn:
         raise Unavailable("fal has no list of requests")
 
+    async def jobs(self, since: datetime) -> NoReturn:
+        raise Unavailable("fal has no list of requests")
+
     async def download(self, ref: str) -> AsyncIterator[bytes]:
         _status, result = await self._result(ref)
         url = normalise.url(result)
@@ -138,7 +141,7 @@ class Adapter(Provider):
             headers = {"Authorization": f"Key {self.key}"}
             self.session = aiohttp.ClientSession(headers=headers, timeout=TIMEOUT)
         async with self.session.request(method, f"{self.base_url}/{path}", json=body) as response:
-            text = (await response.read()).decode(errors="replace")
+            text = await bodies.read(response)
             try:
                 return response.status, response.headers, json.loads(text)
             except ValueError:

@@ -7,11 +7,12 @@ transport: 0.9 ms instead of 2.4 for a submit.
 Nothing here retries: the dispatcher does, and it knows what a repeat may cost.
 """
 
+import asyncio
 import json
 import time
 import warnings
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -23,13 +24,14 @@ import openai
 from openai.types import Video as Job
 from yarl import URL
 
-from videos.providers import ADDRESSES, downloads, normalise
+from videos.providers import ADDRESSES, bodies, downloads, normalise
 from videos.providers.base import (
     Capability,
     Found,
     JobRequest,
     JobState,
     JsonObject,
+    ListedJob,
     NoFile,
     NotSent,
     OutcomeUnknown,
@@ -45,10 +47,25 @@ warnings.filterwarnings("ignore", message="The Sora API is scheduled", category=
 
 POLL_TIMEOUT = aiohttp.ClientTimeout(total=60, sock_connect=5, sock_read=30)
 PAGE, MAX_PAGES = 100, 100  # how far `find` looks back through an account's list
+# Seconds: how old a list may be that others have read, and the steps of how far back it is read, so that it serves them.
+LIST_FRESH, STEP = 1, 300
 # Unix seconds: no job is older, so an earlier time (LiteLLM lists 0) says nothing.
 EARLIEST = datetime(2020, 1, 1, tzinfo=UTC).timestamp()
 MAX_AHEAD = 600  # seconds by which a listed time may be ahead of the list's own clock
 MAX_BEHIND = 24 * 3600  # seconds by which it may be behind, such as local times labeled as UTC
+
+
+@dataclass(frozen=True)
+class Listing:
+    """An account's list of jobs, as far back as `since`. `doubt` is why it may lack one; empty if it cannot.
+
+    Each job comes with the seconds by which the clock of its page was ahead of ours, and the time by that clock.
+    """
+
+    started_at: float  # monotonic seconds
+    since: float  # Unix seconds, by our clock
+    jobs: list[tuple[Job, float, float]]
+    doubt: str
 
 
 class Adapter(Provider):
@@ -68,9 +85,14 @@ class Adapter(Provider):
             api_key=key or "none",
             max_retries=0,
             timeout=downloads.TIMEOUT,
-            http_client=openai.DefaultAioHttpClient(verify=downloads.tls()),
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=openai.DefaultAioHttpClient(
+                verify=downloads.tls(), event_hooks={"response": [bodies.limit]}
+            ),
         )
         self.polls: aiohttp.ClientSession | None = None
+        self.reading = asyncio.Lock()
+        self.listing: Listing | None = None
 
     async def submit(self, order: JobRequest, key: str) -> JobState:
         try:
@@ -134,16 +156,50 @@ class Adapter(Provider):
 
         A missing job proves something only if the list was read far enough back and its times are plausible.
         """
+        listing = await self._recent(since)
+        ages = [(job, _age(job, since.timestamp() + ahead, now)) for job, ahead, now in listing.jobs]
+        doubt = listing.doubt
+        if any(age == "unknown" for _job, age in ages):
+            doubt = doubt or "the list has impossible times"
+        return Found(self._likely(order, ages), doubt)
+
+    async def jobs(self, since: datetime) -> tuple[list[ListedJob], str]:
+        listing = await self._recent(since)
+        listed = [
+            ListedJob(
+                job.id,
+                None if _age(job, since.timestamp() + ahead, now) == "unknown" else job.created_at - ahead,
+            )
+            for job, ahead, now in listing.jobs
+        ]
+        return listed, listing.doubt
+
+    async def _recent(self, since: datetime) -> Listing:
+        """The account's list back to `since`: read once for all that ask within LIST_FRESH seconds, or while one waits for it."""
         if not self.profile.has_list:
             raise Unavailable("this server has no list of jobs")
-        listed: dict[str, tuple[Job, str]] = {}
+        asked_at = time.monotonic()
+        async with self.reading:
+            listing = self.listing
+            if (
+                listing is None
+                or listing.started_at < asked_at - LIST_FRESH
+                or listing.since > since.timestamp()
+            ):
+                listing = self.listing = await self._read_list(int(since.timestamp()) // STEP * STEP)
+        return listing
+
+    async def _read_list(self, since: float) -> Listing:
+        started_at = time.monotonic()
+        listed: dict[str, tuple[Job, float, float]] = {}
         past = {"long ago"}  # once a page has only these ages, the job cannot be further back
         doubt = "the list goes further back than it can be read"
         after: Any = openai.omit
         for _page in range(MAX_PAGES):
             jobs, has_more, ahead = await self._page(after)
-            ages = [_age(job, since.timestamp() + ahead, time.time() + ahead) for job in jobs]
-            new = {job.id: (job, age) for job, age in zip(jobs, ages, strict=True) if job.id not in listed}
+            now = time.time() + ahead
+            ages = {_age(job, since + ahead, now) for job in jobs}
+            new = {job.id: (job, ahead, now) for job in jobs if job.id not in listed}
             listed |= new
             if "recent" in ages:
                 past.add("older")  # so the clock of the list is not far behind
@@ -155,17 +211,18 @@ class Adapter(Provider):
                 doubt = "the list repeats itself instead of going on"
                 break
             after = jobs[-1].id
-        if any(age == "unknown" for _job, age in listed.values()):
-            doubt = doubt or "the list has impossible times"
-        return Found(self._likely(order, list(listed.values())), doubt)
+        return Listing(started_at, since, list(listed.values()), doubt)
 
     async def _page(self, after: Any) -> tuple[list[Job], bool, float]:
         """Up to PAGE jobs, whether there are more, and how many seconds the server's clock is ahead of ours."""
         try:
-            answer = await self.client.videos.with_raw_response.list(limit=PAGE, order="desc", after=after)
+            async with asyncio.timeout(POLL_TIMEOUT.total):
+                answer = await self.client.videos.with_raw_response.list(
+                    limit=PAGE, order="desc", after=after
+                )
             page = answer.parse()
             jobs = page.data
-        except (openai.APIError, ValueError, AttributeError) as error:
+        except (openai.APIError, TimeoutError, ValueError, AttributeError) as error:
             raise Unavailable(f"cannot list: {error!r}") from error
         if not isinstance(jobs, list):
             raise Unavailable("cannot list: no data")
@@ -252,7 +309,7 @@ class Adapter(Provider):
         url = f"{str(self.client.base_url).rstrip('/')}/{path}"
         try:
             async with self.polls.request(method, URL(url, encoded=True)) as response:
-                return response.status, (await response.read()).decode(errors="replace")
+                return response.status, await bodies.read(response)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Unavailable(repr(error)) from error
 

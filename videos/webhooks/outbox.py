@@ -9,7 +9,8 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 PAUSES = (5, 60, 5 * 60, 30 * 60, 60 * 60, 3 * 3600, 7 * 3600)
 MAX_TRIES = len(PAUSES) + 1
 SLICE = 20  # seconds that one task runs
-MAX_CONCURRENT, MAX_PER_SERVER = 40, 4  # deliveries in flight
+MAX_CONCURRENT, MAX_PER_USER, MAX_PER_SERVER = 40, 8, 4  # deliveries in flight
 LEASE = 30  # seconds until a delivery whose sender crashed comes due again; longer than any attempt takes
 LATER = 5  # seconds by which a delivery to a busy server is postponed
 KEPT = timedelta(days=30)
@@ -145,17 +146,20 @@ def _write(
 
 
 async def _deliver(end: float) -> None:
-    in_flight: dict[asyncio.Task[None], URL] = {}
+    in_flight: dict[asyncio.Task[None], tuple[int, URL]] = {}
     async with safe_http.session() as client:
         while time.monotonic() < end:
             busy = []
-            for delivery in await sync_to_async(_claim)(MAX_CONCURRENT - len(in_flight)):
-                server = URL(delivery.url).origin()
-                if list(in_flight.values()).count(server) >= MAX_PER_SERVER:
+            # Whoever has receivers that hang does not keep the others' events waiting.
+            waiting = [user for user, count in _counted(in_flight, 0).items() if count >= MAX_PER_USER]
+            for delivery in await sync_to_async(_claim)(MAX_CONCURRENT - len(in_flight), waiting):
+                user, server = delivery.api_key.user_id, URL(delivery.url).origin()
+                is_busy = _counted(in_flight, 1)[server] >= MAX_PER_SERVER
+                if is_busy or _counted(in_flight, 0)[user] >= MAX_PER_USER:
                     busy.append(delivery.pk)
                     continue
                 task = asyncio.create_task(_attempt(client, delivery))
-                in_flight[task] = server
+                in_flight[task] = user, server
                 task.add_done_callback(in_flight.pop)
             if busy:
                 await sync_to_async(_postpone)(busy)
@@ -169,12 +173,21 @@ async def _deliver(end: float) -> None:
             await asyncio.wait(in_flight)
 
 
-def _claim(limit: int) -> list[Delivery]:
-    """Up to `limit` due deliveries, leased to the caller: concurrent callers get different ones."""
+def _counted(in_flight: Mapping[object, tuple[int, URL]], part: int) -> Counter[int | URL]:
+    """How many deliveries are in flight of each user (part 0) or to each server (part 1)."""
+    return Counter(of[part] for of in in_flight.values())
+
+
+def _claim(limit: int, except_of: Sequence[int] = ()) -> list[Delivery]:
+    """Up to `limit` due deliveries but those `except_of` these users, leased to the caller: concurrent callers get different ones."""
     if limit <= 0:
         return []
     with transaction.atomic():
         due = Delivery.objects.filter(next_attempt_at__lte=Now()).order_by("next_attempt_at")
+        if except_of:
+            due = due.exclude(
+                api_key__in=list(ApiKey.objects.filter(user__in=except_of).values_list("pk", flat=True))
+            )
         can_skip = connection.features.has_select_for_update_skip_locked
         ids = list(due.select_for_update(skip_locked=can_skip).values_list("pk", flat=True)[:limit])
         Delivery.objects.filter(pk__in=ids).update(next_attempt_at=Now() + timedelta(seconds=LEASE))

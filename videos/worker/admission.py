@@ -7,7 +7,9 @@ between users: every user's first video goes before anybody's second one.
 
 import logging
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 from django.conf import settings
@@ -20,17 +22,17 @@ from accounts import utc_days
 from videos import timing
 from videos.catalogue import breaker
 from videos.catalogue.breaker import BREAKS_AFTER
+from videos.catalogue.waiting import AT_PROVIDER
 from videos.models import Channel, Status, Video, VideoEvent
 
 log = logging.getLogger(__name__)
 
-AT_PROVIDER = (Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS)
-
 PLACES_FRESH = 2.0  # seconds
 _places: dict[int, tuple[float, dict[UUID, int]]] = {}
 
-# The queue of one channel. A user's running videos occupy the first turns, so that one number, `turn`,
-# implements both the limit per user and the fairness between users.
+# The queue of one channel. A user's running videos there occupy the first turns, so that one number, `turn`,
+# implements both the limit per user and the fairness between users. Those at another channel, whose provider may
+# hang, hold up nothing here.
 QUEUE = """
     SELECT id, queued_at, attempts, credits,
         row_number() OVER (PARTITION BY user_id ORDER BY attempts, queued_at, id)
@@ -38,17 +40,20 @@ QUEUE = """
     FROM videos_video LEFT JOIN (
         SELECT user_id AS runner, count(*) AS running FROM videos_video
         WHERE ended_at IS NULL AND status IN ('submitting', 'unconfirmed', 'in_progress', 'saving')
+            AND channel_id = %s
         GROUP BY user_id
     ) AS running ON runner = user_id
     WHERE ended_at IS NULL AND status = 'queued' AND channel_id = %s AND queued_at IS NOT NULL
 """
-# Excludes videos that are backing off or past their deadline.
+# Excludes videos that are backing off or have waited for too long.
 READY = "AND next_at <= %s AND queued_at > %s"
 IN_ORDER = "ORDER BY turn, attempts, queued_at, id"
 
 
-def admit(room: int) -> list[Video]:
-    """Move up to `room` queued videos to submitting, in fair order, and return them.
+def admit(room: int, submitting: Mapping[int, int] = MappingProxyType({})) -> list[Video]:
+    """Move queued videos to submitting, in fair order, and return them.
+
+    Each channel has its own `room`, of which it already uses as much as `submitting` says, by primary key.
 
     This records the intent to submit and must be committed before the request is sent; if the worker
     crashes after that, the row comes due again after timing.LEASE seconds. Call it in a transaction: it
@@ -58,10 +63,11 @@ def admit(room: int) -> list[Video]:
     waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None).order_by()
     for channel_id in waiting.values_list("channel", flat=True).distinct():
         # If the row is locked, another dispatcher is admitting videos for this channel.
-        channel = Channel.objects.select_for_update(skip_locked=_can_skip()).filter(pk=channel_id).first()
+        unlocked = Channel.objects.select_for_update(skip_locked=_can_skip(), no_key=_can_skip())
+        channel = unlocked.filter(pk=channel_id).first()
         if channel is None:
             continue
-        ids = _choose(channel, room - len(admitted))
+        ids = _choose(channel, room - submitting.get(channel.pk, 0))
         if not ids:
             continue
         _note_submits(channel, len(ids))
@@ -90,8 +96,11 @@ def room_of(channel: Channel, now: datetime) -> int | None:
     running = Video.objects.filter(channel=channel, ended_at=None).order_by()
     limits: list[int] = []
     if channel.failures >= BREAKS_AFTER:
-        # The circuit breaker is half-open: one probe at a time.
-        limits.append(1 - running.filter(status=Status.SUBMITTING).count())
+        # The circuit breaker is half-open: one probe at a time. What was posted before the pause ended is none.
+        probes = running.filter(status=Status.SUBMITTING)
+        if channel.resumes_at and channel.resumes_at <= now:
+            probes = probes.filter(posted_at__gte=channel.resumes_at)
+        limits.append(1 - probes.count())
     if channel.max_running is not None:
         limits.append(channel.max_running - running.filter(status__in=AT_PROVIDER).count())
     if channel.max_submits_per_minute is not None:
@@ -115,7 +124,7 @@ def credits_left_today(channel: Channel) -> int | None:
 def _count_places(channel_id: int) -> dict[UUID, int]:
     """The position of every queued video of a channel, counted from 1, in one query."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id, row_number() OVER ({IN_ORDER}) FROM ({QUEUE}) AS queue", [channel_id])
+        cursor.execute(f"SELECT id, row_number() OVER ({IN_ORDER}) FROM ({QUEUE}) AS queue", [channel_id] * 2)
         return {_uuid(pk): place for pk, place in cursor.fetchall()}
 
 
@@ -131,8 +140,9 @@ def _choose(channel: Channel, room: int) -> list[UUID]:
             f"SELECT id, credits FROM ({QUEUE} {READY}) AS queue WHERE turn <= %s {IN_ORDER} LIMIT %s",
             [
                 channel.pk,
+                channel.pk,
                 adapt(timing.database_now()),
-                adapt(now - timedelta(seconds=settings.JOB_DEADLINE_SECONDS)),
+                adapt(now - timedelta(seconds=settings.QUEUE_PATIENCE_SECONDS)),
                 settings.USER_RUNNING_VIDEOS,
                 room,
             ],
@@ -152,8 +162,10 @@ def _choose(channel: Channel, room: int) -> list[UUID]:
 
 def _take(ids: list[UUID]) -> list[Video]:
     now = timezone.now()
-    # The UPDATE names the state, so a video that is canceled concurrently is not admitted as well.
-    Video.objects.filter(pk__in=ids, status=Status.QUEUED).update(
+    # The UPDATE names the state, so a video that is canceled concurrently is not admitted as well. One that another
+    # session has locked keeps its place.
+    unlocked = Video.objects.filter(pk__in=ids).select_for_update(skip_locked=_can_skip()).values("pk")
+    Video.objects.filter(pk__in=unlocked, status=Status.QUEUED).update(
         status=Status.SUBMITTING,
         version=F("version") + 1,
         posted_at=now,

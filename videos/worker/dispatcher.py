@@ -9,7 +9,9 @@ due again within LEASE seconds. No message, process or timer has to survive for 
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -32,20 +34,20 @@ from videos.worker.write_queue import WriteQueue
 log = logging.getLogger(__name__)
 
 # Seconds.
-SLICE = 15  # after this a dispatcher admits nothing new, finishes its steps and wakes its successor
-LONGEST_SLICE = 240  # below the queue's own task timeout
+LIFETIME = 3600  # after this a dispatcher hands over to a successor, so that nothing in it grows without end
+DRAIN = 200  # how long it then finishes steps that it would cost something to cut off
+WIND_DOWN = 5  # how long it waits for the others, and for all of them if its slot was revoked because the worker stops
+REFRESH = 5  # between two looks at whether staff have changed a channel
 TICK = 0.25
-WIND_DOWN_SECONDS = 5  # how long a stopping dispatcher waits for its running steps
-MAX_IN_FLIGHT = 4000  # videos
+# Of each channel, so that one whose provider hangs does not use up what the others need.
+MAX_IN_FLIGHT = 2000  # videos
 MAX_SUBMITS = 400
-MAX_PICTURES = 50  # submits that hold their pictures in memory
 POSTERS = 8  # per batch, made one after the other
-MAX_DOWNLOADS = 8
 COSTLY_TO_CANCEL = (Status.SUBMITTING, Status.UNCONFIRMED, Status.SAVING)
 
 
 def run() -> bool:
-    """Dispatch for one slice if a slot is free, then wake a successor while any video is unfinished.
+    """Dispatch while any video is unfinished, if a slot is free, and wake a successor after LIFETIME.
 
     Returns False if no slot was free. Safe to call at any time and concurrently.
     """
@@ -57,10 +59,9 @@ def run() -> bool:
     try:
         asyncio.run(dispatcher.run())
     finally:
-        # Free the slot before checking for work: an order placed in between then finds a free slot.
-        PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(owner="", until=timezone.now())
-        if not dispatcher.is_revoked and is_work_left():
-            queue.wake_any()
+        if not dispatcher.has_handed_over:
+            dispatcher.release()
+            dispatcher.wake_successor()
     return True
 
 
@@ -93,6 +94,11 @@ class InFlight:
     since: float
 
 
+def _address(channel: Channel) -> tuple[str, ...]:
+    """What a channel's provider is made from."""
+    return channel.kind, channel.base_url, channel.key_variable, channel.profile
+
+
 @dataclass
 class Work:
     """What one database visit found to do."""
@@ -104,24 +110,24 @@ class Work:
 
 
 class Dispatcher:
-    """Runs one slice; see `run`."""
+    """See `run`."""
 
     def __init__(self, slot: PumpSlot) -> None:
         self.slot = slot
         self.is_revoked = False
+        self.has_handed_over = False
         self.in_flight: dict[UUID, InFlight] = {}
         self.due_again: dict[UUID, Video] = {}  # a webhook made them due while a step was running
         self.posters: asyncio.Task[None] | None = None
         self.posters_at = 0.0  # earliest start of the next poster batch (monotonic seconds)
         self.channels: dict[int, Channel] = {}
         self.providers: dict[int, Provider] = {}
+        self.replaced: list[Provider] = []  # of channels that staff have changed; steps may still use them
 
     async def run(self) -> None:
         self.db = WriteQueue()
-        self.tools = steps.Tools(
-            self.db, asyncio.Semaphore(MAX_PICTURES), asyncio.Semaphore(MAX_DOWNLOADS), Decoder()
-        )
-        self.began = self.renewed = time.monotonic()
+        self.tools = steps.Tools(self.db, Decoder())
+        self.began = self.renewed = self.refreshed = time.monotonic()
         try:
             await self.db(leases.reset_unreachable)
             await self.db(run_maintenance)
@@ -134,32 +140,34 @@ class Dispatcher:
                     log.exception("The dispatcher cannot reach the database.")
                     self.is_revoked = time.monotonic() - self.renewed > timing.LEASE
                 await asyncio.sleep(TICK)
-            await self.wind_down()
             await self.db(batches.advance)
+            # One after the other: an order that is placed in between then finds a free slot.
+            await self.db(self.release)
+            await self.db(self.wake_successor)
+            self.has_handed_over = True
+            await self.drain()
         finally:
             await self.tools.decoder.close()
-            for provider in self.providers.values():
+            for provider in (*self.providers.values(), *self.replaced):
                 await provider.close()
             await self.db.close()
 
     async def turn(self) -> bool:
-        """Renew leases and start steps for due videos. False when the slice is over."""
+        """Renew leases and start steps for due videos. False when nothing is left to do, or LIFETIME is over."""
         now = time.monotonic()
         if now - self.renewed > timing.RENEW:
-            # A short step writes its own next_attempt_at before its lease runs out; only long ones need renewal.
-            long_running = [pk for pk, item in self.in_flight.items() if now - item.since > timing.LEASE / 2]
-            if not await self.db(leases.renew, self.slot, long_running):
+            if not await self.db(leases.renew, self.slot, self.long_running()):
                 self.is_revoked = True
                 return False
             self.renewed = now
             await self.db(run_maintenance)
-        age = now - self.began
-        if age < SLICE or (self.has_costly_steps() and age < LONGEST_SLICE - steps.LONGEST_SUBMIT):
-            work = await self.db(self.find_work)
-        elif self.has_costly_steps() and age < LONGEST_SLICE:
-            work = await self.db(self.find_running)
-        else:
+        if now - self.refreshed > REFRESH:
+            self.refreshed = now
+            self.refresh(await self.db(lambda: Channel.objects.in_bulk(list(self.channels))))
+        if now - self.began > LIFETIME:
             return False
+        work = await self.db(self.find_work)
+        self.refresh({video.channel_id: video.channel for video in work.admitted})
         for video in work.due:
             if video.pk in self.in_flight:
                 self.due_again[video.pk] = video
@@ -171,13 +179,22 @@ class Dispatcher:
             self.posters = asyncio.create_task(self.make_posters(work.posters))
         return bool(self.in_flight) or work.is_left
 
+    def long_running(self) -> list[UUID]:
+        """Videos whose lease has to be renewed: a short step writes its own next_attempt_at before it runs out."""
+        now = time.monotonic()
+        return [pk for pk, item in self.in_flight.items() if now - item.since > timing.LEASE / 2]
+
+    def refresh(self, channels: dict[int, Channel]) -> None:
+        """Take over what staff have changed. Steps that are running keep the provider that they began with."""
+        for pk, channel in channels.items():
+            if pk in self.providers and _address(channel) != _address(self.channels[pk]):
+                self.replaced.append(self.providers.pop(pk))
+            self.channels[pk] = channel
+
     def find_work(self) -> Work:
         """Everything that can be started now, in one database visit."""
-        work = self.find_running(only_running=False)
-        submitting = sum(item.video.status == Status.SUBMITTING for item in list(self.in_flight.values()))
-        if submitting < MAX_SUBMITS:
-            work.admitted = admission.admit(MAX_SUBMITS - submitting)
-            self.channels |= {video.channel_id: video.channel for video in work.admitted}
+        work = Work(self.claim())
+        work.admitted = admission.admit(MAX_SUBMITS, self.count_in_flight(Status.SUBMITTING))
         # Only the first dispatcher makes posters, one batch at a time.
         is_idle = self.posters is None or self.posters.done()
         if self.slot.number == 0 and is_idle and time.monotonic() >= self.posters_at:
@@ -185,14 +202,19 @@ class Dispatcher:
         work.is_left = bool(self.in_flight or work.due or work.admitted) or is_work_left()
         return work
 
-    def find_running(self, only_running: bool = True) -> Work:
-        """Due videos; with `only_running`, only those whose job is to be polled."""
-        room = min(CLAIM, MAX_IN_FLIGHT - len(self.in_flight))
-        due = leases.claim(room, only_running) if room > 0 else []
+    def claim(self) -> list[Video]:
+        """Videos that are due, and now ours."""
+        full = [channel for channel, count in self.count_in_flight().items() if count >= MAX_IN_FLIGHT]
+        due = leases.claim(CLAIM, full)
         for video in due:
             if video.channel_id not in self.channels:
                 self.channels[video.channel_id] = Channel.objects.get(pk=video.channel_id)
-        return Work(due, is_left=True)
+        return due
+
+    def count_in_flight(self, *statuses: Status) -> Counter[int]:
+        """How many videos of each channel have a running step; with `statuses`, only those in such a state."""
+        videos = [item.video for item in list(self.in_flight.values())]
+        return Counter(video.channel_id for video in videos if not statuses or video.status in statuses)
 
     def start_step(self, video: Video, step: Callable[..., Coroutine[Any, Any, None]]) -> None:
         video.channel = self.channels[video.channel_id]
@@ -231,22 +253,33 @@ class Dispatcher:
                 self.posters_at = time.monotonic() + timing.backoff(video)
                 return
 
-    async def wind_down(self) -> None:
-        """Wait up to WIND_DOWN_SECONDS seconds for running steps, then cancel the rest; a canceled step counts as an attempt."""
+    def release(self) -> None:
+        """Give the slot back."""
+        PumpSlot.objects.filter(pk=self.slot.pk, owner=self.slot.owner).update(owner="", until=timezone.now())
+
+    def wake_successor(self) -> None:
+        if not self.is_revoked and is_work_left():
+            queue.wake_any()
+
+    async def drain(self) -> None:
+        """Wait for running steps while a successor goes on, then cancel the rest; a canceled step counts as an attempt."""
         if self.posters:
             self.posters.cancel()
         self.due_again.clear()
-        items = list(self.in_flight.values())
-        if not items:
-            return
-        await asyncio.wait([item.task for item in items], timeout=WIND_DOWN_SECONDS)
-        canceled = [item for item in items if not item.task.done()]
+        began, patience = time.monotonic(), WIND_DOWN if self.is_revoked else DRAIN
+        while self.in_flight and time.monotonic() - began < patience:
+            if time.monotonic() - began >= WIND_DOWN and not self.has_costly_steps():
+                break
+            await asyncio.wait([item.task for item in self.in_flight.values()], timeout=timing.RENEW)
+            with suppress(DatabaseError):  # then they come due for the successor
+                await self.db(leases.renew_videos, self.long_running())
+        canceled = [item for item in list(self.in_flight.values()) if not item.task.done()]
         for item in canceled:
             item.task.cancel()
         await asyncio.gather(*(item.task for item in canceled), return_exceptions=True)
         # A canceled submit comes due when its lease expires and becomes unconfirmed then.
         retryable = [item.video for item in canceled if item.video.status != Status.SUBMITTING]
         waits = (
-            self.db(lifecycle.retry_later, video, "canceled at the end of a slice") for video in retryable
+            self.db(lifecycle.retry_later, video, "canceled when its dispatcher ended") for video in retryable
         )
         await asyncio.gather(*waits, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -45,22 +46,22 @@ def revoke_slots(worker: str) -> None:
     PumpSlot.objects.filter(owner__startswith=f"{worker}/").update(owner="", until=timezone.now())
 
 
-def claim(limit: int, only_running: bool = False) -> list[Video]:
-    """Lease up to `limit` due videos for LEASE seconds and return them.
+def claim(limit: int, except_of: Sequence[int] = ()) -> list[Video]:
+    """Lease up to `limit` due videos for LEASE seconds and return them, but those `except_of` these channels.
 
     Only the CLAIMED fields are loaded, which is what polling needs; unconfirmed videos are loaded in full. Queued
     videos are not claimed but admitted (see `admission`).
     """
     skip_locked = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
-    running = "AND status = 'in_progress'" if only_running else ""
+    narrowed = f"AND channel_id NOT IN ({', '.join(['%s'] * len(except_of))})" if except_of else ""
     now = timing.database_now()
     adapt = connection.ops.adapt_datetimefield_value
     claim = Video.objects.raw(
         "UPDATE videos_video SET next_at = %s WHERE id IN (SELECT id FROM videos_video"
         # Worded like the partial index `due`, or SQLite does not use it.
-        f" WHERE NOT (status = 'queued') AND next_at <= %s {running}"
+        f" WHERE NOT (status = 'queued') AND next_at <= %s {narrowed}"
         f" ORDER BY next_at LIMIT %s {skip_locked}) RETURNING {CLAIMED}",
-        [adapt(now + timedelta(seconds=timing.LEASE)), adapt(now), limit],
+        [adapt(now + timedelta(seconds=timing.LEASE)), adapt(now), *except_of, limit],
     )
     videos = list(claim)
     unconfirmed = [video.pk for video in videos if video.status == Status.UNCONFIRMED]
@@ -74,7 +75,7 @@ def claim(limit: int, only_running: bool = False) -> list[Video]:
 
 CLAIMED = (
     "id, user_id, channel_id, model_id, status, moves, ref, attempts, progress, credits, seconds,"
-    " created_at, queued_at, accepted_at, deleted_at, error_code, api_key_id"
+    " created_at, queued_at, accepted_at, deleted_at, error_code, api_key_id, bad_files"
 )
 
 
@@ -89,6 +90,15 @@ def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
     until = Now() + timedelta(seconds=timing.LEASE)
     if not PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(until=until):
         return False
-    for start in range(0, len(video_ids), CLAIM):
-        Video.objects.live().filter(pk__in=video_ids[start : start + CLAIM]).update(next_attempt_at=until)
+    renew_videos(video_ids)
     return True
+
+
+def renew_videos(video_ids: list[UUID]) -> None:
+    """Renew the leases of these videos."""
+    until = Now() + timedelta(seconds=timing.LEASE)
+    can_skip = connection.features.has_select_for_update_skip_locked
+    for start in range(0, len(video_ids), CLAIM):
+        held = Video.objects.filter(pk__in=video_ids[start : start + CLAIM])
+        unlocked = held.select_for_update(skip_locked=can_skip).values("pk")
+        Video.objects.live().filter(pk__in=unlocked).update(next_attempt_at=until)

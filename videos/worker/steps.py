@@ -8,10 +8,11 @@ import asyncio
 import errno
 import logging
 import uuid
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -47,19 +48,27 @@ LONGEST_SUBMIT = 60
 LONGEST_DOWNLOAD = 150
 MAX_CLOCK_SKEW = timedelta(minutes=10)
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-MAX_BAD_FILES = 6  # attempts, about a minute; then the provider's "completed" is no longer trusted
+MAX_POSTS = 50  # each holds its pictures in memory
+MAX_DOWNLOADS = 8
 
 Database = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True)
+class Slots:
+    """How many submits and downloads of one channel may be under way: its own, so that one that hangs delays no other."""
+
+    submits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_POSTS))
+    downloads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_DOWNLOADS))
+
+
+@dataclass(frozen=True)
 class Tools:
-    """What steps share: the write queue, semaphores that limit submits and downloads, and the decoder."""
+    """What steps share: the write queue, the decoder, and the slots of each channel, by its primary key."""
 
     db: Database
-    submits: asyncio.Semaphore
-    downloads: asyncio.Semaphore
     decoder: Decoder
+    slots: dict[int, Slots] = field(default_factory=lambda: defaultdict(Slots))
 
 
 async def step(video: Video, provider: Provider, tools: Tools) -> None:
@@ -82,16 +91,17 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
     db, channel = tools.db, video.channel  # rerouting changes video.channel
     event_log.submitting(video)
     try:
-        async with tools.submits:
+        async with tools.slots[channel.pk].submits:
             order = await _prepare_job_request(video)
             await _confirm_lease(video, db)
+            sent_at = timezone.now()
             async with asyncio.timeout(LONGEST_SUBMIT):
                 job = await provider.submit(order, key=video.pk.hex)
     except NotPrepared as error:
         await db(lifecycle.postpone, video, came_from, error)
     except NotSent as error:
         await db(lifecycle.reroute_or_postpone, video, came_from, error)
-        await db(breaker.record_failure, channel)
+        await db(breaker.record_failure, channel, sent_at)
     except Busy as error:
         await db(lifecycle.reroute_or_postpone, video, came_from, error)
         await db(breaker.pause, channel, timing.backoff(video, error.after))
@@ -104,7 +114,7 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
         await db(breaker.record_success, channel)
     except (OutcomeUnknown, TimeoutError) as error:
         await db(lifecycle.mark_unconfirmed, video, str(error) or "no whole answer in time")
-        await db(breaker.record_failure, channel)
+        await db(breaker.record_failure, channel, sent_at)
     else:
         await _accept_surely(db, video, job)
         if channel.failures or channel.resumes_at:
@@ -171,17 +181,14 @@ async def save(video: Video, provider: Provider, tools: Tools) -> None:
     assert video.ref is not None
     part = _part(video)
     try:
-        async with tools.downloads:
+        async with tools.slots[video.channel_id].downloads:
             async with asyncio.timeout(LONGEST_DOWNLOAD):
                 await storage.download(provider, video.ref, part)
         facts, poster = await _look(part, tools.decoder)
         result = await asyncio.to_thread(storage.store, part, facts, poster)
-    except (NoFile, NotAVideo, Died) as error:
-        if video.attempts + 1 >= MAX_BAD_FILES:
-            await db(lifecycle.fail, video, "no_file", str(error))
-        else:
-            await db(lifecycle.retry_later, video, str(error))
-    except (Unavailable, TimeoutError) as error:
+    except (NoFile, NotAVideo) as error:
+        await db(lifecycle.refuse_file, video, str(error))
+    except (Unavailable, TimeoutError, Died) as error:
         await db(lifecycle.retry_later, video, str(error) or "the download took too long")
     else:
         if not await db(lifecycle.complete, video, result):

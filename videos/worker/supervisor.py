@@ -1,4 +1,4 @@
-"""The supervisor: starts the q2 cluster and restarts it when it exits or hangs."""
+"""The supervisor: starts the two q2 clusters, and restarts one when it exits or hangs."""
 
 import logging
 import signal
@@ -27,17 +27,20 @@ HUNG = 10  # how long videos may wait without a live dispatcher after a wake-up 
 START, MAX_PATIENCE = 15, 240
 STOP = 8
 
+CLUSTERS = (queue.DISPATCH, queue.CHORES)
+
 SCHEDULES = (
     ("videos.tasks.sweep", Schedule.MINUTES),
     ("videos.tasks.lapse", Schedule.HOURLY),
     ("videos.tasks.tidy", Schedule.DAILY),
     ("aivideo.tasks.close_days", Schedule.HOURLY),
     ("aivideo.tasks.check_ledger", Schedule.DAILY),
+    ("aivideo.tasks.check_purchases", Schedule.DAILY),
 )
 
 
 class Supervisor:
-    """Starts the cluster, and restarts it when it exits or when videos wait although a wake-up message was sent."""
+    """Starts the clusters, and restarts one when it exits, or the dispatchers' when videos wait although it was woken."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,22 +52,31 @@ class Supervisor:
             defaults = {"func": function, "schedule_type": how_often, "minutes": 1}
             name = function.rpartition(".")[2]
             Schedule.objects.update_or_create(name=name, defaults=defaults)
-        self.start()
+        self.clusters: dict[str, subprocess.Popen[bytes]] = {}
+        for cluster in CLUSTERS:
+            self.start(cluster)
         self.report()
 
-    def start(self) -> None:
+    def start(self, cluster: str) -> None:
         # SIGKILL, because a cluster whose guard process was killed never reacts to SIGTERM: it waits for the guard.
-        self.cluster: subprocess.Popen[bytes] = child_processes.manage(
-            "qcluster", "--skip-checks", env={"AIVIDEO_WORKER": self.name}, when_orphaned=signal.SIGKILL
+        self.clusters[cluster] = child_processes.manage(
+            "qcluster",
+            "--skip-checks",
+            env={"AIVIDEO_WORKER": self.name, "Q_CLUSTER_NAME": cluster},
+            when_orphaned=signal.SIGKILL,
         )
-        self.started = time.monotonic()
+        if cluster == queue.DISPATCH:
+            self.started = time.monotonic()
 
     def look(self) -> None:
-        """One check: is the cluster alive, and is a dispatcher running while there is work?"""
+        """One check: are the clusters alive, and is a dispatcher running while there is work?"""
         try:
-            if self.cluster.poll() is not None:
-                log.error("The cluster exited with status %s; restarting it.", self.cluster.returncode)
-                self.restart()
+            for name, cluster in list(self.clusters.items()):
+                if cluster.poll() is not None:
+                    log.error(
+                        "The cluster %s exited with status %s; restarting it.", name, cluster.returncode
+                    )
+                    self.restart(name)
             close_old_connections()
             self.report()
             self.remind()
@@ -97,18 +109,18 @@ class Supervisor:
             self.waiting_since = now
             queue.wake_any()
         elif now - self.waiting_since > HUNG and now - self.started > self.patience:
-            log.error("Videos are waiting but no dispatcher is running; restarting the cluster.")
+            log.error("Videos are waiting but no dispatcher is running; restarting its cluster.")
             self.waiting_since = None
             self.patience = min(2 * self.patience, MAX_PATIENCE)
-            self.restart()
+            self.restart(queue.DISPATCH)
             queue.wake_any()
 
-    def restart(self) -> None:
-        child_processes.kill_group(self.cluster)
+    def restart(self, cluster: str) -> None:
+        child_processes.kill_group(self.clusters[cluster])
         if not settings.REDIS_URL:
             # Messages locked by the dead cluster would be redelivered too late to be of use.
-            OrmQ.objects.all().delete()
-        self.start()
+            OrmQ.objects.filter(key=cluster).delete()
+        self.start(cluster)
 
     def stop(self) -> None:
         """Let the dispatchers finish their running steps, then stop the cluster."""
@@ -116,4 +128,4 @@ class Supervisor:
             leases.revoke_slots(self.name)
             Worker.objects.filter(name=self.name).delete()
         finally:
-            child_processes.stop([self.cluster], STOP)
+            child_processes.stop(list(self.clusters.values()), STOP)

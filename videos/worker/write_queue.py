@@ -11,12 +11,16 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connection, transaction
 
+from accounts import locks
 from videos.models import Video
 
 SMALL_BATCH = 8  # calls; after a batch this small, the next one does not wait
 # After a larger one, the next waits PAUSE times as long as it took, so that more calls share a commit the more there is
 # to do; but at most LONGEST_PAUSE seconds.
 PAUSE, LONGEST_PAUSE = 5, 0.2
+# Seconds that a batch waits for a row that another session has locked, and then each of its calls by itself. Short, since
+# everybody's changes wait with it, and the dispatcher's lease ends after timing.LEASE.
+LOCK_WAIT, LOCK_WAIT_ALONE = 0.5, 0.05
 
 
 class WriteQueue:
@@ -78,31 +82,34 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Answer = tuple[Any, Exception | None]
 
 
-def _in_one_transaction(calls: list[Call]) -> list[Answer]:
+def _in_one_transaction(calls: list[Call], lock_wait: float = LOCK_WAIT) -> list[Answer]:
     """Run all calls in one transaction; if one of them raises, run each in its own."""
     # A rollback restores rows but not the model instances, so their fields are restored by hand.
     videos = [arg for _function, args in calls for arg in args if isinstance(arg, Video)]
     saved_fields = [(video, vars(video).copy()) for video in videos]
-    answers, error = _attempt(calls)
+    answers, error = _attempt(calls, lock_wait)
     for video, values in saved_fields if error else ():
         vars(video).clear()
         vars(video).update(values)
     if error is None:
         return [(answer, None) for answer in answers]
-    if len(calls) == 1 or isinstance(error, OperationalError | InterfaceError):
+    is_down = isinstance(error, OperationalError | InterfaceError) and not locks.is_locked(error)
+    if is_down:
         # The database is unavailable or the disk is full: nothing was written, and retrying now would not help.
         connection.close()
+    if is_down or len(calls) == 1:
         return [(None, error)] * len(calls)
-    return [answer for call in calls for answer in _in_one_transaction([call])]
+    return [answer for call in calls for answer in _in_one_transaction([call], LOCK_WAIT_ALONE)]
 
 
-def _attempt(calls: list[Call]) -> tuple[list[Any], Exception | None]:
+def _attempt(calls: list[Call], lock_wait: float) -> tuple[list[Any], Exception | None]:
     batched: dict[Callable[..., Any], list[tuple[Any, ...]]] = defaultdict(list)
     for function, args in calls:
         if hasattr(function, "for_many"):
             batched[function].append(args)
     try:
         with transaction.atomic():
+            locks.wait_at_most(lock_wait)
             for function, all_args in batched.items():
                 function(all_args)
             return [None if function in batched else function(*args) for function, args in calls], None

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from aivideo.models import AuditEntry, LedgerCheck
+from aivideo.models import AuditEntry, LedgerCheck, PurchaseCheck
 from aivideo.staff.admin.base import ReadOnly
 
 
@@ -28,3 +28,12 @@ class LedgerCheckAdmin(ReadOnly, ModelAdmin):
     def result(self, check: LedgerCheck) -> tuple[str, Any]:
         n = len(check.violations)
         return ("wrong", _("problems: %(n)d") % {"n": n}) if n else ("ok", _("no problems"))
+
+
+@admin.register(PurchaseCheck)
+class PurchaseCheckAdmin(ReadOnly, ModelAdmin):
+    list_display = ["at", "result", "given_away", "given_away_cost"]
+
+    @display(description=_("result"), label={"ok": "success", "wrong": "danger"})
+    def result(self, check: PurchaseCheck) -> tuple[str, Any]:
+        return ("wrong", _("unknown: %(n)d") % {"n": check.wrong}) if check.wrong else ("ok", _("all known"))

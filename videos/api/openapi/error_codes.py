@@ -53,6 +53,8 @@ CODES = [
     ErrorCode(429, "daily_limit_reached", "Wait until the next day (UTC), or raise the limit of the key."),
     ErrorCode(429, "key_limit_reached", "Use another key. Waiting does not help."),
     ErrorCode(503, "moderation_unavailable", "Wait as long as `Retry-After` says. Nothing was charged."),
+    ErrorCode(503, "overloaded", "Too many videos wait. Try again after `Retry-After`. Nothing was charged."),
+    ErrorCode(503, "account_busy", "Another change to the account is still under way. Nothing was changed."),
     ErrorCode(503, "not_ready", "The thumbnail is still being made. Wait as long as `Retry-After` says."),
 ]
 

@@ -132,7 +132,7 @@ def test_a_batch_has_never_more_at_once_than_one_person_may(owner, settings):
 
 def test_what_is_held_back_does_not_time_out(owner, settings):
     batch = some(owner, 3, concurrency=1)
-    settings.JOB_DEADLINE_SECONDS = 0
+    settings.QUEUE_PATIENCE_SECONDS = 0
     lifecycle.time_out_overdue()
     assert sorted(batch.videos.values_list("status", flat=True)) == ["failed", "queued", "queued"]
 

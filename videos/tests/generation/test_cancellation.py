@@ -60,7 +60,7 @@ def test_a_job_that_timed_out_is_stopped_when_its_owner_deletes_it(simulator):
 def test_a_job_that_timed_out_is_stopped_when_it_is_watched_no_more(simulator):
     video = running(simulator, "A kite [sim:stuck]")
     lifecycle.fail(video, "timed_out")
-    make_due(video, queued_at=timezone.now() - timedelta(days=1))
+    make_due(video, accepted_at=timezone.now() - timedelta(days=1))
     assert rings_of(lambda: asyncio.run(take_one_step())) == 1
     tasks.cancel(str(video.pk))
     assert not is_at_the_provider(simulator, video)

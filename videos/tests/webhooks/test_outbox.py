@@ -1,5 +1,6 @@
 """Webhooks that we send: what a receiver gets, how often, and whom we do not go to."""
 
+import threading
 import time
 from datetime import timedelta
 from ipaddress import ip_network
@@ -11,7 +12,9 @@ from standardwebhooks.webhooks import Webhook
 from accounts import api_keys
 from accounts.models import IdempotentAnswer
 from tests.support.api_client import Program
-from tests.support.fixtures import new_user, order, pump_until_done
+from tests.support.fixtures import new_user, order, pump_until_done, wait_until
+from tests.support.sabotage import becomes, without
+from tests.support.silent_server import SilentServer
 from tests.support.webhook_receiver import Receiver
 from videos.generation import batches, lifecycle
 from videos.models import Batch, Delivery, Video
@@ -179,6 +182,29 @@ def test_a_receiver_that_hangs_holds_no_other_up(key, receiver, monkeypatch):
     deliver_again(1)
     assert len(receiver.arrivals) == 5
     assert quick.at < min(arrival.at for arrival in receiver.arrivals)
+
+
+@without(
+    "the limit to deliveries of one account",
+    "videos.webhooks.outbox._deliver",
+    becomes("_counted(in_flight, 0)[user] >= MAX_PER_USER", "False"),
+)
+def test_an_account_whose_receivers_all_hang_holds_no_other_up(key, monkeypatch):
+    monkeypatch.setattr(outbox, "MAX_CONCURRENT", 3)
+    monkeypatch.setattr(outbox, "MAX_PER_USER", 2)
+    other_key, _text = api_keys.create(new_user(), "Other")
+    with SilentServer() as one, SilentServer() as two, SilentServer() as three, Receiver() as receiver:
+        for silent in (one, two, three, one, two, three):
+            url = silent.url.replace("/picture.jpg", "/hook")
+            lifecycle.cancel(order(key.user, api_key=key, webhook_url=url))
+        lifecycle.cancel(order(other_key.user, api_key=other_key, webhook_url=receiver.url))
+        sender = threading.Thread(target=outbox.deliver, args=[5])
+        sender.start()
+        wait_until(lambda: receiver.arrivals)
+        assert len(one.taken) + len(two.taken) + len(three.taken) <= 2
+        for silent in (one, two, three):
+            silent.hang_up()
+        sender.join()
 
 
 @pytest.mark.parametrize(

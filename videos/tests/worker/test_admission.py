@@ -145,9 +145,9 @@ def test_the_daily_stop_counts_what_was_accepted_today():
 def test_three_lost_submits_in_a_row_open_the_breaker_and_one_probe_closes_it():
     orders(new_user(), "1", "2")
     for _ in range(2):
-        breaker.record_failure(channel())
+        breaker.record_failure(channel(), timezone.now())
     assert channel().resumes_at is None
-    breaker.record_failure(channel())
+    breaker.record_failure(channel(), timezone.now())
     assert admit() == []
     channel(resumes_at=timezone.now())
     assert admit() == ["1"]
@@ -161,10 +161,39 @@ def test_a_lost_probe_keeps_the_breaker_open_for_longer():
     breaks = []
     for failures in (3, 4, 5, 20):
         channel(failures=failures - 1, resumes_at=None)
-        breaker.record_failure(channel())
+        breaker.record_failure(channel(), timezone.now())
         breaks.append(round((channel().resumes_at - timezone.now()).total_seconds(), -1))
     assert breaks == sorted(breaks)
     assert breaks[-1] == breaker.LONGEST_BREAK
+
+
+@pytest.mark.parametrize("lost", [8, 20])
+def test_requests_that_are_lost_at_one_moment_are_one_verdict(lost):
+    sent_at = timezone.now()
+    for _ in range(lost):
+        breaker.record_failure(channel(), sent_at)
+    assert channel().resumes_at <= timezone.now() + timedelta(seconds=breaker.SHORTEST_BREAK)
+    assert channel().failures == breaker.BREAKS_AFTER
+
+
+def test_a_request_that_was_lost_before_the_pause_does_not_prolong_it():
+    """It was under way for longer than the pause, and so is told only after it; one that was sent since is a probe."""
+    sent_at = timezone.now() - timedelta(seconds=30)
+    resumed_at = timezone.now() - timedelta(seconds=10)
+    channel(failures=3, resumes_at=resumed_at)
+    breaker.record_failure(channel(), sent_at)
+    assert (channel().failures, channel().resumes_at) == (3, resumed_at)
+    breaker.record_failure(channel(), timezone.now())
+    assert channel().failures == 4
+    assert channel().resumes_at > timezone.now()
+
+
+def test_requests_from_before_the_pause_do_not_keep_the_probe_waiting():
+    user = new_user()
+    orders(user, "1", "2", "3")
+    assert admit(2) == ["1", "2"]
+    channel(failures=3, resumes_at=timezone.now())
+    assert admit() == ["3"]
 
 
 def test_a_paused_channel_keeps_its_queue():

@@ -7,10 +7,13 @@ import subprocess
 import threading
 import time
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import pytest
 from django.db import connection
 from django.utils import timezone
+from django_q.conf import Conf
 
 from tests.support.database import database_env
 from tests.support.fixtures import (
@@ -24,9 +27,11 @@ from tests.support.fixtures import (
     scaled_timeout,
     wait_until,
 )
-from videos import tasks
+from tests.support.video_server import job, server
+from tests.support.worker import dispatching
+from videos import queue, tasks
 from videos.generation import lifecycle
-from videos.models import PumpSlot, Status, Video
+from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import JobState
 from videos.worker import dispatcher, leases, write_queue
 
@@ -41,7 +46,8 @@ def in_progress(user, **fields):
     return Video.objects.get(pk=video.pk)
 
 
-def test_a_video_goes_from_order_to_file(simulator):
+def test_a_video_goes_from_order_to_file(simulator, monkeypatch):
+    monkeypatch.setattr(Conf, "CLUSTER_NAME", queue.DISPATCH)
     video = order(new_user(), seconds=4)
     tasks.generate(str(video.pk))
     pump_until_done(30)
@@ -50,6 +56,15 @@ def test_a_video_goes_from_order_to_file(simulator):
     assert video.file.size == video.bytes
     assert video.poster.size > 1000
     assert entries(video) == [("charge", -10)]
+
+
+def test_a_wake_up_that_the_other_cluster_gets_is_passed_on(simulator, monkeypatch):
+    """It is from the version that had only one, or from a schedule. A dispatcher would be cut off there after minutes."""
+    video = order(new_user())
+    for wake_up in (partial(tasks.generate, str(video.pk)), tasks.sweep):
+        before = queued_messages()
+        wake_up()
+        assert (queued_messages(), Video.objects.get(pk=video.pk).status) == (before + 1, "queued")
 
 
 def test_a_dispatcher_with_nothing_to_do_ends_at_once():
@@ -157,7 +172,7 @@ def test_one_broken_write_in_a_batch_does_not_take_the_others_with_it():
 
 
 def test_a_video_whose_preset_is_gone_does_not_stop_the_others(simulator, monkeypatch):
-    monkeypatch.setattr(dispatcher, "SLICE", 1)
+    monkeypatch.setattr(dispatcher, "LIFETIME", 1)
     user = new_user()
     lost, fine = order(user, preset="no-such-preset"), order(user)
     wait_until(
@@ -165,17 +180,85 @@ def test_a_video_whose_preset_is_gone_does_not_stop_the_others(simulator, monkey
     )
     Video.objects.filter(pk=lost.pk).update(queued_at=timezone.now() - timedelta(days=1))
     pump_until_done(40)
-    assert Video.objects.get(pk=lost.pk).error_code == "timed_out"
+    assert Video.objects.get(pk=lost.pk).error_code == "not_started"
     assert Video.objects.get(pk=fine.pk).status == Status.COMPLETED
     assert entries(lost) == [("charge", -10), ("refund", 10)]
 
 
 def test_a_dispatcher_wakes_its_successor_while_anything_is_unfinished(simulator, monkeypatch):
-    monkeypatch.setattr(dispatcher, "SLICE", 0)
+    monkeypatch.setattr(dispatcher, "LIFETIME", 0)
     order(new_user())
     before = queued_messages()
     dispatcher.run()
     assert queued_messages() == before + 1
+
+
+def test_a_dispatcher_at_the_end_of_its_life_finishes_its_requests_beside_its_successor(
+    settings, monkeypatch
+):
+    monkeypatch.setattr(dispatcher, "LIFETIME", 1)
+    sold, answers = [], threading.Event()
+
+    def answer(method, path):
+        if method == "GET":
+            return 200, job(id=path.rpartition("/")[2], status="failed", error="seen")
+        sold.append(f"job-{len(sold)}")
+        ref = sold[-1]
+        if ref == "job-0":
+            answers.wait(TEST_TIMEOUT)
+        return 200, job(id=ref, status="queued")
+
+    def dispatch():
+        dispatcher.run()
+        connection.close()
+
+    with server(answer) as settings.SIMULATOR_URL:
+        slow = order(new_user())
+        predecessor = threading.Thread(target=dispatch)
+        predecessor.start()
+        wait_until(lambda: sold)
+        wait_until(lambda: not PumpSlot.objects.filter(until__gt=timezone.now()).exists())
+        quick = order(new_user())
+        wait_until(lambda: dispatcher.run() and status_of(quick) == Status.FAILED)
+        assert (status_of(slow), predecessor.is_alive()) == (Status.SUBMITTING, True)
+        answers.set()
+        predecessor.join(TEST_TIMEOUT)
+        assert Video.objects.get(pk=slow.pk).ref == "job-0"
+        pump_until_done(30)
+    assert sold == ["job-0", "job-1"]
+
+
+def status_of(video):
+    return Video.objects.get(pk=video.pk).status
+
+
+def test_a_channel_that_staff_change_is_asked_at_its_new_address_by_the_same_dispatcher(
+    settings, monkeypatch
+):
+    monkeypatch.setattr(dispatcher, "REFRESH", 0)
+    settings.USE_MOCK_SORA = False
+    asked = {"old": [], "new": []}
+
+    def at(name):
+        def answer(method, path):
+            asked[name].append(method)
+            return 200, job(status="in_progress")
+
+        return server(answer)
+
+    async def turns():
+        async with dispatching() as engine:
+            while "GET" not in asked["new"]:
+                await engine.turn()
+                await asyncio.sleep(0.05)
+                if asked["old"] and not asked["new"]:
+                    channel = Channel.objects.filter(pk=video.channel_id)
+                    await engine.db(partial(channel.update, base_url=new))
+
+    with at("old") as old, at("new") as new:
+        Channel.objects.filter(slug="openai").update(base_url=old)
+        video = order(new_user())
+        asyncio.run(asyncio.wait_for(turns(), TEST_TIMEOUT))
 
 
 def test_a_dispatcher_without_its_slot_winds_down_and_wakes_no_successor(simulator, monkeypatch):
@@ -198,21 +281,47 @@ def test_a_dispatcher_without_its_slot_winds_down_and_wakes_no_successor(simulat
     Video.objects.all().delete()
 
 
-def test_the_supervisor_starts_the_cluster_again_when_it_is_killed(simulator, settings):
-    """A worker of its own process on the test database, whose cluster is killed while a video is running."""
+def test_the_supervisor_starts_the_clusters_again_when_they_are_killed(simulator, settings):
+    """A worker of its own process on the test database, whose clusters are killed while a video is running."""
     env = {**os.environ, "SIMULATOR_URL": simulator, **database_env()}
     worker = subprocess.Popen([*MANAGE, "videoworker"], env=env)
     try:
         video = order(new_user(), "Slow enough to be killed [sim:slow]")
         wait_until(lambda: Video.objects.get(pk=video.pk).status == Status.IN_PROGRESS)
-        cluster = children_of(worker.pid)
-        assert cluster
-        os.killpg(cluster[0], signal.SIGKILL)
+        clusters = children_of(worker.pid)
+        assert len(clusters) == 2
+        for cluster in clusters:
+            os.killpg(cluster, signal.SIGKILL)
         wait_until(lambda: Video.objects.get(pk=video.pk).status == Status.COMPLETED)
+        assert len(set(children_of(worker.pid)) - set(clusters)) == 2
     finally:
         worker.terminate()
         assert worker.wait(TEST_TIMEOUT) == 0
     assert children_of(worker.pid) == []
+
+
+def test_chores_that_stand_still_keep_no_video_waiting(simulator):
+    """Such as deliveries whose receivers all hang."""
+    worker = subprocess.Popen(
+        [*MANAGE, "videoworker"], env={**os.environ, "SIMULATOR_URL": simulator, **database_env()}
+    )
+    try:
+        wait_until(lambda: {queue.DISPATCH, queue.CHORES} == set(map(cluster_of, children_of(worker.pid))))
+        chores = next(pid for pid in children_of(worker.pid) if cluster_of(pid) == queue.CHORES)
+        os.killpg(chores, signal.SIGSTOP)
+        for _ in range(3):
+            queue.deliver_later()
+        video = order(new_user())
+        wait_until(lambda: status_of(video) == Status.COMPLETED)
+        os.killpg(chores, signal.SIGCONT)
+    finally:
+        worker.terminate()
+        assert worker.wait(TEST_TIMEOUT) == 0
+
+
+def cluster_of(pid):
+    environment = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(line.split("=", 1) for line in environment if "=" in line).get("Q_CLUSTER_NAME")
 
 
 def test_nothing_of_a_cluster_outlives_its_supervisor_and_its_guard(simulator):
@@ -221,17 +330,17 @@ def test_nothing_of_a_cluster_outlives_its_supervisor_and_its_guard(simulator):
     family = {worker.pid}
 
     def is_complete():
-        """Supervisor, cluster, guard, and the guard's workers, pusher and monitor."""
+        """The supervisor, and of each cluster its main process, guard, workers, pusher and monitor."""
         generation = {worker.pid}
         while generation:
             generation = {child for pid in generation for child in children_of(pid)}
             family.update(generation)
-        return len(family) >= 6
+        return len(family) >= 1 + 2 * 6
 
     wait_until(is_complete)
-    (cluster,) = children_of(worker.pid)
-    (guard,) = children_of(cluster)
-    os.kill(guard, signal.SIGKILL)
+    for cluster in children_of(worker.pid):
+        (guard,) = children_of(cluster)
+        os.kill(guard, signal.SIGKILL)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     wait_until(lambda: not any(is_alive(pid) for pid in family))

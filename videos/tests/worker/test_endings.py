@@ -26,6 +26,7 @@ from videos.media import decoder, inspection, storage
 from videos.media.decoder import Decoder
 from videos.media.mp4 import measure
 from videos.models import Channel, Status, Video
+from videos.providers.base import NoFile, Unavailable
 from videos.status.timeline import timeline_of
 from videos.worker import dispatcher, leases, steps
 
@@ -85,7 +86,7 @@ def test_a_timed_out_job_that_fails_in_the_end_is_asked_about_no_more(simulator)
 def test_a_timed_out_job_is_watched_for_some_hours_only(simulator):
     video = running(simulator, "A kite [sim:stuck]")
     lifecycle.fail(video, "timed_out")
-    make_due(video, queued_at=timezone.now() - timedelta(days=1))
+    make_due(video, accepted_at=timezone.now() - timedelta(days=1))
     asyncio.run(take_one_step())
     assert again(video).next_attempt_at is None
 
@@ -106,12 +107,12 @@ def test_a_video_that_failed_for_any_other_reason_is_not_watched(simulator):
     assert leases.claim(10) == []
 
 
-def test_a_video_whose_turn_never_comes_fails_at_its_deadline(settings):
+def test_a_video_whose_turn_never_comes_fails_at_the_end_of_its_patience(settings):
     Channel.objects.update(max_running=0)
-    settings.JOB_DEADLINE_SECONDS = 1
+    settings.QUEUE_PATIENCE_SECONDS = 1
     video = order(new_user())
     pump_until_done(20)
-    assert (again(video).error_code, again(video).ref, entries(video)) == ("timed_out", None, REFUNDED)
+    assert (again(video).error_code, again(video).ref, entries(video)) == ("not_started", None, REFUNDED)
 
 
 # --- The provider's key goes, in mid-job ----------------------------------------------------------
@@ -313,6 +314,28 @@ def test_a_decoder_that_stands_still_says_nothing_about_its_file(simulator, monk
         await child.close()
 
     asyncio.run(look_at_a_stopped_one())
+
+
+@without(
+    "the count of bad files apart from other troubles",
+    "videos.generation.lifecycle.refuse_file",
+    becomes("video.bad_files", "video.attempts"),
+    attack="A23",
+)
+def test_a_provider_that_was_away_has_as_many_tries_left_to_deliver(simulator, monkeypatch):
+    """Five times there is no answer, then twice none of a file: still the good one comes."""
+    download = storage.download
+    troubles = [Unavailable("content: HTTP 503")] * 5 + [NoFile("content is text/html")] * 2
+
+    async def troubled(*args):
+        if troubles:
+            raise troubles.pop(0)
+        await download(*args)
+
+    monkeypatch.setattr(storage, "download", troubled)
+    video = order(new_user())
+    pump_until_done(60)
+    assert (again(video).status, again(video).bad_files, entries(video)) == ("completed", 2, CHARGED)
 
 
 def test_a_decoder_may_use_only_so_much_of_a_core_for_one_file():

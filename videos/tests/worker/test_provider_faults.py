@@ -29,13 +29,13 @@ from videos.worker import admission, dispatcher, steps, write_queue
 pytestmark = pytest.mark.django_db(transaction=True)
 
 READY = ("completed", "")
-TIMED_OUT = ("failed", "timed_out")
+TIMED_OUT, NOT_STARTED = ("failed", "timed_out"), ("failed", "not_started")
 OUTCOME = {
     "rejected": ("failed", "moderation_blocked"),
     "unverified": ("failed", "provider_refused"),
     "bad-key": ("failed", "provider_refused"),
     "busy": READY,
-    "busy-forever": TIMED_OUT,
+    "busy-forever": NOT_STARTED,
     "down": READY,
     "error-500": READY,
     "lost-reply": READY,
@@ -95,16 +95,19 @@ def expected(status, code):
 
 
 def test_every_fault_of_a_provider_has_its_one_outcome(simulator, monkeypatch):
-    monkeypatch.setattr(dispatcher, "SLICE", 2)
+    monkeypatch.setattr(dispatcher, "LIFETIME", 2)
     assert set(OUTCOME) == set(FAULTS)
     videos = {
         fault: order(new_user(), f"A kite [sim:{fault.replace('*', '1')}]", size="720x1280")
         for fault in FAULTS
     }
-    late = [videos[fault].pk for fault, end in OUTCOME.items() if end == TIMED_OUT]
+    running = [videos[fault].pk for fault, end in OUTCOME.items() if end == TIMED_OUT]
+    queued = [videos[fault].pk for fault, end in OUTCOME.items() if end == NOT_STARTED]
+    late = running + queued
     wait_until(lambda: dispatcher.run() and not Video.objects.live().exclude(pk__in=late).exists())
     assert Video.objects.live().count() == len(late)
-    Video.objects.filter(pk__in=late).update(queued_at=timezone.now() - timedelta(days=1))
+    Video.objects.filter(pk__in=running).update(accepted_at=timezone.now() - timedelta(days=1))
+    Video.objects.filter(pk__in=queued).update(queued_at=timezone.now() - timedelta(days=1))
     pump_until_done(30)
     assert {f: outcome(v) for f, v in videos.items()} == {f: expected(*o) for f, o in OUTCOME.items()}
     assert violations()[1] == []
@@ -137,19 +140,19 @@ def test_a_lost_reply_without_idempotency_keys_is_found_in_the_list_and_never_bo
     assert violations()[1] == []
 
 
-def test_a_provider_that_is_away_keeps_the_video_waiting_until_the_deadline(settings):
+def test_a_provider_that_is_away_keeps_the_video_waiting_as_long_as_an_order_may_wait(settings):
     settings.SIMULATOR_URL = "http://127.0.0.1:9/v1"
-    settings.JOB_DEADLINE_SECONDS = 4
+    settings.QUEUE_PATIENCE_SECONDS = 4
     video = order(new_user())
     pump_until_done(30)
-    assert outcome(video) == expected("failed", "timed_out")
+    assert outcome(video) == expected("failed", "not_started")
 
 
-def test_a_video_that_nobody_drove_until_its_deadline_is_never_sent(simulator, settings):
+def test_a_video_that_nobody_drove_for_too_long_is_never_sent(simulator, settings):
     video = order(new_user())
     Video.objects.filter(pk=video.pk).update(queued_at=timezone.now() - timedelta(days=1))
     pump_until_done(30)
-    assert outcome(video) == expected("failed", "timed_out")
+    assert outcome(video) == expected("failed", "not_started")
     assert video.ref is None
 
 
@@ -162,14 +165,14 @@ def test_a_result_that_waited_for_us_beyond_the_deadline_is_still_delivered(simu
     job = f"{simulator}/videos/{video.ref}"
     while requests.get(job, headers={"Authorization": "Bearer x"}).json().get("status") != "completed":
         time.sleep(0.2)
-    Video.objects.filter(pk=video.pk).update(queued_at=timezone.now() - timedelta(days=1))
+    Video.objects.filter(pk=video.pk).update(accepted_at=timezone.now() - timedelta(days=1))
     pump_until_done(30)
     assert outcome(video) == expected("completed", "")
 
 
 async def one_step():
     """Submit every video whose turn it is."""
-    tools = steps.Tools(write_queue.WriteQueue(), asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
+    tools = steps.Tools(write_queue.WriteQueue(), Decoder())
     for video in await tools.db(admission.admit, 10):
         await steps.submit(video, connections.provider_for(video.channel), tools)
     await tools.db.close()

@@ -243,8 +243,8 @@ async def pump_that_asks(provider, video):
     db = write_queue.WriteQueue()
     engine = dispatcher.Dispatcher(await db(leases.acquire_slot))
     engine.db = db
-    engine.tools = steps.Tools(engine.db, asyncio.Semaphore(1), asyncio.Semaphore(1), Decoder())
-    engine.began = engine.renewed = time.monotonic()
+    engine.tools = steps.Tools(engine.db, Decoder())
+    engine.began = engine.renewed = engine.refreshed = time.monotonic()
     engine.providers[video.channel_id] = provider
     await engine.turn()
     await provider.asked.wait()

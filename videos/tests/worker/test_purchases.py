@@ -74,7 +74,7 @@ class Shop:
 
 
 # Two may be out at a time, so that the others wait for their turn with the intent of a request written down.
-STOPPABLE_PUMP = "from videos.worker import dispatcher; dispatcher.MAX_PICTURES = 2; dispatcher.run()"
+STOPPABLE_PUMP = "from videos.worker import dispatcher, steps; steps.MAX_POSTS = 2; dispatcher.run()"
 
 
 @without("the lease check before a purchase", "videos.worker.steps.submit", drop("_confirm_lease"))
@@ -82,7 +82,7 @@ def test_A79_a_stopped_dispatcher_that_goes_on_buys_nothing_again(settings, monk
     """It is overtaken while two requests are out and three wait for their turn; then it wakes up."""
     monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
     monkeypatch.setattr(steps, "GRACE", 0)
-    monkeypatch.setattr(dispatcher, "SLICE", 2)
+    monkeypatch.setattr(dispatcher, "LIFETIME", 2)
     Channel.objects.update(honours_idempotency_key=False)
     shop = Shop(held=2)
     with shop.open() as settings.SIMULATOR_URL:
@@ -116,7 +116,7 @@ def test_A79_a_stopped_dispatcher_that_goes_on_buys_nothing_again(settings, monk
 def test_A79_a_request_does_not_leave_after_its_lease_and_costs_no_try_of_the_channel(settings, monkeypatch):
     """Nobody has overtaken it: it goes back into the queue, and is sent then."""
     monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
-    monkeypatch.setattr(dispatcher, "SLICE", 2)
+    monkeypatch.setattr(dispatcher, "LIFETIME", 2)
     shop = Shop()
     steady, stands_still = timing.clock, [0.0, timing.LEASE]
     monkeypatch.setattr(timing, "clock", lambda: stands_still.pop(0) if stands_still else steady())

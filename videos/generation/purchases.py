@@ -1,0 +1,127 @@
+"""What was bought at the providers, beside what was sold here: `manage.py check_purchases`, and every night.
+
+All credits may be right while the operator pays for videos that nobody paid for. So purchases are counted, too: those that our
+rows name by the provider's id and, where the provider has a list, those in the list.
+"""
+
+import asyncio
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, Q, Sum
+from django.utils import timezone
+
+from videos.catalogue import connections
+from videos.models import Channel, Offer, Status, Video
+from videos.providers.base import ListedJob, Unavailable
+
+WINDOW = timedelta(days=2)
+# What is younger may still be on its way into our rows: a request takes a minute, and a lost reply is looked for longer.
+SETTLING = timedelta(minutes=10)
+MAX_NAMED = 100  # of each kind
+# Verdicts of the provider on a job. What else ends a bought video, such as our own deadline, is a purchase given away.
+FAILED_THERE = ("generation_failed", "moderation_blocked", "invalid_request", "provider_refused")
+
+
+@dataclass
+class Purchases:
+    """One channel's jobs that were accepted since some time. `cost` and `given_away_cost` are in US dollars.
+
+    `given_away` counts by reason what was bought and not paid for: an error code, or `free` for a video that was delivered
+    and refunded. `unknown` are the provider's ids of jobs that no row names; `missing` our ids of running videos whose job
+    the provider's list does not show. `doubt` is why the list may lack jobs, or why there is none.
+    """
+
+    channel: str
+    paid: int = 0
+    failed: int = 0
+    given_away: dict[str, int] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    cost: Decimal = Decimal(0)
+    given_away_cost: Decimal = Decimal(0)
+    doubt: str = ""
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether something was bought that nobody knows, or sold that was not bought."""
+        return bool(self.unknown or self.missing)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"cost": str(self.cost), "given_away_cost": str(self.given_away_cost)}
+
+
+def check(window: timedelta = WINDOW) -> list[Purchases]:
+    """Compare all channels that are in use, or were in this window. Asks their providers for their lists."""
+    since = timezone.now() - window
+    used = Video.objects.filter(accepted_at__gte=since).order_by().values("channel")
+    channels = Channel.objects.filter(Q(pk__in=used) | Q(enabled=True)).order_by("slug")
+    found = [_of_channel(channel, since) for channel in channels]
+    return [one for one in found if one is not None]
+
+
+def _of_channel(channel: Channel, since: datetime) -> Purchases | None:
+    """None for a channel that has made nothing since then and is not available."""
+    purchases = Purchases(channel.slug)
+    bought = Video.objects.filter(channel=channel, accepted_at__gte=since, ref__isnull=False).order_by()
+    if not connections.is_available(channel) and not bought.exists():
+        return None
+    groups = bought.values_list("status", "is_free", "error_code").annotate(n=Count("pk"), cost=Sum("cost"))
+    for status, is_free, code, count, cost in groups:
+        purchases.cost += cost or 0
+        if is_free or (status == Status.FAILED and code not in FAILED_THERE):
+            reason = code or "free"
+            purchases.given_away[reason] = purchases.given_away.get(reason, 0) + count
+            purchases.given_away_cost += cost or 0
+        elif status == Status.FAILED:
+            purchases.failed += count
+        else:
+            purchases.paid += count
+    purchases.given_away_cost += _estimated_cost(bought)
+    _compare_with_list(purchases, channel, since)
+    return purchases
+
+
+def _estimated_cost(bought: Any) -> Decimal:
+    """What jobs cost that were given away before their provider was seen to finish them, by the catalog."""
+    unfinished = bought.filter(status=Status.FAILED, cost=None).exclude(error_code__in=FAILED_THERE)
+    total = Decimal(0)
+    for model, channel, seconds, count in unfinished.values_list("model", "channel", "seconds").annotate(
+        n=Count("pk")
+    ):
+        offer = Offer.objects.filter(model=model, channel=channel).first()
+        total += ((offer.cost_of(seconds) if offer else None) or 0) * count
+    return total
+
+
+def _compare_with_list(purchases: Purchases, channel: Channel, since: datetime) -> None:
+    try:
+        jobs, purchases.doubt = asyncio.run(_listed(channel, since))
+    except Unavailable as error:
+        purchases.doubt = str(error)
+        return
+    settled = (timezone.now() - SETTLING).timestamp()
+    refs = [
+        job.ref for job in jobs if job.created_at is None or since.timestamp() <= job.created_at < settled
+    ]
+    known: set[str | None] = set()
+    for start in range(0, len(refs), 1000):
+        named = Video.objects.filter(channel=channel, ref__in=refs[start : start + 1000])
+        known |= set(named.values_list("ref", flat=True))
+    purchases.unknown = [ref for ref in refs if ref not in known][:MAX_NAMED]
+    if purchases.doubt:
+        return
+    shown = {job.ref for job in jobs}
+    running = Video.objects.filter(
+        channel=channel, status=Status.IN_PROGRESS, accepted_at__range=(since, timezone.now() - SETTLING)
+    )
+    purchases.missing = [video.public_id for video in running.only("ref") if video.ref not in shown][
+        :MAX_NAMED
+    ]
+
+
+async def _listed(channel: Channel, since: datetime) -> tuple[list[ListedJob], str]:
+    async with connections.provider_for(channel) as provider:
+        return await provider.jobs(since)
