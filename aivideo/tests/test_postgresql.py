@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import InternalError, connection, transaction
 from django.db.backends.postgresql import base
 
 from accounts.models import User
@@ -112,7 +112,7 @@ def test_a_session_that_stands_still_in_a_transaction_loses_its_locks(settings):
             other.execute("UPDATE accounts_user SET first_name = 'A' WHERE id = %s", [user.pk])
             User.objects.update(first_name="B")
 
-    with pytest.raises(OperationalError):
+    with pytest.raises(InternalError, match="idle-in-transaction"):
         stand_still()
     connection.close()
     assert User.objects.get(pk=user.pk).first_name == "A"

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.db import Error as DatabaseError
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
 
 from accounts import locks
 from videos.models import Video
@@ -21,6 +21,9 @@ PAUSE, LONGEST_PAUSE = 5, 0.2
 # Seconds that a batch waits for a row that another session has locked, and then each of its calls by itself. Short, since
 # everybody's changes wait with it, and the dispatcher's lease ends after timing.LEASE.
 LOCK_WAIT, LOCK_WAIT_ALONE = 0.5, 0.05
+# The database cannot be reached, its disk is full, or it has ended our session (InternalError) because this process stood
+# still in a transaction for DATABASE_IDLE_SECONDS.
+UNAVAILABLE = (OperationalError, InterfaceError, InternalError)
 
 
 class WriteQueue:
@@ -93,9 +96,9 @@ def _in_one_transaction(calls: list[Call], lock_wait: float = LOCK_WAIT) -> list
         vars(video).update(values)
     if error is None:
         return [(answer, None) for answer in answers]
-    is_down = isinstance(error, OperationalError | InterfaceError) and not locks.is_locked(error)
+    is_down = isinstance(error, UNAVAILABLE) and not locks.is_locked(error)
     if is_down:
-        # The database is unavailable or the disk is full: nothing was written, and retrying now would not help.
+        # Nothing was written, and retrying now would not help.
         connection.close()
     if is_down or len(calls) == 1:
         return [(None, error)] * len(calls)
