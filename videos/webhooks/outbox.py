@@ -150,14 +150,17 @@ async def _deliver(end: float) -> None:
     async with safe_http.session() as client:
         while time.monotonic() < end:
             busy = []
+            users = Counter(user for user, _server in in_flight.values())
+            servers = Counter(server for _user, server in in_flight.values())
             # Whoever has receivers that hang does not keep the others' events waiting.
-            waiting = [user for user, count in _counted(in_flight, 0).items() if count >= MAX_PER_USER]
-            for delivery in await sync_to_async(_claim)(MAX_CONCURRENT - len(in_flight), waiting):
+            full = [user for user, count in users.items() if count >= MAX_PER_USER]
+            for delivery in await sync_to_async(_claim)(MAX_CONCURRENT - len(in_flight), full):
                 user, server = delivery.api_key.user_id, URL(delivery.url).origin()
-                is_busy = _counted(in_flight, 1)[server] >= MAX_PER_SERVER
-                if is_busy or _counted(in_flight, 0)[user] >= MAX_PER_USER:
+                if servers[server] >= MAX_PER_SERVER or users[user] >= MAX_PER_USER:
                     busy.append(delivery.pk)
                     continue
+                users[user] += 1
+                servers[server] += 1
                 task = asyncio.create_task(_attempt(client, delivery))
                 in_flight[task] = user, server
                 task.add_done_callback(in_flight.pop)
@@ -171,11 +174,6 @@ async def _deliver(end: float) -> None:
                 await asyncio.sleep(0.5)
         if in_flight:
             await asyncio.wait(in_flight)
-
-
-def _counted(in_flight: Mapping[object, tuple[int, URL]], part: int) -> Counter[int | URL]:
-    """How many deliveries are in flight of each user (part 0) or to each server (part 1)."""
-    return Counter(of[part] for of in in_flight.values())
 
 
 def _claim(limit: int, except_of: Sequence[int] = ()) -> list[Delivery]:
