@@ -8,6 +8,17 @@ from accounts.models import ApiKey
 from videos.models import Upload, Video, VideoModel
 
 
+class NotNow(Exception):
+    """An order that may be placed later, though not now. The text is for the user; `after` is in seconds.
+
+    `status` and `code` are those of the API's answer.
+    """
+
+    status: int
+    code: str
+    after: float
+
+
 class Extras(TypedDict, total=False):
     """Options that not every model supports, by their names in the API (see EXTRAS). Missing ones mean the model's default."""
 

@@ -13,12 +13,14 @@ from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.timesince import timesince
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import CreditEntry, Payment, StripeEvent, User
 from aivideo.models import LedgerCheck, LedgerDay, PurchaseCheck
-from videos.models import Status, Video
+from videos.models import Channel, Status, Video
+from videos.moderation import costly_blocks
 
 MAX_SHOWN = 50  # of each kind
 
@@ -56,7 +58,7 @@ def money(request: HttpRequest) -> HttpResponse:
         "drift": drift(),
         "check": LedgerCheck.objects.first(),
         "purchases": PurchaseCheck.objects.first(),
-        "worklists": [_payments(), _stripe_events(), _overdue(), _unconfirmed(), _debtors()],
+        "worklists": [_payments(), _stripe_events(), _overdue(), _unconfirmed(), _slowed_down(), _debtors()],
     }
     return TemplateResponse(request, "admin/money.html", context)
 
@@ -129,6 +131,26 @@ def _unconfirmed() -> Worklist:
             "The provider's response was lost. We ask it whether the job exists; if that stays unknown, the video is refunded."
         ),
         *_of_videos(Video.objects.live().filter(status=Status.UNCONFIRMED)),
+    )
+
+
+def _slowed_down() -> Worklist:
+    until = {
+        (channel, pk): at
+        for channel in Channel.objects.filter(charges_for_blocked=True)
+        for pk, at in costly_blocks.pauses(channel).items()
+    }
+    users = User.objects.in_bulk([pk for _channel, pk in until])
+    return Worklist(
+        _("Users slowed down"),
+        _(
+            "Several of their videos were blocked by a provider that charges for them. Deactivate who does it on purpose."
+        ),
+        [_("User"), _("Channel"), _("Waits until")],
+        [
+            [_link(users[pk]), channel, date_format(localtime(at), "DATETIME_FORMAT")]
+            for (channel, pk), at in list(until.items())[:MAX_SHOWN]
+        ],
     )
 
 

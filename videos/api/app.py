@@ -18,7 +18,7 @@ from videos.api.auth import KeyedRequest
 from videos.api.compat import drills, gateway, site
 from videos.api.errors import ApiError
 from videos.api.openapi import pages
-from videos.catalogue.routing import Overloaded
+from videos.order import NotNow
 
 LOCKED_PAUSE = 5  # seconds
 
@@ -90,9 +90,9 @@ def _not_enough(request: KeyedRequest, error: InsufficientCredits) -> HttpRespon
     return spending.insufficient(request.auth, error.needed, error.available).answer()
 
 
-@api.exception_handler(Overloaded)
-def _too_many_wait(request: HttpRequest, error: Overloaded) -> HttpResponse:
-    return spending.overloaded(error).answer()
+@api.exception_handler(NotNow)
+def _not_now(request: HttpRequest, error: NotNow) -> HttpResponse:
+    return spending.not_now(error).answer()
 
 
 @api.exception_handler(ValidationError)

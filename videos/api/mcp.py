@@ -24,7 +24,7 @@ from videos.api import requests, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError
 from videos.api.tools import TOOLS
-from videos.catalogue.routing import Overloaded
+from videos.order import NotNow
 
 # The newest first. Those of HANDSHAKE_VERSIONS are agreed upon by `initialize`.
 VERSION = "2026-07-28"
@@ -237,8 +237,8 @@ def _called(request: KeyedRequest, params: Mapping[str, object]) -> dict[str, ob
         return _failed(error)
     except InsufficientCredits as error:
         return _failed(spending.insufficient(request.auth, error.needed, error.available))
-    except Overloaded as error:
-        return _failed(spending.overloaded(error))
+    except NotNow as error:
+        return _failed(spending.not_now(error))
     content = [{"type": "text", "text": result.text}, *result.links]
     return {"content": content, "structuredContent": result.value, "isError": False}
 

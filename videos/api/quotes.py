@@ -11,7 +11,9 @@ from videos.api import openapi_extra, requests, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, renamed_params
 from videos.catalogue import routing, track_record
+from videos.generation import ordering
 from videos.models import Audience, VideoModel
+from videos.order import NotNow
 
 router = Router(auth=ApiKeyAuth(), tags=["Videos"])
 
@@ -58,7 +60,7 @@ def quote(key: ApiKey, body: requests.Body) -> dict[str, Any]:
         model, refusal = _model(key, asked.model)
         order = requests.of_model(model, key, asked, body.file)
     price = order.price * asked.n
-    refusal = refusal or _refusal(key, price) or _overload(model)
+    refusal = refusal or _refusal(key, price) or _wait(key, model)
     record = track_record.track_record(model)
     return {
         "object": "video_quote",
@@ -90,11 +92,12 @@ def _model(key: ApiKey, slug: str | None) -> tuple[VideoModel, ApiError | None]:
         return model, refusal
 
 
-def _overload(model: VideoModel) -> ApiError | None:
+def _wait(key: ApiKey, model: VideoModel) -> ApiError | None:
+    """Why an order would have to wait before it is placed; None if it would not."""
     try:
-        routing.best(model)
-    except routing.Overloaded as error:
-        return spending.overloaded(error)
+        ordering.offer_for(key.user, model)
+    except NotNow as error:
+        return spending.not_now(error)
     return None
 
 

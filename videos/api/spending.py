@@ -8,8 +8,8 @@ from django.utils import timezone
 from accounts import utc_days
 from accounts.models import ApiKey, User
 from videos.api.errors import ApiError
-from videos.catalogue.routing import Overloaded
 from videos.models import Status, Video
+from videos.order import NotNow
 
 
 def reserved(user: User) -> int:
@@ -31,8 +31,8 @@ def insufficient(key: ApiKey, needed: int, available: int) -> ApiError:
     return ApiError(402, message, code="insufficient_credits")
 
 
-def overloaded(error: Overloaded) -> ApiError:
-    return ApiError(503, f"{error} Nothing was charged.", code="overloaded", after=error.after)
+def not_now(error: NotNow) -> ApiError:
+    return ApiError(error.status, f"{error} Nothing was charged.", code=error.code, after=error.after)
 
 
 def check(key: ApiKey, price: int) -> None:

@@ -16,6 +16,7 @@ from videos import timing
 from videos.catalogue import breaker, connections, waiting
 from videos.catalogue.waiting import Wait
 from videos.models import Channel, Offer, Status, Video, VideoEvent, VideoModel
+from videos.order import NotNow
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,10 @@ def offers(model: VideoModel) -> list[Offer]:
     return [offer for offer in ordered if connections.is_available(offer.channel)]
 
 
-class Overloaded(Exception):
-    """At every channel of the model, an order would surely wait for longer than it may. `after` is in seconds."""
+class Overloaded(NotNow):
+    """At every channel of the model, an order would surely wait for longer than it may."""
+
+    status, code = 503, "overloaded"
 
     def __init__(self, wait: Wait) -> None:
         minutes = max(1, round(wait.at_least / 60))

@@ -8,9 +8,9 @@ from accounts import credits, fast_sql
 from accounts.models import User
 from videos import event_log, queue
 from videos.catalogue import capabilities, routing
-from videos.models import Batch, Status, Video, VideoEvent
-from videos.moderation import gate
-from videos.order import VideoOrder
+from videos.models import Batch, Offer, Status, Video, VideoEvent, VideoModel
+from videos.moderation import costly_blocks, gate
+from videos.order import NotNow, VideoOrder
 
 
 def place(
@@ -25,14 +25,13 @@ def place(
 
     Idempotent by `client_key`: the same key returns the same video, whatever else the order says. `position` is the
     index in the `batch`, from 0; a video that `is_held_back` waits until the batch releases it. Raises ValidationError
-    (by field) for what the model cannot make, InsufficientCredits, routing.Overloaded if its turn would come too late, and
-    NotCleared for an order that did not come from `moderation.gate.clear`.
+    (by field) for what the model cannot make, InsufficientCredits, NotNow if it has to wait, and NotCleared for an order that did not come from `moderation.gate.clear`.
     """
     capabilities.check_order(order)
     gate.require_clearance(user, order)
     try:
-        offer = routing.best(order.model)
-    except routing.Overloaded:
+        offer = offer_for(user, order.model)
+    except NotNow:
         if existing := _placed(user, order):
             return existing
         raise
@@ -78,6 +77,13 @@ def place(
         raise
     video._state.adding = False
     return video
+
+
+def offer_for(user: User, model: VideoModel) -> Offer:
+    """Where an order that the user places now would be made. Raises NotNow if it has to wait, and ValidationError if nowhere."""
+    offer = routing.best(model)
+    costly_blocks.check(user, offer.channel)
+    return offer
 
 
 def _placed(user: User, order: VideoOrder) -> Video | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
 from videos.catalogue import connections
@@ -22,14 +22,15 @@ WINDOW = timedelta(days=2)
 SETTLING = timedelta(minutes=10)
 MAX_NAMED = 100  # of each kind
 # Verdicts of the provider on a job. What else ends a bought video, such as our own deadline, is a purchase given away.
-FAILED_THERE = ("generation_failed", "moderation_blocked", "invalid_request", "provider_refused")
+BLOCKED = "moderation_blocked"
+FAILED_THERE = ("generation_failed", BLOCKED, "invalid_request", "provider_refused")
 
 
 @dataclass
 class Purchases:
     """One channel's jobs that were accepted since some time. `cost` and `given_away_cost` are in US dollars.
 
-    `given_away` counts by reason what was bought and not paid for: an error code, or `free` for a video that was delivered
+    `blocked` are those of the `failed` that the provider blocked, and `blocked_cost` is what it charges for them. `given_away` counts by reason what was bought and not paid for: an error code, or `free` for a video that was delivered
     and refunded. `unknown` are the provider's ids of jobs that no row names; `missing` our ids of running videos whose job
     the provider's list does not show. `doubt` is why the list may lack jobs, or why there is none.
     """
@@ -37,10 +38,12 @@ class Purchases:
     channel: str
     paid: int = 0
     failed: int = 0
+    blocked: int = 0
     given_away: dict[str, int] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     cost: Decimal = Decimal(0)
+    blocked_cost: Decimal = Decimal(0)
     given_away_cost: Decimal = Decimal(0)
     doubt: str = ""
 
@@ -50,7 +53,9 @@ class Purchases:
         return bool(self.unknown or self.missing)
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"cost": str(self.cost), "given_away_cost": str(self.given_away_cost)}
+        return {
+            name: str(value) if isinstance(value, Decimal) else value for name, value in asdict(self).items()
+        }
 
 
 def check(window: timedelta = WINDOW) -> list[Purchases]:
@@ -77,20 +82,23 @@ def _of_channel(channel: Channel, since: datetime) -> Purchases | None:
             purchases.given_away_cost += cost or 0
         elif status == Status.FAILED:
             purchases.failed += count
+            purchases.blocked += count if code == BLOCKED else 0
         else:
             purchases.paid += count
-    purchases.given_away_cost += _estimated_cost(bought)
+    failed = bought.filter(status=Status.FAILED, cost=None)
+    purchases.given_away_cost += _estimated_cost(failed.exclude(error_code__in=FAILED_THERE))
+    if channel.charges_for_blocked:
+        purchases.blocked_cost = _estimated_cost(failed.filter(error_code=BLOCKED))
+        purchases.cost += purchases.blocked_cost
     _compare_with_list(purchases, channel, since)
     return purchases
 
 
-def _estimated_cost(bought: Any) -> Decimal:
-    """What jobs cost that were given away before their provider was seen to finish them, by the catalog."""
-    unfinished = bought.filter(status=Status.FAILED, cost=None).exclude(error_code__in=FAILED_THERE)
+def _estimated_cost(videos: QuerySet[Video]) -> Decimal:
+    """What these videos cost by the catalog, for jobs whose end the provider did not report with a price."""
     total = Decimal(0)
-    for model, channel, seconds, count in unfinished.values_list("model", "channel", "seconds").annotate(
-        n=Count("pk")
-    ):
+    kinds = videos.values_list("model", "channel", "seconds").annotate(n=Count("pk"))
+    for model, channel, seconds, count in kinds:
         offer = Offer.objects.filter(model=model, channel=channel).first()
         total += ((offer.cost_of(seconds) if offer else None) or 0) * count
     return total

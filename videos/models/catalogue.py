@@ -87,6 +87,14 @@ class Channel(models.Model):
         ),
         db_column="most_credits_a_day",
     )
+    charges_for_blocked = models.BooleanField(
+        _("charges for blocked videos"),
+        default=False,
+        db_default=False,
+        help_text=_(
+            "Also for jobs that it accepts and then blocks. Whoever causes several of them has to wait."
+        ),
+    )
     enabled = models.BooleanField(
         _("enabled"), default=True, help_text=_("While disabled, its queue waits and running jobs go on.")
     )

@@ -248,6 +248,11 @@ class Video(models.Model):
             ),
             models.Index(fields=["channel", "accepted_at"], name="accepted"),
             models.Index(
+                fields=["channel", "ended_at"],
+                name="blocked",
+                condition=Q(status=Status.FAILED, error_code="moderation_blocked"),
+            ),
+            models.Index(
                 fields=["api_key", "created_at"], name="by_program", condition=Q(api_key__isnull=False)
             ),
             models.Index(fields=["batch", "position"], name="in_batch", condition=Q(batch__isnull=False)),

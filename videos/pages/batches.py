@@ -14,12 +14,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.credits import InsufficientCredits
 from accounts.requests import UserRequest
 from videos import serializers
-from videos.catalogue import availability, routing, shapes
+from videos.catalogue import availability, shapes
 from videos.generation import batches
 from videos.media import zip_stream
 from videos.models import Batch, Status
 from videos.moderation import gate
-from videos.order import VideoOrder
+from videos.order import NotNow, VideoOrder
 from videos.pages import form_options
 from videos.pages.batch_forms import CampaignForm, PromptsForm
 from videos.pages.studio_form import OrderForm, StudioForm
@@ -60,9 +60,9 @@ def order(request: UserRequest) -> HttpResponse:
         response = _page(request, kind, form, orders, status=503)
         response["Retry-After"] = str(round(error.after))
         return response
-    except routing.Overloaded as error:
+    except NotNow as error:
         form.add_error(None, _("%(reason)s Nothing was charged.") % {"reason": error})
-        response = _page(request, kind, form, orders, status=503)
+        response = _page(request, kind, form, orders, status=error.status)
         response["Retry-After"] = str(round(error.after))
         return response
     except InsufficientCredits as lack:

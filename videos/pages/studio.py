@@ -20,6 +20,7 @@ from videos.media import images
 from videos.media.presets import presets, samples
 from videos.models import MAX_PROMPT_CHARACTERS, Upload, Video
 from videos.moderation import gate
+from videos.order import NotNow
 from videos.pages import form_options, htmx, library
 from videos.pages import video as video_page
 from videos.pages.studio_form import MAX_VARIATIONS, StudioForm
@@ -73,9 +74,9 @@ def _generate(request: HttpRequest) -> HttpResponse:
         response = page(request, form, _running(user), status=503)
         response["Retry-After"] = str(round(error.after))
         return response
-    except routing.Overloaded as error:
+    except NotNow as error:
         form.add_error(None, _("%(reason)s Nothing was charged.") % {"reason": error})
-        response = page(request, form, _running(user), status=503)
+        response = page(request, form, _running(user), status=error.status)
         response["Retry-After"] = str(round(error.after))
         return response
     except InsufficientCredits as error:

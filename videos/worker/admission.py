@@ -24,6 +24,7 @@ from videos.catalogue import breaker
 from videos.catalogue.breaker import BREAKS_AFTER
 from videos.catalogue.waiting import AT_PROVIDER
 from videos.models import Channel, Status, Video, VideoEvent
+from videos.moderation import costly_blocks
 
 log = logging.getLogger(__name__)
 
@@ -134,15 +135,18 @@ def _choose(channel: Channel, room: int) -> list[UUID]:
     room = room if allowed is None else min(room, allowed)
     if room <= 0:
         return []
+    paused = list(costly_blocks.pauses(channel))
+    others = f"AND user_id NOT IN ({', '.join(['%s'] * len(paused))})" if paused else ""
     adapt = connection.ops.adapt_datetimefield_value
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT id, credits FROM ({QUEUE} {READY}) AS queue WHERE turn <= %s {IN_ORDER} LIMIT %s",
+            f"SELECT id, credits FROM ({QUEUE} {READY} {others}) AS queue WHERE turn <= %s {IN_ORDER} LIMIT %s",
             [
                 channel.pk,
                 channel.pk,
                 adapt(timing.database_now()),
                 adapt(now - timedelta(seconds=settings.QUEUE_PATIENCE_SECONDS)),
+                *paused,
                 settings.USER_RUNNING_VIDEOS,
                 room,
             ],

@@ -52,6 +52,11 @@ CODES = [
     ErrorCode(429, "too_many_fetches", "Wait as long as `Retry-After` says, or send the picture as a file."),
     ErrorCode(429, "daily_limit_reached", "Wait until the next day (UTC), or raise the limit of the key."),
     ErrorCode(429, "key_limit_reached", "Use another key. Waiting does not help."),
+    ErrorCode(
+        429,
+        "too_many_blocked",
+        "Change what you order, and wait as long as `Retry-After` says. Nothing was charged.",
+    ),
     ErrorCode(503, "moderation_unavailable", "Wait as long as `Retry-After` says. Nothing was charged."),
     ErrorCode(503, "overloaded", "Too many videos wait. Try again after `Retry-After`. Nothing was charged."),
     ErrorCode(503, "account_busy", "Another change to the account is still under way. Nothing was changed."),

@@ -33,7 +33,8 @@ def _words(one: purchases.Purchases) -> str:
     lines = [
         f"{one.channel}: cost {one.cost} USD as far as known",
         f"{one.paid:>10} bought and paid",
-        f"{one.failed:>10} failed at the provider",
+        f"{one.failed:>10} failed at the provider"
+        + (f" ({one.blocked} blocked, {one.blocked_cost} USD)" if one.blocked_cost else ""),
         f"{given_away:>10} bought and given away"
         + (f" ({reasons}), {one.given_away_cost} USD" if reasons else ""),
         f"{len(one.unknown):>10} bought and unknown" + (f": {', '.join(one.unknown)}" if one.unknown else ""),
