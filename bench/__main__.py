@@ -33,6 +33,16 @@ BENCHES = {
     "inflight.webhooks_1000": ("lag_1000_webhooks", "pump_cpu_webhooks"),
     "inflight.webhooks_10000": ("lag_10000_webhooks",),
     "overload.run": ("overload_1.5", "overload_3"),
+    "isolation.run": (
+        "isolation_connect",
+        "isolation_body",
+        "isolation_trickle",
+        "isolation_500",
+        "isolation_401",
+        "isolation_endless",
+        "isolation_redirects",
+        "isolation_tls",
+    ),
     "idle.run": ("idle",),
     "recovery.run": ("recovery_killed_pump", "recovery_hung_cluster"),
 }

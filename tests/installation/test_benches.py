@@ -17,7 +17,9 @@ from tests.support.database import POSTGRES, static_files, template
 SHORT = {
     name: lines
     for name, lines in BENCHES.items()
-    if not name.startswith(("inflight.burst_10000", "inflight.poll", "inflight.web", "recovery", "api"))
+    if not name.startswith(
+        ("inflight.burst_10000", "inflight.poll", "inflight.web", "isolation", "recovery", "api")
+    )
 }
 KEYS = {"name", "value", "unit", "ratio", "against", "n", "seed", "commit"}
 
