@@ -95,8 +95,9 @@ settings.PASSWORD_HASHERS = ["tests.support.passwords.QuickHasher"]
 
 # In the Redis that they share, each process of the suite counts the wake-up messages of its own tests only.
 if os.environ.get("REDIS_URL"):
-    Conf = import_module("django_q.conf").Conf
-    Conf.CLUSTER_NAME = f"aivideo-tests-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    queue = import_module("videos.queue")
+    process = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    queue.DISPATCH, queue.CHORES = f"dispatch-tests-{process}", f"chores-tests-{process}"
 
 pytest.register_assert_rewrite("tests.support")
 pytest_plugins = [

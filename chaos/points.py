@@ -47,7 +47,7 @@ REQUIRED = {
     *("dispatcher.run", "queue.wake_any"),
     *(f"leases.{name}" for name in ("acquire_slot", "claim", "renew")),
     "write_queue._in_one_transaction",
-    *(f"dispatcher.Dispatcher.{name}" for name in ("turn", "find_work", "drive", "wind_down")),
+    *(f"dispatcher.Dispatcher.{name}" for name in ("turn", "find_work", "drive", "drain")),
     *(f"storage.{name}" for name in ("download", "store", "store_poster", "fetch", "discard", "fsync")),
     *(f"decoder.Decoder.{name}" for name in ("look", "close")),
     *(f"openai.Adapter.{name}" for name in ("submit", "create", "check", "find", "download", "close")),

@@ -136,6 +136,8 @@ def cases_of(document, site, key, folder, *options):
             # NUL is refused everywhere, which would have to be said of every single text.
             *("--generation-allow-x00", "false"),
             *("--warnings", "off", "--no-color", "--generation-database", "none", "--continue-on-failure"),
+            # Which is about the speed of this machine.
+            *("--suppress-health-check", "too_slow"),
             *(FULL if CASES else SAMPLE),
             *options,
         ],

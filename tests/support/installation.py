@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import re
 import secrets
 import shutil
@@ -202,7 +201,7 @@ def processes_of(site: Site, name: str) -> list[int]:
 
 def free_port() -> int:
     """One at which nobody listens, and that no outgoing connection takes before somebody does."""
-    while listens(port := random.randrange(20_000, 30_000)):
+    while listens(port := secrets.randbelow(10_000) + 20_000):
         pass
     return port
 

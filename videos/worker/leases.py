@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -100,5 +100,6 @@ def renew_videos(video_ids: list[UUID]) -> None:
     can_skip = connection.features.has_select_for_update_skip_locked
     for start in range(0, len(video_ids), CLAIM):
         held = Video.objects.filter(pk__in=video_ids[start : start + CLAIM])
-        unlocked = held.select_for_update(skip_locked=can_skip).values("pk")
-        Video.objects.live().filter(pk__in=unlocked).update(next_attempt_at=until)
+        with transaction.atomic(savepoint=False):
+            unlocked = held.select_for_update(skip_locked=can_skip).values("pk")
+            Video.objects.live().filter(pk__in=unlocked).update(next_attempt_at=until)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.models.functions import Now
+from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
 from videos import child_processes, queue
@@ -26,6 +27,8 @@ HUNG = 10  # how long videos may wait without a live dispatcher after a wake-up 
 # How long a cluster may take from its start to its first dispatcher; doubled after each restart, up to the maximum.
 START, MAX_PATIENCE = 15, 240
 STOP = 8
+# When a new task of the schedule is due first: no worker of the version before, which does not know it, is left by then.
+FIRST_RUN = timedelta(minutes=10)
 
 CLUSTERS = (queue.DISPATCH, queue.CHORES)
 
@@ -50,8 +53,11 @@ class Supervisor:
         self.patience: float = START
         for function, how_often in SCHEDULES:
             defaults = {"func": function, "schedule_type": how_often, "minutes": 1}
-            name = function.rpartition(".")[2]
-            Schedule.objects.update_or_create(name=name, defaults=defaults)
+            Schedule.objects.update_or_create(
+                name=function.rpartition(".")[2],
+                defaults=defaults,
+                create_defaults={**defaults, "next_run": timezone.now() + FIRST_RUN},
+            )
         self.clusters: dict[str, subprocess.Popen[bytes]] = {}
         for cluster in CLUSTERS:
             self.start(cluster)

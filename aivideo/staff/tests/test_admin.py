@@ -23,7 +23,7 @@ from accounts import api_keys, payments, redeem_codes
 from accounts.models import CodeBatch, CreditPack, FreeCredits, Payment, StripeEvent
 from accounts.payments import Truth
 from aivideo.migrations import __name__ as migrations
-from aivideo.models import AuditEntry, LedgerCheck
+from aivideo.models import AuditEntry, LedgerCheck, PurchaseCheck
 from tests.support.fixtures import new_user, order, signed_in
 from tests.support.sabotage import becomes, insert_first, without
 from videos.models import (
@@ -115,10 +115,11 @@ def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
     BlockedTerm.objects.create(term="zeppelin")
     Verdict.objects.create(user=owner, digest="0" * 64, outcome="refused", inputs=["prompt"], source="list")
     LedgerCheck.objects.create(violations=["something"])
+    PurchaseCheck.objects.create(wrong=1)
     AuditEntry.objects.create(form=uuid4(), staff=owner, action="grant", target="user:1", reason="test")
     ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
     shown = [model for model in ours if admin.site.is_registered(model)]
-    assert len(shown) == 22
+    assert len(shown) == 23
     for model in shown:
         assert as_staff.get(page(model)).status_code == 200, model
         assert as_staff.get(f"{page(model)}?q=x").status_code == 200, model

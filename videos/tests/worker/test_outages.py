@@ -9,7 +9,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from tests.support.fixtures import entries, new_user, order, pump_until_done, scaled_timeout
+from tests.support.fixtures import entries, new_user, order, pump_until_done, scaled_timeout, wait_until
 from tests.support.sabotage import becomes, without
 from tests.support.video_server import job, server
 from videos import timing
@@ -344,13 +344,14 @@ def test_nobody_gets_a_video_of_somebody_elses_picture(settings, monkeypatch):
     """Two people lost the replies to the same prompt, each with a picture that a list does not show."""
     keyless()
     monkeypatch.setattr(steps, "GRACE", 1)
+    monkeypatch.setattr(dispatcher, "LIFETIME", 2)
     entries_of_both = [job(id="job-1"), job(id="job-2")]
     listing = {"object": "list", "data": entries_of_both, "has_more": False}
     with server(lambda method, path: (200, listing)) as settings.SIMULATOR_URL:
         ada, ben = (unconfirmed(new_user(), preset=name) for name in ("coffee", "cat"))
         # Ben's is not looked at yet, so that Ada's meets it.
-        Video.objects.filter(pk=ben.pk).update(next_attempt_at=timezone.now() + timedelta(seconds=30))
-        dispatcher.run()
+        Video.objects.filter(pk=ben.pk).update(next_attempt_at=timezone.now() + timedelta(seconds=90))
+        wait_until(lambda: dispatcher.run() and not again(ada).is_live)
     assert again(ada).ref is None
     assert (again(ada).error_code, entries(ada)) == ("unconfirmed", REFUNDED)
     settings.JOB_DEADLINE_SECONDS = 1
