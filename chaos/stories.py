@@ -51,6 +51,7 @@ STORIES = [
     Story("failing", "failed", "[sim:fail]"),
     Story("rejected", "failed", "[sim:rejected]"),
     Story("first download fails", "completed", "[sim:content-500-once]"),
+    Story("a file that is no video", "failed", "[sim:html-file]"),
     Story("lost reply", "completed", "[sim:lost-reply]"),
     Story("lost reply, found in the list", "completed", "[sim:lost-reply]", "listed"),
     Story("listed by a clock an hour behind", "completed", "[sim:lost-reply]", "listed", clock=-3600),

@@ -300,14 +300,15 @@ def test_the_supervisor_starts_the_clusters_again_when_they_are_killed(simulator
     assert children_of(worker.pid) == []
 
 
-def test_chores_that_stand_still_keep_no_video_waiting(simulator):
+def test_chores_that_stand_still_keep_no_video_waiting(simulator, settings):
     """Such as deliveries whose receivers all hang."""
     worker = subprocess.Popen(
         [*MANAGE, "videoworker"], env={**os.environ, "SIMULATOR_URL": simulator, **database_env()}
     )
+    dispatch, chores = "dispatch", settings.Q_CLUSTER["name"]
     try:
-        wait_until(lambda: {queue.DISPATCH, queue.CHORES} == set(map(cluster_of, children_of(worker.pid))))
-        chores = next(pid for pid in children_of(worker.pid) if cluster_of(pid) == queue.CHORES)
+        wait_until(lambda: {dispatch, chores} == set(map(cluster_of, children_of(worker.pid))))
+        chores = next(pid for pid in children_of(worker.pid) if cluster_of(pid) == chores)
         os.killpg(chores, signal.SIGSTOP)
         for _ in range(3):
             queue.deliver_later()
