@@ -144,7 +144,7 @@ def _slowed_down() -> Worklist:
     return Worklist(
         _("Users slowed down"),
         _(
-            "Several of their videos were blocked by a provider that charges for them. Deactivate who does it on purpose."
+            "Several of their videos were blocked by a provider that charges for them. Deactivate accounts that do it on purpose."
         ),
         [_("User"), _("Channel"), _("Waits until")],
         [
