@@ -106,10 +106,16 @@ class PurchaseCheck(models.Model):
     channels = models.JSONField(_("by channel"), default=list)
     given_away = models.PositiveIntegerField(_("bought and given away"), default=0)
     given_away_cost = models.DecimalField(
-        _("its cost"), max_digits=14, decimal_places=4, default=0, help_text=_("US dollars, as far as known.")
+        _("cost of what was given away"),
+        max_digits=14,
+        decimal_places=4,
+        default=0,
+        help_text=_("US dollars, as far as known."),
     )
     wrong = models.PositiveIntegerField(
-        _("unknown"), default=0, help_text=_("Bought and named by no video, or sold and not bought.")
+        _("discrepancies"),
+        default=0,
+        help_text=_("Jobs that no video names, and running videos whose job the provider does not list."),
     )
 
     class Meta:
@@ -118,4 +124,4 @@ class PurchaseCheck(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M}: {self.wrong} unknown, {self.given_away} given away"
+        return f"{self.at:%Y-%m-%d %H:%M}: {self.wrong} discrepancies, {self.given_away} given away"

@@ -33,11 +33,14 @@ def check_purchases() -> None:
         channels=[one.as_json() for one in found],
         given_away=sum(sum(one.given_away.values()) for one in found),
         given_away_cost=sum(one.given_away_cost for one in found),
-        wrong=sum(len(one.unknown) + len(one.missing) for one in found),
+        wrong=sum(one.discrepancies for one in found),
     )
     for one in found:
         if one.is_wrong:
-            log.error("Purchases at %s: unknown %s, not bought %s", one.channel, one.unknown, one.missing)
+            log.error(
+                "Purchases at %s do not add up. Jobs that no video names: %s. Running videos whose job is not listed: %s",
+                *(one.channel, one.unknown_refs, one.missing_ids),
+            )
     _forget_old(PurchaseCheck)
 
 

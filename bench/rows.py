@@ -47,7 +47,7 @@ def orders(
     """`count` charged videos, spread over the users. `fields` override those of a queued video, `each` by number."""
     model = availability.models().first()
     assert model is not None
-    offer = routing.best(model)
+    offer = routing.best(model, users[0])
     values = {"model": model, "channel": offer.channel, "provider_model": offer.provider_model}
     price = model.price_of(model.sizes[0], model.lengths[0])
     values |= {

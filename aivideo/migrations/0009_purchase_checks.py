@@ -40,15 +40,15 @@ class Migration(migrations.Migration):
                         default=0,
                         help_text="US dollars, as far as known.",
                         max_digits=14,
-                        verbose_name="its cost",
+                        verbose_name="cost of what was given away",
                     ),
                 ),
                 (
                     "wrong",
                     models.PositiveIntegerField(
                         default=0,
-                        help_text="Bought and named by no video, or sold and not bought.",
-                        verbose_name="unknown",
+                        help_text="Jobs that no video names, and running videos whose job the provider does not list.",
+                        verbose_name="discrepancies",
                     ),
                 ),
             ],

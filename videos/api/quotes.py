@@ -27,8 +27,8 @@ class Refusal(Schema):
 class VideoQuote(Schema):
     """What an order would cost in total. `error` says why it would not be accepted now.
 
-    `expected_seconds` is how long it would take from order to file, by recent videos and those that wait now, or null if too little
-    is known.
+    `expected_seconds` is how long it would take from order to file, judging by recent videos and the current queue, or null if
+    too little is known.
     """
 
     object: Literal["video_quote"]
@@ -61,7 +61,6 @@ def quote(key: ApiKey, body: requests.Body) -> dict[str, Any]:
         order = requests.of_model(model, key, asked, body.file)
     price = order.price * asked.n
     refusal = refusal or _refusal(key, price) or _wait(key, model)
-    record = track_record.track_record(model)
     return {
         "object": "video_quote",
         "model": model.slug,
@@ -73,9 +72,22 @@ def quote(key: ApiKey, body: requests.Body) -> dict[str, Any]:
         "error": {"code": refusal.code, "message": refusal.message, "param": refusal.param}
         if refusal
         else None,
-        "expected_seconds": record.seconds + routing.expected_wait(model) if record else None,
+        "expected_seconds": _expected_seconds(key, model),
         "balance": key.user.balance,
     }
+
+
+def _expected_seconds(key: ApiKey, model: VideoModel) -> int | None:
+    """Seconds from order to file. The track record includes waits that were usual; a wait of this moment takes their place."""
+    record = track_record.track_record(model)
+    if record is None:
+        return None
+    wait = routing.expected_wait(model, key.user)
+    return (
+        max(record.seconds, round(wait.expected + (wait.render or record.seconds)))
+        if wait.expected
+        else record.seconds
+    )
 
 
 def _model(key: ApiKey, slug: str | None) -> tuple[VideoModel, ApiError | None]:

@@ -5,13 +5,15 @@ accepted stays at its channel for good.
 """
 
 import logging
+from math import ceil
 
-from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from accounts.models import User
 from videos import timing
 from videos.catalogue import breaker, connections, waiting
 from videos.catalogue.waiting import Wait
@@ -20,7 +22,6 @@ from videos.order import NotNow
 
 log = logging.getLogger(__name__)
 
-WAIT_FRESH = 5  # seconds
 WAS_UNCONFIRMED = Exists(VideoEvent.objects.filter(video=OuterRef("pk"), went_to=Status.UNCONFIRMED))
 
 
@@ -36,26 +37,28 @@ class Overloaded(NotNow):
     status, code = 503, "overloaded"
 
     def __init__(self, wait: Wait) -> None:
-        minutes = max(1, round(wait.at_least / 60))
+        minutes = ceil(wait.at_least / 60)
         super().__init__(
-            _(
-                "Too many videos are waiting: the next one would have its turn in %(n)d minutes at the earliest."
+            ngettext(
+                "Too many videos are waiting: a new one could not start for at least %(n)d minute. Try again later.",
+                "Too many videos are waiting: a new one could not start for at least %(n)d minutes. Try again later.",
+                minutes,
             )
             % {"n": minutes}
         )
         self.after = wait.retry_after
 
 
-def best(model: VideoModel) -> Offer:
+def best(model: VideoModel, user: User | None) -> Offer:
     """The first offer whose channel takes new jobs now; if none does, the first offer, to wait for.
 
-    Channels where an order would surely wait for too long are passed over. Raises Overloaded if there is no other, and
+    Channels where an order of this user, or of somebody new, would surely wait for too long are passed over. Raises Overloaded if there is no other, and
     ValidationError if there is none at all: the model's last channel became unavailable since it was chosen.
     """
     candidates = offers(model)
     if not candidates:
         raise ValidationError({"model": _("This model is not available. Choose another one.")})
-    waits = [(offer, waiting.wait_at(offer.channel)) for offer in candidates]
+    waits = [(offer, waiting.wait_at(offer.channel, user)) for offer in candidates]
     in_time = [offer for offer, wait in waits if not wait.is_too_long]
     if not in_time:
         raise Overloaded(min((wait for _offer, wait in waits), key=lambda wait: wait.at_least))
@@ -63,16 +66,15 @@ def best(model: VideoModel) -> Offer:
     return next((offer for offer in in_time if not breaker.is_paused(offer.channel, now)), in_time[0])
 
 
-def expected_wait(model: VideoModel) -> int:
-    """Seconds that an order would wait for its turn, as far as known: at the channel of the model where that is shortest.
-
-    Cached for some seconds, since each view of the studio asks.
-    """
-
-    def compute() -> int:
-        return round(min((waiting.wait_at(offer.channel).expected for offer in offers(model)), default=0))
-
-    return cache.get_or_set(f"expected-wait:{model.pk}", compute, WAIT_FRESH) or 0
+def expected_wait(model: VideoModel, user: User | None) -> Wait:
+    """How long an order would wait that this user, or somebody new, places now; for a refused one, at the best channel."""
+    try:
+        return waiting.wait_at(best(model, user).channel, user)
+    except Overloaded:
+        waits = (waiting.wait_at(offer.channel, user) for offer in offers(model))
+        return min(waits, key=lambda wait: wait.expected, default=Wait())
+    except ValidationError:
+        return Wait()
 
 
 def next_after(video: Video) -> Offer | None:

@@ -1,30 +1,34 @@
-"""How long an order would wait for its turn at a channel, by the channel's own limits, queue and recent renders."""
+"""How long an order would wait for its turn at a channel, by the channel's limits, what waits there, and recent renders."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass
-from math import ceil
 from statistics import median
 
 from django.conf import settings
+from django.db.models import Count, Q
 
-from videos.models import Channel, Status, Video
+from accounts.models import User
+from videos.models import LIVE, Channel, Status, Video
+from videos.moderation import costly_blocks
 
 AT_PROVIDER = (Status.SUBMITTING, Status.UNCONFIRMED, Status.IN_PROGRESS)
-RENDERS, FEWEST = 20, 3  # of the most recent renders, and how many must be known
+RENDERS, FEWEST = 100, 3  # of the most recent renders, and how many must be known
 FRESH = 2.0  # seconds
 
-_waits: dict[int, tuple[float, "Wait"]] = {}
+_lines: dict[int, tuple[float, "Line"]] = {}
 
 
 @dataclass(frozen=True)
 class Wait:
-    """Seconds until an order that is placed now has its turn: as expected, and at the very least.
+    """Seconds until an order has its turn: as expected, and at the very least. `render` is how long it then takes.
 
-    Both are 0 where the channel has no limit, or too little is known.
+    All are 0 if the channel has no limit, or too little is known.
     """
 
     expected: float = 0.0
     at_least: float = 0.0
+    render: float = 0.0
 
     @property
     def is_too_long(self) -> bool:
@@ -37,35 +41,69 @@ class Wait:
         return max(10.0, self.at_least - settings.QUEUE_PATIENCE_SECONDS)
 
 
-def wait_at(channel: Channel) -> Wait:
-    """The wait at a channel. Computed for all orders of FRESH seconds at once, since it counts the whole queue."""
-    expires_at, wait = _waits.get(channel.pk, (0.0, Wait()))
-    if time.monotonic() >= expires_at:
-        wait = _compute(channel)
-        _waits[channel.pk] = (time.monotonic() + FRESH, wait)
-    return wait
+@dataclass(frozen=True)
+class Line:
+    """What waits and runs at a channel, by user, and how many seconds its recent renders took."""
+
+    channel: Channel
+    queued: Counter[int]
+    running: Counter[int]
+    at_provider: int
+    renders: list[float]
+
+    def ahead_of(self, user: User | None) -> int:
+        """How many videos have their turn before an order that this user, or somebody new, places now.
+
+        As in `worker.admission`, everybody's first video goes before anybody's second one.
+        """
+        pk = user.pk if user else 0
+        turn = self.queued[pk] + self.running[pk] + 1
+        return sum(min(count, max(0, turn - self.running[other])) for other, count in self.queued.items())
+
+    def wait(self, ahead: int) -> Wait:
+        """The wait of an order that has so many ahead of it."""
+        expected = at_least = render = 0.0
+        if self.channel.max_submits_per_minute:
+            expected = 60 * ahead / self.channel.max_submits_per_minute
+            at_least = max(0.0, expected - 60)
+        if self.channel.max_running and len(self.renders) >= FEWEST:
+            render = median(self.renders)
+            free = max(0, self.channel.max_running - self.at_provider)
+            expected = max(expected, max(0, ahead + 1 - free) / self.channel.max_running * render)
+            # In the best case, all that are running end at this moment, and the others are as fast as the fastest.
+            at_least = max(at_least, ahead // self.channel.max_running * min(self.renders))
+        return Wait(expected, at_least, render)
 
 
-def _compute(channel: Channel) -> Wait:
+def wait_at(channel: Channel, user: User | None) -> Wait:
+    """The wait of an order that this user, or somebody new, places at a channel now."""
+    line = line_at(channel.pk)
+    return line.wait(line.ahead_of(user))
+
+
+def line_at(channel_id: int) -> Line:
+    """The line of a channel. Counted once for all that ask within FRESH seconds, since it reads all that is unfinished."""
+    expires_at, line = _lines.get(channel_id, (0.0, None))
+    if line is None or time.monotonic() >= expires_at:
+        line = _count(Channel.objects.get(pk=channel_id))
+        _lines[channel_id] = (time.monotonic() + FRESH, line)
+    return line
+
+
+def _count(channel: Channel) -> Line:
+    queued, running, at_provider = Counter[int](), Counter[int](), 0
     if not channel.max_running and not channel.max_submits_per_minute:
-        return Wait()
-    live = Video.objects.filter(channel=channel, ended_at=None).order_by()
-    queued = live.filter(status=Status.QUEUED, queued_at__isnull=False).count()
-    by_minute = 60 * queued / channel.max_submits_per_minute if channel.max_submits_per_minute else 0.0
-    wait = Wait(by_minute, max(0.0, by_minute - 60))
-    if not channel.max_running:
-        return wait
-    renders = _renders(channel)
-    running = live.filter(status__in=AT_PROVIDER).count()
-    # How many have to end before it is the turn of one more.
-    before = queued + 1 - (channel.max_running - running)
-    if before <= 0 or len(renders) < FEWEST:
-        return wait
-    # In the best case, all that are running end at this moment, and the others are as fast as the fastest.
-    at_least = (ceil(before / channel.max_running) - 1) * min(renders)
-    return Wait(
-        max(wait.expected, before / channel.max_running * median(renders)), max(wait.at_least, at_least)
-    )
+        return Line(channel, queued, running, at_provider, [])
+    held_back = Q(status=Status.QUEUED, queued_at=None)
+    live = Video.objects.filter(channel=channel, ended_at=None, status__in=LIVE).exclude(held_back)
+    paused = costly_blocks.pauses(channel)
+    for status, user, count in live.order_by().values_list("status", "user").annotate(n=Count("pk")):
+        if status != Status.QUEUED:
+            running[user] += count
+            at_provider += count if status in AT_PROVIDER else 0
+        elif user not in paused:
+            queued[user] += count
+    return Line(channel, queued, running, at_provider, _renders(channel) if channel.max_running else [])
 
 
 def _renders(channel: Channel) -> list[float]:

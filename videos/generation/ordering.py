@@ -81,7 +81,7 @@ def place(
 
 def offer_for(user: User, model: VideoModel) -> Offer:
     """Where an order that the user places now would be made. Raises NotNow if it has to wait, and ValidationError if nowhere."""
-    offer = routing.best(model)
+    offer = routing.best(model, user)
     costly_blocks.check(user, offer.channel)
     return offer
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
 from videos.catalogue import connections
@@ -21,6 +21,7 @@ WINDOW = timedelta(days=2)
 # What is younger may still be on its way into our rows: a request takes a minute, and a lost reply is looked for longer.
 SETTLING = timedelta(minutes=10)
 MAX_NAMED = 100  # of each kind
+LONGEST_LIST = 60  # seconds for the list of one provider, so that none keeps the others from being checked
 # Verdicts of the provider on a job. What else ends a bought video, such as our own deadline, is a purchase given away.
 BLOCKED = "moderation_blocked"
 FAILED_THERE = ("generation_failed", BLOCKED, "invalid_request", "provider_refused")
@@ -31,8 +32,8 @@ class Purchases:
     """One channel's jobs that were accepted since some time. `cost` and `given_away_cost` are in US dollars.
 
     `blocked` are those of the `failed` that the provider blocked, and `blocked_cost` is what it charges for them. `given_away` counts by reason what was bought and not paid for: an error code, or `free` for a video that was delivered
-    and refunded. `unknown` are the provider's ids of jobs that no row names; `missing` our ids of running videos whose job
-    the provider's list does not show. `doubt` is why the list may lack jobs, or why there is none.
+    and refunded. `unknown` jobs are named by no row, and `missing` ones are of running videos, but not in the provider's
+    list; `unknown_refs` are the provider's ids of the former, and `missing_ids` our ids of the latter, up to MAX_NAMED each. `doubt` is why the list may lack jobs, or why there is none.
     """
 
     channel: str
@@ -40,8 +41,10 @@ class Purchases:
     failed: int = 0
     blocked: int = 0
     given_away: dict[str, int] = field(default_factory=dict)
-    unknown: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
+    unknown: int = 0
+    missing: int = 0
+    unknown_refs: list[str] = field(default_factory=list)
+    missing_ids: list[str] = field(default_factory=list)
     cost: Decimal = Decimal(0)
     blocked_cost: Decimal = Decimal(0)
     given_away_cost: Decimal = Decimal(0)
@@ -50,7 +53,11 @@ class Purchases:
     @property
     def is_wrong(self) -> bool:
         """Whether something was bought that nobody knows, or sold that was not bought."""
-        return bool(self.unknown or self.missing)
+        return bool(self.discrepancies)
+
+    @property
+    def discrepancies(self) -> int:
+        return self.unknown + self.missing
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -58,16 +65,16 @@ class Purchases:
         }
 
 
-def check(window: timedelta = WINDOW) -> list[Purchases]:
+def check(window: timedelta = WINDOW, settling: timedelta = SETTLING) -> list[Purchases]:
     """Compare all channels that are in use, or were in this window. Asks their providers for their lists."""
-    since = timezone.now() - window
-    used = Video.objects.filter(accepted_at__gte=since).order_by().values("channel")
-    channels = Channel.objects.filter(Q(pk__in=used) | Q(enabled=True)).order_by("slug")
-    found = [_of_channel(channel, since) for channel in channels]
+    now = timezone.now()
+    found = [
+        _of_channel(channel, now - window, now - settling) for channel in Channel.objects.order_by("slug")
+    ]
     return [one for one in found if one is not None]
 
 
-def _of_channel(channel: Channel, since: datetime) -> Purchases | None:
+def _of_channel(channel: Channel, since: datetime, settled: datetime) -> Purchases | None:
     """None for a channel that has made nothing since then and is not available."""
     purchases = Purchases(channel.slug)
     bought = Video.objects.filter(channel=channel, accepted_at__gte=since, ref__isnull=False).order_by()
@@ -86,11 +93,13 @@ def _of_channel(channel: Channel, since: datetime) -> Purchases | None:
         else:
             purchases.paid += count
     failed = bought.filter(status=Status.FAILED, cost=None)
-    purchases.given_away_cost += _estimated_cost(failed.exclude(error_code__in=FAILED_THERE))
+    estimated = _estimated_cost(failed.exclude(error_code__in=FAILED_THERE))
+    purchases.given_away_cost += estimated
+    purchases.cost += estimated
     if channel.charges_for_blocked:
         purchases.blocked_cost = _estimated_cost(failed.filter(error_code=BLOCKED))
         purchases.cost += purchases.blocked_cost
-    _compare_with_list(purchases, channel, since)
+    _compare_with_list(purchases, channel, since, settled)
     return purchases
 
 
@@ -104,32 +113,33 @@ def _estimated_cost(videos: QuerySet[Video]) -> Decimal:
     return total
 
 
-def _compare_with_list(purchases: Purchases, channel: Channel, since: datetime) -> None:
+def _compare_with_list(purchases: Purchases, channel: Channel, since: datetime, settled: datetime) -> None:
     try:
         jobs, purchases.doubt = asyncio.run(_listed(channel, since))
     except Unavailable as error:
         purchases.doubt = str(error)
         return
-    settled = (timezone.now() - SETTLING).timestamp()
-    refs = [
-        job.ref for job in jobs if job.created_at is None or since.timestamp() <= job.created_at < settled
-    ]
+    begin, end = since.timestamp(), settled.timestamp()
+    refs = [job.ref for job in jobs if job.created_at is None or begin <= job.created_at < end]
     known: set[str | None] = set()
     for start in range(0, len(refs), 1000):
         named = Video.objects.filter(channel=channel, ref__in=refs[start : start + 1000])
         known |= set(named.values_list("ref", flat=True))
-    purchases.unknown = [ref for ref in refs if ref not in known][:MAX_NAMED]
+    unknown = [ref for ref in refs if ref not in known]
+    purchases.unknown, purchases.unknown_refs = len(unknown), unknown[:MAX_NAMED]
     if purchases.doubt:
         return
     shown = {job.ref for job in jobs}
     running = Video.objects.filter(
-        channel=channel, status=Status.IN_PROGRESS, accepted_at__range=(since, timezone.now() - SETTLING)
+        channel=channel, status=Status.IN_PROGRESS, accepted_at__range=(since, settled)
     )
-    purchases.missing = [video.public_id for video in running.only("ref") if video.ref not in shown][
-        :MAX_NAMED
-    ]
+    missing = [video.public_id for video in running.only("ref") if video.ref not in shown]
+    purchases.missing, purchases.missing_ids = len(missing), missing[:MAX_NAMED]
 
 
 async def _listed(channel: Channel, since: datetime) -> tuple[list[ListedJob], str]:
-    async with connections.provider_for(channel) as provider:
-        return await provider.jobs(since)
+    try:
+        async with asyncio.timeout(LONGEST_LIST), connections.provider_for(channel) as provider:
+            return await provider.jobs(since)
+    except TimeoutError:
+        return [], f"not read within {LONGEST_LIST} seconds"

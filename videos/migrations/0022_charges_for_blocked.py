@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='channel',
             name='charges_for_blocked',
-            field=models.BooleanField(db_default=False, default=False, help_text='Also for jobs that it accepts and then blocks. Whoever causes several of them has to wait.', verbose_name='charges for blocked videos'),
+            field=models.BooleanField(db_default=False, default=False, help_text='The provider charges even for jobs that it accepts and then blocks. Users who cause several of these have to wait before their next video.', verbose_name='charges for blocked videos'),
         ),
         migrations.RunPython(forwards, migrations.RunPython.noop, elidable=True),
         migrations.AddIndex(

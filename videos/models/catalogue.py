@@ -92,7 +92,8 @@ class Channel(models.Model):
         default=False,
         db_default=False,
         help_text=_(
-            "Also for jobs that it accepts and then blocks. Whoever causes several of them has to wait."
+            "The provider charges even for jobs that it accepts and then blocks. Users who cause several of these have"
+            " to wait before their next video."
         ),
     )
     enabled = models.BooleanField(

@@ -25,7 +25,7 @@ REASONS = {
     "generation_failed": _("The model could not generate this video. Trying again often helps."),
     "no_file": _("The model finished but did not deliver a playable video."),
     "unconfirmed": _("The video service never confirmed that it received this request."),
-    "not_started": _("The wait for its turn took too long. Nothing was made."),
+    "not_started": _("This video waited too long for its turn, so it was never started."),
     "timed_out": _("The video service took too long."),
     "stopped": _("The staff of this site stopped this video."),
 }

@@ -1,10 +1,11 @@
 """Slowing down whoever has videos blocked at a provider that charges for them all the same."""
 
 from datetime import datetime, timedelta
+from math import ceil
 
 from django.db.models import Count, Max
 from django.utils import timezone
-from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.models import User
 from videos.models import Channel, Video
@@ -22,11 +23,14 @@ class SlowedDown(NotNow):
 
     def __init__(self, until: datetime) -> None:
         self.after = max(1.0, (until - timezone.now()).total_seconds())
-        minutes = max(1, round(self.after / 60))
+        minutes = ceil(self.after / 60)
         super().__init__(
-            _(
-                "Several of your videos were blocked by the model's safety rules, so new ones have to wait: try again"
-                " in %(n)d minutes, with another prompt or picture."
+            ngettext(
+                "Several of your videos were blocked by the model's safety rules, so new ones have to wait. Try again"
+                " in %(n)d minute, with another prompt or picture.",
+                "Several of your videos were blocked by the model's safety rules, so new ones have to wait. Try again"
+                " in %(n)d minutes, with another prompt or picture.",
+                minutes,
             )
             % {"n": minutes}
         )

@@ -158,7 +158,7 @@ def page(
         "max_picture_bytes": images.LIMITS["megabytes"] * 1_000_000,
         "max_prompt_characters": chosen.longest_prompt if chosen else MAX_PROMPT_CHARACTERS,
         "record": chosen and track_record.track_record(chosen),
-        "wait": _minutes(routing.expected_wait(chosen)) if chosen else 0,
+        "wait": _minutes(routing.expected_wait(chosen, user).expected) if chosen else 0,
         **form_options.price(request.user, chosen, values),
         "recent": library.tiles(library.library_of(request.user)[:4], request.user)
         if request.user.is_authenticated

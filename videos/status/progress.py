@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 
 from accounts import fast_sql
 from accounts.models import User
-from videos.catalogue import breaker, track_record
+from videos.catalogue import breaker, track_record, waiting
+from videos.catalogue.waiting import Wait
 from videos.models import MAX_POSTER_TRIES, Channel, Status, Video, VideoModel
 from videos.worker import admission
 
@@ -127,11 +128,18 @@ def estimate(video: Video) -> Estimate:
     """
     if not video.is_live or video.queued_at is None:
         return Estimate(None, None)
-    seconds, tick = seconds_left(video, timezone.now()), TICK.seconds
+    place, tick = admission.place(video), TICK.seconds
+    seconds = _until_its_turn_and_done(video, place) or seconds_left(video, timezone.now())
     return Estimate(
-        queue_position=admission.place(video),
+        queue_position=place,
         expected_seconds=None if seconds is None else tick * max(1, round(seconds / tick)),
     )
+
+
+def _until_its_turn_and_done(video: Video, place: int | None) -> float:
+    """The estimated seconds of a queued video that has to wait, with its render; 0 if it need not, or if that is unknown."""
+    wait = waiting.line_at(video.channel_id).wait(place - 1) if place else Wait()
+    return wait.expected + wait.render if wait.expected and wait.render else 0
 
 
 def time_left(video: Video) -> str:

@@ -36,4 +36,4 @@ class PurchaseCheckAdmin(ReadOnly, ModelAdmin):
 
     @display(description=_("result"), label={"ok": "success", "wrong": "danger"})
     def result(self, check: PurchaseCheck) -> tuple[str, Any]:
-        return ("wrong", _("unknown: %(n)d") % {"n": check.wrong}) if check.wrong else ("ok", _("all known"))
+        return ("wrong", _("discrepancies: %(n)d") % {"n": check.wrong}) if check.wrong else ("ok", _("none"))

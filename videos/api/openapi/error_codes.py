@@ -58,7 +58,11 @@ CODES = [
         "Change what you order, and wait as long as `Retry-After` says. Nothing was charged.",
     ),
     ErrorCode(503, "moderation_unavailable", "Wait as long as `Retry-After` says. Nothing was charged."),
-    ErrorCode(503, "overloaded", "Too many videos wait. Try again after `Retry-After`. Nothing was charged."),
+    ErrorCode(
+        503,
+        "overloaded",
+        "Too many videos are waiting. Wait as long as `Retry-After` says. Nothing was charged.",
+    ),
     ErrorCode(503, "account_busy", "Another change to the account is still under way. Nothing was changed."),
     ErrorCode(503, "not_ready", "The thumbnail is still being made. Wait as long as `Retry-After` says."),
 ]

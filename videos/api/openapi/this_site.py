@@ -60,8 +60,14 @@ def limits() -> list[tuple[str, str]]:
         (_("Files of an account"), f"{uploads.MAX_FILES}"),
         (_("Request body"), f"{requests.MAX_BYTES >> 20} MB"),
         (
-            _("Time to make a video, after which it fails and is refunded"),
+            _(
+                "Time to make a video from its acceptance by the provider, after which it fails and is refunded"
+            ),
             _duration(settings.JOB_DEADLINE_SECONDS),
+        ),
+        (
+            _("Time that a video waits for its turn before that, after which it fails and is refunded"),
+            _duration(settings.QUEUE_PATIENCE_SECONDS),
         ),
         (_("Links to files (url) work for"), _duration(settings.LINK_SECONDS)),
         (_("Active keys of an account"), f"{api_keys.MAX_KEYS}"),

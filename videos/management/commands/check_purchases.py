@@ -11,7 +11,7 @@ from videos.generation import purchases
 
 class Command(BaseCommand):
     help = (
-        "Count what was bought at each provider beside what was sold. Exit status 1 if something was bought that no video"
+        "Compare the jobs bought at each provider with the videos sold here. Exit status 1 if something was bought that no video"
         " names, or sold that was not bought."
     )
 
@@ -37,10 +37,9 @@ def _words(one: purchases.Purchases) -> str:
         + (f" ({one.blocked} blocked, {one.blocked_cost} USD)" if one.blocked_cost else ""),
         f"{given_away:>10} bought and given away"
         + (f" ({reasons}), {one.given_away_cost} USD" if reasons else ""),
-        f"{len(one.unknown):>10} bought and unknown" + (f": {', '.join(one.unknown)}" if one.unknown else ""),
-        f"{len(one.missing):>10} sold and not bought"
-        + (f": {', '.join(one.missing)}" if one.missing else ""),
+        f"{one.unknown:>10} bought and unknown" + (f": {', '.join(one.unknown_refs)}" if one.unknown else ""),
+        f"{one.missing:>10} sold and not bought" + (f": {', '.join(one.missing_ids)}" if one.missing else ""),
     ]
     if one.doubt:
-        lines.append(f"           The list of its jobs says nothing more: {one.doubt}")
+        lines.append(f"           Its list of jobs is missing or incomplete: {one.doubt}")
     return "\n".join(lines)

@@ -211,7 +211,7 @@ def test_a_model_is_offered_once_a_key_is_there(monkeypatch):
     assert not availability.models().filter(slug="wan-2.6").exists()
     monkeypatch.setenv("OPENROUTER_API_KEY", "key")
     assert availability.models().filter(slug="wan-2.6").exists()
-    assert routing.best(VideoModel.objects.get(slug="wan-2.6")).provider_model == "alibaba/wan-2.6"
+    assert routing.best(VideoModel.objects.get(slug="wan-2.6"), None).provider_model == "alibaba/wan-2.6"
 
 
 def test_the_simulator_is_asked_only_while_it_stands_in_for_all(settings):
@@ -232,7 +232,7 @@ def test_the_cost_is_that_of_the_channel_that_made_it(model):
 
 def test_a_rest_that_is_over_is_no_rest(model):
     Channel.objects.filter(slug="first").update(resumes_at=timezone.now() - timedelta(seconds=1))
-    assert routing.best(model).channel.slug == "first"
+    assert routing.best(model, None).channel.slug == "first"
 
 
 def journal(folder):
