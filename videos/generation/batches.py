@@ -1,7 +1,7 @@
 """Batches: many videos ordered all or none, and made a few at a time.
 
 Only as many videos of a batch as its concurrency allows are queued or running; the others are held back, and
-their deadline does not run yet. The dispatcher calls `advance` about once a second, which queues the next
+their patience does not run yet. The dispatcher calls `advance` about once a second, which queues the next
 videos and records the end of a batch. Nothing else has to react when a video of a batch ends.
 """
 

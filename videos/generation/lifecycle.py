@@ -44,13 +44,20 @@ def mark_submitting(video: Video) -> bool:
     )
 
 
-def renew_lease(video: Video) -> bool:
-    """Renew the lease of a submitting video. False if it has expired or the video has changed state."""
+def renew_lease(video: Video, came_from: Status) -> bool:
+    """Renew the lease of a submitting video right before its request. False if it has expired or the video has changed state.
+
+    It may have waited since it was admitted, so the request counts as posted now, unless an earlier one is still unknown.
+    """
     now = timing.database_now()
+    posted_at = video.posted_at if came_from == Status.UNCONFIRMED else timezone.now()
     leased = Video.objects.filter(
         pk=video.pk, version=video.version, status=Status.SUBMITTING, next_attempt_at__gt=now
     )
-    return bool(leased.update(next_attempt_at=now + timedelta(seconds=timing.LEASE)))
+    if not leased.update(next_attempt_at=now + timedelta(seconds=timing.LEASE), posted_at=posted_at):
+        return False
+    video.posted_at = posted_at
+    return True
 
 
 def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:

@@ -36,16 +36,18 @@ class Stored(TypedDict):
 async def download(provider: Provider, ref: str, part: Path) -> None:
     """Stream the finished MP4 into `part`. Raises Unavailable, also for one that trickles, or NoFile."""
     part.parent.mkdir(parents=True, exist_ok=True)
-    size, began = 0, time.monotonic()
+    size, began, first = 0, 0.0, 0  # the time counts from the first piece on: some servers are slow to begin
     with part.open("wb") as file:
         async for piece in provider.download(ref):
             size += len(piece)
             if size > MAX_BYTES:
                 raise NoFile(f"more than {MAX_BYTES} bytes")
             file.write(piece)
+            if not first:
+                began, first = time.monotonic(), size
             took = time.monotonic() - began
-            if took > SLOW_START and size < took * MIN_RATE:
-                raise Unavailable(f"only {size} bytes in {took:.0f} s")
+            if took > SLOW_START and size - first < took * MIN_RATE:
+                raise Unavailable(f"only {size - first} bytes in {took:.0f} s")
 
 
 def store(part: Path, facts: Probe, poster: bytes) -> Stored:

@@ -8,7 +8,7 @@ import httpx2
 
 from videos.providers.base import NoFile, Unavailable
 
-PIECE = 256 * 1024  # bytes
+PIECE = 32 * 1024  # bytes; small enough to notice soon that a server trickles
 # Seconds. `read` is the longest wait for the response or between two pieces of the body.
 TIMEOUT = httpx2.Timeout(connect=5, write=30, read=30, pool=10)
 

@@ -93,6 +93,9 @@ class Adapter(Provider):
         self.polls: aiohttp.ClientSession | None = None
         self.reading = asyncio.Lock()
         self.listing: Listing | None = None
+        self.unlisted: tuple[float, Unavailable] | None = (
+            None  # when reading the list began that failed, and how
+        )
 
     async def submit(self, order: JobRequest, key: str) -> JobState:
         try:
@@ -178,16 +181,21 @@ class Adapter(Provider):
         """The account's list back to `since`: read once for all that ask within LIST_FRESH seconds, or while one waits for it."""
         if not self.profile.has_list:
             raise Unavailable("this server has no list of jobs")
-        asked_at = time.monotonic()
+        oldest = time.monotonic() - LIST_FRESH
         async with self.reading:
             listing = self.listing
-            if (
-                listing is None
-                or listing.started_at < asked_at - LIST_FRESH
-                or listing.since > since.timestamp()
-            ):
-                listing = self.listing = await self._read_list(int(since.timestamp()) // STEP * STEP)
-        return listing
+            if listing and listing.started_at >= oldest and listing.since <= since.timestamp():
+                return listing
+            # Who waited while it failed does not wait for another try: each may take long.
+            if self.unlisted and self.unlisted[0] >= oldest:
+                raise Unavailable(str(self.unlisted[1]))
+            started_at = time.monotonic()
+            try:
+                self.listing = await self._read_list(int(since.timestamp()) // STEP * STEP)
+            except Unavailable as error:
+                self.unlisted = started_at, error
+                raise
+            return self.listing
 
     async def _read_list(self, since: float) -> Listing:
         started_at = time.monotonic()

@@ -154,7 +154,8 @@ async def _deliver(end: float) -> None:
             servers = Counter(server for _user, server in in_flight.values())
             # Whoever has receivers that hang does not keep the others' events waiting.
             full = [user for user, count in users.items() if count >= MAX_PER_USER]
-            for delivery in await sync_to_async(_claim)(MAX_CONCURRENT - len(in_flight), full):
+            hanging = [server for server, count in servers.items() if count >= MAX_PER_SERVER]
+            for delivery in await sync_to_async(_claim)(MAX_CONCURRENT - len(in_flight), full, hanging):
                 user, server = delivery.api_key.user_id, URL(delivery.url).origin()
                 if servers[server] >= MAX_PER_SERVER or users[user] >= MAX_PER_USER:
                     busy.append(delivery.pk)
@@ -176,8 +177,11 @@ async def _deliver(end: float) -> None:
             await asyncio.wait(in_flight)
 
 
-def _claim(limit: int, except_of: Sequence[int] = ()) -> list[Delivery]:
-    """Up to `limit` due deliveries but those `except_of` these users, leased to the caller: concurrent callers get different ones."""
+def _claim(limit: int, except_of: Sequence[int] = (), except_to: Sequence[URL] = ()) -> list[Delivery]:
+    """Up to `limit` due deliveries, leased to the caller: concurrent callers get different ones.
+
+    Left out are those `except_of` these users, and `except_to` these servers.
+    """
     if limit <= 0:
         return []
     with transaction.atomic():
@@ -186,6 +190,8 @@ def _claim(limit: int, except_of: Sequence[int] = ()) -> list[Delivery]:
             due = due.exclude(
                 api_key__in=list(ApiKey.objects.filter(user__in=except_of).values_list("pk", flat=True))
             )
+        for server in except_to:
+            due = due.exclude(url__startswith=f"{server}/")
         can_skip = connection.features.has_select_for_update_skip_locked
         ids = list(due.select_for_update(skip_locked=can_skip).values_list("pk", flat=True)[:limit])
         Delivery.objects.filter(pk__in=ids).update(next_attempt_at=Now() + timedelta(seconds=LEASE))

@@ -38,6 +38,7 @@ LIFETIME = 3600  # after this a dispatcher hands over to a successor, so that no
 DRAIN = 200  # how long it then finishes steps that it would cost something to cut off
 WIND_DOWN = 5  # how long it waits for the others, and for all of them if its slot was revoked because the worker stops
 REFRESH = 5  # between two looks at whether staff have changed a channel
+RESET = 60  # between two looks for videos that a clock that was set back has put out of reach
 TICK = 0.25
 # Of each channel, so that one whose provider hangs does not use up what the others need.
 MAX_IN_FLIGHT = 2000  # videos
@@ -119,6 +120,7 @@ class Dispatcher:
         self.in_flight: dict[UUID, InFlight] = {}
         self.due_again: dict[UUID, Video] = {}  # a webhook made them due while a step was running
         self.posters: asyncio.Task[None] | None = None
+        self.reset = -float(RESET)  # last look for unreachable videos (monotonic seconds)
         self.posters_at = 0.0  # earliest start of the next poster batch (monotonic seconds)
         self.channels: dict[int, Channel] = {}
         self.providers: dict[int, Provider] = {}
@@ -129,8 +131,7 @@ class Dispatcher:
         self.tools = steps.Tools(self.db, Decoder())
         self.began = self.renewed = self.refreshed = time.monotonic()
         try:
-            await self.db(leases.reset_unreachable)
-            await self.db(run_maintenance)
+            await self.maintain()
             while not self.is_revoked:
                 try:
                     if not await self.turn():
@@ -140,11 +141,7 @@ class Dispatcher:
                     log.exception("The dispatcher cannot reach the database.")
                     self.is_revoked = time.monotonic() - self.renewed > timing.LEASE
                 await asyncio.sleep(TICK)
-            await self.db(batches.advance)
-            # One after the other: an order that is placed in between then finds a free slot.
-            await self.db(self.release)
-            await self.db(self.wake_successor)
-            self.has_handed_over = True
+            await self.hand_over()
             await self.drain()
         finally:
             await self.tools.decoder.close()
@@ -160,7 +157,7 @@ class Dispatcher:
                 self.is_revoked = True
                 return False
             self.renewed = now
-            await self.db(run_maintenance)
+            await self.maintain()
         if now - self.refreshed > REFRESH:
             self.refreshed = now
             self.refresh(await self.db(lambda: Channel.objects.in_bulk(list(self.channels))))
@@ -178,6 +175,30 @@ class Dispatcher:
         if work.posters:
             self.posters = asyncio.create_task(self.make_posters(work.posters))
         return bool(self.in_flight) or work.is_left
+
+    async def maintain(self) -> None:
+        """Periodic maintenance. An error, such as a row that stays locked, keeps no video waiting: it is tried again later."""
+        try:
+            if time.monotonic() - self.reset > RESET:
+                await self.db(leases.reset_unreachable)
+                self.reset = time.monotonic()
+            await self.db(run_maintenance)
+        except DatabaseError:
+            log.exception("Maintenance failed; it is tried again in %s seconds.", timing.RENEW)
+
+    async def hand_over(self) -> None:
+        """Let a successor go on, while this one drains.
+
+        Without the database or the queue, `run` does it after the drain: what the running steps bring is worth more.
+        """
+        try:
+            await self.db(batches.advance)
+            # One after the other: an order that is placed in between then finds a free slot.
+            await self.db(self.release)
+            await self.db(self.wake_successor)
+            self.has_handed_over = True
+        except Exception:
+            log.exception("The dispatcher cannot hand over yet.")
 
     def long_running(self) -> list[UUID]:
         """Videos whose lease has to be renewed: a short step writes its own next_attempt_at before it runs out."""
@@ -222,8 +243,11 @@ class Dispatcher:
         self.in_flight[video.pk] = InFlight(video, task, time.monotonic())
         task.add_done_callback(partial(self._step_ended, video.pk))
 
-    def _step_ended(self, pk: UUID, _task: asyncio.Task[None]) -> None:
-        self.in_flight.pop(pk, None)
+    def _step_ended(self, pk: UUID, task: asyncio.Task[None]) -> None:
+        item = self.in_flight.get(pk)
+        if item is None or item.task is not task:
+            return  # its next step has begun already: it was rerouted, and admitted at once
+        del self.in_flight[pk]
         again = self.due_again.pop(pk, None)
         if again and again.status == Status.IN_PROGRESS:
             self.start_step(again, steps.step)

@@ -75,7 +75,7 @@ def claim(limit: int, except_of: Sequence[int] = ()) -> list[Video]:
 
 CLAIMED = (
     "id, user_id, channel_id, model_id, status, moves, ref, attempts, progress, credits, seconds,"
-    " created_at, queued_at, accepted_at, deleted_at, error_code, api_key_id, bad_files"
+    " created_at, posted_at, accepted_at, deleted_at, error_code, api_key_id, bad_files"
 )
 
 

@@ -93,7 +93,7 @@ async def submit(video: Video, provider: Provider, tools: Tools, came_from: Stat
     try:
         async with tools.slots[channel.pk].submits:
             order = await _prepare_job_request(video)
-            await _confirm_lease(video, db)
+            await _confirm_lease(video, db, came_from)
             sent_at = timezone.now()
             async with asyncio.timeout(LONGEST_SUBMIT):
                 job = await provider.submit(order, key=video.pk.hex)
@@ -132,7 +132,6 @@ async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
             await submit(video, provider, tools, Status.UNCONFIRMED)
         return
     assert video.posted_at is not None
-    waited = (timezone.now() - video.posted_at).total_seconds()
     order = await asyncio.to_thread(job_request, video)
     try:
         # Clocks differ and may be set back. Looking too far back is harmless: jobs with an owner are skipped.
@@ -143,6 +142,7 @@ async def reconcile(video: Video, provider: Provider, tools: Tools) -> None:
         result = str(error)
     if result == lifecycle.ADOPTED:
         return
+    waited = (timezone.now() - video.posted_at).total_seconds()
     if waited <= GRACE:
         await db(lifecycle.retry_later, video, result)
     elif result == lifecycle.ABSENT:
@@ -274,7 +274,7 @@ async def _prepare_job_request(video: Video) -> JobRequest:
         raise NotPrepared(repr(error)) from error
 
 
-async def _confirm_lease(video: Video, db: Database) -> None:
+async def _confirm_lease(video: Video, db: Database, came_from: Status) -> None:
     """Raise NotPrepared unless this dispatcher still holds the video's lease. Called right before a request that costs money.
 
     The video waited for the semaphore and its picture, and the process or the machine may have been suspended
@@ -282,7 +282,7 @@ async def _confirm_lease(video: Video, db: Database) -> None:
     check is timed by our own clock, since we may be suspended again while waiting for the answer.
     """
     asked_at = timing.clock()
-    if not await db(lifecycle.renew_lease, video) or timing.clock() - asked_at >= timing.LEASE:
+    if not await db(lifecycle.renew_lease, video, came_from) or timing.clock() - asked_at >= timing.LEASE:
         raise NotPrepared("its lease ended before the request left")
 
 

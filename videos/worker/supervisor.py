@@ -129,9 +129,16 @@ class Supervisor:
         self.start(cluster)
 
     def stop(self) -> None:
-        """Let the dispatchers finish their running steps, then stop the cluster."""
+        """Let the dispatchers finish their running steps, then stop the clusters."""
+        end = time.monotonic() + STOP
+        clusters = list(self.clusters.values())
+        for cluster in clusters:
+            cluster.terminate()
         try:
-            leases.revoke_slots(self.name)
             Worker.objects.filter(name=self.name).delete()
+            while any(cluster.poll() is None for cluster in clusters) and time.monotonic() < end:
+                # Again and again: another process of the cluster may have taken a message before it had to stop.
+                leases.revoke_slots(self.name)
+                time.sleep(0.5)
         finally:
-            child_processes.stop(list(self.clusters.values()), STOP)
+            child_processes.stop(clusters, max(0.0, end - time.monotonic()))

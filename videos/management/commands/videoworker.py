@@ -1,4 +1,4 @@
-"""The worker: a django-q2 cluster and a supervisor that restarts it when it hangs."""
+"""The worker: two django-q2 clusters and a supervisor that restarts one when it hangs."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Run the worker: a django-q2 cluster and a supervisor that restarts it when it hangs."
+    help = "Run the worker: two django-q2 clusters and a supervisor that restarts one when it hangs."
 
     # The checks would load every page and the admin, which a worker does not serve; `migrate` runs them.
     requires_system_checks = []

@@ -207,6 +207,29 @@ def test_an_account_whose_receivers_all_hang_holds_no_other_up(key, monkeypatch)
         sender.join()
 
 
+@without(
+    "the servers that are left out of a claim",
+    "videos.webhooks.outbox._deliver",
+    becomes("count >= MAX_PER_SERVER", "False"),
+)
+def test_a_single_receiver_that_hangs_holds_no_other_up_however_much_waits_for_it(key, monkeypatch):
+    monkeypatch.setattr(outbox, "MAX_CONCURRENT", 3)
+    monkeypatch.setattr(outbox, "MAX_PER_SERVER", 1)
+    monkeypatch.setattr(outbox, "LATER", 0)
+    other_key, _text = api_keys.create(new_user(), "Other")
+    with SilentServer() as silent, Receiver() as receiver:
+        url = silent.url.replace("/picture.jpg", "/hook")
+        for _ in range(8):
+            lifecycle.cancel(order(key.user, api_key=key, webhook_url=url))
+        lifecycle.cancel(order(other_key.user, api_key=other_key, webhook_url=receiver.url))
+        sender = threading.Thread(target=outbox.deliver, args=[5])
+        sender.start()
+        time.sleep(3)
+        assert receiver.arrivals
+        silent.hang_up()
+        sender.join()
+
+
 @pytest.mark.parametrize(
     "url",
     [

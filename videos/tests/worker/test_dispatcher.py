@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from django_q.conf import Conf
 
@@ -33,7 +34,9 @@ from videos import queue, tasks
 from videos.generation import lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import JobState
-from videos.worker import dispatcher, leases, write_queue
+from videos.worker import dispatcher, leases, supervisor, write_queue
+from videos.worker.dispatcher import Dispatcher
+from videos.worker.supervisor import Supervisor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -226,6 +229,95 @@ def test_a_dispatcher_at_the_end_of_its_life_finishes_its_requests_beside_its_su
         assert Video.objects.get(pk=slow.pk).ref == "job-0"
         pump_until_done(30)
     assert sold == ["job-0", "job-1"]
+
+
+@pytest.mark.parametrize("away", [OperationalError("no connection"), ConnectionError("no queue")])
+def test_requests_are_finished_though_the_dispatcher_cannot_hand_over(settings, monkeypatch, away):
+    """What they bring is paid for. The database or the queue may be away for a moment only."""
+    monkeypatch.setattr(dispatcher, "LIFETIME", 1)
+    is_over, calls = threading.Event(), []
+    wake_successor = Dispatcher.wake_successor
+
+    def unlucky(self):
+        calls.append(self)
+        if len(calls) == 1:
+            is_over.set()
+            raise away
+        wake_successor(self)
+
+    monkeypatch.setattr(Dispatcher, "wake_successor", unlucky)
+
+    def answer(method, path):
+        if method == "POST":
+            is_over.wait(TEST_TIMEOUT)
+            time.sleep(0.5)
+        return 200, job(id="job-1", status="queued")
+
+    with server(answer) as settings.SIMULATOR_URL:
+        video = order(new_user())
+        before = queued_messages()
+        dispatcher.run()
+    assert (Video.objects.get(pk=video.pk).ref, len(calls)) == ("job-1", 2)
+    assert queued_messages() == before + 1
+    assert not PumpSlot.objects.filter(until__gt=timezone.now()).exists()
+
+
+def test_maintenance_that_fails_keeps_no_video_waiting(simulator, monkeypatch):
+    def fail():
+        raise OperationalError("another session has locked a row")
+
+    monkeypatch.setattr(dispatcher, "run_maintenance", fail)
+    video = order(new_user())
+    pump_until_done(30)
+    assert status_of(video) == Status.COMPLETED
+
+
+def test_a_step_that_ends_after_the_next_one_began_leaves_that_one_alone():
+    """A rerouted video may be admitted in the same transaction, before its old step has ended."""
+    video = order(new_user())
+
+    async def two_steps():
+        async with dispatching() as engine:
+            engine.channels[video.channel_id] = video.channel
+            first, second = asyncio.Event(), asyncio.Event()
+            for event in (first, second):
+                engine.start_step(video, lambda *_, event=event: event.wait())
+            new = engine.in_flight[video.pk]
+            first.set()
+            await asyncio.sleep(0.1)
+            assert engine.in_flight == {video.pk: new}
+            second.set()
+            await asyncio.sleep(0.1)
+            assert engine.in_flight == {}
+
+    asyncio.run(two_steps())
+
+
+def test_a_worker_that_stops_frees_the_slots_that_its_processes_take_meanwhile(monkeypatch):
+    """A cluster that has to stop first works off the messages that it has fetched."""
+    worker = Supervisor.__new__(Supervisor)
+    worker.name = "this-worker"
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    cluster = subprocess.Popen(
+        [sys.executable, "-c", stubborn], stdout=subprocess.PIPE, start_new_session=True
+    )
+    cluster.stdout.readline()
+    worker.clusters = {"dispatch": cluster}
+    monkeypatch.setattr(supervisor, "STOP", 2)
+    monkeypatch.setenv("AIVIDEO_WORKER", "this-worker")
+
+    def acquire():
+        time.sleep(0.7)
+        leases.acquire_slot()
+        connection.close()
+
+    thread = threading.Thread(target=acquire)
+    thread.start()
+    worker.stop()
+    thread.join()
+    cluster.stdout.close()
+    assert PumpSlot.objects.exists()
+    assert not PumpSlot.objects.filter(until__gt=timezone.now()).exists()
 
 
 def status_of(video):

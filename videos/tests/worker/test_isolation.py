@@ -154,6 +154,19 @@ def test_a_download_that_trickles_is_given_up_and_tried_again(monkeypatch, tmp_p
     assert time.monotonic() - began < TEST_TIMEOUT
 
 
+def test_a_download_that_is_slow_to_begin_is_not_taken_for_one_that_trickles(monkeypatch, tmp_path):
+    monkeypatch.setattr(storage, "SLOW_START", 0.1)
+
+    class SlowToBegin:
+        async def download(self, ref):
+            await asyncio.sleep(0.5)
+            yield b"\0" * 100
+            yield b"\0" * 100
+
+    asyncio.run(storage.download(SlowToBegin(), "job-1", tmp_path / "part"))
+    assert (tmp_path / "part").stat().st_size == 200
+
+
 @without(
     "turns of a person at each channel",
     "videos.worker.admission.QUEUE",

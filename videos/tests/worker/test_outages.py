@@ -1,7 +1,9 @@
 """Machines that die, databases that restart, and servers that answer what nobody expects."""
 
+import asyncio
 import socket
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -13,10 +15,11 @@ from tests.support.fixtures import entries, new_user, order, pump_until_done, sc
 from tests.support.sabotage import becomes, without
 from tests.support.video_server import job, server
 from videos import timing
+from videos.catalogue import connections
 from videos.generation import lifecycle
 from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
-from videos.providers.base import JobState
+from videos.providers.base import JobState, Unavailable
 from videos.worker import dispatcher, leases, steps, write_queue
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("hasty")]
@@ -298,6 +301,28 @@ def test_all_that_look_for_a_lost_job_at_one_moment_read_the_list_once(settings)
     assert len(asked) <= 3
 
 
+def test_all_that_wait_for_a_list_that_fails_are_told_at_once(settings):
+    """Each further try may take as long as the first."""
+    tries = []
+
+    def answer(method, path):
+        tries.append(path)
+        time.sleep(0.5)
+        return 500, {"error": {"message": "not now"}}
+
+    async def find_all():
+        async with connections.provider_for(Channel.objects.get(slug="simulator")) as provider:
+            return await asyncio.gather(
+                *(provider.find(request, timezone.now()) for _ in range(LOST)), return_exceptions=True
+            )
+
+    with server(answer) as settings.SIMULATOR_URL:
+        request = steps.job_request(order(new_user()))
+        found = asyncio.run(find_all())
+    assert {type(error) for error in found} == {Unavailable}
+    assert len(tries) <= 2
+
+
 def test_A80_a_list_that_only_repeats_itself_proves_nothing(settings, monkeypatch):
     keyless()
     monkeypatch.setattr(steps, "GRACE", 1)
@@ -349,9 +374,13 @@ def test_nobody_gets_a_video_of_somebody_elses_picture(settings, monkeypatch):
     listing = {"object": "list", "data": entries_of_both, "has_more": False}
     with server(lambda method, path: (200, listing)) as settings.SIMULATOR_URL:
         ada, ben = (unconfirmed(new_user(), preset=name) for name in ("coffee", "cat"))
-        # Ben's is not looked at yet, so that Ada's meets it.
-        Video.objects.filter(pk=ben.pk).update(next_attempt_at=timezone.now() + timedelta(seconds=90))
-        wait_until(lambda: dispatcher.run() and not again(ada).is_live)
+
+        def ada_is_done():
+            # Ben's is not looked at meanwhile, so that Ada's meets it.
+            Video.objects.filter(pk=ben.pk).update(next_attempt_at=timezone.now() + timedelta(seconds=30))
+            return dispatcher.run() and not again(ada).is_live
+
+        wait_until(ada_is_done)
     assert again(ada).ref is None
     assert (again(ada).error_code, entries(ada)) == ("unconfirmed", REFUNDED)
     settings.JOB_DEADLINE_SECONDS = 1
