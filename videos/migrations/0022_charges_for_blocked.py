@@ -1,4 +1,4 @@
-"""Which channels charge for blocked videos, and an index of the blocked ones."""
+"""Which channels charge for blocked videos."""
 
 from django.conf import settings
 from django.db import migrations, models
@@ -24,8 +24,4 @@ class Migration(migrations.Migration):
             field=models.BooleanField(db_default=False, default=False, help_text='The provider charges even for jobs that it accepts and then blocks. Users who cause several of these have to wait before their next video.', verbose_name='charges for blocked videos'),
         ),
         migrations.RunPython(forwards, migrations.RunPython.noop, elidable=True),
-        migrations.AddIndex(
-            model_name='video',
-            index=models.Index(condition=models.Q(('error_code', 'moderation_blocked'), ('status', 'failed')), fields=['channel', 'ended_at'], name='blocked'),
-        ),
     ]
