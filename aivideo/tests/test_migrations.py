@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db import migrations, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.operations.fields import FieldOperation
+from django.db.migrations.operations.models import IndexOperation
 from django.db.migrations.state import ProjectState
 
 # The last migrations of version 0.9.0. After a release, those of that release.
@@ -74,6 +76,32 @@ def test_the_version_before_runs_on_the_schema_of_this_one():
         if (reason := breaks(operation, state, app))
     ]
     assert found == []
+
+
+def _is_in_words_only(operation: Operation, state: ProjectState, app: str) -> bool:
+    """Whether it changes help texts, validators and the like, of which the database knows nothing."""
+    if not isinstance(operation, migrations.AlterField):
+        return False
+    old, new = _field(state, app, operation), operation.field
+    return (old.get_internal_type(), old.max_length, old.null) == (
+        new.get_internal_type(),
+        new.max_length,
+        new.null,
+    )
+
+
+def test_no_migration_locks_two_tables_that_are_in_use():
+    """On PostgreSQL it is one transaction, and could deadlock with a worker that uses both in the other order."""
+    tables: dict[str, set[str]] = {}
+    created: set[str] = set()
+    for name, operation, state, app in since_the_release():
+        if isinstance(operation, migrations.CreateModel):
+            created.add(f"{app}.{operation.name_lower}")
+        elif isinstance(operation, FieldOperation | IndexOperation) and not _is_in_words_only(
+            operation, state, app
+        ):
+            tables.setdefault(name, set()).add(f"{app}.{operation.model_name.lower()}")
+    assert {name: found for name, found in tables.items() if len(found - created) > 1} == {}
 
 
 TEXT = models.CharField(max_length=10, default="")
