@@ -83,11 +83,9 @@ def _expected_seconds(key: ApiKey, model: VideoModel) -> int | None:
     if record is None:
         return None
     wait = routing.expected_wait(model, key.user)
-    return (
-        max(record.seconds, round(wait.expected + (wait.render or record.seconds)))
-        if wait.expected
-        else record.seconds
-    )
+    if not wait.expected:
+        return record.seconds
+    return max(record.seconds, round(wait.expected + (wait.render or record.seconds)))
 
 
 def _model(key: ApiKey, slug: str | None) -> tuple[VideoModel, ApiError | None]:

@@ -52,8 +52,9 @@ class Overloaded(NotNow):
 def best(model: VideoModel, user: User | None) -> Offer:
     """The first offer whose channel takes new jobs now; if none does, the first offer, to wait for.
 
-    Channels where an order of this user, or of somebody new, would surely wait for too long are passed over. Raises Overloaded if there is no other, and
-    ValidationError if there is none at all: the model's last channel became unavailable since it was chosen.
+    Channels where an order of this user, or of somebody new, would surely wait for too long are passed over. Raises
+    Overloaded if there is no other, and ValidationError if there is none at all: the model's last channel became
+    unavailable since it was chosen.
     """
     candidates = offers(model)
     if not candidates:
