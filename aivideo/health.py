@@ -74,6 +74,8 @@ def dispatcher() -> str | None:
     if PumpSlot.objects.filter(until__gt=Now()).exists():
         return None
     overdue = Q(next_attempt_at__lt=Now() - SILENCE) | Q(status=Status.QUEUED, queued_at__lt=Now() - SILENCE)
+    if not PumpSlot.objects.filter(until__gt=Now() - SILENCE).exists():
+        overdue |= ~Q(held_by="")  # the dispatcher that knew when to poll them is gone
     if Video.objects.live().filter(overdue).exists():
         return f"videos have been due for {SILENCE.seconds} s and no dispatcher holds a lease"
     return None

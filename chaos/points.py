@@ -45,7 +45,8 @@ REQUIRED = {
     "admission.admit",
     *(f"breaker.{verb}" for verb in ("record_failure", "pause", "record_success")),
     *("dispatcher.run", "queue.wake_any"),
-    *(f"leases.{name}" for name in ("acquire_slot", "claim", "renew")),
+    *(f"leases.{name}" for name in ("acquire_slot", "claim", "renew", "free_orphans", "release")),
+    "polling.Polling.record",
     "write_queue._in_one_transaction",
     *(f"dispatcher.Dispatcher.{name}" for name in ("turn", "find_work", "drive", "drain")),
     *(f"storage.{name}" for name in ("download", "store", "store_poster", "fetch", "discard", "fsync")),
@@ -58,8 +59,9 @@ PRIVATE = {"steps._accept_surely", "write_queue._in_one_transaction", "write_que
 # Not crash points: called before any story begins, or read-only.
 ELSEWHERE = {"credits.grant", "credits.grant_signup"}
 LOOKS = {
-    *("leases.worker_name", "dispatcher.is_work_left"),
-    *("dispatcher.Dispatcher.has_costly_steps", "dispatcher.Dispatcher.provider"),
+    *("leases.worker_name", "leases.is_leader", "leases.are_orphans_likely", "dispatcher.is_work_left"),
+    *(f"dispatcher.Dispatcher.{name}" for name in ("has_costly_steps", "provider", "room")),
+    *("polling.Polling.due", "polling.Polling.forget", "lifecycle.progress_of"),
     *("admission.place", "admission.room_of", "admission.credits_left_today", "breaker.is_paused"),
 }
 # Points that no story reaches, with the reason. Any other point that is not reached is a gap in the stories.
@@ -129,9 +131,9 @@ def _functions() -> Iterator[tuple[str, Any, str, Callable[..., Any]]]:
     from videos.generation import lifecycle, ordering
     from videos.media import decoder, storage
     from videos.providers import openai
-    from videos.worker import admission, dispatcher, leases, steps, write_queue
+    from videos.worker import admission, dispatcher, leases, polling, steps, write_queue
 
-    worker = (dispatcher, leases, write_queue, steps, admission, breaker)
+    worker = (dispatcher, leases, write_queue, steps, polling, admission, breaker)
     for module in (ordering, lifecycle, queue, *worker, storage, decoder, openai, credits):
         short = module.__name__.rpartition(".")[2]
         owners: list[tuple[str, Any]] = [(short, module)]

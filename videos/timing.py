@@ -2,7 +2,7 @@
 
 import random
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection
 from django.utils import timezone
@@ -13,6 +13,9 @@ FIRST_POLL, LAST_POLL, SOON = 2.0, 15.0, 6.0
 LONGEST_WAIT = 60.0
 # How long a lease on a video or a dispatcher slot lasts, and how often dispatchers renew them.
 LEASE, RENEW = 5.0, 1.25
+# How long a dispatcher holds a running job that it polls again and again, without writing to its row in between. If the
+# dispatcher's own lease ends, what it held is due at once (`leases.free_orphans`).
+HOLD = 120.0
 
 
 def next_poll(video: Video, now: datetime) -> float:
@@ -30,6 +33,11 @@ def next_poll(video: Video, now: datetime) -> float:
     else:
         delay = max(0.1 * age, FIRST_POLL)
     return min(delay, LAST_POLL) * random.uniform(1, 1.05)
+
+
+def is_lease_short(video: Video, delay: float, now: datetime) -> bool:
+    """Whether the lease on a running job could end before its next poll, which is `delay` seconds away."""
+    return video.next_attempt_at is None or video.next_attempt_at < now + timedelta(seconds=delay + LEASE)
 
 
 def backoff(video: Video, retry_after: float | None = None) -> float:

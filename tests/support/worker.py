@@ -11,6 +11,7 @@ from tests.support.fixtures import new_user, order
 from videos.media.decoder import Decoder
 from videos.models import Status, Video
 from videos.worker import dispatcher, leases, steps, write_queue
+from videos.worker.polling import Polling
 
 
 def again(video):
@@ -37,7 +38,7 @@ async def dispatching():
     """A dispatcher whose turns the test takes; steps that it began are canceled at the end."""
     engine = dispatcher.Dispatcher(leases.acquire_slot())
     engine.db = write_queue.WriteQueue()
-    engine.tools = steps.Tools(engine.db, Decoder())
+    engine.tools = steps.Tools(engine.db, Decoder(), Polling(engine.db))
     engine.began = engine.renewed = engine.refreshed = time.monotonic()
     try:
         yield engine
@@ -50,7 +51,7 @@ async def dispatching():
         for provider in engine.providers.values():
             await provider.close()
         await engine.db.close()
-        leases.revoke_slots(leases.worker_name())
+        engine.release()
 
 
 def make_due(video, **fields):

@@ -203,38 +203,63 @@ def adopt(video: Video, found: Found) -> str:
 def record_progress(updates: list[tuple[Video, JobState]]) -> None:
     """Record the progress of running jobs and schedule the next poll; fail those past their deadline.
 
+    A job that a dispatcher holds is polled by the dispatcher's own schedule, so its row stays leased for HOLD seconds. If
+    it is not held any more, since its state has changed or somebody has made it due, `held_by` of the object is emptied.
     Takes many videos per call, because this is the dispatcher's most frequent write.
     """
     now, database_now = timezone.now(), timing.database_now()
     adapt = connection.ops.adapt_datetimefield_value
-    rows, tenths = [], []
+    scheduled, progressed, held, tenths = [], [], [], []
     for video, job in updates:
         if video.status == Status.FAILED:
             _watch_late_job(video)
-        elif video.is_late:
+            continue
+        if video.is_late:
             fail(video, "timed_out", f"still {job.status}")
+            continue
+        before, video.progress = video.progress, progress_of(video, job)
+        if video.progress // 10 > before // 10:
+            tenths.append((video, video.progress // 10 * 10))
+        row = (fast_sql.raw_key(Video, video.pk), video.version, video.held_by)
+        delay = timing.next_poll(video, now)
+        if not video.held_by or video.attempts or timing.is_lease_short(video, delay, database_now):
+            video.attempts = 0
+            video.next_attempt_at = database_now + timedelta(seconds=timing.HOLD if video.held_by else delay)
+            scheduled.append((video.progress, adapt(database_now), adapt(video.next_attempt_at), *row))
         else:
-            before, video.progress = video.progress, max(video.progress, min(job.progress or 0, 99))
-            if video.progress // 10 > before // 10:
-                tenths.append((video, video.progress // 10 * 10))
-            next_attempt_at = database_now + timedelta(seconds=timing.next_poll(video, now))
-            rows.append(
-                (
-                    video.progress,
-                    adapt(database_now),
-                    adapt(next_attempt_at),
-                    fast_sql.raw_key(Video, video.pk),
-                    video.version,
-                )
-            )
+            progressed.append((video.progress, *row))
+        if video.held_by:
+            held.append(video)
     with connection.cursor() as cursor:
         # A leased video that is due again got a webhook meanwhile, and this answer may be older: keep it due.
         cursor.executemany(
             "UPDATE videos_video SET progress = %s, attempts = 0,"
-            " next_at = CASE WHEN next_at > %s THEN %s ELSE next_at END WHERE id = %s AND moves = %s",
-            rows,
+            " next_at = CASE WHEN next_at > %s THEN %s ELSE next_at END"
+            " WHERE id = %s AND moves = %s AND held_by = %s",
+            scheduled,
         )
+        # No index has the progress, so PostgreSQL leaves the indexes alone.
+        cursor.executemany(
+            "UPDATE videos_video SET progress = %s WHERE id = %s AND moves = %s AND held_by = %s", progressed
+        )
+    _forget_lost(held, database_now)
     event_log.progressed(tenths)
+
+
+def _forget_lost(videos: list[Video], now: datetime) -> None:
+    """Empty `held_by` of those that are due, changed or held by another dispatcher by now."""
+    if not videos:
+        return
+    leased = Video.objects.filter(pk__in=[video.pk for video in videos], next_attempt_at__gt=now)
+    rows = {pk: (version, holder) for pk, version, holder in leased.values_list("pk", "version", "held_by")}
+    for video in videos:
+        if rows.get(video.pk) != (video.version, video.held_by):
+            video.held_by = ""
+
+
+def progress_of(video: Video, job: JobState) -> int:
+    """The progress to show, in per cent: it never goes back, and is not 100 before the end."""
+    return max(video.progress, min(job.progress or 0, 99))
 
 
 record_progress.for_many = True  # type: ignore[attr-defined]  # read by worker.write_queue

@@ -156,6 +156,17 @@ class Video(models.Model):
         help_text=_("When the dispatcher looks at it next: schedule and lease in one. Empty: never again."),
         db_column="next_at",
     )
+    held_by = models.CharField(
+        _("held by"),
+        max_length=100,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text=_(
+            "The dispatcher that claimed it last, which alone knows when it polls a running job next."
+        ),
+    )
     queued_at = models.DateTimeField(
         _("queued"),
         null=True,

@@ -19,7 +19,6 @@ from uuid import UUID
 
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
-from django.utils import timezone
 
 from videos import queue, timing
 from videos.catalogue import connections, routing
@@ -29,6 +28,7 @@ from videos.models import MAX_POSTER_TRIES, Channel, PumpSlot, Status, Video
 from videos.providers.base import Provider
 from videos.worker import admission, leases, steps
 from videos.worker.leases import CLAIM
+from videos.worker.polling import Polling
 from videos.worker.write_queue import WriteQueue
 
 log = logging.getLogger(__name__)
@@ -116,6 +116,7 @@ class Dispatcher:
     def __init__(self, slot: PumpSlot) -> None:
         self.slot = slot
         self.is_revoked = False
+        self.is_leader = False
         self.has_handed_over = False
         self.in_flight: dict[UUID, InFlight] = {}
         self.due_again: dict[UUID, Video] = {}  # a webhook made them due while a step was running
@@ -128,7 +129,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         self.db = WriteQueue()
-        self.tools = steps.Tools(self.db, Decoder())
+        self.tools = steps.Tools(self.db, Decoder(), Polling(self.db))
         self.began = self.renewed = self.refreshed = time.monotonic()
         try:
             await self.maintain()
@@ -166,10 +167,13 @@ class Dispatcher:
         work = await self.db(self.find_work)
         self.refresh({video.channel_id: video.channel for video in work.admitted})
         for video in work.due:
+            self.tools.polling.forget(video)
             if video.pk in self.in_flight:
                 self.due_again[video.pk] = video
             else:
                 self.start_step(video, steps.step)
+        for video in self.tools.polling.due(self.room()):
+            self.start_step(video, steps.step)
         for video in work.admitted:
             self.start_step(video, steps.submit)
         if work.posters:
@@ -179,10 +183,15 @@ class Dispatcher:
     async def maintain(self) -> None:
         """Periodic maintenance. An error, such as a row that stays locked, keeps no video waiting: it is tried again later."""
         try:
-            if time.monotonic() - self.reset > RESET:
+            self.is_leader = await self.db(leases.is_leader, self.slot)
+            is_time = time.monotonic() - self.reset > RESET
+            if is_time or (self.is_leader and await self.db(leases.are_orphans_likely)):
+                await self.db(leases.free_orphans)
+            if is_time:
                 await self.db(leases.reset_unreachable)
                 self.reset = time.monotonic()
-            await self.db(run_maintenance)
+            if self.is_leader:
+                await self.db(run_maintenance)
         except DatabaseError:
             log.exception("Maintenance failed; it is tried again in %s seconds.", timing.RENEW)
 
@@ -216,21 +225,26 @@ class Dispatcher:
         """Everything that can be started now, in one database visit."""
         work = Work(self.claim())
         work.admitted = admission.admit(MAX_SUBMITS, self.count_in_flight(Status.SUBMITTING))
-        # Only the first dispatcher makes posters, one batch at a time.
+        # One dispatcher makes posters, one batch at a time.
         is_idle = self.posters is None or self.posters.done()
-        if self.slot.number == 0 and is_idle and time.monotonic() >= self.posters_at:
+        if self.is_leader and is_idle and time.monotonic() >= self.posters_at:
             work.posters = without_poster(POSTERS)
         work.is_left = bool(self.in_flight or work.due or work.admitted) or is_work_left()
         return work
 
     def claim(self) -> list[Video]:
         """Videos that are due, and now ours."""
-        full = [channel for channel, count in self.count_in_flight().items() if count >= MAX_IN_FLIGHT]
-        due = leases.claim(CLAIM, full)
+        full = [channel for channel, room in self.room().items() if room <= 0]
+        due = leases.claim(CLAIM, full, self.slot.owner)
         for video in due:
             if video.channel_id not in self.channels:
                 self.channels[video.channel_id] = Channel.objects.get(pk=video.channel_id)
         return due
+
+    def room(self) -> dict[int, int]:
+        """How many more videos of each known channel may be in flight."""
+        counts = self.count_in_flight()
+        return {channel: MAX_IN_FLIGHT - counts[channel] for channel in self.channels}
 
     def count_in_flight(self, *statuses: Status) -> Counter[int]:
         """How many videos of each channel have a running step; with `statuses`, only those in such a state."""
@@ -278,8 +292,8 @@ class Dispatcher:
                 return
 
     def release(self) -> None:
-        """Give the slot back."""
-        PumpSlot.objects.filter(pk=self.slot.pk, owner=self.slot.owner).update(owner="", until=timezone.now())
+        """Give the slot back, and the running jobs that were held."""
+        leases.release(self.slot)
 
     def wake_successor(self) -> None:
         if not self.is_revoked and is_work_left():

@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -15,7 +15,8 @@ from videos import timing
 from videos.models import PumpSlot, Status, Video
 
 CLAIM = 2000  # videos at a time
-# Two dispatchers on one SQLite file would only wait for each other's locks.
+FREE = 20_000  # videos of a dispatcher that is gone, at a time
+# Dispatchers of one worker; of all workers together on SQLite, where two would only wait for each other's locks.
 SLOTS = 1 if connection.vendor == "sqlite" else 2
 
 
@@ -25,20 +26,47 @@ def worker_name() -> str:
 
 
 def acquire_slot() -> PumpSlot | None:
-    """Lease a free slot; None if live dispatchers hold them all."""
+    """Lease a slot; None if this worker has its SLOTS dispatchers already."""
     owner = f"{worker_name()}/{uuid4().hex[:8]}"
-    free = timezone.now() - timedelta(seconds=1)  # SQLite's clock has millisecond resolution only
-    PumpSlot.objects.bulk_create(
-        [PumpSlot(number=n, until=free) for n in range(SLOTS)], ignore_conflicts=True
-    )
+    slot = _take_slot(owner)
+    rivals = PumpSlot.objects.filter(_is_live(), number__lt=slot.number)
+    if connection.vendor != "sqlite":
+        rivals = rivals.filter(owner__startswith=f"{worker_name()}/")
+    # Two processes may have taken a slot at the same moment: the one with the lower number keeps it.
+    if rivals.count() >= SLOTS:
+        release(slot)
+        return None
+    return slot
+
+
+def _take_slot(owner: str) -> PumpSlot:
+    """The free slot with the lowest number, or a new one."""
+    while True:
+        until = Now() + timedelta(seconds=timing.LEASE)
+        for slot in PumpSlot.objects.exclude(_is_live()).order_by("number"):
+            if PumpSlot.objects.exclude(_is_live()).filter(pk=slot.pk).update(owner=owner, until=until):
+                return PumpSlot.objects.get(pk=slot.pk)
+        free = timezone.now() - timedelta(seconds=1)  # SQLite's clock has millisecond resolution only
+        last = PumpSlot.objects.aggregate(last=Max("number"))["last"]
+        number = 0 if last is None else last + 1
+        PumpSlot.objects.bulk_create([PumpSlot(number=number, until=free)], ignore_conflicts=True)
+
+
+def _is_live() -> Q:
     # A lease further in the future than any lease can be was written before the clock was set back.
-    expired = Q(until__lte=Now()) | Q(until__gt=Now() + timedelta(seconds=2 * timing.LEASE))
-    for number in range(SLOTS):
-        if PumpSlot.objects.filter(expired, number=number).update(
-            owner=owner, until=Now() + timedelta(seconds=timing.LEASE)
-        ):
-            return PumpSlot.objects.get(number=number)
-    return None
+    return Q(until__gt=Now(), until__lte=Now() + timedelta(seconds=2 * timing.LEASE))
+
+
+def is_leader(slot: PumpSlot) -> bool:
+    """Whether no live dispatcher has a lower number. The leader does what one dispatcher alone should do."""
+    return not PumpSlot.objects.filter(_is_live(), number__lt=slot.number).exists()
+
+
+def release(slot: PumpSlot) -> None:
+    """Give a slot back, and with it the running jobs that its dispatcher held."""
+    with transaction.atomic():
+        PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(owner="", until=timezone.now())
+        _make_due(Video.objects.filter(held_by=slot.owner))
 
 
 def revoke_slots(worker: str) -> None:
@@ -46,22 +74,46 @@ def revoke_slots(worker: str) -> None:
     PumpSlot.objects.filter(owner__startswith=f"{worker}/").update(owner="", until=timezone.now())
 
 
-def claim(limit: int, except_of: Sequence[int] = ()) -> list[Video]:
-    """Lease up to `limit` due videos for LEASE seconds and return them, but those `except_of` these channels.
+def free_orphans() -> None:
+    """Make running jobs due that are held by dispatchers that are gone, up to FREE at a time."""
+    live = PumpSlot.objects.filter(_is_live()).values("owner")
+    if _make_due(Video.objects.exclude(held_by="").exclude(held_by__in=live)) < FREE:
+        PumpSlot.objects.exclude(_is_live()).exclude(owner="").update(owner="")
+
+
+def are_orphans_likely() -> bool:
+    """Whether a dispatcher has lost its lease without giving it back."""
+    return PumpSlot.objects.exclude(_is_live()).exclude(owner="").exists()
+
+
+def _make_due(held: QuerySet[Video]) -> int:
+    # Only running jobs are held for longer than LEASE. A row that another session has locked comes later.
+    running = held.filter(status=Status.IN_PROGRESS, ended_at=None).order_by()
+    with transaction.atomic(savepoint=False):
+        unlocked = running.select_for_update(skip_locked=_can_skip()).values("pk")[:FREE]
+        return Video.objects.filter(pk__in=unlocked).update(next_attempt_at=Now(), held_by="")
+
+
+def _can_skip() -> bool:
+    return connection.features.has_select_for_update_skip_locked
+
+
+def claim(limit: int, except_of: Sequence[int] = (), holder: str = "") -> list[Video]:
+    """Lease up to `limit` due videos for LEASE seconds to the `holder` and return them, but those `except_of` these channels.
 
     Only the CLAIMED fields are loaded, which is what polling needs; unconfirmed videos are loaded in full. Queued
     videos are not claimed but admitted (see `admission`).
     """
-    skip_locked = "FOR UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+    skip_locked = "FOR UPDATE SKIP LOCKED" if _can_skip() else ""
     narrowed = f"AND channel_id NOT IN ({', '.join(['%s'] * len(except_of))})" if except_of else ""
     now = timing.database_now()
     adapt = connection.ops.adapt_datetimefield_value
     claim = Video.objects.raw(
-        "UPDATE videos_video SET next_at = %s WHERE id IN (SELECT id FROM videos_video"
+        "UPDATE videos_video SET next_at = %s, held_by = %s WHERE id IN (SELECT id FROM videos_video"
         # Worded like the partial index `due`, or SQLite does not use it.
         f" WHERE NOT (status = 'queued') AND next_at <= %s {narrowed}"
         f" ORDER BY next_at LIMIT %s {skip_locked}) RETURNING {CLAIMED}",
-        [adapt(now + timedelta(seconds=timing.LEASE)), adapt(now), *except_of, limit],
+        [adapt(now + timedelta(seconds=timing.LEASE)), holder, adapt(now), *except_of, limit],
     )
     videos = list(claim)
     unconfirmed = [video.pk for video in videos if video.status == Status.UNCONFIRMED]
@@ -74,7 +126,7 @@ def claim(limit: int, except_of: Sequence[int] = ()) -> list[Video]:
 
 
 CLAIMED = (
-    "id, user_id, channel_id, model_id, status, moves, ref, attempts, progress, credits, seconds,"
+    "id, user_id, channel_id, model_id, status, moves, next_at, held_by, ref, attempts, progress, credits, seconds,"
     " created_at, posted_at, accepted_at, deleted_at, error_code, api_key_id, bad_files"
 )
 
@@ -97,9 +149,11 @@ def renew(slot: PumpSlot, video_ids: list[UUID]) -> bool:
 def renew_videos(video_ids: list[UUID]) -> None:
     """Renew the leases of these videos."""
     until = Now() + timedelta(seconds=timing.LEASE)
-    can_skip = connection.features.has_select_for_update_skip_locked
     for start in range(0, len(video_ids), CLAIM):
         held = Video.objects.filter(pk__in=video_ids[start : start + CLAIM])
         with transaction.atomic(savepoint=False):
-            unlocked = held.select_for_update(skip_locked=can_skip).values("pk")
-            Video.objects.live().filter(pk__in=unlocked).update(next_attempt_at=until)
+            unlocked = held.select_for_update(skip_locked=_can_skip()).values("pk")
+            # A running job may be leased for longer than a step.
+            Video.objects.live().filter(pk__in=unlocked, next_attempt_at__lt=until).update(
+                next_attempt_at=until
+            )

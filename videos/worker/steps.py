@@ -39,6 +39,7 @@ from videos.providers.base import (
     Rejected,
     Unavailable,
 )
+from videos.worker.polling import Polling
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +65,11 @@ class Slots:
 
 @dataclass(frozen=True)
 class Tools:
-    """What steps share: the write queue, the decoder, and the slots of each channel, by its primary key."""
+    """What steps share: the write queue, the decoder, the next polls, and the slots of each channel, by its primary key."""
 
     db: Database
     decoder: Decoder
+    polling: Polling
     slots: dict[int, Slots] = field(default_factory=lambda: defaultdict(Slots))
 
 
@@ -164,7 +166,7 @@ async def check(video: Video, provider: Provider, tools: Tools) -> None:
         if await db(lifecycle.finish, video, job.cost):
             await save(video, provider, tools)
     elif job.status != "failed":
-        await db(lifecycle.record_progress, video, job)
+        await tools.polling.record(video, job)
     elif video.status == Status.FAILED:
         await db(lifecycle.stop_watching, video)
     else:

@@ -25,6 +25,7 @@ from videos.media.decoder import Decoder
 from videos.models import Channel, Video
 from videos.providers import downloads
 from videos.worker import admission, dispatcher, steps, write_queue
+from videos.worker.polling import Polling
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -172,7 +173,8 @@ def test_a_result_that_waited_for_us_beyond_the_deadline_is_still_delivered(simu
 
 async def one_step():
     """Submit every video whose turn it is."""
-    tools = steps.Tools(write_queue.WriteQueue(), Decoder())
+    db = write_queue.WriteQueue()
+    tools = steps.Tools(db, Decoder(), Polling(db))
     for video in await tools.db(admission.admit, 10):
         await steps.submit(video, connections.provider_for(video.channel), tools)
     await tools.db.close()

@@ -41,6 +41,7 @@ from videos.providers.base import JobState
 from videos.providers.webhook_events import Event
 from videos.webhooks import signing
 from videos.worker import dispatcher, leases, provider_webhooks, steps, write_queue
+from videos.worker.polling import Polling
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -243,7 +244,7 @@ async def pump_that_asks(provider, video):
     db = write_queue.WriteQueue()
     engine = dispatcher.Dispatcher(await db(leases.acquire_slot))
     engine.db = db
-    engine.tools = steps.Tools(engine.db, Decoder())
+    engine.tools = steps.Tools(engine.db, Decoder(), Polling(engine.db))
     engine.began = engine.renewed = engine.refreshed = time.monotonic()
     engine.providers[video.channel_id] = provider
     await engine.turn()

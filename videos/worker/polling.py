@@ -1,0 +1,62 @@
+"""When a dispatcher polls the running jobs that it holds.
+
+The schedule is in memory, and a poll that brings nothing new writes nothing. The row of a job says only who holds it, and
+for how long: see `leases.free_orphans` and `timing.HOLD`.
+"""
+
+import heapq
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from videos import timing
+from videos.generation import lifecycle
+from videos.models import Status, Video
+from videos.providers.base import JobState
+
+
+class Polling:
+    """The running jobs that one dispatcher holds, each with the time of its next poll."""
+
+    def __init__(self, db: Callable[..., Awaitable[Any]]) -> None:
+        self.db = db
+        self.planned: dict[UUID, tuple[int, Video]] = {}
+        # By channel: time (monotonic seconds), and what tells an entry from an older one of the same video.
+        self.queues: dict[int, list[tuple[float, int, UUID]]] = defaultdict(list)
+        self.numbers = count()
+
+    async def record(self, video: Video, job: JobState) -> None:
+        """Record what a provider answered about an unfinished job, and plan the next poll."""
+        now = timezone.now()
+        delay = timing.next_poll(video, now)
+        is_news = lifecycle.progress_of(video, job) != video.progress or video.attempts > 0
+        is_held = video.held_by != "" and not timing.is_lease_short(video, delay, now)
+        if is_news or not is_held or video.is_late or video.status != Status.IN_PROGRESS:
+            await self.db(lifecycle.record_progress, video, job)
+            delay = timing.next_poll(video, now)
+        if video.held_by and video.status == Status.IN_PROGRESS:
+            number = next(self.numbers)
+            self.planned[video.pk] = number, video
+            heapq.heappush(self.queues[video.channel_id], (time.monotonic() + delay, number, video.pk))
+
+    def due(self, room: Mapping[int, int]) -> list[Video]:
+        """The jobs that are to be polled now, and at most as many of each channel as it has room for."""
+        now = time.monotonic()
+        due: list[Video] = []
+        for channel_id, queue in self.queues.items():
+            left = room[channel_id]
+            while left > 0 and queue and queue[0][0] <= now:
+                _at, number, pk = heapq.heappop(queue)
+                if self.planned.get(pk, (-1,))[0] == number:
+                    due.append(self.planned.pop(pk)[1])
+                    left -= 1
+        return due
+
+    def forget(self, video: Video) -> None:
+        """Do not poll a job: its row has been claimed anew."""
+        self.planned.pop(video.pk, None)
