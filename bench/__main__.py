@@ -32,7 +32,8 @@ BENCHES = {
     "inflight.polling_10000": ("lag_10000_polling", "pump_memory"),
     "inflight.webhooks_1000": ("lag_1000_webhooks", "pump_cpu_webhooks"),
     "inflight.webhooks_10000": ("lag_10000_webhooks",),
-    "scale.run": ("scale_1", "scale_2", "scale_4", "scale_8", "scale_admission"),
+    "scale.dispatchers": ("scale_1", "scale_2", "scale_4", "scale_8"),
+    "scale.choosing": ("scale_admission",),
     "overload.run": ("overload_1.5", "overload_3"),
     "isolation.run": (
         "isolation_connect",

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, models
-from django.db.models import F, Sum
+from django.db.models import Exists, F, OuterRef, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -51,24 +51,50 @@ READY = "AND next_at <= %s AND queued_at > %s"
 IN_ORDER = "ORDER BY turn, attempts, queued_at, id"
 
 
-def admit(room: int, submitting: Mapping[int, int] = MappingProxyType({})) -> list[Video]:
+class Pace:
+    """Keeps a dispatcher from spending more than SHARE of its time on the choice among the videos of a long queue."""
+
+    SHARE = 0.05
+    LONGEST = 2.0  # seconds between two choices
+
+    def __init__(self) -> None:
+        self.not_before: dict[int, float] = {}  # by channel, in monotonic seconds
+
+    def is_time(self, channel_id: int) -> bool:
+        return time.monotonic() >= self.not_before.get(channel_id, 0.0)
+
+    def note(self, channel_id: int, began: float) -> None:
+        """A choice has been made, which began then."""
+        now = time.monotonic()
+        self.not_before[channel_id] = now + min((now - began) / self.SHARE, self.LONGEST)
+
+
+def admit(
+    room: int, submitting: Mapping[int, int] = MappingProxyType({}), pace: Pace | None = None
+) -> list[Video]:
     """Move queued videos to submitting, in fair order, and return them.
 
-    Each channel has its own `room`, of which it already uses as much as `submitting` says, by primary key.
+    Each channel has its own `room`, of which it already uses as much as `submitting` says, by primary key. A channel
+    for which it is too early by the `pace` has to wait.
 
     This records the intent to submit and must be committed before the request is sent; if the worker
     crashes after that, the row comes due again after timing.LEASE seconds. Call it in a transaction: it
     locks the channel's row so that concurrent dispatchers cannot exceed the channel's limits together.
     """
     admitted: list[Video] = []
-    waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None).order_by()
-    for channel_id in waiting.values_list("channel", flat=True).distinct():
+    pace = pace or Pace()
+    waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None, channel=OuterRef("pk"))
+    for channel_id in Channel.objects.filter(Exists(waiting)).order_by().values_list("pk", flat=True):
+        if not pace.is_time(channel_id):
+            continue
         # If the row is locked, another dispatcher is admitting videos for this channel.
         unlocked = Channel.objects.select_for_update(skip_locked=_can_skip(), no_key=_can_skip())
         channel = unlocked.filter(pk=channel_id).first()
         if channel is None:
             continue
+        began = time.monotonic()
         ids = _choose(channel, room - submitting.get(channel.pk, 0))
+        pace.note(channel.pk, began)
         if not ids:
             continue
         _note_submits(channel, len(ids))

@@ -123,6 +123,7 @@ class Dispatcher:
         self.posters: asyncio.Task[None] | None = None
         self.reset = -float(RESET)  # last look for unreachable videos (monotonic seconds)
         self.posters_at = 0.0  # earliest start of the next poster batch (monotonic seconds)
+        self.pace = admission.Pace()
         self.channels: dict[int, Channel] = {}
         self.providers: dict[int, Provider] = {}
         self.replaced: list[Provider] = []  # of channels that staff have changed; steps may still use them
@@ -224,7 +225,7 @@ class Dispatcher:
     def find_work(self) -> Work:
         """Everything that can be started now, in one database visit."""
         work = Work(self.claim())
-        work.admitted = admission.admit(MAX_SUBMITS, self.count_in_flight(Status.SUBMITTING))
+        work.admitted = admission.admit(MAX_SUBMITS, self.count_in_flight(Status.SUBMITTING), self.pace)
         # One dispatcher makes posters, one batch at a time.
         is_idle = self.posters is None or self.posters.done()
         if self.is_leader and is_idle and time.monotonic() >= self.posters_at:

@@ -1,6 +1,7 @@
 """Whose turn it is: limits of a channel, of a person, the breaker, and a queue that keeps its order."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -51,6 +52,27 @@ def test_an_admitted_video_is_submitting_and_its_intent_is_written():
         ("queued", "submitting"),
     ]
     assert admit() == []
+
+
+def test_a_choice_that_takes_long_is_not_repeated_at_once(monkeypatch):
+    """Among a hundred thousand, it costs the database more than what it chooses."""
+    pace, asked = admission.Pace(), []
+
+    def slowly(chosen_for, _room):
+        asked.append(chosen_for.slug)
+        time.sleep(0.05)
+        return []
+
+    monkeypatch.setattr(admission, "_choose", slowly)
+    order(new_user())
+    for _ in range(2):
+        with transaction.atomic():
+            admission.admit(10, pace=pace)
+    assert asked == ["simulator"]
+    pace.not_before[channel().pk] -= admission.Pace.LONGEST
+    with transaction.atomic():
+        admission.admit(10, pace=pace)
+    assert asked == ["simulator"] * 2
 
 
 def test_everybodys_first_video_goes_before_anybodys_second():
