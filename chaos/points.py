@@ -59,9 +59,10 @@ PRIVATE = {"steps._accept_surely", "write_queue._in_one_transaction", "write_que
 # Not crash points: called before any story begins, or read-only.
 ELSEWHERE = {"credits.grant", "credits.grant_signup"}
 LOOKS = {
-    *("leases.worker_name", "leases.is_leader", "leases.are_orphans_likely", "dispatcher.is_work_left"),
+    *("leases.worker_name", "leases.is_leader", "dispatcher.is_work_left"),
     *(f"dispatcher.Dispatcher.{name}" for name in ("has_costly_steps", "provider", "room")),
-    *("polling.Polling.due", "polling.Polling.forget", "lifecycle.progress_of"),
+    *(f"polling.Polling.{name}" for name in ("plan", "due", "forget")),
+    "lifecycle.progress_of",
     *("admission.place", "admission.room_of", "admission.credits_left_today", "breaker.is_paused"),
 }
 # Points that no story reaches, with the reason. Any other point that is not reached is a gap in the stories.

@@ -2,7 +2,7 @@
 
 import random
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection
 from django.utils import timezone
@@ -35,9 +35,9 @@ def next_poll(video: Video, now: datetime) -> float:
     return min(delay, LAST_POLL) * random.uniform(1, 1.05)
 
 
-def is_lease_short(video: Video, delay: float, now: datetime) -> bool:
-    """Whether the lease on a running job could end before its next poll, which is `delay` seconds away."""
-    return video.next_attempt_at is None or video.next_attempt_at < now + timedelta(seconds=delay + LEASE)
+def is_held_beyond(video: Video, delay: float) -> bool:
+    """Whether this process holds a running job until well after its next poll, which is `delay` seconds away."""
+    return video.held_by != "" and video.held_until > clock() + delay + LEASE
 
 
 def backoff(video: Video, retry_after: float | None = None) -> float:

@@ -207,7 +207,7 @@ def record_progress(updates: list[tuple[Video, JobState]]) -> None:
     it is not held any more, since its state has changed or somebody has made it due, `held_by` of the object is emptied.
     Takes many videos per call, because this is the dispatcher's most frequent write.
     """
-    now, database_now = timezone.now(), timing.database_now()
+    began, now, database_now = timing.clock(), timezone.now(), timing.database_now()
     adapt = connection.ops.adapt_datetimefield_value
     scheduled, progressed, held, tenths = [], [], [], []
     for video, job in updates:
@@ -215,19 +215,21 @@ def record_progress(updates: list[tuple[Video, JobState]]) -> None:
             _watch_late_job(video)
             continue
         if video.is_late:
-            fail(video, "timed_out", f"still {job.status}")
+            if not fail(video, "timed_out", f"still {job.status}"):
+                video.held_by = ""  # it has changed
             continue
         before, video.progress = video.progress, progress_of(video, job)
         if video.progress // 10 > before // 10:
             tenths.append((video, video.progress // 10 * 10))
         row = (fast_sql.raw_key(Video, video.pk), video.version, video.held_by)
         delay = timing.next_poll(video, now)
-        if not video.held_by or video.attempts or timing.is_lease_short(video, delay, database_now):
-            video.attempts = 0
-            video.next_attempt_at = database_now + timedelta(seconds=timing.HOLD if video.held_by else delay)
-            scheduled.append((video.progress, adapt(database_now), adapt(video.next_attempt_at), *row))
-        else:
+        if timing.is_held_beyond(video, delay) and not video.attempts:
             progressed.append((video.progress, *row))
+        else:
+            lease = timing.HOLD if video.held_by else delay
+            video.attempts, video.held_until = 0, began + lease
+            until = database_now + timedelta(seconds=lease)
+            scheduled.append((video.progress, adapt(database_now), adapt(until), *row))
         if video.held_by:
             held.append(video)
     with connection.cursor() as cursor:

@@ -222,6 +222,9 @@ class Video(models.Model):
     height = models.PositiveSmallIntegerField(_("height"), null=True, editable=False)
     duration = models.FloatField(_("duration"), null=True, editable=False, help_text=_("Seconds."))
 
+    # Until when this process holds it, if it is a running job that it has claimed, by `timing.clock`.
+    held_until = 0.0
+
     objects = VideoQuerySet.as_manager()
 
     class Meta:
@@ -248,6 +251,9 @@ class Video(models.Model):
                 fields=["next_attempt_at"],
                 name="due",
                 condition=Q(next_attempt_at__isnull=False) & ~Q(status=Status.QUEUED),
+            ),
+            models.Index(
+                fields=["held_by"], name="held", condition=Q(ended_at__isnull=True) & ~Q(held_by="")
             ),
             models.Index(
                 fields=["status", "channel", "user", "created_at"],

@@ -168,7 +168,6 @@ class Dispatcher:
         work = await self.db(self.find_work)
         self.refresh({video.channel_id: video.channel for video in work.admitted})
         for video in work.due:
-            self.tools.polling.forget(video)
             if video.pk in self.in_flight:
                 self.due_again[video.pk] = video
             else:
@@ -184,13 +183,11 @@ class Dispatcher:
     async def maintain(self) -> None:
         """Periodic maintenance. An error, such as a row that stays locked, keeps no video waiting: it is tried again later."""
         try:
-            self.is_leader = await self.db(leases.is_leader, self.slot)
-            is_time = time.monotonic() - self.reset > RESET
-            if is_time or (self.is_leader and await self.db(leases.are_orphans_likely)):
-                await self.db(leases.free_orphans)
-            if is_time:
+            await self.db(leases.free_orphans)
+            if time.monotonic() - self.reset > RESET:
                 await self.db(leases.reset_unreachable)
                 self.reset = time.monotonic()
+            self.is_leader = await self.db(leases.is_leader, self.slot)
             if self.is_leader:
                 await self.db(run_maintenance)
         except DatabaseError:
@@ -202,9 +199,9 @@ class Dispatcher:
         Without the database or the queue, `run` does it after the drain: what the running steps bring is worth more.
         """
         try:
-            await self.db(batches.advance)
             # One after the other: an order that is placed in between then finds a free slot.
             await self.db(self.release)
+            await self.db(batches.advance)
             await self.db(self.wake_successor)
             self.has_handed_over = True
         except Exception:
@@ -254,6 +251,7 @@ class Dispatcher:
 
     def start_step(self, video: Video, step: Callable[..., Coroutine[Any, Any, None]]) -> None:
         video.channel = self.channels[video.channel_id]
+        self.tools.polling.forget(video)
         task = asyncio.create_task(self.drive(video, step))
         self.in_flight[video.pk] = InFlight(video, task, time.monotonic())
         task.add_done_callback(partial(self._step_ended, video.pk))
@@ -279,7 +277,11 @@ class Dispatcher:
             # A bug of ours or trouble with the machine (disk full, database gone). It must be logged but must
             # not settle the video: the step is retried until the deadline.
             log.exception("%s: a step failed in state %s", video.public_id, video.status)
-            await self.db(lifecycle.retry_later, video, repr(error))
+            try:
+                await self.db(lifecycle.retry_later, video, repr(error))
+            except DatabaseError:
+                log.exception("%s: its retry is not recorded", video.public_id)
+                self.tools.polling.plan(video, timing.LEASE)  # any other comes due when its lease ends
 
     def provider(self, video: Video) -> Provider:
         if video.channel_id not in self.providers:

@@ -18,6 +18,7 @@ CLAIM = 2000  # videos at a time
 FREE = 20_000  # videos of a dispatcher that is gone, at a time
 # Dispatchers of one worker; of all workers together on SQLite, where two would only wait for each other's locks.
 SLOTS = 1 if connection.vendor == "sqlite" else 2
+ACQUIRING = 3_141_592_653  # names the advisory lock of PostgreSQL under which slots are acquired
 
 
 def worker_name() -> str:
@@ -27,29 +28,39 @@ def worker_name() -> str:
 
 def acquire_slot() -> PumpSlot | None:
     """Lease a slot; None if this worker has its SLOTS dispatchers already."""
-    owner = f"{worker_name()}/{uuid4().hex[:8]}"
-    slot = _take_slot(owner)
-    rivals = PumpSlot.objects.filter(_is_live(), number__lt=slot.number)
-    if connection.vendor != "sqlite":
-        rivals = rivals.filter(owner__startswith=f"{worker_name()}/")
-    # Two processes may have taken a slot at the same moment: the one with the lower number keeps it.
-    if rivals.count() >= SLOTS:
-        release(slot)
+    if _slots_of_this_worker() >= SLOTS:
         return None
-    return slot
-
-
-def _take_slot(owner: str) -> PumpSlot:
-    """The free slot with the lowest number, or a new one."""
-    while True:
-        until = Now() + timedelta(seconds=timing.LEASE)
-        for slot in PumpSlot.objects.exclude(_is_live()).order_by("number"):
-            if PumpSlot.objects.exclude(_is_live()).filter(pk=slot.pk).update(owner=owner, until=until):
-                return PumpSlot.objects.get(pk=slot.pk)
-        free = timezone.now() - timedelta(seconds=1)  # SQLite's clock has millisecond resolution only
+    owner = f"{worker_name()}/{uuid4().hex[:8]}"
+    until = Now() + timedelta(seconds=timing.LEASE)
+    with transaction.atomic():
+        _take_turns()
+        if _slots_of_this_worker() >= SLOTS:
+            return None
+        for number in (
+            PumpSlot.objects.exclude(_is_live()).order_by("number").values_list("number", flat=True)
+        ):
+            # Workers of the version before take slots 0 and 1 without waiting for their turn.
+            if PumpSlot.objects.exclude(_is_live()).filter(pk=number).update(owner=owner, until=until):
+                return PumpSlot(number=number, owner=owner)
         last = PumpSlot.objects.aggregate(last=Max("number"))["last"]
-        number = 0 if last is None else last + 1
-        PumpSlot.objects.bulk_create([PumpSlot(number=number, until=free)], ignore_conflicts=True)
+        slot = PumpSlot(number=0 if last is None else last + 1, owner=owner)
+        PumpSlot.objects.create(number=slot.number, owner=owner, until=until)
+        return slot
+
+
+def _slots_of_this_worker() -> int:
+    """How many live dispatchers count for SLOTS."""
+    live = PumpSlot.objects.filter(_is_live())
+    if connection.vendor != "sqlite":
+        live = live.filter(owner__startswith=f"{worker_name()}/")
+    return live.count()
+
+
+def _take_turns() -> None:
+    """Until the end of the transaction, no other process acquires a slot. SQLite has one writer anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ACQUIRING])
 
 
 def _is_live() -> Q:
@@ -63,39 +74,47 @@ def is_leader(slot: PumpSlot) -> bool:
 
 
 def release(slot: PumpSlot) -> None:
-    """Give a slot back, and with it the running jobs that its dispatcher held."""
-    with transaction.atomic():
-        PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(owner="", until=timezone.now())
-        _make_due(Video.objects.filter(held_by=slot.owner))
+    """Give a slot back, and with it running jobs that its dispatcher held: up to FREE, and `free_orphans` does the rest."""
+    PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(owner="", until=timezone.now())
+    _make_due(slot.owner)
+
+
+def free_orphans() -> None:
+    """Make running jobs due that are held by dispatchers that are gone, up to FREE of each at a time."""
+    live = set(PumpSlot.objects.filter(_is_live()).values_list("owner", flat=True))
+    owner: str | None = ""
+    # From one holder to the next by index, past all that each of them holds.
+    while (
+        owner := _held()
+        .filter(held_by__gt=owner)
+        .order_by("held_by")
+        .values_list("held_by", flat=True)
+        .first()
+    ):
+        if owner not in live:
+            _make_due(owner)
+
+
+def _held() -> QuerySet[Video]:
+    # Worded exactly like the partial index `held`, or SQLite does not use it.
+    return Video.objects.extra(where=["ended_at IS NULL AND NOT (held_by = '')"])
+
+
+def _make_due(owner: str) -> None:
+    # Only running jobs are held for longer than LEASE. A row that another session has locked comes later.
+    running = _held().filter(held_by=owner, status=Status.IN_PROGRESS).order_by()
+    with transaction.atomic(savepoint=False):
+        unlocked = running.select_for_update(skip_locked=_can_skip()).values("pk")[:FREE]
+        Video.objects.filter(pk__in=unlocked).update(next_attempt_at=Now(), held_by="")
+
+
+def _can_skip() -> bool:
+    return connection.features.has_select_for_update_skip_locked
 
 
 def revoke_slots(worker: str) -> None:
     """Revoke the slots of a worker's dispatchers: each finishes or cancels its running steps, then stops."""
     PumpSlot.objects.filter(owner__startswith=f"{worker}/").update(owner="", until=timezone.now())
-
-
-def free_orphans() -> None:
-    """Make running jobs due that are held by dispatchers that are gone, up to FREE at a time."""
-    live = PumpSlot.objects.filter(_is_live()).values("owner")
-    if _make_due(Video.objects.exclude(held_by="").exclude(held_by__in=live)) < FREE:
-        PumpSlot.objects.exclude(_is_live()).exclude(owner="").update(owner="")
-
-
-def are_orphans_likely() -> bool:
-    """Whether a dispatcher has lost its lease without giving it back."""
-    return PumpSlot.objects.exclude(_is_live()).exclude(owner="").exists()
-
-
-def _make_due(held: QuerySet[Video]) -> int:
-    # Only running jobs are held for longer than LEASE. A row that another session has locked comes later.
-    running = held.filter(status=Status.IN_PROGRESS, ended_at=None).order_by()
-    with transaction.atomic(savepoint=False):
-        unlocked = running.select_for_update(skip_locked=_can_skip()).values("pk")[:FREE]
-        return Video.objects.filter(pk__in=unlocked).update(next_attempt_at=Now(), held_by="")
-
-
-def _can_skip() -> bool:
-    return connection.features.has_select_for_update_skip_locked
 
 
 def claim(limit: int, except_of: Sequence[int] = (), holder: str = "") -> list[Video]:

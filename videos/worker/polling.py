@@ -32,13 +32,16 @@ class Polling:
 
     async def record(self, video: Video, job: JobState) -> None:
         """Record what a provider answered about an unfinished job, and plan the next poll."""
-        now = timezone.now()
-        delay = timing.next_poll(video, now)
+        delay = timing.next_poll(video, timezone.now())
         is_news = lifecycle.progress_of(video, job) != video.progress or video.attempts > 0
-        is_held = video.held_by != "" and not timing.is_lease_short(video, delay, now)
-        if is_news or not is_held or video.is_late or video.status != Status.IN_PROGRESS:
+        is_running = video.status == Status.IN_PROGRESS and not video.is_late
+        if is_news or not is_running or not timing.is_held_beyond(video, delay):
             await self.db(lifecycle.record_progress, video, job)
-            delay = timing.next_poll(video, now)
+            delay = timing.next_poll(video, timezone.now())
+        self.plan(video, delay)
+
+    def plan(self, video: Video, delay: float) -> None:
+        """Poll a job in `delay` seconds, if it runs and is held here; otherwise its row says when it is due."""
         if video.held_by and video.status == Status.IN_PROGRESS:
             number = next(self.numbers)
             self.planned[video.pk] = number, video
@@ -58,5 +61,5 @@ class Polling:
         return due
 
     def forget(self, video: Video) -> None:
-        """Do not poll a job: its row has been claimed anew."""
+        """Plan nothing for a job: its next step begins now."""
         self.planned.pop(video.pk, None)

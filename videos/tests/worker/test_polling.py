@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -17,7 +17,7 @@ from videos import timing
 from videos.generation import lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import JobState, Unavailable
-from videos.worker import dispatcher, leases, provider_webhooks
+from videos.worker import leases, provider_webhooks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -207,7 +207,7 @@ def test_a_job_that_another_dispatcher_claims_is_its_own_from_then_on():
     play(story, provider)
 
 
-def test_a_job_that_is_done_is_fetched_though_its_row_was_not_written_for_a_while():
+def test_a_job_that_ends_is_settled_though_its_row_was_not_written_for_a_while():
     video, provider = running(), Rendering()
 
     async def story(take):
@@ -229,6 +229,43 @@ def test_a_render_that_takes_too_long_times_out_though_nothing_changes(settings)
 
     play(story, provider)
     assert (again(video).status, again(video).error_code) == (Status.FAILED, "timed_out")
+
+
+def test_a_poll_whose_outcome_cannot_be_written_is_repeated_soon(monkeypatch):
+    """Its row is leased for minutes, and nobody else looks at what a living dispatcher holds."""
+    video, provider = running(), Rendering()
+
+    def fail(*_):
+        raise OperationalError("the server closed the connection unexpectedly")
+
+    async def story(take):
+        await take(2)
+        for verb in ("record_progress", "retry_later"):
+            monkeypatch.setattr(lifecycle, verb, fail)
+        provider.percent = 60
+        monkeypatch.setattr(timing, "LEASE", 0.0)
+        await take(1)
+        monkeypatch.undo()
+        await take(1)
+        assert (await take.engine.db(again, video)).progress == 60
+
+    play(story, provider)
+
+
+def test_a_video_that_is_being_saved_is_not_polled_by_an_older_plan():
+    video, provider = running(), Rendering()
+
+    async def story(take):
+        await take(1)
+        await take.engine.db(lambda: Video.objects.update(next_attempt_at=Now()))
+        assert video.pk in take.engine.tools.polling.planned
+        task = asyncio.Event()
+        take.engine.start_step(again_, lambda *_: task.wait())
+        assert video.pk not in take.engine.tools.polling.planned
+        task.set()
+
+    again_ = again(video)
+    play(story, provider)
 
 
 # --- What a dispatcher leaves ---------------------------------------------------------------------
@@ -259,7 +296,7 @@ def test_what_a_dead_dispatcher_held_is_due_for_the_next_one_at_once():
     assert provider.polls == ["job-1"]
 
 
-def test_the_leader_notices_that_another_dispatcher_has_died():
+def test_a_living_dispatcher_notices_that_another_has_died():
     provider = Rendering()
     running()
     in_a_while = timezone.now() + timedelta(seconds=timing.HOLD)
@@ -275,7 +312,7 @@ def test_the_leader_notices_that_another_dispatcher_has_died():
         await take(1)
 
     play(story, provider)
-    assert (provider.polls, PumpSlot.objects.get(number=9).owner) == (["job-1"], "")
+    assert provider.polls == ["job-1"]
 
 
 def test_what_a_living_dispatcher_holds_is_left_alone():
@@ -291,13 +328,38 @@ def test_a_slot_that_is_given_back_frees_what_its_dispatcher_held():
     assert (again(video).held_by, again(video).next_attempt_at <= timezone.now()) == ("", True)
 
 
-def test_a_dispatcher_that_ends_leaves_nothing_held(monkeypatch):
+def test_a_dispatcher_that_ends_leaves_nothing_held():
     video = running()
-    monkeypatch.setattr(dispatcher, "LIFETIME", 0)
-    monkeypatch.setattr(dispatcher.Dispatcher, "provider", lambda *_: Rendering())
-    hold(video)
-    PumpSlot.objects.all().delete()
-    dispatcher.run()
+
+    async def story(take):
+        await take(1)
+        assert await take.engine.db(held, video)
+        await take.engine.hand_over()
+
+    play(story)
+    assert (again(video).held_by, again(video).next_attempt_at <= timezone.now()) == ("", True)
+
+
+def test_however_many_jobs_a_dispatcher_held_all_of_them_come_due(monkeypatch):
+    monkeypatch.setattr(leases, "FREE", 2)
+    videos = [running(f"job-{n}") for n in range(5)]
+    slot = hold(videos[0])
+    Video.objects.update(held_by=slot.owner, next_attempt_at=timezone.now() + timedelta(seconds=timing.HOLD))
+    leases.release(slot)
+    left = [Video.objects.exclude(held_by="").count()]
+    for _ in range(3):
+        leases.free_orphans()
+        left.append(Video.objects.exclude(held_by="").count())
+    assert left == [3, 1, 0, 0]
+
+
+def test_a_worker_that_takes_the_slot_of_a_dead_dispatcher_leaves_its_jobs_to_be_found(monkeypatch):
+    video = running()
+    dead = hold(video)
+    PumpSlot.objects.update(until=timezone.now() - timedelta(seconds=1))
+    monkeypatch.setenv("AIVIDEO_WORKER", "another")
+    assert leases.acquire_slot().number == dead.number
+    leases.free_orphans()
     assert again(video).held_by == ""
 
 
@@ -334,6 +396,14 @@ def test_every_machine_has_dispatchers_of_its_own(monkeypatch):
 def test_on_sqlite_one_dispatcher_works_whatever_the_number_of_workers(monkeypatch):
     first, *others = workers(monkeypatch, "a", "b", "a")
     assert (first.number, others) == (0, [None, None])
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="one dispatcher at a time on SQLite")
+def test_a_lower_slot_that_becomes_free_is_no_third_one(monkeypatch):
+    slots = workers(monkeypatch, "a", "a", "b", "b")
+    leases.release(slots[0])
+    assert workers(monkeypatch, "b") == [None]
+    assert workers(monkeypatch, "a")[0].number == slots[0].number
 
 
 def test_one_living_dispatcher_leads_and_the_next_one_follows_when_it_dies(monkeypatch):
