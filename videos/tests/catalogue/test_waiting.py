@@ -12,6 +12,8 @@ from tests.support.sabotage import becomes, without
 from tests.support.studio_page import form
 from videos.catalogue import routing, waiting
 from videos.models import Channel, Status, Video, VideoModel
+from videos.status import progress
+from videos.worker import admission
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,6 +24,8 @@ RENDER = 600  # seconds
 def _always_counted(monkeypatch, settings):
     monkeypatch.setattr(waiting, "FRESH", 0.0)
     monkeypatch.setattr(waiting, "_lines", {})
+    monkeypatch.setattr(admission, "_places", {})
+    monkeypatch.setattr(progress, "_channel_states", {})
     settings.QUEUE_PATIENCE_SECONDS = 3600
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from aivideo import health
 from tests.support.fixtures import new_user, order
-from tests.support.sabotage import drop, without
+from tests.support.sabotage import insert_first, without
 from tests.support.worker import again, dispatching
 from videos import timing
 from videos.generation import lifecycle
@@ -281,8 +281,8 @@ def hold(video):
 
 @without(
     "that jobs of dead dispatchers are looked for",
-    "videos.worker.dispatcher.Dispatcher.maintain",
-    drop("free_orphans"),
+    "videos.worker.leases.free_orphans",
+    insert_first("return"),
 )
 def test_what_a_dead_dispatcher_held_is_due_for_the_next_one_at_once():
     video, provider = running(), Rendering()
