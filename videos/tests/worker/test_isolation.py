@@ -93,12 +93,13 @@ def test_submits_that_hang_at_one_channel_keep_no_other_channel_waiting():
     "videos.worker.leases.claim",
     insert_first("except_of = ()"),
 )
-def test_questions_that_hang_at_one_channel_keep_no_other_channel_waiting():
+def test_questions_that_hang_at_one_channel_keep_no_other_channel_waiting(monkeypatch):
+    monkeypatch.setattr(dispatcher, "CLAIM", SLOTS)
     with SilentServer() as silent, server(healthy) as url:
-        running(orders(model_at("hangs", silent.url.replace("/picture.jpg", "/v1")), 4 * SLOTS))
-        turns_until(lambda: len(silent.taken) >= 3 * SLOTS)
+        running(orders(model_at("hangs", silent.url.replace("/picture.jpg", "/v1")), 6 * SLOTS))
         (video,) = orders(model_at("well", url), 1)
-        turns_until(lambda: status_of(video) == Status.FAILED)
+        turns_until(lambda: len(silent.taken) >= 3 * SLOTS and status_of(video) == Status.FAILED)
+        assert len(silent.taken) == 3 * SLOTS
 
 
 @contextmanager
