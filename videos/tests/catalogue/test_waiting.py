@@ -1,5 +1,6 @@
 """What surely cannot be made in time is refused at the door, and a wait in the queue costs the operator nothing."""
 
+import random
 from datetime import timedelta
 
 import pytest
@@ -25,6 +26,7 @@ def _always_counted(monkeypatch, settings):
     monkeypatch.setattr(waiting, "FRESH", 0.0)
     monkeypatch.setattr(waiting, "_lines", {})
     monkeypatch.setattr(admission, "_places", {})
+    monkeypatch.setattr(admission, "PLACES_FRESH", 0.0)
     monkeypatch.setattr(progress, "_channel_states", {})
     settings.QUEUE_PATIENCE_SECONDS = 3600
 
@@ -113,6 +115,21 @@ def test_a_video_in_a_long_line_is_expected_as_its_quote_says(owner):
     quoted = program.send("/v1/videos/quote", {"prompt": "A kite", "seconds": 4}).json()["expected_seconds"]
     made = program.send("/v1/videos", {"prompt": "A kite", "seconds": 4}).json()
     assert program.get(f"/v1/videos/{made['id']}").json()["expected_seconds"] == pytest.approx(quoted, abs=5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_turns_that_are_promised_are_those_that_are_given(seed):
+    """One rule in two languages: Python's for an order that is not placed yet, and SQL's for those that wait."""
+    chance = random.Random(seed)
+    channel(max_running=2)
+    people = [new_user() for _ in range(4)]
+    for person in people:
+        for status in [Status.QUEUED] * chance.randrange(5) + [Status.IN_PROGRESS] * chance.randrange(4):
+            video = order(person)
+            Video.objects.filter(pk=video.pk).update(status=status)
+    for person in people:
+        promised = waiting.line_at(channel().pk).ahead_of(person)
+        assert admission.place(order(person)) == promised + 1
 
 
 @pytest.fixture
