@@ -248,6 +248,9 @@ def record_progress(updates: list[tuple[Video, JobState]]) -> None:
     event_log.progressed(tenths)
 
 
+record_progress.for_many = True  # type: ignore[attr-defined]  # read by worker.write_queue
+
+
 def _forget_lost(videos: list[Video], now: datetime) -> None:
     """Empty `held_by` of those that are due, changed or held by another dispatcher by now."""
     if not videos:
@@ -262,9 +265,6 @@ def _forget_lost(videos: list[Video], now: datetime) -> None:
 def progress_of(video: Video, job: JobState) -> int:
     """The progress to show, in per cent: it never goes back, and is not 100 before the end."""
     return max(video.progress, min(job.progress or 0, 99))
-
-
-record_progress.for_many = True  # type: ignore[attr-defined]  # read by worker.write_queue
 
 
 def retry_later(video: Video, reason: str) -> None:

@@ -36,11 +36,10 @@ def acquire_slot() -> PumpSlot | None:
         _take_turns()
         if _slots_of_this_worker() >= SLOTS:
             return None
-        for number in (
-            PumpSlot.objects.exclude(_is_live()).order_by("number").values_list("number", flat=True)
-        ):
+        free = PumpSlot.objects.exclude(_is_live()).order_by("number")
+        for number in free.values_list("number", flat=True):
             # Workers of the version before take slots 0 and 1 without waiting for their turn.
-            if PumpSlot.objects.exclude(_is_live()).filter(pk=number).update(owner=owner, until=until):
+            if free.filter(pk=number).order_by().update(owner=owner, until=until):
                 return PumpSlot(number=number, owner=owner)
         last = PumpSlot.objects.aggregate(last=Max("number"))["last"]
         slot = PumpSlot(number=0 if last is None else last + 1, owner=owner)
@@ -75,24 +74,25 @@ def is_leader(slot: PumpSlot) -> bool:
 
 def release(slot: PumpSlot) -> None:
     """Give a slot back, and with it running jobs that its dispatcher held: up to FREE, and `free_orphans` does the rest."""
-    PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(owner="", until=timezone.now())
+    a_moment_ago = Now() - timedelta(seconds=1)  # SQLite's clock has a resolution of milliseconds
+    PumpSlot.objects.filter(pk=slot.pk, owner=slot.owner).update(owner="", until=a_moment_ago)
     _make_due(slot.owner)
 
 
 def free_orphans() -> None:
     """Make running jobs due that are held by dispatchers that are gone, up to FREE of each at a time."""
     live = set(PumpSlot.objects.filter(_is_live()).values_list("owner", flat=True))
-    owner: str | None = ""
-    # From one holder to the next by index, past all that each of them holds.
-    while (
-        owner := _held()
-        .filter(held_by__gt=owner)
-        .order_by("held_by")
-        .values_list("held_by", flat=True)
-        .first()
-    ):
-        if owner not in live:
-            _make_due(owner)
+    holder = _next_holder("")
+    while holder:
+        if holder not in live:
+            _make_due(holder)
+        holder = _next_holder(holder)
+
+
+def _next_holder(last: str) -> str | None:
+    """By index, past all that the last one holds."""
+    later = _held().filter(held_by__gt=last).order_by("held_by")
+    return later.values_list("held_by", flat=True).first()
 
 
 def _held() -> QuerySet[Video]:
