@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Site:
         }
         self.log = folder / "site.log"
         self.hands: subprocess.Popen[str] | None = None
+        self.one_at_a_time = threading.Lock()  # what asks the hands, since threads do
         if POSTGRES:
             self.database = f"site_{secrets.token_hex(6)}"
             self.env["DATABASE_URL"] = url_of(self.database)
@@ -106,6 +108,10 @@ class Site:
 
     def manage(self, *arguments: str) -> str:
         """Run a management command of this installation; its output. Raises when it fails."""
+        with self.one_at_a_time:
+            return self._manage(arguments)
+
+    def _manage(self, arguments: Sequence[str]) -> str:
         if self.hands is None:
             self.hands = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.command_server"],
