@@ -35,6 +35,7 @@ class Provider:
             self.begin()
         if path == "/end":
             self.began = math.inf
+            self.askers = {}
         if path in ("/begin", "/end", "/books"):
             shared = sum(len(askers) > 1 for askers in self.askers.values())
             books = {"polls": self.polls, "asked_about": len(self.askers), "by_several": shared}

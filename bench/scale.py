@@ -29,7 +29,6 @@ from videos.worker import admission
 DISPATCHERS = (1,) if rows.SQLITE else (1, 2, 4, 8)
 SECONDS = int(os.environ.get("SCALE_SECONDS", "60"))
 VIDEOS = int(os.environ.get("SCALE_VIDEOS", "100000"))
-WARM_UP = 20  # seconds until every dispatcher has started and holds its share
 PEOPLE, QUEUED = 1000, 10_000
 ENDING = 5  # renders that end in a second
 POLL = 15  # seconds between two polls of a job of that age
@@ -37,7 +36,7 @@ DISPATCH = "from videos.worker import dispatcher; dispatcher.run()"
 
 
 def dispatchers(tiny: bool) -> Iterator[dict[str, Any]]:
-    seconds, warm_up, count = (3, 3, 200) if tiny else (SECONDS, WARM_UP, VIDEOS)
+    seconds, count = (3, 200) if tiny else (SECONDS, VIDEOS)
     ending = round(ENDING * seconds)
     users = rows.people(20 if tiny else PEOPLE)
     _make_running(users, count)
@@ -45,7 +44,7 @@ def dispatchers(tiny: bool) -> Iterator[dict[str, Any]]:
     one: dict[str, float] = {}
     with _provider(ending) as port:
         for number in DISPATCHERS:
-            found = _measure(port, number, seconds, warm_up, ending)
+            found = _measure(port, number, seconds, count, ending)
             one = one or found
             ratio = found["cpu_ms"] / one["cpu_ms"]
             yield line(
@@ -131,11 +130,12 @@ def _make_anew() -> None:
             cursor.execute("VACUUM ANALYZE videos_video")
 
 
-def _measure(port: int, dispatchers: int, seconds: float, warm_up: float, ending: int) -> dict[str, float]:
+def _measure(port: int, dispatchers: int, seconds: float, count: int, ending: int) -> dict[str, float]:
     with ExitStack() as stack:
         processes = [stack.enter_context(_dispatcher(port, number)) for number in range(dispatchers)]
         measure.wait_until(lambda: PumpSlot.objects.exclude(owner="").count() == dispatchers)
-        time.sleep(warm_up)
+        # All have been polled once, and are held.
+        measure.wait_until(lambda: _ask(port, "books")["asked_about"] >= count)
         pids = [process.pid for process in processes]
         before, database = measure.own_cpu(pids), _database_cpu()
         _ask(port, "begin")

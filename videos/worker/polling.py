@@ -48,15 +48,21 @@ class Polling:
             heapq.heappush(self.queues[video.channel_id], (time.monotonic() + delay, number, video.pk))
 
     def due(self, room: Mapping[int, int]) -> list[Video]:
-        """The jobs that are to be polled now, and at most as many of each channel as it has room for."""
-        now = time.monotonic()
+        """The jobs that are to be polled now, and at most as many of each channel as it has room for.
+
+        One whose lease has ended meanwhile is left to whoever claims it.
+        """
+        now, clock = time.monotonic(), timing.clock()
         due: list[Video] = []
         for channel_id, queue in self.queues.items():
             left = room[channel_id]
             while left > 0 and queue and queue[0][0] <= now:
                 _at, number, pk = heapq.heappop(queue)
-                if self.planned.get(pk, (-1,))[0] == number:
-                    due.append(self.planned.pop(pk)[1])
+                if pk not in self.planned or self.planned[pk][0] != number:
+                    continue
+                video = self.planned.pop(pk)[1]
+                if video.held_until > clock:
+                    due.append(video)
                     left -= 1
         return due
 

@@ -131,6 +131,20 @@ def test_a_lease_that_is_about_to_end_is_renewed(monkeypatch):
     play(story)
 
 
+def test_a_job_whose_lease_has_ended_is_left_to_whoever_claims_it(monkeypatch):
+    """More jobs are due than can be polled in time: without this, two dispatchers would poll the same ones."""
+    running()
+
+    async def story(take):
+        await take(1)
+        polling = take.engine.tools.polling
+        room = take.engine.room()
+        monkeypatch.setattr(timing, "clock", lambda _now=timing.clock: _now() + timing.HOLD + 1)
+        assert (polling.due(room), polling.planned) == ([], {})
+
+    play(story)
+
+
 def test_a_webhook_and_staff_make_a_held_job_due_at_once(monkeypatch):
     video, provider = running(), Rendering()
 
