@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.files.storage import default_storage
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.models import Q, Sum
 from PIL import Image
 
@@ -56,7 +56,7 @@ class Verdict:
 def main(folder: Path, journals: dict[str, str], patience: float) -> None:
     """Wait until all videos have ended, then check. Reads `clicks.json` in `folder`, writes `verdict.json`."""
     began = time.monotonic()
-    while dispatcher.is_work_left() and time.monotonic() - began < patience:
+    while _is_work_left() and time.monotonic() - began < patience:
         connection.close()
         time.sleep(0.5)
     drained = time.monotonic() - began
@@ -64,6 +64,13 @@ def main(folder: Path, journals: dict[str, str], patience: float) -> None:
     books = [Journal(Path(path), can_tell=name != "blind") for name, path in journals.items()]
     verdict = asdict(judge(books, clicks)) | {"drained": round(drained, 1)}
     (folder / "verdict.json").write_text(json.dumps(verdict))
+
+
+def _is_work_left() -> bool:
+    try:
+        return dispatcher.is_work_left()
+    except OperationalError:  # PostgreSQL recovers from its last crash
+        return True
 
 
 def judge(journals: Sequence[Journal], clicks: Clicks | None = None) -> Verdict:
