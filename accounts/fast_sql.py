@@ -42,7 +42,7 @@ def insertion(row: models.Model) -> Callable[[], None]:
     values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
 
     def insert() -> None:
-        with connection.cursor() as cursor:
+        with _cursor() as cursor:
             cursor.execute(statement, values)
 
     return insert
@@ -57,7 +57,7 @@ def update(model: type[models.Model], changes: Mapping[str, object], where: Mapp
     """Update the row that matches `where`. False if there is none."""
     columns, values = _named(model, changes)
     keys, wanted = _named(model, where)
-    with connection.cursor() as cursor:
+    with _cursor() as cursor:
         cursor.execute(
             f"UPDATE {connection.ops.quote_name(model._meta.db_table)} SET {_each(columns, ', ')}"
             f" WHERE {_each(keys, ' AND ')}",

@@ -40,7 +40,7 @@ REQUIRED = {
     ),
     *(
         f"lifecycle.{verb}"
-        for verb in ("renew_lease", "attach_poster", "time_out_overdue", "cancel", "delete")
+        for verb in ("renew_leases", "attach_poster", "time_out_overdue", "cancel", "delete")
     ),
     "admission.admit",
     *(f"breaker.{verb}" for verb in ("record_failure", "pause", "record_success")),

@@ -65,7 +65,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return True
 
     def prepared_cursor(self) -> Any:
-        """A cursor for SELECTs that come often. Django's own cursors send each statement as text, with its parameters in it,
+        """A cursor for statements that come often. Django's own cursors send each statement as text, with its parameters in it,
         so that it is parsed and planned each time."""
         self.ensure_connection()
         return self._prepare_cursor(PreparingCursor(self.connection))  # type: ignore[attr-defined]

@@ -44,20 +44,32 @@ def mark_submitting(video: Video) -> bool:
     )
 
 
-def renew_lease(video: Video, came_from: Status) -> bool:
-    """Renew the lease of a submitting video right before its request. False if it has expired or the video has changed state.
+@transaction.atomic(savepoint=False)
+def renew_leases(requests: list[tuple[Video, Status]]) -> list[bool]:
+    """Renew the leases of submitting videos right before their requests; with each, the state from which it came.
 
-    It may have waited since it was admitted, so the request counts as posted now, unless an earlier one is still unknown.
+    False for a video whose lease has expired or that has changed state. It may have waited since it was admitted, so the
+    request counts as posted now, unless an earlier one is still unknown. Takes many videos per call, because this
+    stands between every order and its request.
     """
-    now = timing.database_now()
-    posted_at = video.posted_at if came_from == Status.UNCONFIRMED else timezone.now()
+    now, posted_at = timing.database_now(), timezone.now()
     leased = Video.objects.filter(
-        pk=video.pk, version=video.version, status=Status.SUBMITTING, next_attempt_at__gt=now
+        pk__in=[video.pk for video, _ in requests], status=Status.SUBMITTING, next_attempt_at__gt=now
     )
-    if not leased.update(next_attempt_at=now + timedelta(seconds=timing.LEASE), posted_at=posted_at):
-        return False
-    video.posted_at = posted_at
-    return True
+    versions = dict(leased.select_for_update().values_list("pk", "version"))
+    renewed = [versions.get(video.pk) == video.version for video, _ in requests]
+    ours = [request for request, is_ours in zip(requests, renewed, strict=True) if is_ours]
+    Video.objects.filter(pk__in=[video.pk for video, _ in ours]).update(
+        next_attempt_at=now + timedelta(seconds=timing.LEASE)
+    )
+    first = [video for video, came_from in ours if came_from != Status.UNCONFIRMED]
+    Video.objects.filter(pk__in=[video.pk for video in first]).update(posted_at=posted_at)
+    for video in first:
+        video.posted_at = posted_at
+    return renewed
+
+
+renew_leases.for_many = True  # type: ignore[attr-defined]  # read by worker.write_queue
 
 
 def postpone(video: Video, back_to: Status, error: NotSent | Busy) -> bool:
@@ -146,7 +158,8 @@ def accept(video: Video, job: JobState) -> bool:
 def _own_job(video: Video, job: JobState) -> bool:
     """queued | submitting | unconfirmed → in_progress with this job. False if it is another video's."""
     # Concurrent claims of one job hit the unique constraint; the loser retries and finds the winner here.
-    if Video.objects.filter(channel=video.channel, ref=job.ref).exclude(pk=video.pk).exists():
+    others = "SELECT id FROM videos_video WHERE channel_id = %s AND ref = %s AND id <> %s"
+    if fast_sql.first(Video, others, [video.channel_id, job.ref, fast_sql.raw_key(Video, video.pk)]):
         return False
     with transaction.atomic(savepoint=False):
         if not video.move_to(
@@ -200,7 +213,7 @@ def adopt(video: Video, found: Found) -> str:
     return "a job in the provider's list may be this one"
 
 
-def record_progress(updates: list[tuple[Video, JobState]]) -> None:
+def record_progress(updates: list[tuple[Video, JobState]]) -> list[None]:
     """Record the progress of running jobs and schedule the next poll; fail those past their deadline.
 
     A job that a dispatcher holds is polled by the dispatcher's own schedule, so its row stays leased for HOLD seconds. If
@@ -246,6 +259,7 @@ def record_progress(updates: list[tuple[Video, JobState]]) -> None:
         )
     _forget_lost(held, database_now)
     event_log.progressed(tenths)
+    return [None] * len(updates)
 
 
 record_progress.for_many = True  # type: ignore[attr-defined]  # read by worker.write_queue
@@ -498,7 +512,8 @@ def _for_each_unlocked(videos: Iterable[Video], end: Callable[[Video], bool]) ->
 
 
 def _cost(video: Video) -> Decimal | None:
-    offer = Offer.objects.filter(model=video.model_id, channel=video.channel_id).first()
+    sql = "SELECT id, cost_a_second FROM videos_offer WHERE model_id = %s AND channel_id = %s"
+    offer = fast_sql.first(Offer, sql, [video.model_id, video.channel_id])
     return offer.cost_of(video.seconds) if offer else None
 
 

@@ -31,7 +31,7 @@ class WriteQueue:
 
     `await db(function, *args)` returns or raises what the function did, after the commit. A function that
     raises rolls back only its own writes. A function marked `for_many` is called once per batch, with the
-    list of the arguments of all its calls.
+    list of the arguments of all its calls, and returns the list of their results.
     """
 
     def __init__(self) -> None:
@@ -113,8 +113,10 @@ def _attempt(calls: list[Call], lock_wait: float) -> tuple[list[Any], Exception 
     try:
         with transaction.atomic():
             locks.wait_at_most(lock_wait)
-            for function, all_args in batched.items():
-                function(all_args)
-            return [None if function in batched else function(*args) for function, args in calls], None
+            results = {function: iter(function(all_args)) for function, all_args in batched.items()}
+            return [
+                next(results[function]) if function in results else function(*args)
+                for function, args in calls
+            ], None
     except Exception as error:
         return [], error

@@ -129,15 +129,29 @@ def test_A79_a_request_does_not_leave_after_its_lease_and_costs_no_try_of_the_ch
     assert Channel.objects.get(pk=video.channel_id).failures == 0
 
 
+def renews(video, came_from):
+    [is_renewed] = lifecycle.renew_leases([(video, came_from)])
+    return is_renewed
+
+
 def test_a_lease_is_held_only_by_who_has_the_row_as_it_is():
     video = submitting(new_user())
     stale = again(video)
-    assert lifecycle.renew_lease(video, Status.QUEUED)
+    assert renews(video, Status.QUEUED)
     lifecycle.mark_unconfirmed(again(video), "another dispatcher took it for dead")
-    assert not lifecycle.renew_lease(stale, Status.QUEUED)
+    assert not renews(stale, Status.QUEUED)
     ended = submitting(new_user())
     Video.objects.filter(pk=ended.pk).update(next_attempt_at=timezone.now() - timedelta(seconds=1))
-    assert not lifecycle.renew_lease(ended, Status.QUEUED)
+    assert not renews(ended, Status.QUEUED)
+
+
+def test_leases_are_renewed_together_and_each_by_itself():
+    videos = [submitting(new_user()) for _ in range(4)]
+    lifecycle.mark_unconfirmed(again(videos[1]), "another dispatcher took it for dead")
+    soon = timezone.now() + timedelta(seconds=1)
+    Video.objects.update(next_attempt_at=soon)
+    assert lifecycle.renew_leases([(video, Status.QUEUED) for video in videos]) == [True, False, True, True]
+    assert [again(video).next_attempt_at > soon for video in videos] == [True, False, True, True]
 
 
 def test_a_request_counts_as_posted_when_it_leaves_however_long_it_waited_before():
@@ -146,8 +160,8 @@ def test_a_request_counts_as_posted_when_it_leaves_however_long_it_waited_before
     first, repeated = submitting(new_user()), submitting(new_user())
     Video.objects.update(posted_at=timezone.now() - hour)
     first, repeated = again(first), again(repeated)
-    assert lifecycle.renew_lease(first, Status.QUEUED)
-    assert lifecycle.renew_lease(repeated, Status.UNCONFIRMED)
+    assert renews(first, Status.QUEUED)
+    assert renews(repeated, Status.UNCONFIRMED)
     for video, age in ((first, timedelta()), (repeated, hour)):
         assert video.posted_at == again(video).posted_at
         assert timezone.now() - video.posted_at - age < timedelta(minutes=10)
@@ -179,7 +193,7 @@ def test_a_late_answer_comes_before_a_second_request():
     lifecycle.mark_submitting(sender)
     assert lifecycle.accept(asking, JobState(ref="job-1", status="queued"))
     # The second request has not left, and will not.
-    assert not lifecycle.renew_lease(sender, Status.QUEUED)
+    assert not renews(sender, Status.QUEUED)
     assert again(asking).ref == "job-1"
 
 
