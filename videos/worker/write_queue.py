@@ -106,17 +106,23 @@ def _in_one_transaction(calls: list[Call], lock_wait: float = LOCK_WAIT) -> list
 
 
 def _attempt(calls: list[Call], lock_wait: float) -> tuple[list[Any], Exception | None]:
-    batched: dict[Callable[..., Any], list[tuple[Any, ...]]] = defaultdict(list)
-    for function, args in calls:
+    grouped: dict[Callable[..., Any], list[int]] = defaultdict(list)
+    for position, (function, _args) in enumerate(calls):
         if hasattr(function, "for_many"):
-            batched[function].append(args)
+            grouped[function].append(position)
+    answers = [None] * len(calls)
     try:
         with transaction.atomic():
             locks.wait_at_most(lock_wait)
-            results = {function: iter(function(all_args)) for function, all_args in batched.items()}
-            return [
-                next(results[function]) if function in results else function(*args)
-                for function, args in calls
-            ], None
+            for position, (function, args) in enumerate(calls):
+                if function not in grouped:
+                    answers[position] = function(*args)
+                elif (
+                    position == grouped[function][-1]
+                ):  # by now all that came before any of them has been done
+                    results = function([calls[each][1] for each in grouped[function]])
+                    for each, result in zip(grouped[function], results, strict=True):
+                        answers[each] = result
+        return answers, None
     except Exception as error:
         return [], error

@@ -20,7 +20,7 @@ from videos import timing
 from videos.generation import lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import Found, JobState
-from videos.worker import dispatcher, steps
+from videos.worker import dispatcher, steps, write_queue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -186,15 +186,31 @@ def test_a_late_answer_is_written_down_although_the_request_was_taken_for_lost()
 
 
 def test_a_late_answer_comes_before_a_second_request():
+    asking, sender = taken_for_lost_and_admitted_again()
+    assert lifecycle.accept(asking, JobState(ref="job-1", status="queued"))
+    # The second request has not left, and will not.
+    assert not renews(sender, Status.QUEUED)
+    assert again(asking).ref == "job-1"
+
+
+def test_a_late_answer_comes_before_a_second_request_in_the_same_transaction():
+    asking, sender = taken_for_lost_and_admitted_again()
+    other = submitting(new_user())
+    calls = [
+        (lifecycle.renew_leases, (other, Status.QUEUED)),
+        (lifecycle.accept, (asking, JobState(ref="job-1", status="queued"))),
+        (lifecycle.renew_leases, (sender, Status.QUEUED)),
+    ]
+    assert write_queue._in_one_transaction(calls) == [(True, None), (True, None), (False, None)]
+
+
+def taken_for_lost_and_admitted_again():
     asking = submitting(new_user())
     lifecycle.mark_unconfirmed(again(asking), "another dispatcher saw its lease end")
     lifecycle.requeue(again(asking))
     sender = again(asking)
     lifecycle.mark_submitting(sender)
-    assert lifecycle.accept(asking, JobState(ref="job-1", status="queued"))
-    # The second request has not left, and will not.
-    assert not renews(sender, Status.QUEUED)
-    assert again(asking).ref == "job-1"
+    return asking, sender
 
 
 def test_a_second_job_of_one_video_is_told_and_changes_nothing(caplog):
