@@ -34,14 +34,12 @@ REQUIRED = {
         f"lifecycle.{verb}"
         for verb in ("mark_submitting", "postpone", "mark_unconfirmed", "requeue", "accept", "adopt")
     ),
-    *(
-        f"lifecycle.{verb}"
-        for verb in ("record_progress", "retry_later", "finish", "complete", "fail", "stop_watching")
-    ),
+    *(f"lifecycle.{verb}" for verb in ("retry_later", "finish", "complete", "fail", "stop_watching")),
     *(
         f"lifecycle.{verb}"
         for verb in ("renew_leases", "attach_poster", "time_out_overdue", "cancel", "delete")
     ),
+    "poll_results.record",
     "admission.admit",
     *(f"breaker.{verb}" for verb in ("record_failure", "pause", "record_success")),
     *("dispatcher.run", "queue.wake_any"),
@@ -62,7 +60,7 @@ LOOKS = {
     *("leases.worker_name", "leases.is_leader", "dispatcher.is_work_left"),
     *(f"dispatcher.Dispatcher.{name}" for name in ("has_costly_steps", "provider", "room")),
     *(f"polling.Polling.{name}" for name in ("plan", "due", "forget")),
-    "lifecycle.progress_of",
+    "poll_results.progress_after",
     *("admission.place", "admission.room_of", "admission.credits_left_today", "breaker.is_paused"),
 }
 # Points that no story reaches, with the reason. Any other point that is not reached is a gap in the stories.
@@ -129,13 +127,13 @@ def _functions() -> Iterator[tuple[str, Any, str, Callable[..., Any]]]:
     from accounts import credits
     from videos import queue
     from videos.catalogue import breaker
-    from videos.generation import lifecycle, ordering
+    from videos.generation import lifecycle, ordering, poll_results
     from videos.media import decoder, storage
     from videos.providers import openai
     from videos.worker import admission, dispatcher, leases, polling, steps, write_queue
 
     worker = (dispatcher, leases, write_queue, steps, polling, admission, breaker)
-    for module in (ordering, lifecycle, queue, *worker, storage, decoder, openai, credits):
+    for module in (ordering, lifecycle, poll_results, queue, *worker, storage, decoder, openai, credits):
         short = module.__name__.rpartition(".")[2]
         owners: list[tuple[str, Any]] = [(short, module)]
         owners += [(f"{short}.{name}", owner) for name, owner in _classes(module) if _is_actor(owner)]

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -213,78 +213,10 @@ def adopt(video: Video, found: Found) -> str:
     return "a job in the provider's list may be this one"
 
 
-def record_progress(updates: list[tuple[Video, JobState]]) -> list[None]:
-    """Record the progress of running jobs and schedule the next poll; fail those past their deadline.
-
-    A job that a dispatcher holds is polled by the dispatcher's own schedule, so its row stays leased for HOLD seconds. If
-    it is not held any more, since its state has changed or somebody has made it due, `held_by` of the object is emptied.
-    Takes many videos per call, because this is the dispatcher's most frequent write.
-    """
-    began, now, database_now = timing.clock(), timezone.now(), timing.database_now()
-    adapt = connection.ops.adapt_datetimefield_value
-    scheduled, progressed, held, tenths = [], [], [], []
-    for video, job in updates:
-        if video.status == Status.FAILED:
-            _watch_late_job(video)
-            continue
-        if video.is_late:
-            if not fail(video, "timed_out", f"still {job.status}"):
-                video.held_by = ""  # it has changed
-            continue
-        before, video.progress = video.progress, progress_of(video, job)
-        if video.progress // 10 > before // 10:
-            tenths.append((video, video.progress // 10 * 10))
-        row = (fast_sql.raw_key(Video, video.pk), video.version, video.held_by)
-        delay = timing.next_poll(video, now)
-        if timing.is_held_beyond(video, delay) and not video.attempts:
-            progressed.append((video.progress, *row))
-        else:
-            lease = timing.HOLD if video.held_by else delay
-            video.attempts, video.held_until = 0, began + lease
-            until = database_now + timedelta(seconds=lease)
-            scheduled.append((video.progress, adapt(database_now), adapt(until), *row))
-        if video.held_by:
-            held.append(video)
-    with connection.cursor() as cursor:
-        # A leased video that is due again got a webhook meanwhile, and this answer may be older: keep it due.
-        cursor.executemany(
-            "UPDATE videos_video SET progress = %s, attempts = 0,"
-            " next_at = CASE WHEN next_at > %s THEN %s ELSE next_at END"
-            " WHERE id = %s AND moves = %s AND held_by = %s",
-            scheduled,
-        )
-        # No index has the progress, so PostgreSQL leaves the indexes alone.
-        cursor.executemany(
-            "UPDATE videos_video SET progress = %s WHERE id = %s AND moves = %s AND held_by = %s", progressed
-        )
-    _forget_lost(held, database_now)
-    event_log.progressed(tenths)
-    return [None] * len(updates)
-
-
-record_progress.for_many = True  # type: ignore[attr-defined]  # read by worker.write_queue
-
-
-def _forget_lost(videos: list[Video], now: datetime) -> None:
-    """Empty `held_by` of those that are due, changed or held by another dispatcher by now."""
-    if not videos:
-        return
-    leased = Video.objects.filter(pk__in=[video.pk for video in videos], next_attempt_at__gt=now)
-    rows = {pk: (version, holder) for pk, version, holder in leased.values_list("pk", "version", "held_by")}
-    for video in videos:
-        if rows.get(video.pk) != (video.version, video.held_by):
-            video.held_by = ""
-
-
-def progress_of(video: Video, job: JobState) -> int:
-    """The progress to show, in per cent: it never goes back, and is not 100 before the end."""
-    return max(video.progress, min(job.progress or 0, 99))
-
-
 def retry_later(video: Video, reason: str) -> None:
     """Retry the same step after a backoff; fail after LAST_TRIES attempts in a row once past the deadline."""
     if video.status == Status.FAILED:
-        _watch_late_job(video)
+        watch_late_job(video)
         return
     if video.status in LIVE and video.is_late and video.attempts >= LAST_TRIES:
         fail(video, "timed_out", reason)
@@ -416,7 +348,7 @@ def _fail(video: Video, code: str, detail: str, note: str = "") -> bool:
     return True
 
 
-def _watch_late_job(video: Video) -> None:
+def watch_late_job(video: Video) -> None:
     """Schedule another poll of a job that timed out, unless LATE_WATCH is over or its owner deleted the video.
 
     A video that failed for another reason has nothing to poll; it gets here if a step broke right after it failed.

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tests.support.fixtures import new_user, order, pump_until_done
 from videos import event_log
-from videos.generation import lifecycle
+from videos.generation import lifecycle, poll_results
 from videos.models import Video
 from videos.providers.base import JobState
 from videos.worker import leases
@@ -97,7 +97,7 @@ def test_progress_is_told_at_each_tenth_and_asks_the_database_nothing_more(owner
         assert len(claimed) == 30
         assert "prompt" in claimed[0].get_deferred_fields()
         with CaptureQueriesContext(connection) as asked:
-            lifecycle.record_progress([(video, JobState("x", "in_progress", percent)) for video in claimed])
+            poll_results.record([(video, JobState("x", "in_progress", percent)) for video in claimed])
         counts.append(len(asked))
     assert len(set(counts)) == 1
     assert {tuple(told(video)[1:]) for video in videos} == {("at 10 %", "at 50 %", "at 90 %")}

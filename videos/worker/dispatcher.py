@@ -71,13 +71,6 @@ def is_work_left() -> bool:
     return Video.objects.live().exists() or bool(without_poster(1))
 
 
-def run_maintenance() -> None:
-    """Periodic maintenance: time out overdue videos, reroute waiting ones, advance batches."""
-    lifecycle.time_out_overdue()
-    routing.reroute_waiting()
-    batches.advance()
-
-
 def without_poster(limit: int) -> list[Video]:
     """Completed videos whose poster is still to be made, newest first."""
     # Worded exactly like the partial index `wants_poster`, or the database does not use it.
@@ -181,17 +174,24 @@ class Dispatcher:
         return bool(self.in_flight) or work.is_left
 
     async def maintain(self) -> None:
-        """Periodic maintenance. An error, such as a row that stays locked, keeps no video waiting: it is tried again later."""
+        """Periodic duties. One that fails, such as on a row that stays locked, holds up neither videos nor the others."""
+        await self.attempt(leases.free_orphans)
+        if time.monotonic() - self.reset > RESET:
+            self.reset = time.monotonic()
+            await self.attempt(leases.reset_unreachable)
+        await self.attempt(self.look_who_leads)
+        if self.is_leader:
+            for duty in (lifecycle.time_out_overdue, routing.reroute_waiting, batches.advance):
+                await self.attempt(duty)
+
+    async def attempt(self, duty: Callable[[], object]) -> None:
         try:
-            await self.db(leases.free_orphans)
-            if time.monotonic() - self.reset > RESET:
-                await self.db(leases.reset_unreachable)
-                self.reset = time.monotonic()
-            self.is_leader = await self.db(leases.is_leader, self.slot)
-            if self.is_leader:
-                await self.db(run_maintenance)
-        except DatabaseError:
-            log.exception("Maintenance failed; it is tried again in %s seconds.", timing.RENEW)
+            await self.db(duty)
+        except Exception:
+            log.exception("A periodic duty failed; it is tried again later.")
+
+    def look_who_leads(self) -> None:
+        self.is_leader = leases.is_leader(self.slot)
 
     async def hand_over(self) -> None:
         """Let a successor go on, while this one drains.
@@ -279,7 +279,7 @@ class Dispatcher:
             log.exception("%s: a step failed in state %s", video.public_id, video.status)
             try:
                 await self.db(lifecycle.retry_later, video, repr(error))
-            except DatabaseError:
+            except Exception:
                 log.exception("%s: its retry is not recorded", video.public_id)
                 self.tools.polling.plan(video, timing.LEASE)  # any other comes due when its lease ends
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from videos import timing
-from videos.generation import lifecycle
+from videos.generation import poll_results
 from videos.models import Status, Video
 from videos.providers.base import JobState
 
@@ -33,10 +33,10 @@ class Polling:
     async def record(self, video: Video, job: JobState) -> None:
         """Record what a provider answered about an unfinished job, and plan the next poll."""
         delay = timing.next_poll(video, timezone.now())
-        is_news = lifecycle.progress_of(video, job) != video.progress or video.attempts > 0
+        is_news = poll_results.progress_after(video, job) != video.progress or video.attempts > 0
         is_running = video.status == Status.IN_PROGRESS and not video.is_late
         if is_news or not is_running or not timing.is_held_beyond(video, delay):
-            await self.db(lifecycle.record_progress, video, job)
+            await self.db(poll_results.record, video, job)
             delay = timing.next_poll(video, timezone.now())
         self.plan(video, delay)
 

@@ -12,7 +12,7 @@ from tests.support.fixtures import entries, new_user, order, queued_messages
 from tests.support.sabotage import insert_after, without
 from videos import queue, timing
 from videos.catalogue import availability
-from videos.generation import lifecycle
+from videos.generation import lifecycle, poll_results
 from videos.models import ALLOWED_FROM, LIVE, Channel, Status, Video
 from videos.providers.base import Busy, JobState, NotSent
 from videos.status.timeline import timeline_of
@@ -226,7 +226,7 @@ def test_the_database_forbids_a_completed_video_without_its_file(owner):
 def test_progress_never_goes_back_and_is_not_100_before_the_end(owner):
     video = accepted(owner)
     for said, shown in ((40, 40), (10, 40), (None, 40), (100, 99)):
-        lifecycle.record_progress([(video, job(progress=said))])
+        poll_results.record([(video, job(progress=said))])
         assert again(video).progress == shown
 
 

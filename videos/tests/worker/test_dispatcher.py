@@ -31,7 +31,8 @@ from tests.support.fixtures import (
 from tests.support.video_server import job, server
 from tests.support.worker import dispatching
 from videos import queue, tasks
-from videos.generation import lifecycle
+from videos.catalogue import routing
+from videos.generation import batches, lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import JobState
 from videos.worker import dispatcher, leases, supervisor, write_queue
@@ -262,14 +263,19 @@ def test_requests_are_finished_though_the_dispatcher_cannot_hand_over(settings, 
     assert not PumpSlot.objects.filter(until__gt=timezone.now()).exists()
 
 
-def test_maintenance_that_fails_keeps_no_video_waiting(simulator, monkeypatch):
+@pytest.mark.parametrize("error", [OperationalError("another session has locked a row"), ValueError("a bug")])
+def test_a_periodic_duty_that_fails_holds_up_neither_videos_nor_the_others(simulator, monkeypatch, error):
     def fail():
-        raise OperationalError("another session has locked a row")
+        raise error
 
-    monkeypatch.setattr(dispatcher, "run_maintenance", fail)
+    for module, duty in ((leases, "free_orphans"), (leases, "reset_unreachable"), (batches, "advance")):
+        monkeypatch.setattr(module, duty, fail)
+    rerouted = []
+    monkeypatch.setattr(routing, "reroute_waiting", lambda: rerouted.append(True))
     video = order(new_user())
     pump_until_done(30)
     assert status_of(video) == Status.COMPLETED
+    assert rerouted
 
 
 def test_a_step_that_ends_after_the_next_one_began_leaves_that_one_alone():

@@ -14,7 +14,7 @@ from tests.support.fixtures import new_user, order
 from tests.support.sabotage import insert_first, without
 from tests.support.worker import again, dispatching
 from videos import timing
-from videos.generation import lifecycle
+from videos.generation import lifecycle, poll_results
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import JobState, Unavailable
 from videos.worker import leases, provider_webhooks
@@ -245,17 +245,18 @@ def test_a_render_that_takes_too_long_times_out_though_nothing_changes(settings)
     assert (again(video).status, again(video).error_code) == (Status.FAILED, "timed_out")
 
 
-def test_a_poll_whose_outcome_cannot_be_written_is_repeated_soon(monkeypatch):
+@pytest.mark.parametrize("error", [OperationalError("the connection was closed"), ValueError("a bug")])
+def test_a_poll_whose_outcome_cannot_be_written_is_repeated_soon(monkeypatch, error):
     """Its row is leased for minutes, and nobody else looks at what a living dispatcher holds."""
     video, provider = running(), Rendering()
 
     def fail(*_):
-        raise OperationalError("the server closed the connection unexpectedly")
+        raise error
 
     async def story(take):
         await take(2)
-        for verb in ("record_progress", "retry_later"):
-            monkeypatch.setattr(lifecycle, verb, fail)
+        monkeypatch.setattr(poll_results, "record", fail)
+        monkeypatch.setattr(lifecycle, "retry_later", fail)
         provider.percent = 60
         monkeypatch.setattr(timing, "LEASE", 0.0)
         await take(1)
