@@ -30,6 +30,7 @@ DISPATCHERS = (1,) if rows.SQLITE else (1, 2, 4, 8)
 SECONDS = int(os.environ.get("SCALE_SECONDS", "60"))
 VIDEOS = int(os.environ.get("SCALE_VIDEOS", "100000"))
 PEOPLE, QUEUED = 1000, 10_000
+LIMIT, RUNNING_EACH = 10, 8  # of one person: the limit that is the default, and how many run
 ENDING = 5  # renders that end in a second
 POLL = 15  # seconds between two polls of a job of that age
 DISPATCH = "from videos.worker import dispatcher; dispatcher.run()"
@@ -64,10 +65,16 @@ def dispatchers(tiny: bool) -> Iterator[dict[str, Any]]:
 
 def choosing(tiny: bool) -> Iterator[dict[str, Any]]:
     """What choosing the next videos costs the database while many wait beside those that run."""
-    running, queued, rounds = (200, 100, 5) if tiny else (VIDEOS, QUEUED, 20)
-    users = rows.people(20 if tiny else PEOPLE)
+    running, queued, waiting, rounds = (200, 100, 20, 5) if tiny else (VIDEOS, QUEUED, PEOPLE, 20)
+    settings.USER_RUNNING_VIDEOS = LIMIT
+    users = rows.people(waiting)
+    others = running // RUNNING_EACH - waiting
+    last = users[-1].pk
+    users += User.objects.bulk_create(
+        User(id=last + 1 + n, username=f"other-{n}", email=f"other-{n}@example.com") for n in range(others)
+    )
     _make_running(users, running)
-    rows.orders(users, queued)
+    rows.orders(users[:waiting], queued)
     channel = Channel.objects.get(slug="simulator")
     channel.max_running = running + 50
     channel.save()

@@ -55,6 +55,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         limits = {
             "lock_timeout": f"{settings.DATABASE_LOCK_SECONDS}s",
             "idle_in_transaction_session_timeout": f"{settings.DATABASE_IDLE_SECONDS}s",
+            # Compiling a query that counts a queue takes longer than the query.
+            "jit": "off",
             **NOTICE_DEAD_CLIENTS,
         }
         # By statement, since PgBouncer refuses them as options of a new connection.

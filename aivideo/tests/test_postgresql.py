@@ -101,6 +101,12 @@ def test_a_session_waits_for_locks_and_holds_them_for_so_long_only(fresh, settin
         assert cursor.fetchone() == ("5s", "1min")
 
 
+def test_a_session_compiles_no_queries(fresh):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('jit')")
+        assert cursor.fetchone() == ("off",)
+
+
 def test_a_session_that_stands_still_in_a_transaction_loses_its_locks(settings):
     user = new_user()
     settings.DATABASE_IDLE_SECONDS = 1

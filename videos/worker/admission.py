@@ -33,17 +33,24 @@ _places: dict[int, tuple[float, dict[UUID, int]]] = {}
 
 # The queue of one channel. A user's running videos there occupy the first turns, so that one number, `turn`,
 # implements both the limit per user and the fairness between users. Those at another channel, whose provider may
-# hang, hold up nothing here.
+# hang, hold up nothing here. Each user's are counted by index and no further than to the limit per user, or the choice
+# would take longer the more videos run.
 QUEUE = """
+    WITH waiters AS MATERIALIZED (
+        SELECT DISTINCT user_id AS waiter FROM videos_video
+        WHERE ended_at IS NULL AND status = 'queued' AND channel_id = %s
+    ), occupied AS MATERIALIZED (
+        SELECT waiter, (
+            SELECT count(*) FROM (
+                SELECT 1 FROM videos_video WHERE ended_at IS NULL AND user_id = waiter AND channel_id = %s
+                    AND status IN ('submitting', 'unconfirmed', 'in_progress', 'saving')
+                LIMIT %s
+            ) AS counted
+        ) AS turns FROM waiters
+    )
     SELECT id, queued_at, attempts, credits,
-        row_number() OVER (PARTITION BY user_id ORDER BY attempts, queued_at, id)
-        + COALESCE(running, 0) AS turn
-    FROM videos_video LEFT JOIN (
-        SELECT user_id AS runner, count(*) AS running FROM videos_video
-        WHERE ended_at IS NULL AND status IN ('submitting', 'unconfirmed', 'in_progress', 'saving')
-            AND channel_id = %s
-        GROUP BY user_id
-    ) AS running ON runner = user_id
+        row_number() OVER (PARTITION BY user_id ORDER BY attempts, queued_at, id) + turns AS turn
+    FROM videos_video JOIN occupied ON waiter = user_id
     WHERE ended_at IS NULL AND status = 'queued' AND channel_id = %s AND queued_at IS NOT NULL
 """
 # Excludes videos that are backing off or have waited for too long.
@@ -151,8 +158,13 @@ def credits_left_today(channel: Channel) -> int | None:
 def _count_places(channel_id: int) -> dict[UUID, int]:
     """The position of every queued video of a channel, counted from 1, in one query."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id, row_number() OVER ({IN_ORDER}) FROM ({QUEUE}) AS queue", [channel_id] * 2)
+        cursor.execute(f"SELECT id, row_number() OVER ({IN_ORDER}) FROM ({QUEUE}) AS queue", _of_queue(channel_id))
         return {_uuid(pk): place for pk, place in cursor.fetchall()}
+
+
+def _of_queue(channel_id: int) -> list[int]:
+    """The parameters of QUEUE."""
+    return [channel_id, channel_id, settings.USER_RUNNING_VIDEOS, channel_id]
 
 
 def _choose(channel: Channel, room: int) -> list[UUID]:
@@ -168,8 +180,7 @@ def _choose(channel: Channel, room: int) -> list[UUID]:
         cursor.execute(
             f"SELECT id, credits FROM ({QUEUE} {READY} {others}) AS queue WHERE turn <= %s {IN_ORDER} LIMIT %s",
             [
-                channel.pk,
-                channel.pk,
+                *_of_queue(channel.pk),
                 adapt(timing.database_now()),
                 adapt(now - timedelta(seconds=settings.QUEUE_PATIENCE_SECONDS)),
                 *paused,
