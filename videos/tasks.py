@@ -12,7 +12,7 @@ from videos.generation import cancellation
 from videos.media import orphans
 from videos.moderation import gate
 from videos.webhooks import outbox
-from videos.worker import dispatcher, provider_webhooks
+from videos.worker import dispatcher, leases, provider_webhooks
 
 
 def generate(video_id: str) -> None:
@@ -53,10 +53,11 @@ def lapse() -> None:
 
 
 def tidy() -> None:
-    """Daily: purge old webhooks, idempotent answers, tallies and verdicts, and delete orphaned files."""
+    """Daily: purge old webhooks, idempotent answers, tallies, verdicts and slots, and delete orphaned files."""
     provider_webhooks.purge_expired()
     outbox.purge_expired()
     idempotency.purge_expired()
     signup_credits.purge_expired()
     gate.purge_expired()
+    leases.forget_free_slots()
     orphans.sweep()

@@ -158,7 +158,9 @@ def credits_left_today(channel: Channel) -> int | None:
 def _count_places(channel_id: int) -> dict[UUID, int]:
     """The position of every queued video of a channel, counted from 1, in one query."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id, row_number() OVER ({IN_ORDER}) FROM ({QUEUE}) AS queue", _of_queue(channel_id))
+        cursor.execute(
+            f"SELECT id, row_number() OVER ({IN_ORDER}) FROM ({QUEUE}) AS queue", _of_queue(channel_id)
+        )
         return {_uuid(pk): place for pk, place in cursor.fetchall()}
 
 

@@ -421,6 +421,16 @@ def test_a_lower_slot_that_becomes_free_is_no_third_one(monkeypatch):
     assert workers(monkeypatch, "a")[0].number == slots[0].number
 
 
+def test_slots_of_machines_that_are_gone_are_deleted_after_a_day():
+    now = timezone.now()
+    PumpSlot.objects.all().delete()
+    for number, hours in ((0, 48), (1, 48), (2, 48), (3, 1), (4, 48)):
+        PumpSlot.objects.create(number=number, owner="", until=now - timedelta(hours=hours))
+    PumpSlot.objects.filter(number=4).update(owner="here/1", until=now + timedelta(seconds=timing.LEASE))
+    leases.forget_free_slots()
+    assert list(PumpSlot.objects.order_by("number").values_list("number", flat=True)) == [0, 1, 3, 4]
+
+
 def test_one_living_dispatcher_leads_and_the_next_one_follows_when_it_dies(monkeypatch):
     first = leases.acquire_slot()
     PumpSlot.objects.create(number=7, owner="another/1", until=timezone.now() + timedelta(seconds=5))
