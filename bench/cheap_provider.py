@@ -1,7 +1,7 @@
 """`python -m bench.cheap_provider ENDING SECONDS`: a provider that costs next to nothing, and keeps books on who asks.
 
-Every job was accepted before it started; ENDING of them are done evenly within SECONDS from POST /begin on, and the others
-never. Their progress comes in tenths. The first part of a path names the dispatcher: /3/v1/videos/video_00000000000000ff.
+Every job was accepted before it started; ENDING of them are done evenly within SECONDS from GET /begin on, and the others
+never. Their progress stays the same. The first part of a path names the dispatcher: /3/v1/videos/video_00000000000000ff.
 It prints its port.
 """
 
