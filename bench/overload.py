@@ -12,7 +12,6 @@ from itertools import cycle
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
 
 from accounts.models import User
 from bench import measure, provider, rows, servers
@@ -21,7 +20,7 @@ from videos import queue
 from videos.catalogue import availability
 from videos.catalogue.routing import Overloaded
 from videos.generation import ordering, purchases
-from videos.models import Channel, Status, Video
+from videos.models import Channel, Video
 from videos.order import VideoOrder
 
 # Seconds. The deadline is shorter than the wait that a patient order may have, so that a wait that counted would use it up.
@@ -78,7 +77,7 @@ def _overload(name: str, factor: float, seconds: int, users: list[User]) -> dict
         placed=counts["placed"],
         refused=counts["refused"],
         not_started=made.filter(error_code="not_started").count(),
-        given_away=made.filter(Q(is_free=True) | Q(status=Status.FAILED, ref__isnull=False)).count(),
+        given_away=made.given_away().count(),
         unknown=found.unknown,
     )
 

@@ -13,12 +13,11 @@ from typing import Any
 
 from django.core.files.storage import default_storage
 from django.db import OperationalError, connection
-from django.db.models import Q, Sum
+from django.db.models import Sum
 from PIL import Image
 
 from accounts.models import CreditEntry, User
 from videos.generation.invariants import violations
-from videos.generation.purchases import FAILED_THERE
 from videos.media import inspection
 from videos.models import Status, Video
 from videos.worker import dispatcher
@@ -88,7 +87,11 @@ def judge(journals: Sequence[Journal], clicks: Clicks | None = None) -> Verdict:
     ]
     states = Counter(Video.objects.values_list("status", flat=True))
     jobs = sum(len(jobs) for _journal, jobs in books)
-    bought = {"jobs": jobs, "jobs nobody got": _orphans(books), "jobs given away": _given_away()}
+    bought = {
+        "jobs": jobs,
+        "jobs nobody got": _orphans(books),
+        "jobs given away": Video.objects.given_away().count(),
+    }
     return Verdict({**counts, **states, **bought}, found)
 
 
@@ -212,13 +215,6 @@ def _jobs_have_owners(books: list[tuple[Journal, list[dict[str, Any]]]]) -> Iter
 def _orphans(books: list[tuple[Journal, list[dict[str, Any]]]]) -> int:
     refs = set(Video.objects.exclude(ref=None).values_list("ref", flat=True))
     return sum(job["id"] not in refs for _journal, jobs in books for job in jobs)
-
-
-def _given_away() -> int:
-    """Bought and not paid for, though the provider did not fail it."""
-    bought = Video.objects.exclude(ref=None)
-    failed_here = Q(status=Status.FAILED) & ~Q(error_code__in=FAILED_THERE)
-    return bought.filter(Q(is_free=True) | failed_here).count()
 
 
 def _jobs(journal: Journal) -> list[dict[str, Any]]:

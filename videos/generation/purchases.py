@@ -14,7 +14,7 @@ from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
 from videos.catalogue import connections
-from videos.models import Channel, Offer, Status, Video
+from videos.models import BLOCKED, FAILED_THERE, Channel, Offer, Status, Video
 from videos.providers.base import ListedJob, Unavailable
 
 WINDOW = timedelta(days=2)
@@ -22,18 +22,17 @@ WINDOW = timedelta(days=2)
 SETTLING = timedelta(minutes=10)
 MAX_NAMED = 100  # of each kind
 LONGEST_LIST = 60  # seconds for the list of one provider, so that none keeps the others from being checked
-# Verdicts of the provider on a job. What else ends a bought video, such as our own deadline, is a purchase given away.
-BLOCKED = "moderation_blocked"
-FAILED_THERE = ("generation_failed", BLOCKED, "invalid_request", "provider_refused")
 
 
 @dataclass
 class Purchases:
     """One channel's jobs that were accepted since some time. `cost` and `given_away_cost` are in US dollars.
 
-    `blocked` are those of the `failed` that the provider blocked, and `blocked_cost` is what it charges for them. `given_away` counts by reason what was bought and not paid for: an error code, or `free` for a video that was delivered
+    `blocked` are those of the `failed` that the provider blocked, and `blocked_cost` is what it charges for them.
+    `given_away` counts by reason what was bought and not paid for: an error code, or `free` for a video that was delivered
     and refunded. `unknown` jobs are named by no row, and `missing` ones are of running videos, but not in the provider's
-    list; `unknown_refs` are the provider's ids of the former, and `missing_ids` our ids of the latter, up to MAX_NAMED each. `doubt` is why the list may lack jobs, or why there is none.
+    list; `unknown_refs` are the provider's ids of the former, and `missing_ids` our ids of the latter, up to MAX_NAMED
+    each. `doubt` is why the list may lack jobs, or why there is none.
     """
 
     channel: str
@@ -80,18 +79,19 @@ def _of_channel(channel: Channel, since: datetime, settled: datetime) -> Purchas
     bought = Video.objects.filter(channel=channel, accepted_at__gte=since, ref__isnull=False).order_by()
     if not connections.is_available(channel) and not bought.exists():
         return None
-    groups = bought.values_list("status", "is_free", "error_code").annotate(n=Count("pk"), cost=Sum("cost"))
-    for status, is_free, code, count, cost in groups:
-        purchases.cost += cost or 0
-        if is_free or (status == Status.FAILED and code not in FAILED_THERE):
-            reason = code or "free"
-            purchases.given_away[reason] = purchases.given_away.get(reason, 0) + count
-            purchases.given_away_cost += cost or 0
-        elif status == Status.FAILED:
-            purchases.failed += count
-            purchases.blocked += count if code == BLOCKED else 0
-        else:
-            purchases.paid += count
+    totals = bought.aggregate(n=Count("pk"), cost=Sum("cost"))
+    for code, count, cost in (
+        bought.given_away().values_list("error_code").annotate(n=Count("pk"), cost=Sum("cost"))
+    ):
+        purchases.given_away[code or "free"] = count
+        purchases.given_away_cost += cost or 0
+    failed_there = bought.filter(status=Status.FAILED, is_free=False, error_code__in=FAILED_THERE)
+    purchases.failed, purchases.blocked = (
+        failed_there.count(),
+        failed_there.filter(error_code=BLOCKED).count(),
+    )
+    purchases.paid = totals["n"] - purchases.failed - sum(purchases.given_away.values())
+    purchases.cost = totals["cost"] or Decimal(0)
     failed = bought.filter(status=Status.FAILED, cost=None)
     estimated = _estimated_cost(failed.exclude(error_code__in=FAILED_THERE))
     purchases.given_away_cost += estimated

@@ -6,6 +6,8 @@ from videos.models.moderation import BlockedTerm, Verdict
 from videos.models.operations import Delivery, PumpSlot, WebhookReceipt, Worker
 from videos.models.status import (
     ALLOWED_FROM,
+    BLOCKED,
+    FAILED_THERE,
     LIVE,
     MAX_POSTER_TRIES,
     REASONS,
@@ -19,8 +21,10 @@ from videos.models.video import Video, VideoEvent, VideoQuerySet
 
 __all__ = [
     "ALLOWED_FROM",
+    "BLOCKED",
     "CAN_TAKE",
     "EXTRAS",
+    "FAILED_THERE",
     "LIVE",
     "LONGEST",
     "MAX_POSTER_TRIES",

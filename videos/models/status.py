@@ -30,6 +30,10 @@ REASONS = {
     "stopped": _("The staff of this site stopped this video."),
 }
 
+# The error codes that are a provider's verdict on a job.
+BLOCKED = "moderation_blocked"
+FAILED_THERE = ("generation_failed", BLOCKED, "invalid_request", "provider_refused")
+
 
 # The states from which each state can be entered. Only `move_to` changes the state.
 ALLOWED_FROM: dict[Status, set[Status]] = {

@@ -17,7 +17,7 @@ from accounts.models import ApiKey, User
 from videos import event_log
 from videos.models.batch import Batch
 from videos.models.catalogue import Channel, VideoModel
-from videos.models.status import ALLOWED_FROM, LIVE, REASONS, Status
+from videos.models.status import ALLOWED_FROM, FAILED_THERE, LIVE, REASONS, Status
 from videos.models.uploads import Upload
 from videos.providers.base import pixels
 
@@ -48,6 +48,11 @@ class VideoQuerySet(models.QuerySet["Video"]):
     def paid_for(self) -> Self:
         """Completed videos that were not refunded."""
         return self.filter(status=Status.COMPLETED, is_free=False)
+
+    def given_away(self) -> Self:
+        """Bought at a provider but not paid for, although the provider did not fail them: it was our deadline, say."""
+        failed_here = Q(status=Status.FAILED) & ~Q(error_code__in=FAILED_THERE)
+        return self.filter(Q(is_free=True) | failed_here, ref__isnull=False)
 
     def kept(self) -> Self:
         """Videos that are not deleted."""
