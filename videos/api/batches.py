@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from accounts.models import ApiKey
 from videos import serializers
-from videos.api import actions, idempotency, moderation, openapi_extra, requests, schemas, spending
+from videos.api import actions, bodies, idempotency, moderation, openapi_extra, requests, schemas, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, bad_value, of_order, renamed_params
 from videos.api.pictures import Pictures
@@ -95,7 +95,7 @@ class CampaignOrder(requests.VideoRequest):
 )
 def create_batch(request: KeyedRequest) -> HttpResponse:
     """Order up to 500 videos. If one of them is invalid or the credits do not cover all of them, none is ordered."""
-    body = requests.read(request)
+    body = bodies.read(request)
 
     def prepare() -> idempotency.Action:
         key = request.auth
@@ -121,7 +121,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
 @router.post("/v1/campaigns", response=schemas.BatchObject, openapi_extra=openapi_extra.order(CampaignOrder))
 def create_campaign(request: KeyedRequest) -> HttpResponse:
     """Create one video per platform from one idea, in the shape, length, and style of the platform."""
-    body = requests.read(request)
+    body = bodies.read(request)
 
     def prepare() -> idempotency.Action:
         key = request.auth

@@ -7,7 +7,7 @@ from ninja import Router
 from pydantic import BaseModel, ConfigDict
 
 from videos import serializers
-from videos.api import actions, idempotency, openapi_extra, requests, schemas
+from videos.api import actions, bodies, idempotency, openapi_extra, requests, schemas
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError
 from videos.generation import batches, lifecycle
@@ -74,6 +74,6 @@ def canceled(request: KeyedRequest, video_id: str) -> Video:
 
 
 def _once(request: KeyedRequest, prepare: Callable[[], idempotency.Action]) -> HttpResponse:
-    body = requests.read(request)
+    body = bodies.read(request)
     requests.checked(NoFields, body.fields)
     return idempotency.once(request, body.digest, prepare)

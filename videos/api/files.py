@@ -10,7 +10,7 @@ from ninja import Query, Router
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from videos import serializers
-from videos.api import actions, idempotency, openapi_extra, parameters, requests, schemas
+from videos.api import actions, bodies, idempotency, openapi_extra, parameters, requests, schemas
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, bad_value, not_found
 from videos.media import images, uploads
@@ -47,7 +47,7 @@ def create_file(request: KeyedRequest) -> HttpResponse:
 
     The picture is stored as a JPEG of at most 2048 pixels on its long side. The same picture is the same file.
     """
-    body = requests.read(request, files=("file",))
+    body = bodies.read(request, files=("file",))
     sent = body.fields | ({"file": body.file} if body.file is not None else {})
 
     def prepare() -> idempotency.Action:

@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from accounts.credits import InsufficientCredits
-from videos.api import requests, spending
+from videos.api import bodies, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError
 from videos.api.tools import TOOLS
@@ -86,7 +86,7 @@ def endpoint(request: HttpRequest) -> HttpResponse:
         key = ApiKeyAuth()(request)
         keyed = cast(KeyedRequest, request)
         keyed.auth = key
-        raw = requests.raw_body(request)
+        raw = bodies.raw_body(request)
     except ApiError as error:
         return error.answer()
     message_id = None

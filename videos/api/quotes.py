@@ -7,7 +7,7 @@ from django.http import HttpResponse, JsonResponse
 from ninja import Router, Schema
 
 from accounts.models import ApiKey
-from videos.api import openapi_extra, requests, spending
+from videos.api import bodies, openapi_extra, requests, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, renamed_params
 from videos.catalogue import routing, track_record
@@ -50,10 +50,10 @@ class VideoQuote(Schema):
 )
 def quote_video(request: KeyedRequest) -> HttpResponse:
     """Ask what a video would cost and whether it would be accepted now. Takes the body of `POST /v1/videos`; charges and stores nothing. Prompts and pictures are not moderated, and pictures are not fetched."""
-    return JsonResponse(quote(request.auth, requests.read(request, files=("input_reference",))))
+    return JsonResponse(quote(request.auth, bodies.read(request, files=("input_reference",))))
 
 
-def quote(key: ApiKey, body: requests.Body) -> dict[str, Any]:
+def quote(key: ApiKey, body: bodies.Body) -> dict[str, Any]:
     """The VideoQuote of this body. Raises ApiError 400."""
     with renamed_params(**requests.aliases_in(body.fields)):
         asked = requests.checked(requests.VideoRequest, body.fields)

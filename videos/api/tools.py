@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from videos import serializers
-from videos.api import account, actions, cancellation, idempotency, quotes, requests, schemas
+from videos.api import account, actions, bodies, cancellation, idempotency, quotes, requests, schemas
 from videos.api import videos as video_endpoints
 from videos.api.auth import KeyedRequest
 from videos.api.errors import renamed_params
@@ -71,7 +71,7 @@ class Page(BaseModel):
 
 
 def _quote(request: KeyedRequest, arguments: dict[str, object]) -> Result:
-    quote = quotes.quote(request.auth, requests.Body(arguments))
+    quote = quotes.quote(request.auth, bodies.Body(arguments))
     text = f"This costs {quote['credits']} credits; the account has {quote['balance']}."
     if quote["error"]:
         text = f"{text} It would not be accepted now: {quote['error']['message']}"
@@ -84,7 +84,7 @@ def _create_video(request: KeyedRequest, arguments: dict[str, object]) -> Result
     # What the call may cost is not part of what it orders: a repeat may allow another price.
     fields = {name: value for name, value in arguments.items() if name not in NOT_OF_THE_ORDER}
     said = json.dumps(["/mcp", "create_video", fields], sort_keys=True).encode("utf-8", "surrogatepass")
-    body = requests.Body(fields, digest=hashlib.sha256(said).hexdigest())
+    body = bodies.Body(fields, digest=hashlib.sha256(said).hexdigest())
     names = {} if asked.idempotency_key is None else {idempotency.HEADER: "idempotency_key"}
     with renamed_params(**names):
         answer = video_endpoints.create(

@@ -17,6 +17,7 @@ from accounts.models import User
 from videos import serializers
 from videos.api import (
     actions,
+    bodies,
     idempotency,
     moderation,
     openapi_extra,
@@ -62,12 +63,12 @@ class Remix(BaseModel):
 )
 def create_video(request: KeyedRequest) -> HttpResponse:
     """Create a video. Its credits are charged immediately and refunded automatically if it fails."""
-    return create(request, requests.read(request, files=("input_reference",)))
+    return create(request, bodies.read(request, files=("input_reference",)))
 
 
 def create(
     request: KeyedRequest,
-    body: requests.Body,
+    body: bodies.Body,
     *,
     max_credits: int | None = None,
     idempotency_key: str | None = None,
@@ -190,7 +191,7 @@ def video_content(
 )
 def remix_video(request: KeyedRequest, video_id: str) -> HttpResponse:
     """Create a new video with a new prompt and the model, size, length, and pictures of a completed one."""
-    body = requests.read(request)
+    body = bodies.read(request)
 
     def prepare() -> idempotency.Action:
         asked = requests.checked(Remix, body.fields)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 
 from accounts.models import ApiKey
 from videos import serializers
-from videos.api import actions, idempotency, moderation, openapi_extra, requests
+from videos.api import actions, bodies, idempotency, moderation, openapi_extra, requests
 from videos.api.auth import ApiKeyAuth, KeyedRequest, key_of
 from videos.api.compat.shared import QUERY_WORDS
 from videos.api.errors import not_found, renamed_params
@@ -147,7 +147,7 @@ def drill_service(request: HttpRequest) -> HttpResponse:
 def drill_generate(request: KeyedRequest) -> HttpResponse:
     """Create a video, or retrieve the one with this run_id. With `Prefer: wait=N`, waits up to N seconds (max. 180) for its end."""
     until = time.monotonic() + _wanted_wait(request)
-    body = requests.read(request)
+    body = bodies.read(request)
     asked = requests.checked(Drill, body.fields)
     key = f"run:{asked.run_id}"
 

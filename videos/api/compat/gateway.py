@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from videos import serializers
-from videos.api import actions, openapi_extra, requests
+from videos.api import actions, bodies, openapi_extra, requests
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.compat.shared import QUERY_WORDS
 
@@ -56,7 +56,7 @@ class QueryAnswer(Schema):
 )
 def query(request: KeyedRequest) -> HttpResponse:
     """Retrieve the status of a video."""
-    asked = requests.checked(Query, requests.read(request).fields)
+    asked = requests.checked(Query, bodies.read(request).fields)
     return _query_answer(request, asked.video_id or asked.task_id or "")
 
 

@@ -7,7 +7,7 @@ from ninja import Router, Schema
 from pydantic import BaseModel, ConfigDict, Field
 
 from videos import serializers
-from videos.api import actions, idempotency, moderation, openapi_extra, requests, schemas
+from videos.api import actions, bodies, idempotency, moderation, openapi_extra, requests, schemas
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import renamed_params
 
@@ -53,7 +53,7 @@ SITE_WORDS = {"queued": "pending", "in_progress": "processing", "completed": "co
 )
 def site_generate(request: KeyedRequest) -> HttpResponse:
     """Create a video."""
-    body = requests.read(request)
+    body = bodies.read(request)
 
     def prepare() -> idempotency.Action:
         asked = requests.checked(SiteOrder, body.fields)

@@ -8,7 +8,7 @@ from django.utils.translation import ngettext
 
 from accounts import api_keys
 from accounts.models import User
-from videos.api import pictures, requests
+from videos.api import bodies, pictures, requests
 from videos.catalogue import availability
 from videos.generation import batches
 from videos.media import images, uploads
@@ -58,7 +58,7 @@ def limits() -> list[tuple[str, str]]:
             _("downloaded within %d seconds, one at a time for each account") % pictures.SECONDS,
         ),
         (_("Files of an account"), f"{uploads.MAX_FILES}"),
-        (_("Request body"), f"{requests.MAX_BYTES >> 20} MB"),
+        (_("Request body"), f"{bodies.MAX_BYTES >> 20} MB"),
         (
             _(
                 "Time to make a video from its acceptance by the provider, after which it fails and is refunded"

@@ -5,7 +5,7 @@ import pytest
 from tests.support.api_client import Program, error_of
 from tests.support.fixtures import order, pump_until_done
 from tests.support.sabotage import becomes_text, without
-from videos.api import requests
+from videos.api import bodies
 from videos.models import Video, VideoModel
 from videos.serializers import public_id
 from videos.worker import steps
@@ -143,7 +143,7 @@ def test_a_body_that_cannot_be_read_is_400(program, owner, body, kind):
 
 
 def test_a_body_that_is_too_large_is_413(program):
-    answer = program.post("/v1/videos", b" " * (requests.MAX_BYTES + 1), content_type="application/json")
+    answer = program.post("/v1/videos", b" " * (bodies.MAX_BYTES + 1), content_type="application/json")
     assert error_of(answer) == (413, None, "body_too_large")
     answer = program.post(
         "/v1/videos", b"", content_type="application/json", headers={"Content-Length": "99999999"}

@@ -17,8 +17,7 @@ from tests.support.api_client import Program, error_of
 from tests.support.fixtures import entries, new_user
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.sabotage import drop, never, without
-from videos.api import idempotency
-from videos.api import requests as order_requests
+from videos.api import bodies, idempotency
 from videos.generation import lifecycle
 from videos.models import Video
 from videos.serializers import public_id
@@ -200,7 +199,7 @@ def test_a_repeat_that_comes_while_the_first_is_worked_on_is_told_to_wait(progra
 
 def test_a_first_request_that_died_with_its_process_does_not_stand_in_the_way_for_long(program, owner):
     note = IdempotentAnswer.objects.create(user=owner, api_key=program.key, status=0, body="")
-    digest = order_requests.read(request_of({"prompt": "A kite"})).digest
+    digest = bodies.read(request_of({"prompt": "A kite"})).digest
     IdempotentAnswer.objects.filter(pk=note.pk).update(
         request_digest=digest, created_at=timezone.now() - idempotency.MAX_PROCESSING_TIME
     )
