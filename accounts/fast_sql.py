@@ -10,27 +10,37 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connections, models
 
 Row = TypeVar("Row", bound=models.Model)
 
 
 def first(model: type[Row], sql: str, params: Sequence[Any]) -> Row | None:
-    """The first row of a SELECT as an instance; None if there is none. Fields that it does not select are deferred.
+    """The first row of a SELECT as an instance; None if there is none. See `rows`."""
+    return next(iter(rows(model, sql, params)), None)
+
+
+def rows(model: type[Row], sql: str, params: Sequence[Any]) -> list[Row]:
+    """The rows of a SELECT as instances. Fields that it does not select are deferred.
 
     Columns that are not the model's become attributes, as in `Model.objects.raw`, which works out anew for each query
     which column is which field and how to convert it.
     """
     with _cursor() as cursor:
         cursor.execute(sql, params)
-        values = cursor.fetchone()
-        if values is None:
-            return None
+        found = cursor.fetchall()
         layouts = _of_this_thread.__dict__
         layout = layouts.get(sql)
         if layout is None:
             layout = layouts[sql] = _Layout.of(model, [column[0] for column in cursor.description])
-    return layout.instance(model, values)
+    return [layout.instance(model, values) for values in found]
+
+
+@cache
+def columns(model: type[models.Model]) -> str:
+    """All columns of a model for a SELECT. A `*` would bring a column that a later version adds."""
+    quote = _connection().ops.quote_name
+    return ", ".join(quote(str(field.column)) for field in model._meta.concrete_fields)
 
 
 def insertion(row: models.Model) -> Callable[[], None]:
@@ -38,6 +48,7 @@ def insertion(row: models.Model) -> Callable[[], None]:
 
     For callers that prepare their rows before they take a lock.
     """
+    connection = _connection()
     statement, fields = _insertion(type(row), connection.vendor)
     values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
 
@@ -55,6 +66,7 @@ def insert(row: models.Model) -> None:
 
 def update(model: type[models.Model], changes: Mapping[str, object], where: Mapping[str, object]) -> bool:
     """Update the row that matches `where`. False if there is none."""
+    connection = _connection()
     columns, values = _named(model, changes)
     keys, wanted = _named(model, where)
     with _cursor() as cursor:
@@ -68,13 +80,18 @@ def update(model: type[models.Model], changes: Mapping[str, object], where: Mapp
 
 def raw_key(model: type[models.Model], pk: Any) -> Any:
     """A primary key of this model as raw SQL takes it: SQLite stores a UUID as text."""
-    return model._meta.pk.get_db_prep_value(pk, connection)
+    return model._meta.pk.get_db_prep_value(pk, _connection())
 
 
 def _cursor() -> Any:
     """A cursor; on PostgreSQL one that prepares what is executed often."""
-    backend: Any = connection
-    return backend.prepared_cursor() if connection.vendor == "postgresql" else backend.cursor()
+    connection = _connection()
+    return connection.prepared_cursor() if connection.vendor == "postgresql" else connection.cursor()
+
+
+def _connection() -> Any:
+    """This thread's connection itself: `django.db.connection` looks it up anew for each of its attributes."""
+    return connections[DEFAULT_DB_ALIAS]
 
 
 # Layouts by their SELECT. They hold converters of the thread's own connection.
@@ -91,6 +108,7 @@ class _Layout:
 
     @classmethod
     def of(cls, model: type[models.Model], columns: Sequence[str]) -> "_Layout":
+        connection = _connection()
         found = {field.column: field for field in model._meta.concrete_fields if field.column in columns}
         fields = []
         for column, field in found.items():
@@ -104,7 +122,7 @@ class _Layout:
         return cls(fields, frozenset(field.attname for field in found.values()), others)
 
     def instance(self, model: type[Row], values: Sequence[Any]) -> Row:
-        converted = []
+        connection, converted = _connection(), []
         for position, expression, converters in self.fields:
             value = values[position]
             for convert in converters:
@@ -119,6 +137,7 @@ class _Layout:
 @cache
 def _insertion(model: type[models.Model], _vendor: str) -> tuple[str, list[Any]]:
     fields = [field for field in model._meta.concrete_fields if not isinstance(field, models.AutoField)]
+    connection = _connection()
     names = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
     table = connection.ops.quote_name(model._meta.db_table)
     return f"INSERT INTO {table} ({names}) VALUES ({', '.join(['%s'] * len(fields))})", fields
@@ -126,6 +145,7 @@ def _insertion(model: type[models.Model], _vendor: str) -> tuple[str, list[Any]]
 
 def _named(model: type[models.Model], row: Mapping[str, object]) -> tuple[list[str], list[Any]]:
     """The fields' column names, and their values in the database's format."""
+    connection = _connection()
     fields: list[Any] = [model._meta.get_field(name) for name in row]
     values = zip(fields, row.values(), strict=True)
     return (

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts import fast_sql
 from accounts.models import User
 from videos import timing
 from videos.catalogue import breaker, connections, waiting
@@ -27,8 +28,21 @@ WAS_UNCONFIRMED = Exists(VideoEvent.objects.filter(video=OuterRef("pk"), went_to
 
 def offers(model: VideoModel) -> list[Offer]:
     """The model's offers at available channels, by priority."""
-    ordered = Offer.objects.filter(model=model).select_related("channel").order_by("priority", "pk")
-    return [offer for offer in ordered if connections.is_available(offer.channel)]
+    # In plain SQL: to compose a join with the ORM takes longer than all else that an order does before its transaction.
+    of_model = f"SELECT {fast_sql.columns(Offer)} FROM videos_offer WHERE model_id = %s ORDER BY priority, id"
+    theirs = (
+        f"SELECT {fast_sql.columns(Channel)} FROM videos_channel"
+        " WHERE id IN (SELECT channel_id FROM videos_offer WHERE model_id = %s)"
+    )
+    found = fast_sql.rows(Offer, of_model, [model.pk])
+    channels = {channel.pk: channel for channel in fast_sql.rows(Channel, theirs, [model.pk])}
+    available = []
+    for offer in found:
+        channel = channels.get(offer.channel_id)  # None if staff have deleted both in between
+        if channel is not None and connections.is_available(channel):
+            offer.channel = channel
+            available.append(offer)
+    return available
 
 
 class Overloaded(NotNow):
