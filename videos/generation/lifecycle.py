@@ -48,23 +48,26 @@ def mark_submitting(video: Video) -> bool:
 def renew_leases(requests: list[tuple[Video, Status]]) -> list[bool]:
     """Renew the leases of submitting videos right before their requests; with each, the state from which it came.
 
-    False for a video whose lease has expired or that has changed state. It may have waited since it was admitted, so the
-    request counts as posted now, unless an earlier one is still unknown. Takes many videos per call, because this
-    stands between every order and its request.
+    False for a video whose lease has expired, or that has changed state or holder. It may have waited since it was
+    admitted, so the request counts as posted now, unless an earlier one is still unknown. Takes many videos per call,
+    because this stands between every order and its request.
     """
     now, posted_at = timing.database_now(), timezone.now()
+    until = now + timedelta(seconds=timing.LEASE)
     leased = Video.objects.filter(
         pk__in=[video.pk for video, _ in requests], status=Status.SUBMITTING, next_attempt_at__gt=now
     )
-    versions = dict(leased.select_for_update().values_list("pk", "version"))
-    renewed = [versions.get(video.pk) == video.version for video, _ in requests]
+    found = leased.select_for_update().values_list("pk", "version", "held_by")
+    rows = {pk: (version, holder) for pk, version, holder in found}
+    renewed = [rows.get(video.pk) == (video.version, video.held_by) for video, _ in requests]
     ours = [request for request, is_ours in zip(requests, renewed, strict=True) if is_ours]
-    Video.objects.filter(pk__in=[video.pk for video, _ in ours]).update(
-        next_attempt_at=now + timedelta(seconds=timing.LEASE)
+    repeated = [video.pk for video, came_from in ours if came_from == Status.UNCONFIRMED]
+    first_requests = [video for video, came_from in ours if came_from != Status.UNCONFIRMED]
+    Video.objects.filter(pk__in=repeated).update(next_attempt_at=until)
+    Video.objects.filter(pk__in=[video.pk for video in first_requests]).update(
+        next_attempt_at=until, posted_at=posted_at
     )
-    first = [video for video, came_from in ours if came_from != Status.UNCONFIRMED]
-    Video.objects.filter(pk__in=[video.pk for video in first]).update(posted_at=posted_at)
-    for video in first:
+    for video in first_requests:
         video.posted_at = posted_at
     return renewed
 

@@ -284,6 +284,7 @@ async def _confirm_lease(video: Video, db: Database, came_from: Status) -> None:
     check is timed by our own clock, since we may be suspended again while waiting for the answer.
     """
     asked_at = timing.clock()
+    # One call for many videos: see WriteQueue.
     if not await db(lifecycle.renew_leases, video, came_from) or timing.clock() - asked_at >= timing.LEASE:
         raise NotPrepared("its lease ended before the request left")
 

@@ -20,7 +20,7 @@ from videos import timing
 from videos.generation import lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
 from videos.providers.base import Found, JobState
-from videos.worker import dispatcher, steps, write_queue
+from videos.worker import dispatcher, leases, steps, write_queue
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -143,6 +143,13 @@ def test_a_lease_is_held_only_by_who_has_the_row_as_it_is():
     ended = submitting(new_user())
     Video.objects.filter(pk=ended.pk).update(next_attempt_at=timezone.now() - timedelta(seconds=1))
     assert not renews(ended, Status.QUEUED)
+
+
+def test_a_lease_that_another_dispatcher_has_claimed_is_not_renewed():
+    video = submitting(new_user())
+    Video.objects.filter(pk=video.pk).update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+    assert leases.claim(10, holder="another/1") == [video]
+    assert not renews(video, Status.QUEUED)
 
 
 def test_leases_are_renewed_together_and_each_by_itself():
