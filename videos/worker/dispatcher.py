@@ -175,20 +175,20 @@ class Dispatcher:
 
     async def maintain(self) -> None:
         """Periodic duties. One that fails, such as on a row that stays locked, holds up neither videos nor the others."""
-        await self.attempt(leases.free_orphans)
+        duties: list[Callable[[], object]] = [leases.free_orphans, self.look_who_leads]
         if time.monotonic() - self.reset > RESET:
             self.reset = time.monotonic()
-            await self.attempt(leases.reset_unreachable)
-        await self.attempt(self.look_who_leads)
+            duties.append(leases.reset_unreachable)
+        self.is_leader = False
+        await self.do_all(duties)
         if self.is_leader:
-            for duty in (lifecycle.time_out_overdue, routing.reroute_waiting, batches.advance):
-                await self.attempt(duty)
+            await self.do_all([lifecycle.time_out_overdue, routing.reroute_waiting, batches.advance])
 
-    async def attempt(self, duty: Callable[[], object]) -> None:
-        try:
-            await self.db(duty)
-        except Exception:
-            log.exception("A periodic duty failed; it is tried again later.")
+    async def do_all(self, duties: list[Callable[[], object]]) -> None:
+        """Together, since each wait for the database delays the next renewal of the leases."""
+        for error in await asyncio.gather(*map(self.db, duties), return_exceptions=True):
+            if isinstance(error, Exception):
+                log.error("A periodic duty failed; it is tried again later.", exc_info=error)
 
     def look_who_leads(self) -> None:
         self.is_leader = leases.is_leader(self.slot)

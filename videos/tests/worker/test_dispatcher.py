@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
@@ -263,10 +264,12 @@ def test_requests_are_finished_though_the_dispatcher_cannot_hand_over(settings, 
     assert not PumpSlot.objects.filter(until__gt=timezone.now()).exists()
 
 
-@pytest.mark.parametrize("error", [OperationalError("another session has locked a row"), ValueError("a bug")])
-def test_a_periodic_duty_that_fails_holds_up_neither_videos_nor_the_others(simulator, monkeypatch, error):
+@pytest.mark.parametrize("cause", [psycopg.errors.LockNotAvailable("locked"), None])
+def test_a_periodic_duty_that_fails_holds_up_neither_videos_nor_the_others(simulator, monkeypatch, cause):
     def fail():
-        raise error
+        if cause is None:
+            raise ValueError("a bug")
+        raise OperationalError("another session has locked a row") from cause
 
     for module, duty in ((leases, "free_orphans"), (leases, "reset_unreachable"), (batches, "advance")):
         monkeypatch.setattr(module, duty, fail)
