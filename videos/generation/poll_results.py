@@ -11,6 +11,9 @@ from videos.generation import lifecycle
 from videos.models import Status, Video
 from videos.providers.base import JobState
 
+# A claim may have read the row before an earlier answer was recorded.
+FORWARD = "progress = CASE WHEN progress > %s THEN progress ELSE %s END"
+
 
 def record(updates: list[tuple[Video, JobState]]) -> list[None]:
     """Record the progress of running jobs and until when they are held; fail those past their deadline.
@@ -23,7 +26,7 @@ def record(updates: list[tuple[Video, JobState]]) -> list[None]:
     adapt = connection.ops.adapt_datetimefield_value
     renewed, progressed, running, tenths = [], [], [], []
     for video, job in updates:
-        if _is_over(video, job):
+        if _settle_if_over(video, job):
             continue
         before, video.progress = video.progress, progress_after(video, job)
         if video.progress // 10 > before // 10:
@@ -31,24 +34,24 @@ def record(updates: list[tuple[Video, JobState]]) -> list[None]:
         row = (fast_sql.raw_key(Video, video.pk), video.version, video.held_by)
         delay = timing.next_poll(video, now)
         if timing.is_held_beyond(video, delay) and not video.attempts:
-            progressed.append((video.progress, *row))
+            progressed.append((video.progress, video.progress, *row))
         else:
             lease = timing.HOLD if video.held_by else delay
             video.attempts, video.held_until = 0, began + lease
             until = database_now + timedelta(seconds=lease)
-            renewed.append((video.progress, adapt(database_now), adapt(until), *row))
+            renewed.append((video.progress, video.progress, adapt(database_now), adapt(until), *row))
         running.append(video)
     with connection.cursor() as cursor:
         # A leased video that is due again got a webhook meanwhile, and this answer may be older: keep it due.
         cursor.executemany(
-            "UPDATE videos_video SET progress = %s, attempts = 0,"
+            f"UPDATE videos_video SET {FORWARD}, attempts = 0,"
             " next_at = CASE WHEN next_at > %s THEN %s ELSE next_at END"
             " WHERE id = %s AND moves = %s AND held_by = %s",
             renewed,
         )
         # No index has the progress, so PostgreSQL leaves the indexes alone.
         cursor.executemany(
-            "UPDATE videos_video SET progress = %s WHERE id = %s AND moves = %s AND held_by = %s", progressed
+            f"UPDATE videos_video SET {FORWARD} WHERE id = %s AND moves = %s AND held_by = %s", progressed
         )
     _forget_lost([video for video in running if video.held_by], database_now)
     event_log.progressed(tenths)
@@ -63,8 +66,8 @@ def progress_after(video: Video, job: JobState) -> int:
     return max(video.progress, min(job.progress or 0, 99))
 
 
-def _is_over(video: Video, job: JobState) -> bool:
-    """Whether nobody waits for this job any more; what follows from it is done here."""
+def _settle_if_over(video: Video, job: JobState) -> bool:
+    """Do what follows if nobody waits for this job any more, or only its late result counts; whether that is so."""
     if video.status == Status.FAILED:
         lifecycle.watch_late_job(video)
         return True

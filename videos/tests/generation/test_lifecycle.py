@@ -230,6 +230,14 @@ def test_progress_never_goes_back_and_is_not_100_before_the_end(owner):
         assert again(video).progress == shown
 
 
+def test_progress_does_not_go_back_to_what_an_earlier_claim_read(owner):
+    video = accepted(owner)
+    claimed = again(video)
+    poll_results.record([(video, job(progress=60))])
+    poll_results.record([(claimed, job(progress=40))])
+    assert again(video).progress == 60
+
+
 @without(
     "the rule that deleting refunds nothing",
     "videos.generation.lifecycle.delete",
