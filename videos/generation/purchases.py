@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.utils import timezone
 
 from videos.catalogue import connections
@@ -79,17 +79,18 @@ def _of_channel(channel: Channel, since: datetime, settled: datetime) -> Purchas
     bought = Video.objects.filter(channel=channel, accepted_at__gte=since, ref__isnull=False).order_by()
     if not connections.is_available(channel) and not bought.exists():
         return None
-    totals = bought.aggregate(n=Count("pk"), cost=Sum("cost"))
-    for code, count, cost in (
-        bought.given_away().values_list("error_code").annotate(n=Count("pk"), cost=Sum("cost"))
-    ):
+    is_failed = Q(status=Status.FAILED, is_free=False, error_code__in=FAILED_THERE)
+    totals = bought.aggregate(
+        n=Count("pk"),
+        cost=Sum("cost"),
+        failed=Count("pk", filter=is_failed),
+        blocked=Count("pk", filter=is_failed & Q(error_code=BLOCKED)),
+    )
+    reasons = bought.given_away().values_list("error_code").annotate(n=Count("pk"), cost=Sum("cost"))
+    for code, count, cost in reasons:
         purchases.given_away[code or "free"] = count
         purchases.given_away_cost += cost or 0
-    failed_there = bought.filter(status=Status.FAILED, is_free=False, error_code__in=FAILED_THERE)
-    purchases.failed, purchases.blocked = (
-        failed_there.count(),
-        failed_there.filter(error_code=BLOCKED).count(),
-    )
+    purchases.failed, purchases.blocked = totals["failed"], totals["blocked"]
     purchases.paid = totals["n"] - purchases.failed - sum(purchases.given_away.values())
     purchases.cost = totals["cost"] or Decimal(0)
     failed = bought.filter(status=Status.FAILED, cost=None)
