@@ -69,6 +69,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def prepared_cursor(self) -> Any:
         """A cursor for statements that come often. Django's own cursors send each statement as text, with its parameters in it,
         so that it is parsed and planned each time."""
+        self.close_if_health_check_failed()  # as Django does for its own cursors
         self.ensure_connection()
         return self._prepare_cursor(PreparingCursor(self.connection))  # type: ignore[attr-defined]
 

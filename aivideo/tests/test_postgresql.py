@@ -11,6 +11,7 @@ from aivideo.postgresql.base import CHECK_INTERVAL
 from tests.support.database import another_session
 from tests.support.fixtures import new_user, order
 from videos import serializers
+from videos.generation import lifecycle
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -73,6 +74,25 @@ def test_a_select_that_comes_again_and_again_is_prepared(fresh):
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement FROM pg_prepared_statements")
         assert [statement.split()[0] for (statement,) in cursor.fetchall()] == ["SELECT"]
+
+
+def test_changes_of_state_are_prepared(fresh):
+    for _ in range(10):
+        assert lifecycle.mark_submitting(order(new_user()))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement FROM pg_prepared_statements")
+        kinds = {" ".join(statement.split()[:3]) for (statement,) in cursor.fetchall()}
+    assert {'UPDATE "videos_video" SET', 'INSERT INTO "videos_videoevent"'} <= kinds
+
+
+def test_a_prepared_statement_that_comes_first_in_a_request_notices_a_lost_connection(fresh):
+    user = new_user()
+    video = order(user)
+    pid = connection.connection.info.backend_pid
+    with another_session(autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+    connection.health_check_enabled, connection.health_check_done = True, False  # as a request begins
+    assert serializers.load_video(video.pk, user).prompt == video.prompt
 
 
 def test_a_prepared_select_survives_a_change_of_a_columns_type(fresh):
