@@ -72,7 +72,7 @@ UNMET = {
     "ordering.place_all": "repeats `place` in one transaction; videos/tests/catalogue/test_capabilities.py",
     "queue.cancel_later": "it enqueues what openai.Adapter.cancel does; videos/tests/generation/test_cancellation.py",
     "queue.deliver_later": "no story has a webhook; videos/tests/webhooks/test_outbox.py",
-    "leases.forget_free_slots": "daily, and involves no video; videos/tests/worker/test_polling.py",
+    "leases.forget_old_slots": "daily, and involves no video; videos/tests/worker/test_polling.py",
     "openai.Adapter.jobs": "read-only: what `check_purchases` asks for",
     "openai.Adapter.probe": "only used by `doctor --providers`",
     "lifecycle.fail_unplayable": "needs a file with a complete index and undecodable frames",

@@ -59,5 +59,5 @@ def tidy() -> None:
     idempotency.purge_expired()
     signup_credits.purge_expired()
     gate.purge_expired()
-    leases.forget_free_slots()
+    leases.forget_old_slots()
     orphans.sweep()

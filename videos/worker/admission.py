@@ -34,7 +34,7 @@ _places: dict[int, tuple[float, dict[UUID, int]]] = {}
 # The queue of one channel. A user's running videos there occupy the first turns, so that one number, `turn`,
 # implements both the limit per user and the fairness between users. Those at another channel, whose provider may
 # hang, hold up nothing here. Each user's are counted by index and no further than to the limit per user, or the choice
-# would take longer the more videos run.
+# would take longer the more videos run. The places of whoever runs more than that are approximate.
 QUEUE = """
     WITH waiters AS MATERIALIZED (
         SELECT DISTINCT user_id AS waiter FROM videos_video

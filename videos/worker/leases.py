@@ -79,7 +79,7 @@ def release(slot: PumpSlot) -> None:
     _make_due(slot.owner)
 
 
-def forget_free_slots() -> None:
+def forget_old_slots() -> None:
     """Delete slots of which nobody has heard for a day, such as those of machines that are gone."""
     # Workers of the version before make no slots, and need the first two.
     PumpSlot.objects.filter(number__gte=2, until__lt=Now() - timedelta(days=1)).delete()

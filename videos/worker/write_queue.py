@@ -117,9 +117,8 @@ def _attempt(calls: list[Call], lock_wait: float) -> tuple[list[Any], Exception 
             for position, (function, args) in enumerate(calls):
                 if function not in grouped:
                     answers[position] = function(*args)
-                elif (
-                    position == grouped[function][-1]
-                ):  # by now all that came before any of them has been done
+                elif position == grouped[function][-1]:
+                    # By now, all that came before any of them has been done.
                     results = function([calls[each][1] for each in grouped[function]])
                     for each, result in zip(grouped[function], results, strict=True):
                         answers[each] = result

@@ -427,7 +427,7 @@ def test_slots_of_machines_that_are_gone_are_deleted_after_a_day():
     for number, hours in ((0, 48), (1, 48), (2, 48), (3, 1), (4, 48)):
         PumpSlot.objects.create(number=number, owner="", until=now - timedelta(hours=hours))
     PumpSlot.objects.filter(number=4).update(owner="here/1", until=now + timedelta(seconds=timing.LEASE))
-    leases.forget_free_slots()
+    leases.forget_old_slots()
     assert list(PumpSlot.objects.order_by("number").values_list("number", flat=True)) == [0, 1, 3, 4]
 
 
