@@ -65,7 +65,7 @@ def dispatchers(tiny: bool) -> Iterator[dict[str, Any]]:
 
 def choosing(tiny: bool) -> Iterator[dict[str, Any]]:
     """What choosing the next videos costs the database while many wait beside those that run."""
-    running, queued, waiting, rounds = (200, 100, 20, 5) if tiny else (VIDEOS, QUEUED, PEOPLE, 20)
+    running, queued, waiting, rounds = (400, 100, 30, 5) if tiny else (VIDEOS, QUEUED, PEOPLE, 20)
     settings.USER_RUNNING_VIDEOS = LIMIT
     users = rows.people(waiting)
     others = running // RUNNING_EACH - waiting

@@ -171,7 +171,7 @@ def test_a_download_that_is_slow_to_begin_is_not_taken_for_one_that_trickles(mon
 @without(
     "turns of a person at each channel",
     "videos.worker.admission.QUEUE",
-    becomes_text("AND channel_id = %s\n", "AND channel_id >= %s * 0\n"),
+    becomes_text("waiter AND channel_id = %s\n", "waiter AND channel_id >= %s * 0\n"),
 )
 def test_a_persons_videos_at_one_channel_take_no_place_at_another(settings):
     settings.USER_RUNNING_VIDEOS = 2
