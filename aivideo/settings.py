@@ -1,6 +1,7 @@
 """All settings. What differs between installations is read from the environment; see `.env.example`."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -253,7 +254,7 @@ if REDIS_URL:
 # Two clusters, both started by `manage.py videoworker`: `dispatch` makes videos, the default one does everything else.
 # Tested with kill -9 at every step. Messages only wake a worker, so losing one is harmless (max_attempts=1),
 # and a message must not be delivered again while its task still runs (retry > timeout).
-Q_CLUSTER = {
+Q_CLUSTER: dict[str, Any] = {
     "name": "aivideo",
     "workers": 2,
     # Each guard cycle writes to the cache. Running half as often halves what an idle worker costs.

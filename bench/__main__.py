@@ -46,6 +46,7 @@ BENCHES = {
         "isolation_tls",
     ),
     "idle.run": ("idle",),
+    "idle.memory": ("worker_memory",),
     "recovery.run": ("recovery_killed_pump", "recovery_hung_cluster"),
 }
 

@@ -1,6 +1,7 @@
 """Compare things side by side, and read Linux's statistics of processes."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -73,6 +74,14 @@ def own_cpu(pids: list[int]) -> float:
         with suppress(OSError):
             total += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
     return total / HERTZ
+
+
+def memory(pid: int) -> int:
+    """Bytes of a process, of which what it shares with others counts in part (PSS); 0 if it is gone."""
+    with suppress(OSError):
+        (line,) = re.findall(r"^Pss: +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        return int(line) * 1024
+    return 0
 
 
 def peak_memory(pid: int) -> int:

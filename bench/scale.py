@@ -33,7 +33,7 @@ PEOPLE, QUEUED = 1000, 10_000
 LIMIT, RUNNING_EACH = 10, 8  # of one person: the limit that is the default, and how many run
 ENDING = 5  # renders that end in a second
 POLL = 15  # seconds between two polls of a job of that age
-DISPATCH = "from videos.worker import dispatcher; dispatcher.run()"
+DISPATCH = "import videos.providers.openai; from videos.worker import dispatcher; dispatcher.run()"
 
 
 def dispatchers(tiny: bool) -> Iterator[dict[str, Any]]:

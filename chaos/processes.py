@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-# All processes of gunicorn, and of django-q2, have the same command line; their place in the tree gives their role.
+# All processes of gunicorn, and of a worker, have the same command line; their place in the tree gives their role.
 ROLES = ("serve", "web", "web-worker", "worker", "cluster", "guard", "queue")
 
 
@@ -66,13 +66,11 @@ def _role(process: Process, others: dict[int, Process]) -> str:
     parent = others.get(process.parent)
     if "manage.py serve" in process.command:
         return "serve"
-    if "manage.py videoworker" in process.command:
-        return "worker"
     if "gunicorn" in process.command:
         return "web-worker" if parent and "gunicorn" in parent.command else "web"
-    if "manage.py qcluster" in process.command:
-        if not parent or "qcluster" not in parent.command:
-            return "cluster"
-        grandparent = others.get(parent.parent)
-        return "queue" if grandparent and "qcluster" in grandparent.command else "guard"
+    if "manage.py videoworker" in process.command:
+        depth = 0
+        while parent and "manage.py videoworker" in parent.command:
+            parent, depth = others.get(parent.parent), depth + 1
+        return ("worker", "cluster", "guard", "queue")[min(depth, 3)]
     return "other"

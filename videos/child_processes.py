@@ -7,33 +7,48 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 
-from django.conf import settings
+from django.db import connections
 
-PR_SET_PDEATHSIG = 1
-
-
-def manage(
-    *arguments: str, env: Mapping[str, str] | None = None, when_orphaned: signal.Signals = signal.SIGTERM
-) -> subprocess.Popen[bytes]:
-    """Start `manage.py ARGUMENTS` in a process group of its own; `env` is added to the environment."""
-    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
-    return start(command, env=env, when_orphaned=when_orphaned)
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 
 
-def start(
-    command: list[str],
-    env: Mapping[str, str] | None = None,
-    when_orphaned: signal.Signals = signal.SIGTERM,
-) -> subprocess.Popen[bytes]:
+def start(command: list[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Run a command in a session of its own; `env` is added to the environment."""
     return subprocess.Popen(
         command,
         env={**os.environ, **(env or {})},
         start_new_session=True,
-        preexec_fn=partial(die_with_parent, os.getpid(), when_orphaned),
+        preexec_fn=partial(die_with_parent, os.getpid()),
     )
+
+
+def fork(name: str, run: Callable[[], None], when_orphaned: signal.Signals) -> BaseProcess:
+    """Call `run` in a fork of this process, which shares its memory and is in a process group of its own.
+
+    `ps` and `top` show its name. Closes the connections to databases, which two processes cannot share.
+    """
+    connections.close_all()
+    child = get_context("fork").Process(target=_run_fork, args=(name, run, os.getpid(), when_orphaned))
+    child.start()
+    assert child.pid is not None
+    # Here as well as in the child: from now on, its group can be killed.
+    os.setpgid(child.pid, child.pid)
+    return child
+
+
+def _run_fork(name: str, run: Callable[[], None], parent: int, when_orphaned: signal.Signals) -> None:
+    os.setpgid(0, 0)
+    for signal_of_parent in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_of_parent, signal.SIG_DFL)
+    die_with_parent(parent, when_orphaned)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode())
+    run()
 
 
 def stop(children: list[subprocess.Popen[bytes]], seconds: float) -> None:
@@ -48,11 +63,15 @@ def stop(children: list[subprocess.Popen[bytes]], seconds: float) -> None:
         kill_group(child)
 
 
-def kill_group(child: subprocess.Popen[bytes]) -> None:
+def kill_group(child: subprocess.Popen[bytes] | BaseProcess) -> None:
     """SIGKILL to a child and everything in its process group."""
+    assert child.pid is not None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    if isinstance(child, BaseProcess):
+        child.join()
+    else:
+        child.wait()
 
 
 def die_with_parent(parent: int, death_signal: signal.Signals = signal.SIGTERM) -> None:

@@ -84,7 +84,7 @@ def test_twenty_running_videos_survive_a_kill_of_the_worker(site, in_database):
     # Some requests are then on their way, some videos are being rendered.
     time.sleep(1.2)
 
-    victims = processes_of(site, "videoworker") + processes_of(site, "qcluster")
+    victims = processes_of(site, "videoworker")
     assert len(victims) >= 3
     for victim in victims:
         os.kill(victim, signal.SIGKILL)

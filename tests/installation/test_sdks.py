@@ -199,7 +199,7 @@ def test_no_event_is_lost_when_the_worker_dies_between_the_end_and_its_delivery(
         receiver.refusals = [500]
         video = client.videos.create(prompt=KITE, extra_body={"webhook_url": receiver.url})
         wait_until(lambda: receiver.arrivals)  # the first try, which is refused
-        for pid in processes_of(site, "qcluster"):
+        for pid in processes_of(site, "videoworker"):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_until(lambda: len(receiver.arrivals) >= 2)

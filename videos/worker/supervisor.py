@@ -1,15 +1,19 @@
 """The supervisor: starts the two q2 clusters, and restarts one when it exits or hangs."""
 
 import logging
+import os
 import signal
-import subprocess
 import time
 from datetime import timedelta
+from functools import partial
+from multiprocessing.process import BaseProcess
 
 from django.conf import settings
 from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 from django.utils import timezone
+from django_q.cluster import Cluster
+from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule
 
 from videos import child_processes, queue
@@ -58,18 +62,15 @@ class Supervisor:
                 defaults=defaults,
                 create_defaults={**defaults, "next_run": timezone.now() + FIRST_RUN},
             )
-        self.clusters: dict[str, subprocess.Popen[bytes]] = {}
+        self.clusters: dict[str, BaseProcess] = {}
         for cluster in CLUSTERS:
             self.start(cluster)
         self.report()
 
     def start(self, cluster: str) -> None:
         # SIGKILL, because a cluster whose guard process was killed never reacts to SIGTERM: it waits for the guard.
-        self.clusters[cluster] = child_processes.manage(
-            "qcluster",
-            "--skip-checks",
-            env={"AIVIDEO_WORKER": self.name, "Q_CLUSTER_NAME": cluster},
-            when_orphaned=signal.SIGKILL,
+        self.clusters[cluster] = child_processes.fork(
+            cluster, partial(_run_cluster, cluster, self.name), when_orphaned=signal.SIGKILL
         )
         if cluster == queue.DISPATCH:
             self.started = time.monotonic()
@@ -78,10 +79,8 @@ class Supervisor:
         """One check: are the clusters alive, and is a dispatcher running while there is work?"""
         try:
             for name, cluster in list(self.clusters.items()):
-                if cluster.poll() is not None:
-                    log.error(
-                        "The cluster %s exited with status %s; restarting it.", name, cluster.returncode
-                    )
+                if cluster.exitcode is not None:
+                    log.error("The cluster %s exited with status %s; restarting it.", name, cluster.exitcode)
                     self.restart(name)
             close_old_connections()
             self.report()
@@ -136,9 +135,26 @@ class Supervisor:
             cluster.terminate()
         try:
             Worker.objects.filter(name=self.name).delete()
-            while any(cluster.poll() is None for cluster in clusters) and time.monotonic() < end:
+            while any(cluster.is_alive() for cluster in clusters) and time.monotonic() < end:
                 # Again and again: another process of the cluster may have taken a message before it had to stop.
                 leases.revoke_slots(self.name)
                 time.sleep(0.5)
         finally:
-            child_processes.stop(clusters, max(0.0, end - time.monotonic()))
+            for cluster in clusters:
+                cluster.join(max(0.0, end - time.monotonic()))
+                child_processes.kill_group(cluster)
+
+
+def _run_cluster(name: str, worker: str) -> None:
+    """Be a q2 cluster, in a process of its own, as `manage.py qcluster` would be with Q_CLUSTER_NAME set.
+
+    q2 read the settings of the default one when it was imported, in the supervisor.
+    """
+    Conf.CLUSTER_NAME = name
+    for option, value in settings.Q_CLUSTER["ALT_CLUSTERS"].get(name, {}).items():
+        setattr(Conf, option.upper(), value)
+    os.environ["AIVIDEO_WORKER"] = worker
+    child_processes.let_no_fork_outlive_its_parent()
+    cluster = Cluster()
+    cluster.start()
+    cluster.sentinel.join()

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings
@@ -27,6 +28,10 @@ class Command(BaseCommand):
         stopping = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
         signal.signal(signal.SIGINT, lambda *_: stopping.set())
+        # What the processes of the clusters need, once for all of them. A dispatcher that imported the SDK between two
+        # renewals of its leases would lose them on a busy machine.
+        for module in ("videos.tasks", "videos.providers.openai"):
+            import_module(module)
         connections.announce_service()
         # Left behind by killed downloads; those of other running workers are newer.
         _remove_old_parts()

@@ -1,10 +1,10 @@
 """The engine: slots, leases, claims, batches, and what is left when it dies."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from datetime import timedelta
@@ -31,7 +31,7 @@ from tests.support.fixtures import (
 )
 from tests.support.video_server import job, server
 from tests.support.worker import dispatching
-from videos import queue, tasks
+from videos import child_processes, queue, tasks
 from videos.catalogue import routing
 from videos.generation import batches, lifecycle
 from videos.models import Channel, PumpSlot, Status, Video
@@ -306,12 +306,15 @@ def test_a_worker_that_stops_frees_the_slots_that_its_processes_take_meanwhile(m
     """A cluster that has to stop first works off the messages that it has fetched."""
     worker = Supervisor.__new__(Supervisor)
     worker.name = "this-worker"
-    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
-    cluster = subprocess.Popen(
-        [sys.executable, "-c", stubborn], stdout=subprocess.PIPE, start_new_session=True
-    )
-    cluster.stdout.readline()
-    worker.clusters = {"dispatch": cluster}
+    is_stubborn = multiprocessing.Event()
+
+    def be_stubborn():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        is_stubborn.set()
+        time.sleep(60)
+
+    worker.clusters = {"dispatch": child_processes.fork("stubborn", be_stubborn, signal.SIGKILL)}
+    assert is_stubborn.wait(TEST_TIMEOUT)
     monkeypatch.setattr(supervisor, "STOP", 2)
     monkeypatch.setenv("AIVIDEO_WORKER", "this-worker")
 
@@ -324,7 +327,6 @@ def test_a_worker_that_stops_frees_the_slots_that_its_processes_take_meanwhile(m
     thread.start()
     worker.stop()
     thread.join()
-    cluster.stdout.close()
     assert PumpSlot.objects.exists()
     assert not PumpSlot.objects.filter(until__gt=timezone.now()).exists()
 
@@ -407,8 +409,11 @@ def test_chores_that_stand_still_keep_no_video_waiting(simulator, settings):
         [*MANAGE, "videoworker"], env={**os.environ, "SIMULATOR_URL": simulator, **database_env()}
     )
     dispatch, chores = "dispatch", settings.Q_CLUSTER["name"]
+    # Workers, and a pusher and a monitor.
+    dispatchers = settings.Q_CLUSTER["ALT_CLUSTERS"]["dispatch"]["workers"] + 2
     try:
         wait_until(lambda: {dispatch, chores} == set(map(cluster_of, children_of(worker.pid))))
+        wait_until(lambda: processes_by_cluster(worker.pid) == {dispatch: dispatchers, chores: 2 + 2})
         chores = next(pid for pid in children_of(worker.pid) if cluster_of(pid) == chores)
         os.killpg(chores, signal.SIGSTOP)
         for _ in range(3):
@@ -421,9 +426,17 @@ def test_chores_that_stand_still_keep_no_video_waiting(simulator, settings):
         assert worker.wait(TEST_TIMEOUT) == 0
 
 
+def processes_by_cluster(worker):
+    """How many processes the guard of each cluster has."""
+    return {
+        cluster_of(cluster): len(children_of(guard))
+        for cluster in children_of(worker)
+        for guard in children_of(cluster)
+    }
+
+
 def cluster_of(pid):
-    environment = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
-    return dict(line.split("=", 1) for line in environment if "=" in line).get("Q_CLUSTER_NAME")
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def test_nothing_of_a_cluster_outlives_its_supervisor_and_its_guard(simulator):
