@@ -46,16 +46,16 @@ def offers(model: VideoModel) -> list[Offer]:
 
 
 class Overloaded(NotNow):
-    """At every channel of the model, an order would surely wait for longer than it may."""
+    """At every channel of the model, an order would wait for longer than it may."""
 
     status, code = 503, "overloaded"
 
     def __init__(self, wait: Wait) -> None:
-        minutes = ceil(wait.at_least / 60)
+        minutes = ceil(wait.expected / 60)
         super().__init__(
             ngettext(
-                "Too many videos are waiting: a new one could not start for at least %(n)d minute. Try again later.",
-                "Too many videos are waiting: a new one could not start for at least %(n)d minutes. Try again later.",
+                "Too many videos are waiting: a new one would start in about %(n)d minute. Try again later.",
+                "Too many videos are waiting: a new one would start in about %(n)d minutes. Try again later.",
                 minutes,
             )
             % {"n": minutes}
@@ -66,7 +66,7 @@ class Overloaded(NotNow):
 def best(model: VideoModel, user: User | None) -> Offer:
     """The first offer whose channel takes new jobs now; if none does, the first offer, to wait for.
 
-    Channels where an order of this user, or of somebody new, would surely wait for too long are passed over. Raises
+    Channels where an order of this user, or of somebody new, would wait for too long are passed over. Raises
     Overloaded if there is no other, and ValidationError if there is none at all: the model's last channel became
     unavailable since it was chosen.
     """
@@ -76,7 +76,7 @@ def best(model: VideoModel, user: User | None) -> Offer:
     waits = [(offer, waiting.wait_at(offer.channel, user)) for offer in candidates]
     in_time = [offer for offer, wait in waits if not wait.is_too_long]
     if not in_time:
-        raise Overloaded(min((wait for _offer, wait in waits), key=lambda wait: wait.at_least))
+        raise Overloaded(min((wait for _offer, wait in waits), key=lambda wait: wait.expected))
     now = timezone.now()
     return next((offer for offer in in_time if not breaker.is_paused(offer.channel, now)), in_time[0])
 

@@ -21,24 +21,23 @@ _lines: dict[int, tuple[float, "Line"]] = {}
 
 @dataclass(frozen=True)
 class Wait:
-    """Seconds until an order has its turn: as expected, and at the very least. `render` is how long it then takes.
+    """Seconds until an order has its turn, as expected. `render` is how long it then takes.
 
-    All are 0 if the channel has no limit, or too little is known.
+    Both are 0 if the channel has no limit, or too little is known.
     """
 
     expected: float = 0.0
-    at_least: float = 0.0
     render: float = 0.0
 
     @property
     def is_too_long(self) -> bool:
-        """Whether the order would surely be given up before its turn comes."""
-        return self.at_least > settings.QUEUE_PATIENCE_SECONDS
+        """Whether the order would be given up before its turn comes."""
+        return self.expected > settings.QUEUE_PATIENCE_SECONDS
 
     @property
     def retry_after(self) -> float:
         """Seconds after which an order may have its turn in time."""
-        return max(10.0, self.at_least - settings.QUEUE_PATIENCE_SECONDS)
+        return max(10.0, self.expected - settings.QUEUE_PATIENCE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -62,17 +61,14 @@ class Line:
 
     def wait(self, ahead: int) -> Wait:
         """The wait of an order that has so many ahead of it."""
-        expected = at_least = render = 0.0
+        expected = render = 0.0
         if self.channel.max_submits_per_minute:
             expected = 60 * ahead / self.channel.max_submits_per_minute
-            at_least = max(0.0, expected - 60)
         if self.channel.max_running and len(self.renders) >= FEWEST:
             render = median(self.renders)
             free = max(0, self.channel.max_running - self.at_provider)
             expected = max(expected, max(0, ahead + 1 - free) / self.channel.max_running * render)
-            # In the best case, all that are running end at this moment, and the others are as fast as the fastest.
-            at_least = max(at_least, ahead // self.channel.max_running * min(self.renders))
-        return Wait(expected, at_least, render)
+        return Wait(expected, render)
 
 
 def wait_at(channel: Channel, user: User | None) -> Wait:
