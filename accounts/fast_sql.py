@@ -1,4 +1,4 @@
-"""Plain SQL for the few statements that run while a lock is held, or for every poll of a page or a program.
+"""Plain SQL for the few statements of every order, every change of a video's state, and every poll of a page or a program.
 
 While one order is charged, every other order of the same account waits, so the time from its first statement to
 its commit limits the orders per second. The ORM would take longer to compose a statement than to execute it.
@@ -67,11 +67,11 @@ def insert(row: models.Model) -> None:
 def update(model: type[models.Model], changes: Mapping[str, object], where: Mapping[str, object]) -> bool:
     """Update the row that matches `where`. False if there is none."""
     connection = _connection()
-    columns, values = _named(model, changes)
+    changed, values = _named(model, changes)
     keys, wanted = _named(model, where)
     with _cursor() as cursor:
         cursor.execute(
-            f"UPDATE {connection.ops.quote_name(model._meta.db_table)} SET {_each(columns, ', ')}"
+            f"UPDATE {connection.ops.quote_name(model._meta.db_table)} SET {_each(changed, ', ')}"
             f" WHERE {_each(keys, ' AND ')}",
             values + wanted,
         )

@@ -107,6 +107,17 @@ def test_a_prepared_select_survives_a_change_of_a_columns_type(fresh):
         alter("varchar(12)")
 
 
+def test_a_prepared_change_of_state_survives_a_change_of_a_columns_type(fresh):
+    for _ in range(10):
+        assert lifecycle.mark_submitting(order(new_user()))
+    video = order(new_user())
+    try:
+        alter("varchar(13)")
+        assert lifecycle.mark_submitting(video)  # in a transaction, where it could not be tried again
+    finally:
+        alter("varchar(12)")
+
+
 def alter(kind):
     # On another connection, as a migration: psycopg forgets what is prepared on its own.
     with another_session(autocommit=True) as other:

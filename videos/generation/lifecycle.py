@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -57,7 +57,9 @@ def renew_leases(requests: list[tuple[Video, Status]]) -> list[bool]:
     leased = Video.objects.filter(
         pk__in=[video.pk for video, _ in requests], status=Status.SUBMITTING, next_attempt_at__gt=now
     )
-    found = leased.select_for_update().values_list("pk", "version", "held_by")
+    # Its keys do not change, so events that refer to it may be written meanwhile.
+    leased = leased.select_for_update(no_key=connection.features.has_select_for_no_key_update)
+    found = leased.values_list("pk", "version", "held_by")
     rows = {pk: (version, holder) for pk, version, holder in found}
     renewed = [rows.get(video.pk) == (video.version, video.held_by) for video, _ in requests]
     ours = [request for request, is_ours in zip(requests, renewed, strict=True) if is_ours]

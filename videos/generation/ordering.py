@@ -25,7 +25,8 @@ def place(
 
     Idempotent by `client_key`: the same key returns the same video, whatever else the order says. `position` is the
     index in the `batch`, from 0; a video that `is_held_back` waits until the batch releases it. Raises ValidationError
-    (by field) for what the model cannot make, InsufficientCredits, NotNow if it has to wait, and NotCleared for an order that did not come from `moderation.gate.clear`.
+    (by field) for what the model cannot make, InsufficientCredits, NotNow if it has to wait, and
+    NotCleared for an order that did not come from `moderation.gate.clear`.
     """
     capabilities.check_order(order)
     gate.require_clearance(user, order)

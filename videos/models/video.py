@@ -17,7 +17,7 @@ from accounts.models import ApiKey, User
 from videos import event_log
 from videos.models.batch import Batch
 from videos.models.catalogue import Channel, VideoModel
-from videos.models.status import ALLOWED_FROM, FAILED_THERE, LIVE, REASONS, Status
+from videos.models.status import ALLOWED_FROM, BLOCKED, FAILED_THERE, LIVE, REASONS, Status
 from videos.models.uploads import Upload
 from videos.providers.base import pixels
 
@@ -272,7 +272,7 @@ class Video(models.Model):
             models.Index(
                 fields=["channel", "ended_at"],
                 name="blocked",
-                condition=Q(status=Status.FAILED, error_code="moderation_blocked"),
+                condition=Q(status=Status.FAILED, error_code=BLOCKED),
             ),
             models.Index(
                 fields=["api_key", "created_at"], name="by_program", condition=Q(api_key__isnull=False)

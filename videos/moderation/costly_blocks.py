@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import ngettext
 
 from accounts.models import User
-from videos.models import Channel, Video
+from videos.models import BLOCKED, Channel, Status, Video
 from videos.order import NotNow
 
 WINDOW = timedelta(days=1)
@@ -48,7 +48,7 @@ def pauses(channel: Channel, user: User | None = None) -> dict[int, datetime]:
         return {}
     now = timezone.now()
     # Worded exactly like the partial index `blocked`, or the database does not use it.
-    blocked = Video.objects.extra(where=["status = 'failed' AND error_code = 'moderation_blocked'"]).filter(
+    blocked = Video.objects.extra(where=[f"status = '{Status.FAILED}' AND error_code = '{BLOCKED}'"]).filter(
         channel=channel, ended_at__gt=now - WINDOW, accepted_at__isnull=False
     )
     if user:

@@ -177,8 +177,7 @@ class Dispatcher:
         """Periodic duties. One that fails, such as on a row that stays locked, holds up neither videos nor the others."""
         duties: list[Callable[[], object]] = [leases.free_orphans, self.look_who_leads]
         if time.monotonic() - self.reset > RESET:
-            self.reset = time.monotonic()
-            duties.append(leases.reset_unreachable)
+            duties.append(self.reset_unreachable)
         self.is_leader = False
         await self.do_all(duties)
         if self.is_leader:
@@ -191,7 +190,12 @@ class Dispatcher:
                 log.error("A periodic duty failed; it is tried again later.", exc_info=error)
 
     def look_who_leads(self) -> None:
+        """Whether this dispatcher does what only one of all dispatchers does."""
         self.is_leader = leases.is_leader(self.slot)
+
+    def reset_unreachable(self) -> None:
+        leases.reset_unreachable()
+        self.reset = time.monotonic()
 
     async def hand_over(self) -> None:
         """Let a successor go on, while this one drains.

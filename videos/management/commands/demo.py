@@ -17,7 +17,7 @@ from videos.catalogue import availability
 from videos.generation import lifecycle, ordering
 from videos.media import inspection, storage
 from videos.media.presets import SAMPLES, presets, samples
-from videos.models import Video
+from videos.models import BLOCKED, Video
 from videos.moderation import gate
 from videos.order import VideoOrder
 from videos.providers.base import JobState
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         for number, sample in enumerate(samples()):
             _finished(user, f"demo-ready-{number}", sample)
         some = list(presets().values())
-        _failed(user, "demo-blocked", some[0].prompt, "moderation_blocked")
+        _failed(user, "demo-blocked", some[0].prompt, BLOCKED)
         _failed(user, "demo-late", some[1].prompt, "timed_out")
         _canceled(user, "demo-canceled", some[2].prompt)
         # Real orders: a running worker takes them through the other states.

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import fast_sql
 from tests.support.fixtures import (
     TEST_TIMEOUT,
     entries,
@@ -276,3 +277,18 @@ def test_when_the_first_channel_dies_new_videos_go_to_the_second_and_old_ones_st
     assert [len(journal(tmp_path / name)) for name in ("first", "second")] == [3, 3]
     user.refresh_from_db()
     assert (user.balance, violations()[1]) == (40, [])
+
+
+def test_a_channel_that_staff_delete_while_it_is_looked_for_is_left_out(model, monkeypatch):
+    """Between the question for the offers and the one for their channels."""
+
+    def rows(kind, *query):
+        found = plain_rows(kind, *query)
+        if kind is Offer:
+            model.offers.filter(channel__slug="first").delete()
+            Channel.objects.filter(slug="first").delete()
+        return found
+
+    plain_rows = fast_sql.rows
+    monkeypatch.setattr(fast_sql, "rows", rows)
+    assert [offer.provider_model for offer in routing.offers(model)] == ["kite-second"]
