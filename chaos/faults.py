@@ -31,11 +31,11 @@ VICTIMS = {
     "redis": 4,
     "backend": 3,
 }
-# Other faults: how often per minute, and for how many seconds.
+# Other faults: how often per minute, and for how many seconds; short ones more often than long ones.
 TROUBLES = {
     "postgres crash": (1.5, (0.5, 3)),
-    "trap": (8, (0, 0)),
-    "hang": (2.5, (3, 14)),
+    "trap": (8, (1, 1)),
+    "hang": (2.5, (1, 300)),
     "clock": (2, (3, 8)),
     "full disk": (1, (4, 10)),
     "storm": (2, (4, 10)),
@@ -65,9 +65,8 @@ def plan(seed: str, seconds: float, kill_every: float) -> list[Event]:
     for what, (per_minute, (shortest, longest)) in TROUBLES.items():
         # At least once in every run, however short.
         for _ in range(max(1, round(per_minute * seconds / 60))):
-            events.append(
-                Event(chance.uniform(0, seconds), what, chance.random(), chance.uniform(shortest, longest))
-            )
+            lasts = shortest * (longest / shortest) ** chance.random()
+            events.append(Event(chance.uniform(0, seconds), what, chance.random(), lasts))
     return sorted(events, key=lambda event: event.at)
 
 
