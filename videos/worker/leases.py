@@ -124,23 +124,34 @@ def revoke_slots(worker: str) -> None:
 
 
 def claim(limit: int, except_of: Sequence[int] = (), holder: str = "") -> list[Video]:
-    """Lease up to `limit` due videos for LEASE seconds to the `holder` and return them, but those `except_of` these channels.
+    """Lease up to `limit` due videos to the `holder` and return them, but those `except_of` these channels.
 
-    Only the CLAIMED fields are loaded, which is what polling needs; unconfirmed videos are loaded in full. Queued
-    videos are not claimed but admitted (see `admission`).
+    For LEASE seconds, but running jobs for HOLD, since `free_orphans` makes them due when their holder is gone. Only
+    the CLAIMED fields are loaded, which is what polling needs; unconfirmed videos are loaded in full. Queued videos
+    are not claimed but admitted (see `admission`).
     """
     skip_locked = "FOR UPDATE SKIP LOCKED" if _can_skip() else ""
     narrowed = f"AND channel_id NOT IN ({', '.join(['%s'] * len(except_of))})" if except_of else ""
-    now = timing.database_now()
+    began, now = timing.clock(), timing.database_now()
+    hold = timing.HOLD if holder else timing.LEASE
     adapt = connection.ops.adapt_datetimefield_value
     claim = Video.objects.raw(
-        "UPDATE videos_video SET next_at = %s, held_by = %s WHERE id IN (SELECT id FROM videos_video"
+        f"UPDATE videos_video SET held_by = %s, next_at = CASE WHEN status = '{Status.IN_PROGRESS}' THEN %s ELSE %s END"
+        " WHERE id IN (SELECT id FROM videos_video"
         # Worded like the partial index `due`, or SQLite does not use it.
         f" WHERE NOT (status = 'queued') AND next_at <= %s {narrowed}"
         f" ORDER BY next_at LIMIT %s {skip_locked}) RETURNING {CLAIMED}",
-        [adapt(now + timedelta(seconds=timing.LEASE)), holder, adapt(now), *except_of, limit],
+        [
+            holder,
+            *(adapt(now + timedelta(seconds=lease)) for lease in (hold, timing.LEASE)),
+            adapt(now),
+            *except_of,
+            limit,
+        ],
     )
     videos = list(claim)
+    for video in videos:
+        video.held_until = began + hold  # of running jobs
     unconfirmed = [video.pk for video in videos if video.status == Status.UNCONFIRMED]
     if unconfirmed:
         complete = Video.objects.filter(pk__in=unconfirmed).select_related(

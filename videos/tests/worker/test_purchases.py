@@ -118,8 +118,16 @@ def test_A79_a_request_does_not_leave_after_its_lease_and_costs_no_try_of_the_ch
     monkeypatch.setattr(timing, "LONGEST_WAIT", 1.0)
     monkeypatch.setattr(dispatcher, "LIFETIME", 2)
     shop = Shop()
-    steady, stands_still = timing.clock, [0.0, timing.LEASE]
-    monkeypatch.setattr(timing, "clock", lambda: stands_still.pop(0) if stands_still else steady())
+    steady, renew_leases, stood_still = timing.clock, lifecycle.renew_leases, []
+
+    def stand_still_once(requests):
+        if not stood_still:
+            stood_still.append(timing.LEASE)
+        return renew_leases(requests)
+
+    stand_still_once.for_many = True
+    monkeypatch.setattr(lifecycle, "renew_leases", stand_still_once)
+    monkeypatch.setattr(timing, "clock", lambda: steady() + sum(stood_still))
     with shop.open() as settings.SIMULATOR_URL:
         video = order(new_user())
         wait_until(lambda: dispatcher.run() and again(video).status == Status.IN_PROGRESS)
