@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TIMEOUT, RETRIES = 15, 2
 TOLERANCE = 300  # maximum age of a webhook in seconds
 PAID = ("paid", "no_payment_required")
+# What the money did stands in a dispute's balance transactions. Its status counts while there are none, and tells whether we
+# know what Stripe is talking about.
 # Dispute statuses in which no money is withdrawn, or it has been returned; a warning is only an inquiry.
 NOT_TAKEN = ("won", "warning_needs_response", "warning_under_review", "warning_closed")
 # Dispute statuses in which the money is withdrawn. Only a lost dispute can be appealed; a prevented one was refunded.
@@ -99,7 +101,7 @@ def truth_of(payment: Payment) -> Truth:
 
     with _asking() as client:
         session = client.v1.checkout.sessions.retrieve(
-            payment.session, {"expand": ["payment_intent.latest_charge"]}
+            payment.session, {"expand": ["payment_intent.latest_charge.balance_transaction"]}
         )
         if session.livemode != is_live() or session.client_reference_id != str(payment.pk):
             raise NotOurs(f"session {session.id} belongs to another mode or payment")
@@ -108,6 +110,7 @@ def truth_of(payment: Payment) -> Truth:
             return Truth(session.payment_status in PAID, session.amount_total or 0, session.currency or "")
         disputes = client.v1.disputes.list({"payment_intent": intent.id, "limit": 100})
     charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
+    disputed, unclear = _disputed(charge, disputes.data)
     return Truth(
         is_paid=session.payment_status in PAID,
         amount=session.amount_total or 0,
@@ -115,8 +118,8 @@ def truth_of(payment: Payment) -> Truth:
         intent=intent.id,
         receipt_url=(charge and charge.receipt_url) or "",
         refunded=charge.amount_refunded if charge else 0,
-        disputed=sum(dispute.amount for dispute in disputes.data if dispute.status in TAKEN),
-        unclear=_unclear(disputes.data),
+        disputed=disputed,
+        unclear=unclear,
     )
 
 
@@ -160,10 +163,35 @@ def payment_in(event: "stripe.Event") -> Payment | None:
     return _by_id(found.to_dict().get("metadata", {}).get("payment"))
 
 
-def _unclear(disputes: list["stripe.Dispute"]) -> str:
-    """A sentence for staff if a dispute has a status that we do not know; else empty."""
+def _disputed(charge: "stripe.Charge | None", disputes: list["stripe.Dispute"]) -> tuple[int, str]:
+    """How much of a charge disputes have withdrawn, in its currency's smallest unit; and a sentence for staff if that is unclear."""
     unknown = sorted({dispute.status for dispute in disputes} - {*TAKEN, *NOT_TAKEN})
-    return f"Stripe reports an unknown dispute status: “{'”, “'.join(unknown)[:100]}”" if unknown else ""
+    if unknown:
+        return 0, f"Stripe reports an unknown dispute status: “{'”, “'.join(unknown)[:100]}”"
+    amounts = [_withdrawn(charge, dispute) for dispute in disputes]
+    known = [amount for amount in amounts if amount is not None]
+    if len(known) < len(amounts):
+        return 0, "Stripe states a dispute in another currency, and not how much of the payment it is"
+    return sum(known), ""
+
+
+def _withdrawn(charge: "stripe.Charge | None", dispute: "stripe.Dispute") -> int | None:
+    """How much of a charge a dispute has withdrawn, in the charge's currency; None if that cannot be told.
+
+    A dispute may be stated in another currency, and a withdrawal is stated in the currency of our account with Stripe, as the
+    charge's balance transaction is.
+    """
+    moves = [move.amount for move in dispute.balance_transactions]
+    withdrawals = [-amount for amount in moves if amount < 0]
+    returned = len(moves) - len(withdrawals)
+    if returned >= len(withdrawals) and (moves or dispute.status in NOT_TAKEN):
+        return 0
+    if charge is None or dispute.currency == charge.currency:
+        return dispute.amount
+    arrived = charge.balance_transaction
+    if not withdrawals or arrived is None or isinstance(arrived, str):
+        return None
+    return charge.amount * max(withdrawals) // arrived.amount
 
 
 def _by_id(value: object) -> Payment | None:

@@ -30,6 +30,7 @@ def stripe(server, settings):
     settings.STRIPE_API_BASE, settings.TOP_UPS, settings.TEST_CHECKOUT = server.url, True, False
     stripe_gateway._client.cache_clear()
     server.is_down = server.livemode = False
+    server.account_currency, server.rate = "", 1.0
     yield server
     stripe_gateway._client.cache_clear()
 
@@ -268,7 +269,7 @@ def test_A34_a_dispute_takes_the_credits_and_a_won_one_brings_them_back(stripe, 
     dispute = stripe.dispute(payment)
     deliver(client, stripe.event("charge.dispute.created", dispute))
     assert settled(payment)[:3] == ("disputed", 100, 0)
-    dispute["status"] = "won"
+    stripe.win(dispute)
     deliver(client, stripe.event("charge.dispute.closed", dispute))
     assert settled(payment) == (
         "paid",
@@ -311,9 +312,60 @@ def test_A76_a_lost_dispute_that_is_appealed_gives_nothing_back_until_it_is_won(
         ("appeal_under_review", ("disputed", 0, 900)),
         ("won", ("paid", 100, 0)),
     ):
+        if status == "won":
+            stripe.win(dispute)
         dispute["status"] = status
         assert deliver(client, stripe.event("charge.dispute.updated", dispute)) == 200
         assert settled(payment)[:3] == expected
+
+
+@pytest.fixture
+def yen(stripe, owner):
+    """A payment in yen that was settled in dollars: 2,500 yen as 16 dollars."""
+    stripe.account_currency, stripe.rate = "usd", 0.64
+    payment = buy(owner, CreditPack.objects.create(name="Yen", credits=1000, price=2500, currency="jpy"))
+    stripe.pay(payment)
+    return payments.settle(payment, stripe_gateway.truth_of)
+
+
+@pytest.mark.parametrize(("cents", "taken"), [(1600, 1000), (800, 500), (1, 0), (1700, 1000)])
+def test_a_dispute_that_is_stated_in_another_currency_takes_its_share_of_the_payment(
+    stripe, yen, cents, taken
+):
+    stripe.dispute(yen, cents, currency="usd")
+    payment = payments.settle(yen, stripe_gateway.truth_of)
+    assert (payment.status, payment.clawed_back) == ("disputed", taken)
+
+
+def test_a_dispute_of_all_takes_all_whatever_the_exchange_rate_of_the_day(stripe, yen):
+    stripe.rate = 0.61
+    dispute = stripe.dispute(yen)
+    assert payments.settle(yen, stripe_gateway.truth_of).clawed_back == 1000
+    stripe.rate = 0.59
+    stripe.win(dispute)
+    assert payments.settle(yen, stripe_gateway.truth_of).clawed_back == 0
+
+
+def test_a_won_dispute_brings_the_credits_back_when_the_money_is_back(stripe, payment):
+    stripe.pay(payment)
+    dispute = stripe.dispute(payment)
+    dispute["status"] = "won"
+    assert payments.settle(payment, stripe_gateway.truth_of).clawed_back == 1000
+    stripe.reinstate(dispute)
+    assert payments.settle(payment, stripe_gateway.truth_of).clawed_back == 0
+
+
+def test_a_dispute_without_a_withdrawal_counts_by_its_status_if_its_currency_is_the_payments(
+    stripe, payment, yen
+):
+    stripe.account_currency = ""
+    stripe.pay(payment)
+    stripe.dispute(payment, 500)["balance_transactions"].clear()
+    assert payments.settle(payment, stripe_gateway.truth_of).clawed_back == 200
+    stripe.dispute(yen, 1600, currency="usd")["balance_transactions"].clear()
+    held = payments.settle(yen, stripe_gateway.truth_of)
+    assert (held.status, held.clawed_back) == ("held", 0)
+    assert "in another currency" in held.reason
 
 
 @without("the rule that an unknown status changes nothing", "accounts.payments._move", never("truth.unclear"))
@@ -338,7 +390,7 @@ def test_A76_an_unknown_word_about_a_dispute_moves_nothing_and_waits_for_staff(
     assert "half_forgiven" in as_staff.get("/admin/accounts/payment/").text
     assert payments.accept(payment) is False
     assert settled(payment) == ("held", *before[1:])
-    dispute["status"] = "won"
+    stripe.win(dispute)
     deliver(client, stripe.event("charge.dispute.closed", dispute))
     assert settled(payment)[:3] == ("refunded", 800, 0)
     stripe.refund(payment, 1750)
@@ -356,7 +408,7 @@ def test_A76_a_payment_that_meets_an_unknown_word_first_gives_its_credits_once(s
     deliver(client, stripe.event("charge.dispute.updated", dispute))
     assert settled(payment) == ("held", *BOUGHT[1:])
     assert payments.accept(payment) is False
-    dispute["status"] = "won"
+    stripe.win(dispute)
     deliver(client, stripe.event("charge.dispute.closed", dispute))
     assert settled(payment) == BOUGHT
 

@@ -30,6 +30,8 @@ class FakeStripe(LocalServer):
         self.asked: list[str] = []
         self.is_down = False
         self.livemode = False
+        # The currency of our account there, unless a payment's own; and what one smallest unit of a payment is worth in it.
+        self.account_currency, self.rate = "", 1.0
         stripe = self
 
         class StripeHandler(Handler):
@@ -71,7 +73,10 @@ class FakeStripe(LocalServer):
         kind, _, name = url.path.removeprefix("/v1/").rpartition("/")
         if kind == "checkout/sessions" and name in self.sessions:
             session = dict(self.sessions[name])
-            if query.get("expand[0]") == "payment_intent.latest_charge" and session["payment_intent"]:
+            if (
+                query.get("expand[0]", "").startswith("payment_intent.latest_charge")
+                and session["payment_intent"]
+            ):
                 session["payment_intent"] = self.intents[session["payment_intent"]]
             return 200, session
         if kind == "payment_intents" and name in self.intents:
@@ -136,8 +141,10 @@ class FakeStripe(LocalServer):
             "id": f"ch_{secrets.token_hex(12)}",
             "object": "charge",
             "amount": session["amount_total"],
+            "currency": session["currency"],
             "amount_refunded": 0,
             "receipt_url": "https://pay.stripe.com/receipts/of-the-tests",
+            "balance_transaction": self.balance_transaction(session["amount_total"], session["currency"]),
         }
         intent = {
             "id": f"pi_{secrets.token_hex(12)}",
@@ -163,19 +170,53 @@ class FakeStripe(LocalServer):
         charge["amount_refunded"] += charge["amount"] if amount is None else amount
 
     def dispute(
-        self, payment: Any, amount: int | None = None, status: str = "needs_response"
+        self,
+        payment: Any,
+        amount: int | None = None,
+        status: str = "needs_response",
+        currency: str | None = None,
     ) -> dict[str, Any]:
         charge = self.charge_of(payment)
-        dispute = {
+        dispute: dict[str, Any] = {
             "id": f"dp_{secrets.token_hex(12)}",
             "object": "dispute",
             "amount": charge["amount"] if amount is None else amount,
+            "currency": currency or charge["currency"],
             "charge": charge["id"],
             "payment_intent": charge["payment_intent"],
             "status": status,
+            "balance_transactions": [],
         }
+        if not status.startswith("warning_"):
+            self.withdraw(dispute)
+        if status == "won":
+            self.reinstate(dispute)
         self.disputes[dispute["id"]] = dispute
         return dispute
+
+    def win(self, dispute: dict[str, Any]) -> None:
+        """The bank decides for us, and the money comes back."""
+        dispute["status"] = "won"
+        self.reinstate(dispute)
+
+    def withdraw(self, dispute: dict[str, Any]) -> None:
+        move = self.balance_transaction(-dispute["amount"], dispute["currency"])
+        dispute["balance_transactions"].append(move)
+
+    def reinstate(self, dispute: dict[str, Any]) -> None:
+        move = self.balance_transaction(dispute["amount"], dispute["currency"])
+        dispute["balance_transactions"].append(move)
+
+    def balance_transaction(self, amount: int, currency: str) -> dict[str, Any]:
+        """What becomes of so much money in our account there, in its own currency."""
+        own = self.account_currency or currency
+        settled = amount if currency == own else round(amount * self.rate)
+        return {
+            "id": f"txn_{secrets.token_hex(12)}",
+            "object": "balance_transaction",
+            "amount": settled,
+            "currency": own,
+        }
 
     # --- What it tells
 
