@@ -40,6 +40,7 @@ TROUBLES = {
     "full disk": (1, (4, 10)),
     "storm": (2, (4, 10)),
 }
+BRIEF = 15  # seconds
 JUMPS = (20, -20, 3600, -3600)  # seconds
 STORMS = ("[sim:busy]", "[sim:error-500]", "[sim:down]", "[sim:lost-reply]", "[sim:poll-500]")
 
@@ -170,10 +171,14 @@ class Injector:
         return True
 
     def hang(self, event: Event) -> bool:
-        """Suspend a process of the worker or web server, and resume it later."""
+        """Suspend a process of the worker or web server, and resume it later.
+
+        One that starts others only briefly: the installation would stand still, and no other fault would find anything.
+        """
         roles = processes.of_installation(self.site.control)
+        parents = ("cluster", "guard", "worker") if event.seconds < BRIEF else ()
         candidates = [
-            *(process for role in ("cluster", "guard", "queue", "worker") for process in roles[role]),
+            *(process for role in (*parents, "queue") for process in roles[role]),
             *processes.dispatcher_of(roles) * 4,
             *roles["web-worker"],
         ]
