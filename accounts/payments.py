@@ -1,4 +1,4 @@
-"""Life of a payment: created → paid or held, and possibly refunded or disputed later.
+"""Life of a payment: created → paid, held or expired, and possibly refunded or disputed later.
 
 Whatever may have changed a payment (a webhook, the return page, the test checkout, a member of staff) calls
 `settle`. It fetches the current state from the processor and applies it to the payment and the ledger. So it
@@ -10,6 +10,7 @@ next call.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
@@ -28,6 +29,7 @@ class Truth:
     """The processor's current state of a payment. Amounts are in the currency's smallest unit."""
 
     is_paid: bool
+    is_over: bool = False  # it is not paid, and cannot be any more
     amount: int = 0
     currency: str = ""
     intent: str | None = None
@@ -47,6 +49,28 @@ def order(user: User, pack: CreditPack, processor: Payment.Processor) -> Payment
         currency=pack.currency,
         processor=processor,
     )
+
+
+def recover(pk: UUID, user: User, session: str, amount: int, currency: str, bought: int) -> Payment:
+    """The payment of a checkout session that was paid, made anew because there is no record of it here.
+
+    A backup was restored, for example. Nothing tells whether the `bought` credits were spent since, so that it is held for staff.
+    """
+    payment, is_new = Payment.objects.get_or_create(
+        pk=pk,
+        defaults={
+            "user": user,
+            "credits": bought,
+            "price": amount,
+            "currency": currency,
+            "processor": Payment.Processor.STRIPE,
+            "session": session,
+            "is_recovered": True,
+        },
+    )
+    if is_new:
+        log.error("payment %s was paid, but there was no record of it", pk)
+    return payment
 
 
 def settle(payment: Payment, fetch: Callable[[Payment], Truth]) -> Payment:
@@ -78,10 +102,10 @@ def _give(payment: Payment) -> bool:
 
 def _move(payment: Payment, truth: Truth) -> bool:
     """Apply the processor's state. False if somebody else has changed this payment since it was read."""
-    is_right = payment.paid_at is not None or _is_as_ordered(payment, truth)
-    becomes_paid = payment.paid_at is None and truth.is_paid and is_right and not truth.unclear
+    wrong = "" if payment.paid_at else _what_is_wrong(payment, truth)
+    becomes_paid = payment.paid_at is None and truth.is_paid and not wrong and not truth.unclear
     gave = becomes_paid or payment.paid_at is not None
-    status, reason = _status(truth, is_right, gave)
+    status, reason = _status(truth, wrong, gave)
     clawed_back = _to_take_back(payment.credits, truth) if gave else 0
     if truth.unclear:
         clawed_back = payment.clawed_back
@@ -111,11 +135,10 @@ def _move(payment: Payment, truth: Truth) -> bool:
     return True
 
 
-def _status(truth: Truth, is_right: bool, gave: bool) -> tuple[str, str]:
+def _status(truth: Truth, wrong: str, gave: bool) -> tuple[str, str]:
     """A payment's status, and the reason if it needs a decision. `gave`: whether its credits have been granted."""
     if not gave and not truth.is_paid:
-        return Status.CREATED, ""
-    wrong = "" if is_right else f"paid {money(truth.amount, truth.currency)}, which is not what was ordered"
+        return (Status.EXPIRED if truth.is_over else Status.CREATED), ""
     if truth.unclear:
         return Status.HELD, "; ".join(filter(None, [truth.unclear, wrong]))
     if truth.disputed:
@@ -125,6 +148,15 @@ def _status(truth: Truth, is_right: bool, gave: bool) -> tuple[str, str]:
     if wrong:
         return Status.HELD, wrong
     return Status.PAID, ""
+
+
+def _what_is_wrong(payment: Payment, truth: Truth) -> str:
+    """Why staff have to decide whether its credits are granted; empty if they need not."""
+    if not _is_as_ordered(payment, truth):
+        return f"paid {money(truth.amount, truth.currency)}, which is not what was ordered"
+    if payment.is_recovered:
+        return "it was paid, but there was no record of it here; was a backup restored?"
+    return ""
 
 
 def _is_as_ordered(payment: Payment, truth: Truth) -> bool:

@@ -5,6 +5,7 @@ Its SDK is imported where it is used: that takes up to half a second, and most p
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -12,7 +13,8 @@ from uuid import UUID
 from django.conf import settings
 from django.urls import reverse
 
-from accounts.models import Payment
+from accounts import payments
+from accounts.models import Payment, User, money
 from accounts.payments import Truth
 
 if TYPE_CHECKING:
@@ -41,6 +43,10 @@ class Unreachable(Exception):
     """Stripe did not answer, or not as expected. Nothing is known and nothing has changed."""
 
 
+class NoRecord(Exception):
+    """Something was paid of which there is no record here, and nobody whose payment it could be. For staff."""
+
+
 class NotOurs(Exception):
     """The webhook is forged, too old, from another mode or account, or not about one of our payments."""
 
@@ -64,12 +70,14 @@ def checkout_url(payment: Payment) -> str:
     """The URL of Stripe's checkout page for this payment, the same for a day. Raises Unreachable."""
     back = settings.SITE_URL + reverse("accounts:paid", args=[payment.pk])
     email = payment.user.email
+    about = {"payment": str(payment.pk), "credits": str(payment.credits)}
     with _asking() as client:
         session = client.v1.checkout.sessions.create(
             {
                 "mode": "payment",
                 "client_reference_id": str(payment.pk),
                 **({"customer_email": email} if email else {}),
+                "metadata": about,
                 "line_items": [
                     {
                         "quantity": 1,
@@ -81,7 +89,7 @@ def checkout_url(payment: Payment) -> str:
                     }
                 ],
                 "payment_intent_data": {
-                    "metadata": {"payment": str(payment.pk)},
+                    "metadata": about,
                     **({"receipt_email": email} if email else {}),
                 },
                 "success_url": back,
@@ -107,12 +115,20 @@ def truth_of(payment: Payment) -> Truth:
             raise NotOurs(f"session {session.id} belongs to another mode or payment")
         intent = session.payment_intent
         if not isinstance(intent, stripe.PaymentIntent):
-            return Truth(session.payment_status in PAID, session.amount_total or 0, session.currency or "")
+            return Truth(
+                session.payment_status in PAID,
+                session.status == "expired",
+                session.amount_total or 0,
+                session.currency or "",
+            )
         disputes = client.v1.disputes.list({"payment_intent": intent.id, "limit": 100})
     charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
     disputed, unclear = _disputed(charge, disputes.data)
     return Truth(
         is_paid=session.payment_status in PAID,
+        # A payment that takes days may fail after the page was completed, which cannot be paid again.
+        is_over=session.status == "expired"
+        or (session.status == "complete" and intent.status in ("canceled", "requires_payment_method")),
         amount=session.amount_total or 0,
         currency=session.currency or "",
         intent=intent.id,
@@ -139,16 +155,12 @@ def read_webhook(body: bytes, signature: str) -> "stripe.Event":
 
 
 def payment_in(event: "stripe.Event") -> Payment | None:
-    """The payment that an event is about, if it is one of ours. Raises Unreachable."""
+    """The payment that an event is about, if it is one of ours. Raises Unreachable, NotOurs and NoRecord."""
     import stripe
 
     thing = event.data.object.to_dict()
     if event.type.startswith("checkout.session."):
-        payment = _by_id(thing.get("client_reference_id"))
-        if payment and payment.session is None:
-            # We crashed after Stripe created the session and before we saved it. truth_of checks that it matches.
-            Payment.objects.filter(pk=payment.pk, session=None).update(session=thing.get("id"))
-        return payment
+        return _payment_of(thing.get("id"), thing.get("client_reference_id"))
     intent = thing.get("id") if event.type.startswith("payment_intent.") else thing.get("payment_intent")
     if not isinstance(intent, str):
         return None
@@ -160,7 +172,72 @@ def payment_in(event: "stripe.Event") -> Payment | None:
             found = client.v1.payment_intents.retrieve(intent)
         except stripe.InvalidRequestError:
             return None
-    return _by_id(found.to_dict().get("metadata", {}).get("payment"))
+        sessions = client.v1.checkout.sessions.list({"payment_intent": found.id, "limit": 1}).data
+    return _payment_of(sessions[0].id, sessions[0].client_reference_id) if sessions else None
+
+
+def payments_since(at: datetime) -> Iterator[Payment | NoRecord]:
+    """The payments of all checkout pages that were completed since then, or what is wrong with one. Raises Unreachable."""
+    with _asking() as client:
+        pages = client.v1.checkout.sessions.list(
+            {"created": {"gte": int(at.timestamp())}, "status": "complete", "limit": 100}
+        )
+        for session in pages.auto_paging_iter():
+            try:
+                payment = _payment_of(session.id, session.client_reference_id)
+            except NotOurs:
+                continue
+            except NoRecord as problem:
+                yield problem
+            else:
+                if payment:
+                    yield payment
+
+
+def _payment_of(session_id: object, reference: object) -> Payment | None:
+    """The payment of one of our checkout sessions; made anew if it was paid and there is no record of it here.
+
+    None if the session is none of ours. Raises NoRecord if it was paid and we do not know by whom.
+    """
+    try:
+        pk = UUID(str(reference))
+    except ValueError:
+        return None
+    payment = Payment.objects.filter(pk=pk).first()
+    if payment and payment.session:
+        return payment  # truth_of asks for its own session, whatever this one says
+    session, about = _session_and_metadata(str(session_id))
+    if session.livemode != is_live() or about.get("payment") != str(pk):
+        raise NotOurs(f"session {session_id} was not made for the payment that it names")
+    if payment:
+        # We crashed after Stripe created the session and before we saved it.
+        Payment.objects.filter(pk=pk, session=None).update(session=session.id)
+        return payment
+    if session.payment_status not in PAID:
+        return None
+    user = User.objects.filter(email__iexact=session.customer_email or "-").first()
+    amount, currency, bought = session.amount_total or 0, session.currency or "", about.get("credits", "")
+    if user is None or not amount or not bought.isdecimal():
+        raise NoRecord(
+            f"{money(amount, currency)} were paid in the checkout session {session.id}, but there is no record of that order"
+            " or of who placed it. See it at Stripe."
+        )
+    return payments.recover(pk, user, session.id, amount, currency, int(bought))
+
+
+def _session_and_metadata(session_id: str) -> tuple["stripe.checkout.Session", dict[str, str]]:
+    """A checkout session, and what we noted there when we made it. Raises NotOurs if there is none."""
+    import stripe
+
+    with _asking() as client:
+        try:
+            session = client.v1.checkout.sessions.retrieve(session_id, {"expand": ["payment_intent"]})
+        except stripe.InvalidRequestError as error:
+            raise NotOurs(str(error)) from error
+    # Pages of the version before have it in the intent only.
+    intent = session.payment_intent if isinstance(session.payment_intent, stripe.PaymentIntent) else None
+    notes = [thing.metadata.to_dict() for thing in (intent, session) if thing and thing.metadata]
+    return session, {name: value for note in notes for name, value in note.items()}
 
 
 def _disputed(charge: "stripe.Charge | None", disputes: list["stripe.Dispute"]) -> tuple[int, str]:
@@ -192,13 +269,6 @@ def _withdrawn(charge: "stripe.Charge | None", dispute: "stripe.Dispute") -> int
     if not withdrawals or arrived is None or isinstance(arrived, str):
         return None
     return charge.amount * max(withdrawals) // arrived.amount
-
-
-def _by_id(value: object) -> Payment | None:
-    try:
-        return Payment.objects.filter(pk=UUID(str(value))).first()
-    except ValueError:
-        return None
 
 
 @contextmanager

@@ -42,6 +42,10 @@ def stripe(request: HttpRequest) -> HttpResponse:
             StripeEvent.objects.filter(pk=note.pk).update(payment=payment)
             payments.settle(payment, stripe_gateway.truth_of)
         StripeEvent.objects.filter(pk=note.pk).update(settled_at=timezone.now())
+    except stripe_gateway.NoRecord as problem:
+        # To send it again would not help: it stays in the money console.
+        log.error("A Stripe webhook cannot be processed: %s", problem)
+        StripeEvent.objects.filter(pk=note.pk).update(problem=str(problem)[:300])
     except stripe_gateway.NotOurs as refusal:
         log.warning("Rejected a Stripe webhook: %s.", refusal)
         return _say(400, "This webhook was rejected.")

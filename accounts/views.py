@@ -128,6 +128,10 @@ def paid(request: UserRequest, pk: UUID) -> HttpResponse:
             request,
             _("We have not received a payment yet. If you paid, your credits will be added automatically."),
         )
+    elif payment.status == Payment.Status.EXPIRED:
+        messages.info(
+            request, _("This payment was not completed, and nothing was charged. You can buy again.")
+        )
     elif payment.status == Payment.Status.HELD:
         messages.warning(
             request, _("We received your payment, but it needs a manual review. We are looking into it.")

@@ -2,6 +2,7 @@
 
 import logging
 
+from accounts import stripe_gateway, stripe_reconciliation
 from aivideo.models import LedgerCheck, PurchaseCheck
 from aivideo.staff import daily_totals
 from videos.generation import purchases
@@ -10,6 +11,12 @@ from videos.generation.invariants import violations
 log = logging.getLogger(__name__)
 
 MAX_CHECKS = 60  # kept in the database
+
+
+def settle_open_payments() -> None:
+    """Hourly: ask Stripe about payments that nobody has told us about."""
+    if stripe_gateway.is_configured():
+        stripe_reconciliation.ask_about_open()
 
 
 def close_days() -> None:

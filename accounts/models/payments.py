@@ -49,6 +49,7 @@ class Payment(models.Model):
 
     class Status(models.TextChoices):
         CREATED = "created", _("Not paid")
+        EXPIRED = "expired", _("Expired")
         PAID = "paid", _("Paid")
         HELD = "held", _("Needs a decision")
         REFUNDED = "refunded", _("Refunded")
@@ -74,6 +75,12 @@ class Payment(models.Model):
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.CREATED)
     reason = models.CharField(
         _("reason"), max_length=300, blank=True, help_text=_("Why it needs a decision."), db_column="why"
+    )
+    is_recovered = models.BooleanField(
+        _("recovered"),
+        default=False,
+        db_default=False,
+        help_text=_("Made anew from what Stripe knows, because its record was missing here."),
     )
     clawed_back = models.PositiveIntegerField(_("clawed back"), default=0, help_text=_("Credits."))
     version = models.PositiveIntegerField(default=0, editable=False, db_column="moves")
@@ -104,6 +111,7 @@ class Payment(models.Model):
                 condition=Q(status__in=["held", "disputed"]),
                 name="payments_to_decide",
             ),
+            models.Index(fields=["created_at"], condition=Q(status="created"), name="open_payments"),
         ]
         permissions = [("decide_payment", "Can accept and settle payment")]
 
@@ -131,6 +139,9 @@ class StripeEvent(models.Model):
         blank=True,
         related_name="stripe_events",
         verbose_name=_("payment"),
+    )
+    problem = models.CharField(
+        _("problem"), max_length=300, blank=True, db_default="", help_text=_("Why it cannot be processed.")
     )
     times = models.PositiveIntegerField(_("deliveries"), default=1)
     received_at = models.DateTimeField(_("received"), default=timezone.now)

@@ -11,62 +11,11 @@ from accounts import credits, payments, stripe_gateway
 from accounts.models import CreditPack, Payment, StripeEvent
 from aivideo.management.commands import doctor
 from tests.support.fixtures import new_user, signed_in
+from tests.support.payments import BOUGHT, NOTHING, buy, completed, deliver, settled
 from tests.support.sabotage import becomes, never, omit, without
-from tests.support.stripe_server import KEY, SECRET, FakeStripe, sign
-from videos.generation.invariants import violations
+from tests.support.stripe_server import sign
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="module")
-def server():
-    with FakeStripe() as fake:
-        yield fake
-
-
-@pytest.fixture
-def stripe(server, settings):
-    settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = KEY, SECRET
-    settings.STRIPE_API_BASE, settings.TOP_UPS, settings.TEST_CHECKOUT = server.url, True, False
-    stripe_gateway._client.cache_clear()
-    server.is_down = server.livemode = False
-    server.account_currency, server.rate = "", 1.0
-    yield server
-    stripe_gateway._client.cache_clear()
-
-
-@pytest.fixture
-def pack():
-    return CreditPack.objects.create(name="Some", credits=1000, price=2500, currency="usd")
-
-
-@pytest.fixture
-def payment(stripe, owner, pack):
-    """An order whose buyer is on Stripe's page."""
-    return buy(owner, pack)
-
-
-def buy(user, pack):
-    answer = signed_in(user).post("/credits/buy/", {"pack": pack.pk})
-    assert (answer.status_code, answer.url[:28]) == (302, "https://checkout.stripe.com/")
-    return user.payments.first()
-
-
-def deliver(client, body, signature=None):
-    header = sign(body) if signature is None else signature
-    return client.post(
-        "/webhooks/stripe/", body, content_type="application/json", headers={"Stripe-Signature": header}
-    ).status_code
-
-
-def settled(payment):
-    """Status, and the credits of the buyer: balance, debt and what the ledger says of this payment."""
-    payment.refresh_from_db()
-    payment.user.refresh_from_db()
-    assert violations()[1] == []
-    entries = payment.user.credit_entries.filter(reference__startswith=payment.reference).order_by("pk")
-    moved = list(entries.values_list("kind", "amount"))
-    return (payment.status, payment.user.balance, payment.user.debt, moved)
 
 
 TAKES_MONEY = {
@@ -81,14 +30,6 @@ TAKES_MONEY = {
     "appeal_under_review": True,
     "prevented": True,
 }
-
-
-NOTHING = ("created", 100, 0, [])
-BOUGHT = ("paid", 1100, 0, [("purchase", 1000)])
-
-
-def completed(stripe, payment, kind="checkout.session.completed"):
-    return stripe.event(kind, stripe.session_of(payment))
 
 
 def test_a_payment_is_asked_for_what_the_pack_costs_and_told_apart_by_its_own_key(stripe, payment):

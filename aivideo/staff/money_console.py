@@ -97,14 +97,16 @@ def _stripe_events() -> Worklist:
     return Worklist(
         _("Unprocessed Stripe webhooks"),
         _(
-            "Stripe retries them for three days. “Refresh from Stripe” on the payment's page has the same effect."
+            "Stripe retries them for three days. “Refresh from Stripe” on the payment's page has the same effect. One with a"
+            " problem is not retried: see the payment at Stripe."
         ),
-        [_("Event"), _("Kind"), _("Payment"), _("Deliveries"), _("Since")],
+        [_("Event"), _("Kind"), _("Payment"), _("Problem"), _("Deliveries"), _("Since")],
         [
             [
                 _link(event),
                 event.kind,
                 _link(event.payment) if event.payment else "–",
+                event.problem or "–",
                 event.times,
                 _since(event.received_at),
             ]

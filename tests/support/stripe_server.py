@@ -30,6 +30,7 @@ class FakeStripe(LocalServer):
         self.asked: list[str] = []
         self.is_down = False
         self.livemode = False
+        self.page = 100  # how many of a list it sends at once
         # The currency of our account there, unless a payment's own; and what one smallest unit of a payment is worth in it.
         self.account_currency, self.rate = "", 1.0
         stripe = self
@@ -83,13 +84,28 @@ class FakeStripe(LocalServer):
             intent = dict(self.intents[name])
             return 200, {**intent, "latest_charge": intent["latest_charge"]["id"]}
         if url.path == "/v1/checkout/sessions":
-            return 200, {"object": "list", "data": [], "has_more": False, "url": url.path}
+            return 200, self._page_of_sessions(query)
         if url.path == "/v1/disputes":
             found = [
                 one for one in self.disputes.values() if one["payment_intent"] == query["payment_intent"]
             ]
             return 200, {"object": "list", "data": found, "has_more": False, "url": "/v1/disputes"}
         return 404, problem(f"No such object: {name!r}")
+
+    def _page_of_sessions(self, query: dict[str, str]) -> dict[str, Any]:
+        """Newest first, as Stripe lists them."""
+        found = [
+            session
+            for session in reversed(self.sessions.values())
+            if query.get("payment_intent") in (None, session["payment_intent"])
+            and query.get("status") in (None, session["status"])
+            and session["created"] >= int(query.get("created[gte]", 0))
+        ]
+        if last := query.get("starting_after"):
+            found = found[[session["id"] for session in found].index(last) + 1 :]
+        limit = min(int(query.get("limit", 10)), self.page)
+        url = "/v1/checkout/sessions"
+        return {"object": "list", "data": found[:limit], "has_more": len(found) > limit, "url": url}
 
     def _new_session(self, asked: dict[str, str]) -> dict[str, Any]:
         name = f"cs_test_{secrets.token_hex(12)}"
@@ -106,18 +122,15 @@ class FakeStripe(LocalServer):
             "_receipt_email": asked.get("payment_intent_data[receipt_email]"),
             "currency": asked[f"{price}[currency]"],
             "amount_total": int(asked[f"{price}[unit_amount]"]) * int(asked["line_items[0][quantity]"]),
-            "metadata": {},
+            "metadata": _metadata(asked, "metadata"),
+            "created": int(time.time()),
             "payment_intent": None,
             "success_url": asked["success_url"],
             "cancel_url": asked["cancel_url"],
             "url": f"https://checkout.stripe.com/c/pay/{name}",
         }
         self.sessions[name] = session
-        session["_metadata"] = {
-            match[1]: value
-            for key, value in asked.items()
-            if (match := re.fullmatch(r"payment_intent_data\[metadata\]\[(.*)\]", key))
-        }
+        session["_metadata"] = _metadata(asked, "payment_intent_data[metadata]")
         return session
 
     # --- What happens there
@@ -150,6 +163,7 @@ class FakeStripe(LocalServer):
             "id": f"pi_{secrets.token_hex(12)}",
             "object": "payment_intent",
             "livemode": self.livemode,
+            "status": "processing" if later else "succeeded",
             "metadata": session["_metadata"],
             "latest_charge": charge,
         }
@@ -160,6 +174,13 @@ class FakeStripe(LocalServer):
 
     def money_arrives(self, payment: Any) -> None:
         self.session_of(payment)["payment_status"] = "paid"
+
+    def money_fails(self, payment: Any) -> None:
+        self.intents[self.session_of(payment)["payment_intent"]]["status"] = "requires_payment_method"
+
+    def expire(self, payment: Any) -> None:
+        """Nobody paid within a day."""
+        self.session_of(payment)["status"] = "expired"
 
     def charge_of(self, payment: Any) -> dict[str, Any]:
         return self.intents[self.session_of(payment)["payment_intent"]]["latest_charge"]
@@ -232,6 +253,11 @@ class FakeStripe(LocalServer):
             **more,
         }
         return json.dumps(event).encode()
+
+
+def _metadata(asked: dict[str, str], name: str) -> dict[str, str]:
+    matches = {key: re.fullmatch(re.escape(name) + r"\[(.*)\]", key) for key in asked}
+    return {match[1]: asked[key] for key, match in matches.items() if match}
 
 
 def sign(body: bytes, at: float | None = None, secret: str = SECRET, scheme: str = "v1") -> str:

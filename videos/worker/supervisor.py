@@ -41,6 +41,7 @@ SCHEDULES = (
     ("videos.tasks.lapse", Schedule.HOURLY),
     ("videos.tasks.tidy", Schedule.DAILY),
     ("aivideo.tasks.close_days", Schedule.HOURLY),
+    ("aivideo.tasks.settle_open_payments", Schedule.HOURLY),
     ("aivideo.tasks.check_ledger", Schedule.DAILY),
     ("aivideo.tasks.check_purchases", Schedule.DAILY),
 )

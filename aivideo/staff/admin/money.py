@@ -91,7 +91,14 @@ class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
     @display(
         description=_("status"),
         ordering="status",
-        label={"created": "", "paid": "success", "held": "warning", "refunded": "info", "disputed": "danger"},
+        label={
+            "created": "",
+            "expired": "",
+            "paid": "success",
+            "held": "warning",
+            "refunded": "info",
+            "disputed": "danger",
+        },
     )
     def state(self, payment: Payment) -> tuple[str, str]:
         return payment.status, payment.get_status_display()

@@ -1,0 +1,46 @@
+from datetime import datetime, time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+
+from accounts import stripe_gateway, stripe_reconciliation
+
+
+class Command(BaseCommand):
+    help = "Ask Stripe for all payments since a day, and settle those that nobody told us about."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--since", required=True, metavar="DATE", help="a day, such as 2026-11-01")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not stripe_gateway.is_configured():
+            raise CommandError("STRIPE_SECRET_KEY is not set.")
+        try:
+            day = parse_date(options["since"])
+        except ValueError:
+            day = None
+        if day is None:
+            raise CommandError(f"{options['since']!r} is no date. Write it like 2026-11-01.")
+        since = timezone.make_aware(datetime.combine(day, time()))
+        seen = changed = unknown = 0
+        try:
+            for found in stripe_reconciliation.reconcile(since):
+                seen += 1
+                if isinstance(found, stripe_gateway.NoRecord):
+                    unknown += 1
+                    self.stdout.write(str(found))
+                    continue
+                payment, before = found
+                if payment.status != before:
+                    changed += 1
+                    was = before or "unknown here"
+                    self.stdout.write(
+                        f"payment {payment.pk} was {was} and is {payment.status}. {payment.reason}".strip()
+                    )
+        except stripe_gateway.Unreachable as error:
+            raise CommandError(f"Stripe did not answer: {error}") from error
+        self.stdout.write(f"{seen} payments were completed at Stripe; {changed} changed here.")
+        if unknown:
+            raise CommandError(f"Of {unknown} there is no record here. See them at Stripe.")

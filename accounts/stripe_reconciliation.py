@@ -1,0 +1,63 @@
+"""What Stripe knows and nobody told us: payments whose webhook was lost, and those that are missing here."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from accounts import payments, stripe_gateway
+from accounts.models import Payment
+from accounts.stripe_gateway import NoRecord, NotOurs, Unreachable
+
+log = logging.getLogger(__name__)
+
+# A checkout page is open for a day, and money may take two weeks to arrive after it was completed.
+LONGEST = timedelta(days=30)
+YOUNGEST = timedelta(minutes=10)  # until then, its buyer is on the page
+AT_ONCE = 500
+MAX_FAILURES = 3  # after so many in a row, Stripe is asked again an hour later
+
+
+def ask_about_open() -> Counter[str]:
+    """Settle the payments that are not paid yet, as far as Stripe can say more of them. Counts them by their status now.
+
+    Stripe tells us by webhooks, and so does a buyer who returns. This is for those of whom neither came.
+    """
+    now = timezone.now()
+    unpaid = Payment.objects.filter(
+        status=Payment.Status.CREATED,
+        processor=Payment.Processor.STRIPE,
+        session__isnull=False,
+        created_at__range=(now - LONGEST, now - YOUNGEST),
+    )
+    found, failures = Counter[str](), 0
+    for payment in unpaid.order_by("created_at")[:AT_ONCE]:
+        try:
+            status = payments.settle(payment, stripe_gateway.truth_of).status
+        except (Unreachable, NotOurs) as error:
+            log.warning("payment %s is still open, and could not be settled: %s", payment.pk, error)
+            found["not settled"] += 1
+            failures += 1
+            if failures == MAX_FAILURES:
+                break
+            continue
+        failures = 0
+        found[status] += 1
+        if status not in (Payment.Status.CREATED, Payment.Status.EXPIRED):
+            log.error("payment %s is %s, but no webhook told us; see docs/operating.md", payment.pk, status)
+    return found
+
+
+def reconcile(since: datetime) -> Iterator[tuple[Payment, str] | NoRecord]:
+    """Settle all payments whose checkout page was made since then and completed, whether they are known here or not.
+
+    Yields each with its status before ("" if there was no record of it), or what is wrong. Raises Unreachable.
+    """
+    for found in stripe_gateway.payments_since(since):
+        if isinstance(found, NoRecord):
+            yield found
+        else:
+            is_new = found.is_recovered and found.version == 0
+            yield payments.settle(found, stripe_gateway.truth_of), "" if is_new else found.status

@@ -1,0 +1,212 @@
+"""Payments that Stripe knows of and nobody has told us about: lost webhooks, and orders that a restored backup forgot."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from accounts import stripe_reconciliation
+from accounts.models import CreditPack, Payment, StripeEvent
+from aivideo import tasks
+from tests.support.fixtures import new_user, signed_in
+from tests.support.payments import BOUGHT, NOTHING, buy, completed, deliver, settled
+from tests.support.sabotage import becomes, never, without
+
+pytestmark = pytest.mark.django_db
+
+
+def make_older(payment, **age):
+    Payment.objects.filter(pk=payment.pk).update(created_at=timezone.now() - timedelta(**age))
+
+
+def ask():
+    return dict(stripe_reconciliation.ask_about_open())
+
+
+def test_a_payment_whose_webhook_was_lost_is_settled_within_the_hour(stripe, payment, caplog):
+    stripe.pay(payment)
+    make_older(payment, minutes=20)
+    tasks.settle_open_payments()
+    assert settled(payment) == BOUGHT
+    assert "no webhook told us" in caplog.text
+    assert ask() == {}
+
+
+def test_stripe_is_asked_about_an_open_page_until_it_has_expired(stripe, payment):
+    assert ask() == {}  # its buyer is on the page
+    make_older(payment, minutes=20)
+    assert [ask(), ask()] == [{"created": 1}] * 2
+    stripe.expire(payment)
+    assert [ask(), ask()] == [{"expired": 1}, {}]
+    assert settled(payment) == ("expired", 100, 0, [])
+    answer = signed_in(payment.user).get(f"/credits/paid/{payment.pk}/", follow=True)
+    assert "nothing was charged" in answer.text
+
+
+def test_money_that_takes_days_is_asked_for_until_it_arrives_or_fails(stripe, owner, pack):
+    good, bad = buy(owner, pack), buy(owner, pack)
+    for one in (good, bad):
+        stripe.pay(one, later=True)
+        make_older(one, days=5)
+    assert ask() == {"created": 2}
+    stripe.money_arrives(good)
+    stripe.money_fails(bad)
+    assert ask() == {"paid": 1, "expired": 1}
+    assert (settled(good)[0], settled(bad)[0], settled(bad)[1]) == ("paid", "expired", 1100)
+
+
+def test_one_payment_that_stripe_does_not_know_keeps_no_other_from_being_asked_about(stripe, owner, pack):
+    foreign, ours = buy(owner, pack), buy(owner, pack)
+    stripe.pay(ours)
+    Payment.objects.filter(pk=foreign.pk).update(session="cs_live_of_before")
+    make_older(foreign, days=1)
+    make_older(ours, minutes=20)
+    assert ask() == {"not settled": 1, "paid": 1}
+
+
+def test_while_stripe_is_down_it_is_not_asked_about_every_payment(stripe, owner, pack):
+    for _ in range(5):
+        make_older(buy(owner, pack), minutes=20)
+    stripe.is_down = True
+    assert ask() == {"not settled": 3}
+
+
+# --- What a restored backup has forgotten ---------------------------------------------------------
+
+
+@pytest.fixture
+def forgotten(stripe, payment):
+    """A payment that was paid after the backup was made that is restored now."""
+    stripe.pay(payment)
+    session = dict(stripe.session_of(payment))
+    Payment.objects.all().delete()
+    return session
+
+
+@without(
+    "the rule that a recovered payment waits for staff",
+    "accounts.payments._what_is_wrong",
+    never("payment.is_recovered"),
+)
+def test_a_paid_session_without_a_payment_is_held_for_staff(stripe, payment, forgotten, client, as_staff):
+    event = stripe.event("checkout.session.completed", forgotten)
+    assert [deliver(client, event), deliver(client, event)] == [200, 200]
+    assert settled(Payment.objects.get()) == ("held", 100, 0, [])
+    assert "was a backup restored?" in as_staff.get("/admin/money/").text
+    form = {"reason": "seen at Stripe", "_form_submitted": "True", "form": payment.pk}
+    as_staff.post(f"/admin/accounts/payment/{payment.pk}/accept/", form)
+    assert settled(Payment.objects.get()) == BOUGHT
+
+
+def test_a_refund_of_what_was_forgotten_finds_it_too(stripe, forgotten, client):
+    charge = stripe.intents[forgotten["payment_intent"]]["latest_charge"]
+    charge["amount_refunded"] = charge["amount"]
+    assert deliver(client, stripe.event("charge.refunded", charge)) == 200
+    assert settled(Payment.objects.get()) == ("refunded", 100, 0, [])
+
+
+def test_a_paid_session_of_somebody_who_is_unknown_stays_in_the_money_console(
+    stripe, owner, forgotten, client, as_staff
+):
+    owner.email = "moved@example.com"
+    owner.save()
+    assert deliver(client, stripe.event("checkout.session.completed", forgotten)) == 200
+    assert StripeEvent.objects.get().settled_at is None
+    page = as_staff.get("/admin/money/").text
+    assert f"25.00 USD were paid in the checkout session {forgotten['id']}" in page
+    assert Payment.objects.count() == 0
+
+
+def test_an_unpaid_session_without_a_payment_is_nothing(stripe, payment, client):
+    event = completed(stripe, payment, "checkout.session.expired")
+    Payment.objects.all().delete()
+    assert deliver(client, event) == 200
+    assert (Payment.objects.count(), StripeEvent.objects.filter(settled_at=None).count()) == (0, 0)
+
+
+@without(
+    "the check that a session was made for a payment",
+    "accounts.stripe_gateway._payment_of",
+    becomes('about.get("payment") != str(pk)', "False"),
+)
+def test_a_session_that_names_a_payment_and_was_not_made_for_it_is_refused(
+    stripe, payment, owner, pack, client
+):
+    """Whoever follows a payment link of the same account writes what he likes into its reference."""
+    paid = buy(owner, pack)
+    stripe.pay(paid)
+    session = stripe.session_of(paid)
+    Payment.objects.filter(pk=payment.pk).update(session=None)
+    Payment.objects.filter(pk=paid.pk).delete()
+    session["client_reference_id"] = str(payment.pk)
+    assert deliver(client, stripe.event("checkout.session.completed", session)) == 400
+    assert settled(payment) == NOTHING
+    assert signed_in(owner).get(f"/credits/paid/{payment.pk}/").status_code == 302
+    assert payment.session is None
+
+
+# --- The command ----------------------------------------------------------------------------------
+
+
+def reconcile(capsys, since="2026-01-01"):
+    problem = ""
+    try:
+        call_command("reconcile_stripe", "--since", since)
+    except CommandError as error:
+        problem = str(error)
+    return capsys.readouterr().out, problem
+
+
+def test_the_command_finds_what_was_lost_what_was_forgotten_and_what_nobody_knows(
+    stripe, owner, pack, capsys
+):
+    stranger = new_user()
+    known, lost, forgotten, unknown = (
+        buy(owner, pack),
+        buy(owner, pack),
+        buy(owner, pack),
+        buy(stranger, pack),
+    )
+    open_page = buy(owner, pack)
+    for one in (known, lost, forgotten, unknown):
+        stripe.pay(one)
+    signed_in(owner).get(f"/credits/paid/{known.pk}/")
+    Payment.objects.filter(pk__in=[forgotten.pk, unknown.pk]).delete()
+    stranger.email = "moved@example.com"
+    stranger.save()
+    said, problem = reconcile(capsys)
+    assert f"payment {lost.pk} was created and is paid." in said
+    assert (
+        f"payment {forgotten.pk} was unknown here and is held. it was paid, but there was no record" in said
+    )
+    assert str(known.pk) not in said
+    assert str(open_page.pk) not in said
+    assert "2 changed here" in said
+    assert problem == "Of 1 there is no record here. See them at Stripe."
+    said, _problem = reconcile(capsys)
+    assert "0 changed here" in said
+
+
+def test_the_command_reads_all_pages(stripe, owner, capsys):
+    little = CreditPack.objects.create(name="Little", credits=1, price=100)
+    for _ in range(3):
+        stripe.pay(buy(owner, little))
+    stripe.page = 2
+    said, _problem = reconcile(capsys)
+    assert "3 changed here" in said
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "2026-02-30"])
+def test_the_command_takes_dates_only(stripe, capsys, since):
+    assert "is no date" in reconcile(capsys, since)[1]
+
+
+def test_the_command_says_that_stripe_is_down(stripe, capsys):
+    stripe.is_down = True
+    assert reconcile(capsys)[1].startswith("Stripe did not answer")
+
+
+def test_the_command_needs_a_key(stripe, capsys, settings):
+    settings.STRIPE_SECRET_KEY = ""
+    assert reconcile(capsys)[1] == "STRIPE_SECRET_KEY is not set."
