@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from accounts import fast_sql
+from accounts import credits, fast_sql
 from accounts.models import ApiKey, User
 
 PREFIX = "av_live_"
@@ -34,7 +34,8 @@ MAX_REPEAT_WINDOW = timedelta(hours=1)
 # Runs for every API request. Composing it in the ORM would take longer than everything else together.
 BY_DIGEST = """
     SELECT k.id, k.user_id, k.name, k.prefix, k.credits_a_day, k.allowed_models, k.expires_at, k.revoked_at,
-        k.last_used_at, k.webhook_url, k.max_credits, k.repeat_window, u.is_active AS owner_is_active, u.balance AS owner_balance
+        k.last_used_at, k.webhook_url, k.max_credits, k.repeat_window, u.is_active AS owner_is_active,
+        u.balance AS owner_balance, u.lapsing AS owner_expiring
     FROM accounts_apikey AS k JOIN accounts_user AS u ON u.id = k.user_id
     WHERE k.digest = %s
 """
@@ -126,8 +127,9 @@ def is_well_formed(text: str) -> bool:
 def _known(text: str) -> ApiKey | None:
     key = fast_sql.first(ApiKey, BY_DIGEST, [_digest(text)])
     if key is not None:
-        facts = [key.user_id, key.owner_is_active, key.owner_balance]  # type: ignore[attr-defined]
-        key.user = User.from_db(key._state.db, ["id", "is_active", "balance"], facts)
+        facts = [key.user_id, key.owner_is_active, key.owner_balance, key.owner_expiring]  # type: ignore[attr-defined]
+        key.user = User.from_db(key._state.db, ["id", "is_active", "balance", "expiring"], facts)
+        credits.leave_out_expired(key.user)
     return key
 
 

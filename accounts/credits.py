@@ -7,18 +7,21 @@ changes all of this in one transaction and starts by locking the user's row, so 
 account run one after another.
 """
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from accounts import fast_sql
 from accounts.models import CreditEntry, Draw, Lot, User
 
 Kind = CreditEntry.Kind
+
+# How long credits whose time is over can be spent after their owner has canceled what they were spent on.
+GRACE = timedelta(hours=24)
 
 
 class InsufficientCredits(Exception):
@@ -79,12 +82,14 @@ def charge(user: User, amount: int, *, reference: str) -> None:
         raise InsufficientCredits(amount, available)
 
 
-def refund(user: User, amount: int, *, reference: str, note: str = "") -> bool:
+def refund(user: User, amount: int, *, reference: str, note: str = "", is_canceled: bool = False) -> bool:
     """Refund `amount` credits (>= 0) that `reference` was charged. True if they were refunded now, False if before.
 
-    Credits from a lot go back into it; if the lot has expired since, they are returned without an expiry date.
+    Credits from a lot go back into it. If the lot has expired since, they are returned without an expiry date, or, if their owner
+    canceled what they were for (`is_canceled`), until GRACE from now: otherwise an order and its cancellation would be a way
+    to keep them.
     """
-    return _add(user, amount, Kind.REFUND, reference, note)
+    return _add(user, amount, Kind.REFUND, reference, note, is_canceled=is_canceled)
 
 
 def claw_back(user: User, amount: int, *, reference: str, note: str = "") -> bool:
@@ -96,13 +101,11 @@ def claw_back(user: User, amount: int, *, reference: str, note: str = "") -> boo
         raise ValueError(f"The amount of a claw-back must be positive, not {amount}.")
 
     def take_back(account: User, _entry: CreditEntry) -> None:
+        _expire(account)
         taken = min(amount, account.balance)
         account.balance -= taken
         account.debt += amount - taken
-        for lot in _lots(account):
-            if account.expiring <= account.balance:
-                break
-            _spend(account, lot, account.expiring - account.balance)
+        _spend(account, _lots(account), max(0, account.expiring - account.balance))
 
     return _once(user, -amount, Kind.CLAW_BACK, reference, note, take_back)
 
@@ -115,6 +118,20 @@ def expire(user: User) -> int:
         _expire(account)
         _keep(account)
     return before - account.balance
+
+
+def leave_out_expired(user: User) -> None:
+    """Take out of the balance that was read what has expired and is not swept yet: what is shown can then be spent."""
+    if user.expiring:
+        due = user.lots.filter(left__gt=0, expires_at__lte=timezone.now()).aggregate(n=Sum("left"))["n"] or 0
+        user.balance -= due
+        user.expiring -= due
+
+
+def read_balance(user: User) -> None:
+    """Read anew what this user can spend."""
+    user.refresh_from_db(fields=["balance", "expiring"])
+    leave_out_expired(user)
 
 
 def expire_all() -> int:
@@ -137,7 +154,13 @@ def _take(user: User, amount: int) -> bool:
 
 
 def _add(
-    user: User, amount: int, kind: str, reference: str, note: str = "", expires_at: datetime | None = None
+    user: User,
+    amount: int,
+    kind: str,
+    reference: str,
+    note: str = "",
+    expires_at: datetime | None = None,
+    is_canceled: bool = False,
 ) -> bool:
     if amount == 0:
         return False
@@ -149,12 +172,9 @@ def _add(
         account.debt -= owed
         account.balance += amount - owed
         if expires_at and amount > owed:
-            Lot.objects.create(
-                entry=entry, user=account, amount=amount - owed, left=amount - owed, expires_at=expires_at
-            )
-            account.expiring += amount - owed
+            _add_lot(account, entry, amount - owed, expires_at)
         if kind == Kind.REFUND:
-            _put_back(account, reference)
+            _put_back(account, entry, is_canceled)
 
     return _once(user, amount, kind, reference, note, put_in)
 
@@ -197,39 +217,58 @@ def _lots(account: User) -> QuerySet[Lot]:
     return account.lots.filter(left__gt=0).order_by("expires_at", "pk")
 
 
+def _add_lot(account: User, entry: CreditEntry, amount: int, expires_at: datetime) -> None:
+    Lot.objects.create(entry=entry, user=account, amount=amount, left=amount, expires_at=expires_at)
+    account.expiring += amount
+
+
 def _expire(account: User) -> None:
-    for lot in _lots(account).filter(expires_at__lte=timezone.now()):
-        CreditEntry.objects.create(
-            user=account, amount=-lot.left, kind=Kind.EXPIRE, reference=f"lot:{lot.pk}"
-        )
-        account.balance -= lot.left
-        _spend(account, lot, lot.left)
+    due = list(_lots(account).filter(expires_at__lte=timezone.now()))
+    CreditEntry.objects.bulk_create(
+        CreditEntry(user=account, amount=-lot.left, kind=Kind.EXPIRE, reference=f"lot:{lot.pk}")
+        for lot in due
+    )
+    total = sum(lot.left for lot in due)
+    account.balance -= total
+    _spend(account, due, total)
 
 
 def _draw(account: User, charge: CreditEntry) -> None:
     """Take a charge from the lots as far as possible, and record how much came from which."""
-    wanted = -charge.amount
-    for lot in _lots(account):
-        if not wanted:
-            break
-        taken = _spend(account, lot, wanted)
-        Draw.objects.create(lot=lot, charge=charge, amount=taken)
-        wanted -= taken
+    drawn = _spend(account, _lots(account), -charge.amount)
+    Draw.objects.bulk_create(Draw(lot=lot, charge=charge, amount=amount) for lot, amount in drawn)
 
 
-def _put_back(account: User, reference: str) -> None:
-    """Put back into the lots what a charge drew from them, unless they have expired or the balance is too low."""
-    unexpired = Draw.objects.filter(
-        charge__kind=Kind.CHARGE, charge__reference=reference, lot__expires_at__gt=timezone.now()
-    )
-    for draw in unexpired.select_related("lot").order_by("lot__expires_at", "lot"):
-        _spend(account, draw.lot, -min(draw.amount, account.balance - account.expiring))
-
-
-def _spend(account: User, lot: Lot, limit: int) -> int:
-    """Take up to `limit` credits out of a lot (a negative number puts them in). Returns how many."""
-    spent = min(lot.left, limit)
-    lot.left -= spent
-    lot.save(update_fields=["left"])
-    account.expiring -= spent
+def _spend(account: User, lots: Iterable[Lot], wanted: int) -> list[tuple[Lot, int]]:
+    """Take up to `wanted` credits out of lots, in their order. Returns how many from which. Few statements, however many lots."""
+    spent = []
+    for lot in lots:
+        taken = min(lot.left, wanted)
+        if taken:
+            lot.left -= taken
+            wanted -= taken
+            account.expiring -= taken
+            spent.append((lot, taken))
+    Lot.objects.bulk_update([lot for lot, _taken in spent], ["left"])
     return spent
+
+
+def _put_back(account: User, refund: CreditEntry, is_canceled: bool) -> None:
+    """Put back into the lots what a charge drew from them, as far as the balance is enough. See `refund` for expired ones."""
+    now = timezone.now()
+    draws = Draw.objects.filter(charge__kind=Kind.CHARGE, charge__reference=refund.reference)
+    filled, late, until = [], 0, now
+    for draw in draws.select_related("lot__entry").order_by("lot__expires_at", "lot"):
+        # A grace comes once: what already has its own keeps that.
+        has_grace = not is_canceled or draw.lot.entry.kind == Kind.REFUND
+        keeps_until = draw.lot.expires_at if has_grace else max(draw.lot.expires_at, now + GRACE)
+        amount = min(draw.amount, account.balance - account.expiring - late)
+        if keeps_until == draw.lot.expires_at > now:
+            draw.lot.left += amount
+            account.expiring += amount
+            filled.append(draw.lot)
+        elif is_canceled and amount:
+            late, until = late + amount, max(until, keeps_until)
+    Lot.objects.bulk_update(filled, ["left"])
+    if late:
+        _add_lot(account, refund, late, until)

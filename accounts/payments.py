@@ -29,13 +29,13 @@ class Truth:
     """The processor's current state of a payment. Amounts are in the currency's smallest unit."""
 
     is_paid: bool
-    is_over: bool = False  # it is not paid, and cannot be any more
     amount: int = 0
     currency: str = ""
     intent: str | None = None
     receipt_url: str = ""
     refunded: int = 0
     disputed: int = 0  # withdrawn by open or lost disputes
+    is_over: bool = False  # it is not paid, and cannot be any more
     unclear: str = ""  # why we cannot tell where the money is, in a sentence for staff
 
 

@@ -117,9 +117,9 @@ def truth_of(payment: Payment) -> Truth:
         if not isinstance(intent, stripe.PaymentIntent):
             return Truth(
                 session.payment_status in PAID,
-                session.status == "expired",
                 session.amount_total or 0,
                 session.currency or "",
+                is_over=session.status == "expired",
             )
         disputes = client.v1.disputes.list({"payment_intent": intent.id, "limit": 100})
     charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None

@@ -167,7 +167,7 @@ def _credits(
         "free_credits": 0 if signup_credits.is_welcomed(request.user) else settings.SIGNUP_CREDITS,
         "held": running.aggregate(credits=Sum("credits"))["credits"] or 0,
         "video_credits": settings.VIDEO_CREDITS,
-        "lots": request.user.lots.filter(left__gt=0).order_by("expires_at"),
+        "lots": request.user.lots.filter(left__gt=0, expires_at__gt=timezone.now()).order_by("expires_at"),
         "test_checkout": settings.TEST_CHECKOUT,
         "packs": CreditPack.objects.filter(is_sold=True) if settings.TOP_UPS else (),
         "problem": problem,

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.http import urlencode
 
-from accounts import locks
+from accounts import credits, locks
 from aivideo.errors import busy, not_found, too_large
 
 # Five times the limit of a reference image, so that for most oversized files the form itself can show
@@ -58,6 +58,18 @@ class LoginRequired(LoginRequiredMiddleware):
         back = urlencode({"next": page._replace(scheme="", netloc="", fragment="").geturl()})
         # htmx would follow an ordinary redirect and put the sign-in page into the fragment's place.
         return HttpResponse(status=401, headers={"HX-Redirect": f"{resolve_url(settings.LOGIN_URL)}?{back}"})
+
+
+class SpendableBalance:
+    """Shows on every page the balance that can be spent."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.user.is_authenticated:
+            credits.leave_out_expired(request.user)
+        return self.get_response(request)
 
 
 class PrivatePages:

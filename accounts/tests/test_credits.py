@@ -184,6 +184,54 @@ def test_a_refund_of_credits_that_expired_meanwhile_is_for_good(owner):
     assert standing(owner) == (110, 0, 0, [0])
 
 
+def test_what_an_owner_cancels_keeps_its_expiry_with_a_day_of_grace(owner):
+    """An order before the day and its cancellation after it would otherwise be a way to keep the credits."""
+    soon, later = give(owner, 10, SOON / 2), give(owner, 10, LATER)
+    credits.charge(owner, 20, reference="order:a")
+    let_expire(soon)
+    credits.refund(owner, 20, reference="order:a", is_canceled=True)
+    assert standing(owner) == (120, 20, 0, [0, 10, 10])
+    grace = owner.lots.get(entry__kind="refund")
+    assert timedelta(hours=23) < grace.expires_at - timezone.now() <= credits.GRACE
+    assert Lot.objects.get(pk=later.pk).left == 10
+    let_expire(grace)
+    credits.expire_all()
+    assert standing(owner) == (110, 10, 0, [0, 0, 10])
+
+
+def test_a_grace_comes_once(owner):
+    let = give(owner, 10, SOON / 2)
+    credits.charge(owner, 10, reference="order:a")
+    let_expire(let)
+    credits.refund(owner, 10, reference="order:a", is_canceled=True)
+    grace = owner.lots.get(entry__kind="refund")
+    for number in range(3):
+        credits.charge(owner, 10, reference=f"order:{number}")
+        credits.refund(owner, 10, reference=f"order:{number}", is_canceled=True)
+    assert Lot.objects.get(pk=grace.pk) == owner.lots.get(left=10)
+    assert owner.lots.get(left=10).expires_at == grace.expires_at
+    credits.charge(owner, 10, reference="order:b")
+    let_expire(grace)
+    credits.refund(owner, 10, reference="order:b", is_canceled=True)
+    credits.expire_all()
+    assert standing(owner)[:3] == (100, 0, 0)
+
+
+def test_a_claw_back_takes_nothing_that_has_expired(owner):
+    let_expire(give(owner, 50, SOON))
+    credits.claw_back(owner, 120, reference="payment:1")
+    assert standing(owner) == (0, 0, 20, [0])
+    assert [kind for kind, _amount, _reference in ledger(owner)].count("expire") == 1
+
+
+def test_a_charge_of_many_lots_takes_few_statements(owner, django_assert_max_num_queries):
+    for days in range(1, 41):
+        give(owner, 1, timedelta(days=days))
+    with django_assert_max_num_queries(12):
+        credits.charge(owner, 140, reference="order:a")
+    assert standing(owner)[:3] == (0, 0, 0)
+
+
 def test_the_signup_credits_of_another_are_untouched_when_mine_expire(owner):
     other = new_user()
     let_expire(give(owner, 10, SOON))

@@ -40,9 +40,10 @@ LOTS = 'SELECT "left" FROM accounts_lot WHERE user_id = %s ORDER BY id'
 
 @dataclass
 class ModelLot:
-    days: int
+    days: float
     left: int
     is_over: bool = False
+    has_grace: bool = False
 
 
 @dataclass
@@ -91,14 +92,25 @@ class Model:
         self.charges[reference] = (amount, drawn)
         return True
 
-    def refund(self, reference):
+    def refund(self, reference, is_canceled):
         amount, drawn = self.charges[reference]
         self.add(amount)
-        for lot, taken in sorted(drawn, key=lambda pair: pair[0].days):
-            if not lot.is_over:
-                lot.left += min(taken, self.balance - self.expiring)
+        late, is_over = 0, True
+        for lot, taken in sorted(drawn, key=lambda pair: (not pair[0].is_over, pair[0].days)):
+            room = min(taken, self.balance - self.expiring - late)
+            # A lot of one day ends within the day of grace.
+            gets_grace = is_canceled and not lot.has_grace and (lot.is_over or lot.days <= 1)
+            if not lot.is_over and not gets_grace:
+                lot.left += room
+            elif is_canceled and room:
+                late += room
+                is_over = is_over and not gets_grace
+        if late:
+            # It ends a moment after the lots of one day.
+            self.lots.append(ModelLot(1.5, late, is_over, has_grace=True))
 
     def claw_back(self, amount):
+        self.expire()
         taken = min(amount, self.balance)
         self.balance -= taken
         self.debt += amount - taken
@@ -146,17 +158,18 @@ class Ledger(RuleBasedStateMachine):
                 credits.charge(self.user(process, who), amount, reference=reference)
             assert refusal.value.missing == amount - self.models[who].balance
 
-    @rule(who=who, process=process, which=which)
-    def refund(self, who, process, which):
+    @rule(who=who, process=process, which=which, is_canceled=st.booleans())
+    def refund(self, who, process, which, is_canceled):
         model = self.models[who]
         if which < len(model.charges):
             reference = list(model.charges)[-1 - which]
             first = ("refund", reference) not in model.done
             amount = model.charges[reference][0]
-            assert credits.refund(self.user(process, who), amount, reference=reference) == first
+            user = self.user(process, who)
+            assert credits.refund(user, amount, reference=reference, is_canceled=is_canceled) == first
             if first:
                 model.done.add(("refund", reference))
-                model.refund(reference)
+                model.refund(reference, is_canceled)
 
     @rule(who=who, process=process, which=which)
     def claw_back(self, who, process, which):

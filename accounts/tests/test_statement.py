@@ -1,12 +1,15 @@
 import csv
+from datetime import timedelta
 from io import StringIO
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from accounts import credits, payments
 from accounts.models import CreditPack, Payment
 from accounts.statement import entries
+from tests.support.api_client import Program
 from tests.support.fixtures import new_user, order, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -75,3 +78,18 @@ def test_the_page_asks_the_same_number_of_questions_however_long_the_statement(
         credits.grant(owner, 1, reference=f"staff:{number}")
     with django_assert_max_num_queries(9):
         assert "Older" in client.get("/credits/").text
+
+
+def test_pages_and_programs_are_shown_what_can_be_spent(owner):
+    """Not what has expired, though nobody has swept it yet."""
+    credits.grant(owner, 50, reference="gift:1", expires_at=timezone.now() + timedelta(days=1))
+    program, page = Program(owner), signed_in(owner)
+    assert "150 credits" in page.get("/").text
+    owner.lots.update(expires_at=timezone.now())
+    assert "100 credits" in page.get("/").text
+    assert "50 credits expire" not in page.get("/credits/").text
+    assert program.get("/v1/credits").json()["balance"] == 100
+    quote = program.send("/v1/videos/quote", {"prompt": "A kite", "seconds": 4}).json()
+    assert quote["balance"] == 100
+    owner.refresh_from_db()
+    assert owner.balance == 150

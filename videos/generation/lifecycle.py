@@ -394,7 +394,7 @@ def cancel(video: Video) -> bool:
     with transaction.atomic():
         if not video.move_to(Status.CANCELED, ended_at=timezone.now(), next_attempt_at=None):
             return False
-        credits.refund(video.user, video.credits, reference=video.reference)
+        credits.refund(video.user, video.credits, reference=video.reference, is_canceled=True)
         outbox.announce(video)
     return True
 

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from accounts import credits
 from accounts.credits import InsufficientCredits
 from accounts.models import User
 from videos.catalogue import availability, routing, shapes, track_record
@@ -87,7 +88,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
         )
         return page(request, form, _running(user), status=402)
 
-    user.refresh_from_db(fields=["balance"])
+    credits.read_balance(user)
     url = f"{reverse('videos:studio')}?video={video.pk}"
     if not htmx.is_htmx(request):
         return redirect(url)

@@ -10,6 +10,7 @@ from django.utils.http import parse_etags
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts import credits
 from accounts.models import User
 from accounts.requests import UserRequest
 from videos.generation import lifecycle
@@ -89,7 +90,7 @@ def cancel(request: UserRequest, pk: UUID) -> HttpResponse:
             refusal = _("This video has already ended.")
     status = 409 if refusal and request.method == "POST" else 200
     if request.method == "POST" and htmx.is_htmx(request):
-        request.user.refresh_from_db(fields=["balance"])
+        credits.read_balance(request.user)
         return _card(request, video, progress_of(video, request.user.balance), refusal=refusal, status=status)
     if video.status == Status.CANCELED:
         return redirect(video)
