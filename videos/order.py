@@ -19,6 +19,14 @@ class NotNow(Exception):
     after: float
 
 
+class PriceRose(Exception):
+    """An order costs more credits than its owner was shown, who has to see its `price` first."""
+
+    def __init__(self, price: int) -> None:
+        super().__init__(f"It costs {price} credits by now.")
+        self.price = price
+
+
 class Extras(TypedDict, total=False):
     """Options that not every model supports, by their names in the API (see EXTRAS). Missing ones mean the model's default."""
 
@@ -41,7 +49,7 @@ class Clearance:
 class VideoOrder:
     """An order for one video.
 
-    `size` is WIDTHxHEIGHT in pixels, such as 1280x720; `seconds` is the length. The first frame is a preset's picture
+    `max_credits` is the most that it may cost, if that is limited. `size` is WIDTHxHEIGHT in pixels, such as 1280x720; `seconds` is the length. The first frame is a preset's picture
     (`preset` is its name) or an upload. `client_key` makes it idempotent: a user's orders with the same key are one order.
     Fields from `api_key` on are only set by the API.
     """
@@ -56,6 +64,7 @@ class VideoOrder:
     extras: Extras = field(default_factory=Extras)
     client_key: str | None = None
     clearance: Clearance | None = None
+    max_credits: int | None = None
 
     api_key: ApiKey | None = None
     metadata: Mapping[str, str | int] = field(default_factory=dict)

@@ -94,6 +94,7 @@ function price(model) {
   const { balance, priceOne, priceMany, missingOne, missingMany } = document.getElementById("generate-box").dataset;
   const credits = cost(model);
   const missing = credits - Number(balance);
+  document.getElementById("seen-price").value = credits;
   document.getElementById("price").textContent = credits === 1 ? priceOne : priceMany.replace("{n}", credits);
   document.getElementById("generate").hidden = missing > 0;
   link.hidden = missing <= 0;

@@ -145,6 +145,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
             )
             for name, order in zip(asked.platforms, planned, strict=True)
         ]
+        requests.check_price(asked, batches.price(found))
         spending.afford(key, batches.price(found))
         framed = requests.with_pictures(common, asked, Pictures(key.user))
         found = [replace(order, upload=framed.upload, last_frame=framed.last_frame) for order in found]
@@ -190,7 +191,9 @@ def _order(key: ApiKey, number: int, item: requests.VideoRequest, names: dict[st
     It has a webhook only if the item itself names one: the key's webhook gets one event for the whole batch.
     """
     with _of_item(number), renamed_params(**names):
-        return replace(requests.without_pictures(key, item), webhook_url=item.webhook_url or "")
+        order = requests.without_pictures(key, item)
+        requests.check_price(item, order.price)
+        return replace(order, webhook_url=item.webhook_url or "")
 
 
 @contextmanager

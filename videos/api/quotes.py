@@ -60,7 +60,7 @@ def quote(key: ApiKey, body: bodies.Body) -> dict[str, Any]:
         model, refusal = _model(key, asked.model)
         order = requests.of_model(model, key, asked, body.file)
     price = order.price * asked.n
-    refusal = refusal or _refusal(key, price) or _wait(key, model)
+    refusal = refusal or _refusal(key, asked, price) or _wait(key, model)
     return {
         "object": "video_quote",
         "model": model.slug,
@@ -111,9 +111,10 @@ def _wait(key: ApiKey, model: VideoModel) -> ApiError | None:
     return None
 
 
-def _refusal(key: ApiKey, price: int) -> ApiError | None:
-    """Why credits or the limits of the key do not allow this price in credits; None if they do."""
+def _refusal(key: ApiKey, asked: requests.VideoRequest, price: int) -> ApiError | None:
+    """Why the request, its credits or the limits of the key do not allow this price in credits; None if they do."""
     try:
+        requests.check_price(asked, price)
         spending.afford(key, price)
         with transaction.atomic():
             spending.check(key, price)

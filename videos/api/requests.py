@@ -185,6 +185,12 @@ class VideoRequest(BaseModel):
         le=4,
         description="How many videos to create. The ids of the others are in metadata.siblings.",
     )
+    max_credits: Whole | None = Field(
+        default=None,
+        ge=0,
+        description="The most that the request may cost in total, in credits. If it would cost more, nothing is made or"
+        " charged (price_changed).",
+    )
     metadata: dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]] = Field(
         default_factory=dict,
         max_length=MAX_METADATA,
@@ -226,23 +232,24 @@ def aliases_in(fields: Mapping[str, object]) -> dict[str, str]:
     return {"seconds": "duration"} if "duration" in fields and "seconds" not in fields else {}
 
 
-def order_of(
-    key: ApiKey, asked: VideoRequest, file: Any = None, max_credits: int | None = None
-) -> VideoOrder:
-    """The order of a request. Fetches and stores its pictures after all quick checks.
-
-    Raises ApiError 409 `price_changed` if it costs more than `max_credits` in total.
-    """
+def order_of(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
+    """The order of a request. Fetches and stores its pictures after all quick checks."""
     order = without_pictures(key, asked, file)
-    if max_credits is not None and (price := order.price * asked.n) > max_credits:
+    check_price(asked, order.price * asked.n)
+    spending.afford(key, order.price * asked.n)
+    return with_pictures(order, asked, Pictures(key.user), file)
+
+
+def check_price(asked: VideoRequest, price: int) -> None:
+    """Raise ApiError 409 `price_changed` if a request costs more credits in total than it allows."""
+    if asked.max_credits is not None and price > asked.max_credits:
         raise ApiError(
             409,
-            f"This costs {price} credits, more than max_credits ({max_credits}). Nothing was charged; ask for a new quote.",
+            f"This costs {price} credits, more than max_credits ({asked.max_credits}). Nothing was charged; ask for a new"
+            " quote.",
             param="max_credits",
             code="price_changed",
         )
-    spending.afford(key, order.price * asked.n)
-    return with_pictures(order, asked, Pictures(key.user), file)
 
 
 def without_pictures(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:

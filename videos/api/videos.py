@@ -73,15 +73,17 @@ def create(
     max_credits: int | None = None,
     idempotency_key: str | None = None,
 ) -> HttpResponse:
-    """Order the videos of this body, once. Raises ApiError, also if they cost more than `max_credits`.
+    """Order the videos of this body, once. Raises ApiError.
 
-    `idempotency_key` is used in place of the request's header.
+    `max_credits` and `idempotency_key` are used in place of those of the request.
     """
 
     def prepare() -> idempotency.Action:
         with renamed_params(**requests.aliases_in(body.fields)):
             asked = requests.checked(requests.VideoRequest, body.fields)
-            order = requests.order_of(request.auth, asked, body.file, max_credits)
+            if max_credits is not None:
+                asked = asked.model_copy(update={"max_credits": max_credits})
+            order = requests.order_of(request.auth, asked, body.file)
             order = moderation.one(request.auth, order)
             return lambda: (200, actions.place(request.auth, order, asked.n))
 

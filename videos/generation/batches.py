@@ -89,6 +89,8 @@ def place(
         except ValidationError as error:
             raise ItemRefused(number, error) from error
     total = price(orders)
+    if total > user.balance:
+        raise credits.InsufficientCredits(total, user.balance)
     max_running = settings.USER_RUNNING_VIDEOS
     charged = 0
     try:

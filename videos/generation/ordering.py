@@ -10,7 +10,7 @@ from videos import event_log, queue
 from videos.catalogue import capabilities, routing
 from videos.models import Batch, Offer, Status, Video, VideoEvent, VideoModel
 from videos.moderation import costly_blocks, gate
-from videos.order import NotNow, VideoOrder
+from videos.order import NotNow, PriceRose, VideoOrder
 
 
 def place(
@@ -25,14 +25,16 @@ def place(
 
     Idempotent by `client_key`: the same key returns the same video, whatever else the order says. `position` is the
     index in the `batch`, from 0; a video that `is_held_back` waits until the batch releases it. Raises ValidationError
-    (by field) for what the model cannot make, InsufficientCredits, NotNow if it has to wait, and
+    (by field) for what the model cannot make, InsufficientCredits, NotNow if it has to wait, PriceRose, and
     NotCleared for an order that did not come from `moderation.gate.clear`.
     """
     capabilities.check_order(order)
     gate.require_clearance(user, order)
     try:
+        if order.max_credits is not None and order.price > order.max_credits:
+            raise PriceRose(order.price)
         offer = offer_for(user, order.model)
-    except NotNow:
+    except (NotNow, PriceRose):
         if existing := _placed(user, order):
             return existing
         raise
@@ -93,7 +95,12 @@ def _placed(user: User, order: VideoOrder) -> Video | None:
 
 
 def place_all(user: User, order: VideoOrder, count: int) -> list[Video]:
-    """Order `count` variations of one video, all or none. Raises what `place` raises; InsufficientCredits has the total."""
+    """Order `count` variations of one video, all or none. Raises what `place` raises, with the total of all.
+
+    `order.max_credits` is that of all together.
+    """
+    if order.max_credits is not None:
+        order = replace(order, max_credits=order.max_credits // count)
     key = order.client_key
     keys = [f"{key}-{number}" if key and number else key for number in range(count)]
     charged = 0
@@ -105,4 +112,6 @@ def place_all(user: User, order: VideoOrder, count: int) -> list[Video]:
                 charged += videos[-1].credits
     except credits.InsufficientCredits as error:
         raise credits.InsufficientCredits(error.needed * count, error.available + charged) from error
+    except PriceRose as error:
+        raise PriceRose(error.price * count) from error
     return videos

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import parse_etags
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.credits import InsufficientCredits
@@ -50,6 +51,21 @@ def order(request: UserRequest) -> HttpResponse:
     pk = form.cleaned_data["nonce"]
     if before := request.user.batches.filter(pk=pk).first():
         return redirect(before)  # a second click: the batch exists already
+    if Batch.objects.filter(pk=pk).exists():
+        form.add_error(None, _("This form was used before. Check it, and start again."))
+        return _page(request, kind, form, orders, status=409, nonce=uuid4())
+    price, seen = batches.price(orders), form.cleaned_data["seen_price"]
+    if seen is not None and price > seen:
+        form.add_error(
+            None,
+            ngettext(
+                "The price is %(n)d credit by now. Nothing was charged. Start again to accept it.",
+                "The price is %(n)d credits by now. Nothing was charged. Start again to accept it.",
+                price,
+            )
+            % {"n": price},
+        )
+        return _page(request, kind, form, orders, status=409)
     try:
         batch = batches.place(request.user, gate.clear(request.user, orders), kind=kind, pk=pk)
     except (gate.Refused, batches.ItemRefused) as refusal:
@@ -83,6 +99,7 @@ def _page(
     form: OrderForm,
     orders: list[VideoOrder] | None = None,
     status: int = 200,
+    nonce: UUID | None = None,
 ) -> HttpResponse:
     values = {name: form[name].value() for name in form.fields if name != "file"}
     if form.is_bound and isinstance(form, PromptsForm) and form.cleaned_data.get("file"):
@@ -94,7 +111,7 @@ def _page(
     context = {
         "kind": kind,
         "form": form,
-        "values": values | {"nonce": values["nonce"] or uuid4()},
+        "values": values | {"nonce": nonce or values["nonce"] or uuid4()},
         "models": models,
         "ratios": shapes.ratios(made),
         "resolutions": shapes.resolutions(made),

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from accounts import credits
@@ -21,7 +22,7 @@ from videos.media import images
 from videos.media.presets import presets, samples
 from videos.models import MAX_PROMPT_CHARACTERS, Upload, Video
 from videos.moderation import gate
-from videos.order import NotNow
+from videos.order import NotNow, PriceRose
 from videos.pages import form_options, htmx, library
 from videos.pages import video as video_page
 from videos.pages.studio_form import MAX_VARIATIONS, StudioForm
@@ -31,7 +32,7 @@ from videos.prompts import templates as prompt_templates
 # The fields under "More options".
 MORE = ("audio", "quality", "fps", "seed", "negative_prompt", "last", "last_file", "variations")
 
-NOT_KEPT = ("nonce", "file", "last_file")  # not saved with a draft
+NOT_KEPT = ("nonce", "file", "last_file", "seen_price")  # not saved with a draft
 
 
 @login_not_required
@@ -80,6 +81,17 @@ def _generate(request: HttpRequest) -> HttpResponse:
         response = page(request, form, _running(user), status=error.status)
         response["Retry-After"] = str(round(error.after))
         return response
+    except PriceRose as error:
+        form.add_error(
+            None,
+            ngettext(
+                "The price is %(n)d credit by now. Nothing was charged. Generate again to accept it.",
+                "The price is %(n)d credits by now. Nothing was charged. Generate again to accept it.",
+                error.price,
+            )
+            % {"n": error.price},
+        )
+        return page(request, form, _running(user), status=409)
     except InsufficientCredits as error:
         form.add_error(
             None,

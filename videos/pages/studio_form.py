@@ -49,9 +49,10 @@ class LengthInput(forms.NumberInput):
 
 
 class OrderForm(forms.Form):
-    """The fields of every order: a model, and a `nonce` that identifies repeated submissions."""
+    """The fields of every order: a model, a `nonce` that identifies repeated submissions, and the price that was seen."""
 
     nonce = forms.UUIDField(required=False)
+    seen_price = forms.IntegerField(required=False, min_value=0)  # credits for everything that is ordered
     model = ModelField()
 
     def __init__(self, *args: Any, user: User | None, **kwargs: Any) -> None:
@@ -239,7 +240,8 @@ class StudioForm(SizedForm):
 
         So a second click is the same order, but a changed prompt on the same page (the back button) is a new one.
         """
-        nonce, order = self.cleaned_data.get("nonce"), self._asked()
+        nonce = self.cleaned_data.get("nonce")
+        order = replace(self._asked(), max_credits=self.cleaned_data.get("seen_price"))
         if not nonce:
             return order
         pictures = [order.preset or order.upload] if "image" in order.pictures else []

@@ -12,7 +12,7 @@ from tests.support.batches import some
 from tests.support.fixtures import new_user, pump_until_done, signed_in
 from tests.support.sabotage import becomes, without
 from videos.generation import batches, lifecycle
-from videos.models import Batch, Status
+from videos.models import Batch, Status, VideoModel
 
 pytestmark = pytest.mark.django_db
 
@@ -170,3 +170,32 @@ def test_all_that_are_ready_come_in_one_zip(simulator):
 
 def test_without_a_video_that_is_ready_there_is_no_zip(as_owner, owner):
     assert as_owner.get(f"/videos/batches/{some(owner, 1).pk}/zip/").status_code == 404
+
+
+def test_a_price_that_rose_since_the_total_was_shown_is_shown_again_and_charges_nothing(as_owner, owner):
+    sent = {**ASKED, "prompts": "A kite\nA boat", "step": "start", "nonce": uuid.uuid4(), "seen_price": 20}
+    VideoModel.objects.filter(slug="sora-2").update(credits=11)
+    answer = as_owner.post(PATH, sent)
+    assert (answer.status_code, owner.batches.count()) == (409, 0)
+    assert "The price is 22 credits by now. Nothing was charged." in text_of(answer)
+    assert 'name="seen_price" value="22"' in text_of(answer)
+    assert as_owner.post(PATH, sent | {"seen_price": 22}).status_code == 302
+    assert owner.batches.get().credits == 22
+
+
+def test_a_form_that_carries_somebody_elses_batch_is_refused(as_owner, owner):
+    theirs = uuid.uuid4()
+    sent = {**ASKED, "prompts": "A kite", "step": "start", "nonce": theirs}
+    signed_in(new_user()).post(PATH, sent)
+    answer = as_owner.post(PATH, sent)
+    assert (answer.status_code, owner.batches.count()) == (409, 0)
+    assert "This form was used before." in text_of(answer)
+    assert str(theirs) not in text_of(answer)
+
+
+def test_a_batch_that_nobody_could_pay_is_refused_before_anything_is_written(as_owner, owner):
+    VideoModel.objects.filter(slug="sora-2").update(credits=9_999_999)
+    prompts = "\n".join(f"Kite {number}" for number in range(300))
+    answer = as_owner.post(PATH, {**ASKED, "prompts": prompts, "step": "start", "nonce": uuid.uuid4()})
+    assert answer.status_code == 402
+    assert "cost 2999999700 credits in total and you have 100." in text_of(answer)

@@ -19,7 +19,7 @@ from tests.support.studio_page import HTMX, form, nothing_happened, picture
 from videos.catalogue import availability
 from videos.generation import lifecycle
 from videos.media.presets import presets
-from videos.models import Status, Upload
+from videos.models import Status, Upload, VideoModel
 from videos.worker import steps
 
 pytestmark = pytest.mark.django_db
@@ -348,3 +348,31 @@ def test_a_picture_that_was_chosen_before_the_top_up_is_kept(as_owner, owner):
     as_owner.post("/", form(prompt="", top_up="1", file=picture()))
     upload = owner.uploads.get()
     assert re.search(rf'value="upload:{upload.pk}"[^>]*checked', as_owner.get("/").content.decode())
+
+
+def test_a_price_that_rose_since_it_was_shown_is_shown_again_and_charges_nothing(as_owner, owner):
+    seen = form(seen_price=20, variations=2)
+    assert 'id="seen-price" value="10"' in as_owner.get("/").text
+    VideoModel.objects.filter(slug="sora-2").update(credits=11)
+    answer = as_owner.post("/", seen)
+    assert (answer.status_code, owner.videos.count()) == (409, 0)
+    assert "The price is 22 credits by now. Nothing was charged." in answer.text
+    assert 'id="seen-price" value="22"' in answer.text
+    assert as_owner.post("/", {**seen, "seen_price": 22}).status_code == 302
+    owner.refresh_from_db()
+    assert owner.balance == 100 - 22
+
+
+def test_a_price_that_fell_is_charged_as_it_is(as_owner, owner):
+    VideoModel.objects.filter(slug="sora-2").update(credits=9)
+    assert as_owner.post("/", form(seen_price=10)).status_code == 302
+    owner.refresh_from_db()
+    assert owner.balance == 91
+
+
+def test_a_repeated_click_is_the_same_order_whatever_the_price_has_become(as_owner, owner):
+    seen = form(seen_price=10, nonce=str(uuid.uuid4()))
+    as_owner.post("/", seen)
+    VideoModel.objects.filter(slug="sora-2").update(credits=11)
+    assert as_owner.post("/", seen).status_code == 302
+    assert owner.videos.count() == 1
