@@ -10,6 +10,7 @@ next call.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -22,6 +23,7 @@ from accounts.models import CreditPack, Payment, User, money
 log = logging.getLogger(__name__)
 
 Status = Payment.Status
+REUSE = timedelta(minutes=30)  # an open checkout page is shown again for so long, in place of a new one
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,14 @@ def recover(pk: UUID, user: User, session: str, amount: int, currency: str, boug
     if is_new:
         log.error("payment %s was paid, but there was no record of it", pk)
     return payment
+
+
+def open_order(user: User, pack: CreditPack, processor: Payment.Processor) -> Payment | None:
+    """The user's unpaid payment for this pack on its current terms, if one was made within REUSE."""
+    same = user.payments.filter(
+        pack=pack, credits=pack.credits, price=pack.price, currency=pack.currency, processor=processor
+    )
+    return same.filter(status=Status.CREATED, created_at__gt=timezone.now() - REUSE).first()
 
 
 def settle(payment: Payment, fetch: Callable[[Payment], Truth]) -> Payment:

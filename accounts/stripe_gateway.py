@@ -122,7 +122,12 @@ def truth_of(payment: Payment) -> Truth:
                 is_over=session.status == "expired",
             )
         disputes = client.v1.disputes.list({"payment_intent": intent.id, "limit": 100})
-    charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
+        charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
+        refunds = (
+            client.v1.refunds.list({"payment_intent": intent.id, "limit": 100}).data
+            if charge and charge.amount_refunded
+            else []
+        )
     disputed, unclear = _disputed(charge, disputes.data)
     return Truth(
         is_paid=session.payment_status in PAID,
@@ -133,7 +138,8 @@ def truth_of(payment: Payment) -> Truth:
         currency=session.currency or "",
         intent=intent.id,
         receipt_url=(charge and charge.receipt_url) or "",
-        refunded=charge.amount_refunded if charge else 0,
+        # One that failed brought the money back to us.
+        refunded=sum(refund.amount for refund in refunds if refund.status not in ("failed", "canceled")),
         disputed=disputed,
         unclear=unclear,
     )

@@ -8,6 +8,7 @@ from allauth.account.forms import LoginForm
 from allauth.account.views import LoginView
 from django.conf import settings
 from django.contrib import messages
+from django.core.cache import cache
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.db.models import Sum
 from django.http import Http404, HttpResponse, StreamingHttpResponse
@@ -26,6 +27,8 @@ from accounts.requests import UserRequest
 from accounts.sign_in import no_free_credits_message
 
 log = logging.getLogger(__name__)
+
+ASK_AGAIN = 3  # seconds
 
 
 class SignIn(LoginView):
@@ -104,7 +107,8 @@ def buy(request: UserRequest) -> HttpResponse:
     if settings.TEST_CHECKOUT:
         payment = payments.order(request.user, pack, Payment.Processor.TEST)
         return redirect("accounts:test_checkout", payment.pk)
-    payment = payments.order(request.user, pack, Payment.Processor.STRIPE)
+    stripe = Payment.Processor.STRIPE
+    payment = payments.open_order(request.user, pack, stripe) or payments.order(request.user, pack, stripe)
     try:
         return redirect(stripe_gateway.checkout_url(payment))
     except stripe_gateway.Unreachable:
@@ -115,12 +119,16 @@ def buy(request: UserRequest) -> HttpResponse:
 
 @require_safe
 def paid(request: UserRequest, pk: UUID) -> HttpResponse:
-    """`/credits/paid/<uuid>/`: the return URL of the checkout page, whether the user paid or not."""
+    """`/credits/paid/<uuid>/`: the return URL of the checkout page, whether the user paid or not.
+
+    Stripe is asked while the payment is open, and at most once every ASK_AGAIN seconds.
+    """
     payment = get_object_or_404(request.user.payments, pk=pk, processor=Payment.Processor.STRIPE)
-    try:
-        payment = payments.settle(payment, stripe_gateway.truth_of)
-    except stripe_gateway.Unreachable:
-        log.exception("payment %s could not be settled", payment.pk)
+    if payment.status == Payment.Status.CREATED and cache.add(f"asked-about:{pk}", True, ASK_AGAIN):
+        try:
+            payment = payments.settle(payment, stripe_gateway.truth_of)
+        except stripe_gateway.Unreachable:
+            log.exception("payment %s could not be settled", payment.pk)
     if payment.status == Payment.Status.PAID:
         messages.success(request, _added_message(payment.credits))
     elif payment.status == Payment.Status.CREATED:

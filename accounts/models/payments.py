@@ -3,6 +3,7 @@
 from decimal import Decimal
 from uuid import uuid4
 
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
@@ -42,6 +43,19 @@ class CreditPack(models.Model):
     @property
     def shown_price(self) -> str:
         return money(self.price, self.currency)
+
+    def clean(self) -> None:
+        """Raise ValidationError for a price that Stripe would refuse."""
+        if not self.price or not self.currency:
+            return
+        least = MINIMUM.get(self.currency, 0)
+        if self.price < least:
+            smallest = money(least, self.currency)
+            raise ValidationError({"price": _("Stripe takes at least %(least)s.") % {"least": smallest}})
+        if self.currency in THREE_DECIMALS and self.price % 10:
+            raise ValidationError(
+                {"price": _("In this currency, the last digit of the smallest unit has to be 0.")}
+            )
 
 
 class Payment(models.Model):
@@ -178,6 +192,22 @@ NO_DECIMALS = (
 
 
 THREE_DECIMALS = ("bhd", "jod", "kwd", "omr", "tnd")
+
+
+# The least that can be charged, in the smallest unit, https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+MINIMUM = {
+    **dict.fromkeys(("usd", "aud", "brl", "cad", "chf", "eur", "inr", "nzd", "sgd"), 50),
+    "gbp": 30,
+    "bgn": 100,
+    **dict.fromkeys(("aed", "myr", "pln", "ron"), 200),
+    "dkk": 250,
+    **dict.fromkeys(("nok", "sek"), 300),
+    "hkd": 400,
+    **dict.fromkeys(("mxn", "thb"), 1000),
+    "czk": 1500,
+    "huf": 17500,
+    "jpy": 50,
+}
 
 
 DECIMALS = {**dict.fromkeys(NO_DECIMALS, 0), **dict.fromkeys(THREE_DECIMALS, 3)}

@@ -5,13 +5,14 @@ from typing import get_args
 from uuid import uuid4
 
 import pytest
+from django.db.models import F
 from stripe import Dispute
 
 from accounts import credits, payments, stripe_gateway
 from accounts.models import CreditPack, Payment, StripeEvent
 from aivideo.management.commands import doctor
 from tests.support.fixtures import new_user, signed_in
-from tests.support.payments import BOUGHT, NOTHING, buy, completed, deliver, settled
+from tests.support.payments import BOUGHT, NOTHING, buy, click_on_buy, completed, deliver, settled
 from tests.support.sabotage import becomes, never, omit, without
 from tests.support.stripe_server import sign
 
@@ -452,6 +453,45 @@ def test_somebody_elses_session_cannot_pay_a_payment(stripe, owner, pack, client
     Payment.objects.filter(pk=paid.pk).update(session=None)
     assert deliver(client, stripe.event("checkout.session.completed", forged)) == 400
     assert settled(dear) == NOTHING
+
+
+def test_a_refund_that_fails_gives_the_credits_back(stripe, payment, client):
+    stripe.pay(payment)
+    deliver(client, completed(stripe, payment))
+    refund = stripe.refund(payment, 500)
+    stripe.refund(payment, 250)
+    deliver(client, stripe.event("refund.created", refund))
+    assert settled(payment)[:2] == ("refunded", 800)
+    refund["status"] = "failed"
+    assert deliver(client, stripe.event("refund.failed", refund)) == 200
+    assert settled(payment)[:2] == ("refunded", 1000)
+
+
+def test_a_second_click_on_buy_leads_to_the_same_page_until_that_is_paid(stripe, owner, pack):
+    first = click_on_buy(owner, pack)
+    assert click_on_buy(owner, pack) == first
+    assert len(stripe.sessions) == 1
+    stripe.pay(first)
+    payments.settle(first, stripe_gateway.truth_of)
+    second = click_on_buy(owner, pack)
+    assert second != first
+    CreditPack.objects.update(price=2600)
+    assert click_on_buy(owner, pack).price == 2600
+    Payment.objects.update(created_at=F("created_at") - payments.REUSE)
+    assert click_on_buy(owner, pack) not in (first, second)
+
+
+def test_thirty_visits_of_the_return_page_ask_stripe_once(stripe, payment):
+    client, path = signed_in(payment.user), f"/credits/paid/{payment.pk}/"
+    stripe.asked.clear()
+    for _ in range(30):
+        client.get(path)
+    assert len(stripe.asked) == 1
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    stripe.asked.clear()
+    assert "1000 credits added." in client.get(path, follow=True).text
+    assert stripe.asked == []
 
 
 def test_a_settling_that_was_overtaken_asks_again(stripe, payment):

@@ -24,6 +24,7 @@ class FakeStripe(LocalServer):
         self.sessions: dict[str, dict[str, Any]] = {}
         self.intents: dict[str, dict[str, Any]] = {}
         self.disputes: dict[str, dict[str, Any]] = {}
+        self.refunds: dict[str, dict[str, Any]] = {}
         self.answers: dict[
             str, tuple[str, str]
         ] = {}  # by Idempotency-Key: the body it came with, and the answer
@@ -85,6 +86,9 @@ class FakeStripe(LocalServer):
             return 200, {**intent, "latest_charge": intent["latest_charge"]["id"]}
         if url.path == "/v1/checkout/sessions":
             return 200, self._page_of_sessions(query)
+        if url.path == "/v1/refunds":
+            found = [one for one in self.refunds.values() if one["payment_intent"] == query["payment_intent"]]
+            return 200, {"object": "list", "data": found, "has_more": False, "url": "/v1/refunds"}
         if url.path == "/v1/disputes":
             found = [
                 one for one in self.disputes.values() if one["payment_intent"] == query["payment_intent"]
@@ -185,10 +189,22 @@ class FakeStripe(LocalServer):
     def charge_of(self, payment: Any) -> dict[str, Any]:
         return self.intents[self.session_of(payment)["payment_intent"]]["latest_charge"]
 
-    def refund(self, payment: Any, amount: int | None = None) -> None:
+    def refund(self, payment: Any, amount: int | None = None) -> dict[str, Any]:
         """Staff give back `amount`, all by default."""
         charge = self.charge_of(payment)
-        charge["amount_refunded"] += charge["amount"] if amount is None else amount
+        amount = charge["amount"] if amount is None else amount
+        charge["amount_refunded"] += amount
+        refund: dict[str, Any] = {
+            "id": f"re_{secrets.token_hex(12)}",
+            "object": "refund",
+            "amount": amount,
+            "currency": charge["currency"],
+            "charge": charge["id"],
+            "payment_intent": charge["payment_intent"],
+            "status": "succeeded",
+        }
+        self.refunds[refund["id"]] = refund
+        return refund
 
     def dispute(
         self,

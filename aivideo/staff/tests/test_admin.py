@@ -580,3 +580,22 @@ def test_staff_see_of_a_key_how_it_begins_and_may_revoke_it(as_staff, owner):
     key.refresh_from_db()
     assert key.revoked_at
     assert AuditEntry.objects.get().target == f"key:{key.pk}"
+
+
+@pytest.mark.parametrize(
+    ("price", "currency", "sentence"),
+    [
+        (49, "usd", "Stripe takes at least 0.50 USD."),
+        (49, "jpy", "Stripe takes at least 50 JPY."),
+        (1234, "kwd", "the last digit of the smallest unit has to be 0"),
+        (50, "usd", ""),
+        (1230, "kwd", ""),
+        (50, "jpy", ""),
+    ],
+)
+def test_a_pack_is_saved_at_a_price_that_stripe_takes(as_staff, price, currency, sentence):
+    form = {"name": "Some", "credits": 10, "price": price, "currency": currency, "position": 0}
+    answer = as_staff.post("/admin/accounts/creditpack/add/", form)
+    is_saved = CreditPack.objects.filter(name="Some").exists()
+    assert (answer.status_code, is_saved) == ((200, False) if sentence else (302, True))
+    assert sentence in answer.content.decode()
