@@ -36,8 +36,11 @@ def next_poll(video: Video, now: datetime) -> float:
 
 
 def is_held_beyond(video: Video, delay: float) -> bool:
-    """Whether this process holds a running job until well after its next poll, which is `delay` seconds away."""
-    return video.held_by != "" and video.held_until > clock() + delay + LEASE
+    """Whether this process holds a running job until well after its next poll, which is `delay` seconds away, if it is on time.
+
+    If the last one was late, the next one will be.
+    """
+    return video.held_by != "" and video.held_until > clock() + delay + video.poll_delay + LEASE
 
 
 def backoff(video: Video, retry_after: float | None = None) -> float:

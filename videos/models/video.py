@@ -229,6 +229,8 @@ class Video(models.Model):
 
     # Until when this process holds it, if it is a running job that it has claimed, by `timing.clock`.
     held_until = 0.0
+    # By how many seconds its last poll came later than planned, because more polls were due than this process could make.
+    poll_delay = 0.0
 
     objects = VideoQuerySet.as_manager()
 

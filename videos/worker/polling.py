@@ -57,11 +57,12 @@ class Polling:
         for channel_id, queue in self.queues.items():
             left = room[channel_id]
             while left > 0 and queue and queue[0][0] <= now:
-                _at, number, pk = heapq.heappop(queue)
+                planned_at, number, pk = heapq.heappop(queue)
                 if pk not in self.planned or self.planned[pk][0] != number:
                     continue
                 video = self.planned.pop(pk)[1]
                 if video.held_until > clock:
+                    video.poll_delay = now - planned_at
                     due.append(video)
                     left -= 1
         return due

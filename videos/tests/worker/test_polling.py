@@ -1,6 +1,7 @@
 """Running jobs that a dispatcher holds: polled by its own schedule, and written only when something changes."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -127,6 +128,25 @@ def test_a_lease_that_is_about_to_end_is_renewed(monkeypatch):
         assert (await take.engine.db(again, video)).next_attempt_at > short + timedelta(
             seconds=timing.HOLD / 2
         )
+
+    play(story)
+
+
+def test_a_dispatcher_that_falls_behind_with_its_polls_renews_the_leases_in_time():
+    """Or each job would pass to another dispatcher before its next poll, which would poll it as well."""
+    video = running(progress=10)
+
+    async def story(take):
+        await take(1)
+        polling = take.engine.tools.polling
+        before = await take.engine.db(again, video)
+        for late, is_renewed in ((10, False), (70, True)):
+            number, job = polling.planned[video.pk]
+            job.held_until = timing.clock() + timing.HOLD / 2
+            polling.queues[video.channel_id] = [(time.monotonic() - late, number, video.pk)]
+            await take(1)
+            after = await take.engine.db(again, video)
+            assert (after.next_attempt_at > before.next_attempt_at) == is_renewed
 
     play(story)
 
