@@ -165,7 +165,7 @@ class Dispatcher:
                 self.due_again[video.pk] = video
             else:
                 self.start_step(video, steps.step)
-        for video in self.tools.polling.due(self.room()):
+        for video in self.tools.polling.due(self.room(CLAIM)):
             self.start_step(video, steps.step)
         for video in work.admitted:
             self.start_step(video, steps.submit)
@@ -243,10 +243,10 @@ class Dispatcher:
                 self.channels[video.channel_id] = Channel.objects.get(pk=video.channel_id)
         return due
 
-    def room(self) -> dict[int, int]:
-        """How many more videos of each known channel may be in flight."""
+    def room(self, at_once: int = MAX_IN_FLIGHT) -> dict[int, int]:
+        """How many more videos of each known channel may be in flight, and started at once."""
         counts = self.count_in_flight()
-        return {channel: MAX_IN_FLIGHT - counts[channel] for channel in self.channels}
+        return {channel: min(at_once, MAX_IN_FLIGHT - counts[channel]) for channel in self.channels}
 
     def count_in_flight(self, *statuses: Status) -> Counter[int]:
         """How many videos of each channel have a running step; with `statuses`, only those in such a state."""

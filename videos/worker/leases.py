@@ -14,7 +14,7 @@ from django.utils import timezone
 from videos import timing
 from videos.models import PumpSlot, Status, Video
 
-CLAIM = 2000  # videos at a time
+CLAIM = 500  # videos at a time: what they bring is written before the leases of their dispatcher have to be renewed
 FREE = 20_000  # videos of a dispatcher that is gone, at a time
 # Dispatchers of one worker; of all workers together on SQLite, where two would only wait for each other's locks.
 SLOTS = 1 if connection.vendor == "sqlite" else 2
