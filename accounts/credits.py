@@ -257,18 +257,23 @@ def _put_back(account: User, refund: CreditEntry, is_canceled: bool) -> None:
     """Put back into the lots what a charge drew from them, as far as the balance is enough. See `refund` for expired ones."""
     now = timezone.now()
     draws = Draw.objects.filter(charge__kind=Kind.CHARGE, charge__reference=refund.reference)
-    filled, late, until = [], 0, now
+    filled, late, gone = [], 0, 0
     for draw in draws.select_related("lot__entry").order_by("lot__expires_at", "lot"):
-        # A grace comes once: what already has its own keeps that.
-        has_grace = not is_canceled or draw.lot.entry.kind == Kind.REFUND
-        keeps_until = draw.lot.expires_at if has_grace else max(draw.lot.expires_at, now + GRACE)
-        amount = min(draw.amount, account.balance - account.expiring - late)
-        if keeps_until == draw.lot.expires_at > now:
-            draw.lot.left += amount
+        lot, amount = draw.lot, min(draw.amount, account.balance - account.expiring - late)
+        # A grace comes once.
+        if is_canceled and lot.expires_at < now + GRACE and lot.entry.kind != Kind.REFUND:
+            late += amount
+        elif lot.expires_at > now:
+            lot.left += amount
             account.expiring += amount
-            filled.append(draw.lot)
-        elif is_canceled and amount:
-            late, until = late + amount, max(until, keeps_until)
+            filled.append(lot)
+        elif is_canceled:
+            gone += amount
+            account.balance -= amount
     Lot.objects.bulk_update(filled, ["left"])
     if late:
-        _add_lot(account, refund, late, until)
+        _add_lot(account, refund, late, now + GRACE)
+    if gone:
+        CreditEntry.objects.create(
+            user=account, amount=-gone, kind=Kind.EXPIRE, reference=f"canceled:{refund.pk}"
+        )

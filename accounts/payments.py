@@ -75,12 +75,18 @@ def recover(pk: UUID, user: User, session: str, amount: int, currency: str, boug
     return payment
 
 
-def open_order(user: User, pack: CreditPack, processor: Payment.Processor) -> Payment | None:
-    """The user's unpaid payment for this pack on its current terms, if one was made within REUSE."""
-    same = user.payments.filter(
-        pack=pack, credits=pack.credits, price=pack.price, currency=pack.currency, processor=processor
-    )
-    return same.filter(status=Status.CREATED, created_at__gt=timezone.now() - REUSE).first()
+def open_order(user: User, pack: CreditPack) -> Payment | None:
+    """The user's unpaid payment by Stripe for this pack on its current terms, if one was made within REUSE."""
+    return user.payments.filter(
+        pack=pack,
+        credits=pack.credits,
+        price=pack.price,
+        currency=pack.currency,
+        processor=Payment.Processor.STRIPE,
+        session__isnull=False,
+        status=Status.CREATED,
+        created_at__gt=timezone.now() - REUSE,
+    ).first()
 
 
 def settle(payment: Payment, fetch: Callable[[Payment], Truth]) -> Payment:

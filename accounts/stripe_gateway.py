@@ -44,7 +44,7 @@ class Unreachable(Exception):
 
 
 class NoRecord(Exception):
-    """Something was paid of which there is no record here, and nobody whose payment it could be. For staff."""
+    """Something was paid for which we have no record, and we cannot tell by whom. The text is for staff."""
 
 
 class NotOurs(Exception):
@@ -101,6 +101,15 @@ def checkout_url(payment: Payment) -> str:
     return str(session.url)
 
 
+def open_page(payment: Payment) -> str | None:
+    """The URL of the payment's checkout page, if nothing has been paid there and it still can be. Raises Unreachable."""
+    if payment.session is None:
+        return None
+    with _asking() as client:
+        session = client.v1.checkout.sessions.retrieve(payment.session)
+    return str(session.url) if session.status == "open" else None
+
+
 def truth_of(payment: Payment) -> Truth:
     """The state of this payment at Stripe, fetched with our own key. Raises Unreachable and NotOurs."""
     if payment.session is None:
@@ -108,9 +117,13 @@ def truth_of(payment: Payment) -> Truth:
     import stripe
 
     with _asking() as client:
-        session = client.v1.checkout.sessions.retrieve(
-            payment.session, {"expand": ["payment_intent.latest_charge.balance_transaction"]}
-        )
+        try:
+            session = client.v1.checkout.sessions.retrieve(
+                payment.session, {"expand": ["payment_intent.latest_charge"]}
+            )
+        except stripe.InvalidRequestError as error:
+            # It was made with the key of another mode or account.
+            raise NotOurs(str(error)) from error
         if session.livemode != is_live() or session.client_reference_id != str(payment.pk):
             raise NotOurs(f"session {session.id} belongs to another mode or payment")
         intent = session.payment_intent
@@ -203,7 +216,8 @@ def payments_since(at: datetime) -> Iterator[Payment | NoRecord]:
 def _payment_of(session_id: object, reference: object) -> Payment | None:
     """The payment of one of our checkout sessions; made anew if it was paid and there is no record of it here.
 
-    None if the session is none of ours. Raises NoRecord if it was paid and we do not know by whom.
+    None if the session is none of ours. Raises NoRecord if it was paid and we cannot tell by whom, and NotOurs if it names a
+    payment for which it was not made.
     """
     try:
         pk = UUID(str(reference))
@@ -214,6 +228,8 @@ def _payment_of(session_id: object, reference: object) -> Payment | None:
         return payment  # truth_of asks for its own session, whatever this one says
     session, about = _session_and_metadata(str(session_id))
     if session.livemode != is_live() or about.get("payment") != str(pk):
+        if payment is None:
+            return None  # of another product that sells by the same account
         raise NotOurs(f"session {session_id} was not made for the payment that it names")
     if payment:
         # We crashed after Stripe created the session and before we saved it.
@@ -221,14 +237,14 @@ def _payment_of(session_id: object, reference: object) -> Payment | None:
         return payment
     if session.payment_status not in PAID:
         return None
-    user = User.objects.filter(email__iexact=session.customer_email or "-").first()
+    users = User.objects.filter(email__iexact=session.customer_email or "-")[:2]
     amount, currency, bought = session.amount_total or 0, session.currency or "", about.get("credits", "")
-    if user is None or not amount or not bought.isdecimal():
+    if len(users) != 1 or not amount or not bought.isdecimal():
         raise NoRecord(
-            f"{money(amount, currency)} were paid in the checkout session {session.id}, but there is no record of that order"
-            " or of who placed it. See it at Stripe."
+            f"{money(amount, currency)} was paid in the checkout session {session.id}, but there is no record of that order, and"
+            " not exactly one account with the buyer's address. Look it up at Stripe."
         )
-    return payments.recover(pk, user, session.id, amount, currency, int(bought))
+    return payments.recover(pk, users[0], session.id, amount, currency, int(bought))
 
 
 def _session_and_metadata(session_id: str) -> tuple["stripe.checkout.Session", dict[str, str]]:
@@ -271,10 +287,21 @@ def _withdrawn(charge: "stripe.Charge | None", dispute: "stripe.Dispute") -> int
         return 0
     if charge is None or dispute.currency == charge.currency:
         return dispute.amount
-    arrived = charge.balance_transaction
-    if not withdrawals or arrived is None or isinstance(arrived, str):
+    arrived = _arrived(charge)
+    return charge.amount * max(withdrawals) // arrived if withdrawals and arrived else None
+
+
+def _arrived(charge: "stripe.Charge") -> int | None:
+    """What a charge brought us, in the currency of our account with Stripe; None if our key may not read that."""
+    import stripe
+
+    if not isinstance(charge.balance_transaction, str):
         return None
-    return charge.amount * max(withdrawals) // arrived.amount
+    with _asking() as client:
+        try:
+            return client.v1.balance_transactions.retrieve(charge.balance_transaction).amount
+        except stripe.PermissionError:
+            return None
 
 
 @contextmanager

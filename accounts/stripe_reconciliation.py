@@ -1,6 +1,7 @@
 """What Stripe knows and nobody told us: payments whose webhook was lost, and those that are missing here."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -18,12 +19,13 @@ LONGEST = timedelta(days=30)
 YOUNGEST = timedelta(minutes=10)  # until then, its buyer is on the page
 AT_ONCE = 500
 MAX_FAILURES = 3  # after so many in a row, Stripe is asked again an hour later
+PATIENCE = 120  # seconds
 
 
 def ask_about_open() -> Counter[str]:
     """Settle the payments that are not paid yet, as far as Stripe can say more of them. Counts them by their status now.
 
-    Stripe tells us by webhooks, and so does a buyer who returns. This is for those of whom neither came.
+    Stripe tells us by webhooks, and so does a buyer who returns. This is for payments about which neither told us.
     """
     now = timezone.now()
     unpaid = Payment.objects.filter(
@@ -32,16 +34,21 @@ def ask_about_open() -> Counter[str]:
         session__isnull=False,
         created_at__range=(now - LONGEST, now - YOUNGEST),
     )
-    found, failures = Counter[str](), 0
-    for payment in unpaid.order_by("created_at")[:AT_ONCE]:
+    found, failures, began = Counter[str](), 0, time.monotonic()
+    # In any order: if there are more than can be asked about now, each has its turn some hour.
+    for payment in unpaid.order_by("?")[:AT_ONCE]:
+        if failures == MAX_FAILURES or time.monotonic() - began > PATIENCE:
+            break
         try:
             status = payments.settle(payment, stripe_gateway.truth_of).status
-        except (Unreachable, NotOurs) as error:
+        except NotOurs as error:
+            log.warning("payment %s is still open, and unknown to Stripe: %s", payment.pk, error)
+            found["not ours"] += 1
+            continue
+        except Unreachable as error:
             log.warning("payment %s is still open, and could not be settled: %s", payment.pk, error)
             found["not settled"] += 1
             failures += 1
-            if failures == MAX_FAILURES:
-                break
             continue
         failures = 0
         found[status] += 1

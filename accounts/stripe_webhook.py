@@ -41,7 +41,7 @@ def stripe(request: HttpRequest) -> HttpResponse:
         if payment := stripe_gateway.payment_in(event):
             StripeEvent.objects.filter(pk=note.pk).update(payment=payment)
             payments.settle(payment, stripe_gateway.truth_of)
-        StripeEvent.objects.filter(pk=note.pk).update(settled_at=timezone.now())
+        StripeEvent.objects.filter(pk=note.pk).update(settled_at=timezone.now(), problem="")
     except stripe_gateway.NoRecord as problem:
         # To send it again would not help: it stays in the money console.
         log.error("A Stripe webhook cannot be processed: %s", problem)

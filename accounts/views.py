@@ -107,12 +107,14 @@ def buy(request: UserRequest) -> HttpResponse:
     if settings.TEST_CHECKOUT:
         payment = payments.order(request.user, pack, Payment.Processor.TEST)
         return redirect("accounts:test_checkout", payment.pk)
-    stripe = Payment.Processor.STRIPE
-    payment = payments.open_order(request.user, pack, stripe) or payments.order(request.user, pack, stripe)
+    payment = payments.open_order(request.user, pack)
     try:
+        if payment and (url := stripe_gateway.open_page(payment)):
+            return redirect(url)
+        payment = payments.order(request.user, pack, Payment.Processor.STRIPE)
         return redirect(stripe_gateway.checkout_url(payment))
     except stripe_gateway.Unreachable:
-        log.exception("payment %s: no checkout page", payment.pk)
+        log.exception("No checkout page for %s", request.user.pk)
         problem = _("The payment page is unavailable. Nothing was charged. Please try again in a minute.")
         return _credits(request, problem=problem, status=503)
 
@@ -127,7 +129,7 @@ def paid(request: UserRequest, pk: UUID) -> HttpResponse:
     if payment.status == Payment.Status.CREATED and cache.add(f"asked-about:{pk}", True, ASK_AGAIN):
         try:
             payment = payments.settle(payment, stripe_gateway.truth_of)
-        except stripe_gateway.Unreachable:
+        except (stripe_gateway.Unreachable, stripe_gateway.NotOurs):
             log.exception("payment %s could not be settled", payment.pk)
     if payment.status == Payment.Status.PAID:
         messages.success(request, _added_message(payment.credits))

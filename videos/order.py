@@ -23,7 +23,7 @@ class PriceRose(Exception):
     """An order costs more credits than its owner was shown, who has to see its `price` first."""
 
     def __init__(self, price: int) -> None:
-        super().__init__(f"It costs {price} credits by now.")
+        super().__init__(f"It now costs {price} credits.")
         self.price = price
 
 

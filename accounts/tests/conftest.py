@@ -19,7 +19,7 @@ def stripe(server, settings):
     settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = KEY, SECRET
     settings.STRIPE_API_BASE, settings.TOP_UPS, settings.TEST_CHECKOUT = server.url, True, False
     stripe_gateway._client.cache_clear()
-    server.is_down = server.livemode = False
+    server.is_down = server.livemode = server.is_restricted = False
     server.account_currency, server.rate, server.page = "", 1.0, 100
     server.sessions.clear()
     yield server

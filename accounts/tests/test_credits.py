@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts import credits
 from accounts.models import CreditEntry, Draw, Lot, User
 from tests.support.fixtures import new_user
+from tests.support.sabotage import becomes, without
 from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db
@@ -184,7 +185,13 @@ def test_a_refund_of_credits_that_expired_meanwhile_is_for_good(owner):
     assert standing(owner) == (110, 0, 0, [0])
 
 
-def test_what_an_owner_cancels_keeps_its_expiry_with_a_day_of_grace(owner):
+@without(
+    "the expiry of what an owner cancels",
+    "accounts.credits._put_back",
+    becomes("is_canceled", "False"),
+    attack="A77",
+)
+def test_A77_what_an_owner_cancels_keeps_its_expiry_with_a_day_of_grace(owner):
     """An order before the day and its cancellation after it would otherwise be a way to keep the credits."""
     soon, later = give(owner, 10, SOON / 2), give(owner, 10, LATER)
     credits.charge(owner, 20, reference="order:a")
@@ -199,7 +206,7 @@ def test_what_an_owner_cancels_keeps_its_expiry_with_a_day_of_grace(owner):
     assert standing(owner) == (110, 10, 0, [0, 0, 10])
 
 
-def test_a_grace_comes_once(owner):
+def test_A77_a_grace_comes_once(owner):
     let = give(owner, 10, SOON / 2)
     credits.charge(owner, 10, reference="order:a")
     let_expire(let)
@@ -213,8 +220,20 @@ def test_a_grace_comes_once(owner):
     credits.charge(owner, 10, reference="order:b")
     let_expire(grace)
     credits.refund(owner, 10, reference="order:b", is_canceled=True)
-    credits.expire_all()
     assert standing(owner)[:3] == (100, 0, 0)
+
+
+def test_A77_what_has_had_its_grace_gets_no_other_one_beside_what_has_not(owner):
+    credits.charge(owner, 100, reference="order:all")
+    first = give(owner, 50, SOON / 2)
+    credits.charge(owner, 50, reference="order:a")
+    let_expire(first)
+    credits.refund(owner, 50, reference="order:a", is_canceled=True)
+    little = give(owner, 1, 2 * LATER)
+    credits.charge(owner, 51, reference="order:b")
+    owner.lots.update(expires_at=timezone.now())
+    credits.refund(owner, 51, reference="order:b", is_canceled=True)
+    assert (standing(owner)[:3], little.amount) == ((1, 1, 0), 1)
 
 
 def test_a_claw_back_takes_nothing_that_has_expired(owner):

@@ -95,19 +95,20 @@ class Model:
     def refund(self, reference, is_canceled):
         amount, drawn = self.charges[reference]
         self.add(amount)
-        late, is_over = 0, True
+        late = 0
         for lot, taken in sorted(drawn, key=lambda pair: (not pair[0].is_over, pair[0].days)):
             room = min(taken, self.balance - self.expiring - late)
             # A lot of one day ends within the day of grace.
             gets_grace = is_canceled and not lot.has_grace and (lot.is_over or lot.days <= 1)
-            if not lot.is_over and not gets_grace:
-                lot.left += room
-            elif is_canceled and room:
+            if gets_grace:
                 late += room
-                is_over = is_over and not gets_grace
+            elif not lot.is_over:
+                lot.left += room
+            elif is_canceled:
+                self.balance -= room
         if late:
             # It ends a moment after the lots of one day.
-            self.lots.append(ModelLot(1.5, late, is_over, has_grace=True))
+            self.lots.append(ModelLot(1.5, late, has_grace=True))
 
     def claw_back(self, amount):
         self.expire()

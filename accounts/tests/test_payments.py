@@ -279,6 +279,13 @@ def test_a_dispute_that_is_stated_in_another_currency_takes_its_share_of_the_pay
     assert (payment.status, payment.clawed_back) == ("disputed", taken)
 
 
+def test_a_key_that_may_not_read_the_balance_leaves_such_a_dispute_to_staff(stripe, yen):
+    stripe.is_restricted = True
+    assert payments.settle(yen, stripe_gateway.truth_of).status == "paid"
+    stripe.dispute(yen, 1600, currency="usd")
+    assert payments.settle(yen, stripe_gateway.truth_of).status == "held"
+
+
 def test_a_dispute_of_all_takes_all_whatever_the_exchange_rate_of_the_day(stripe, yen):
     stripe.rate = 0.61
     dispute = stripe.dispute(yen)
@@ -478,7 +485,10 @@ def test_a_second_click_on_buy_leads_to_the_same_page_until_that_is_paid(stripe,
     CreditPack.objects.update(price=2600)
     assert click_on_buy(owner, pack).price == 2600
     Payment.objects.update(created_at=F("created_at") - payments.REUSE)
-    assert click_on_buy(owner, pack) not in (first, second)
+    third = click_on_buy(owner, pack)
+    assert third not in (first, second)
+    stripe.expire(third)
+    assert click_on_buy(owner, pack) != third
 
 
 def test_thirty_visits_of_the_return_page_ask_stripe_once(stripe, payment):

@@ -1,6 +1,7 @@
 """Payments that Stripe knows of and nobody has told us about: lost webhooks, and orders that a restored backup forgot."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -56,13 +57,17 @@ def test_money_that_takes_days_is_asked_for_until_it_arrives_or_fails(stripe, ow
     assert (settled(good)[0], settled(bad)[0], settled(bad)[1]) == ("paid", "expired", 1100)
 
 
-def test_one_payment_that_stripe_does_not_know_keeps_no_other_from_being_asked_about(stripe, owner, pack):
-    foreign, ours = buy(owner, pack), buy(owner, pack)
+def test_payments_that_stripe_does_not_know_keep_no_other_from_being_asked_about(stripe, owner, pack):
+    """Such as those of the test mode, after a switch to the live one."""
+    for number in range(4):
+        foreign = buy(owner, pack)
+        Payment.objects.filter(pk=foreign.pk).update(session=f"cs_live_{number}")
+        make_older(foreign, days=1)
+    ours = buy(owner, pack)
     stripe.pay(ours)
-    Payment.objects.filter(pk=foreign.pk).update(session="cs_live_of_before")
-    make_older(foreign, days=1)
     make_older(ours, minutes=20)
-    assert ask() == {"not settled": 1, "paid": 1}
+    assert ask() == {"not ours": 4, "paid": 1}
+    assert signed_in(owner).get(f"/credits/paid/{foreign.pk}/").status_code == 302
 
 
 def test_while_stripe_is_down_it_is_not_asked_about_every_payment(stripe, owner, pack):
@@ -114,8 +119,25 @@ def test_a_paid_session_of_somebody_who_is_unknown_stays_in_the_money_console(
     assert deliver(client, stripe.event("checkout.session.completed", forgotten)) == 200
     assert StripeEvent.objects.get().settled_at is None
     page = as_staff.get("/admin/money/").text
-    assert f"25.00 USD were paid in the checkout session {forgotten['id']}" in page
+    assert f"25.00 USD was paid in the checkout session {forgotten['id']}" in page
     assert Payment.objects.count() == 0
+
+
+def test_a_paid_session_of_an_address_that_two_accounts_have_is_assigned_to_neither(
+    stripe, owner, forgotten, client
+):
+    new_user(email=owner.email.upper())
+    assert deliver(client, stripe.event("checkout.session.completed", forgotten)) == 200
+    assert Payment.objects.count() == 0
+    assert "not exactly one account" in StripeEvent.objects.get().problem
+
+
+def test_a_session_of_another_product_on_the_same_account_is_nothing_to_us(stripe, payment, client):
+    stripe.pay(payment)
+    session = stripe.session_of(payment) | {"client_reference_id": str(uuid4())}
+    assert deliver(client, stripe.event("checkout.session.completed", session)) == 200
+    assert StripeEvent.objects.get().settled_at
+    assert settled(payment) == NOTHING
 
 
 def test_an_unpaid_session_without_a_payment_is_nothing(stripe, payment, client):
@@ -183,7 +205,7 @@ def test_the_command_finds_what_was_lost_what_was_forgotten_and_what_nobody_know
     assert str(known.pk) not in said
     assert str(open_page.pk) not in said
     assert "2 changed here" in said
-    assert problem == "Of 1 there is no record here. See them at Stripe."
+    assert problem == "Payments without a record here: 1. Look them up at Stripe."
     said, _problem = reconcile(capsys)
     assert "0 changed here" in said
 
@@ -199,7 +221,7 @@ def test_the_command_reads_all_pages(stripe, owner, capsys):
 
 @pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "2026-02-30"])
 def test_the_command_takes_dates_only(stripe, capsys, since):
-    assert "is no date" in reconcile(capsys, since)[1]
+    assert "is not a date" in reconcile(capsys, since)[1]
 
 
 def test_the_command_says_that_stripe_is_down(stripe, capsys):

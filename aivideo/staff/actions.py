@@ -86,7 +86,7 @@ def suspend(request: ActionRequest, user: User) -> bool:
         if not User.objects.filter(pk=user.pk, is_active=True).update(is_active=False):
             return False
         for video in user.videos.filter(status=Status.QUEUED):
-            lifecycle.cancel(video)
+            lifecycle.cancel(video, by_owner=False)
         return True
 
     return _do(request, Action.SUSPEND, f"user:{user.pk}", deactivate, str(user))

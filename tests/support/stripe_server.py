@@ -31,6 +31,7 @@ class FakeStripe(LocalServer):
         self.asked: list[str] = []
         self.is_down = False
         self.livemode = False
+        self.is_restricted = False  # our key may not read the balance
         self.page = 100  # how many of a list it sends at once
         # The currency of our account there, unless a payment's own; and what one smallest unit of a payment is worth in it.
         self.account_currency, self.rate = "", 1.0
@@ -75,10 +76,7 @@ class FakeStripe(LocalServer):
         kind, _, name = url.path.removeprefix("/v1/").rpartition("/")
         if kind == "checkout/sessions" and name in self.sessions:
             session = dict(self.sessions[name])
-            if (
-                query.get("expand[0]", "").startswith("payment_intent.latest_charge")
-                and session["payment_intent"]
-            ):
+            if query.get("expand[0]", "").startswith("payment_intent") and session["payment_intent"]:
                 session["payment_intent"] = self.intents[session["payment_intent"]]
             return 200, session
         if kind == "payment_intents" and name in self.intents:
@@ -86,6 +84,11 @@ class FakeStripe(LocalServer):
             return 200, {**intent, "latest_charge": intent["latest_charge"]["id"]}
         if url.path == "/v1/checkout/sessions":
             return 200, self._page_of_sessions(query)
+        if kind == "balance_transactions":
+            if self.is_restricted:
+                return 403, problem("The provided key does not have the required permissions")
+            moves = [intent["latest_charge"]["_balance_transaction"] for intent in self.intents.values()]
+            return 200, next(move for move in moves if move["id"] == name)
         if url.path == "/v1/refunds":
             found = [one for one in self.refunds.values() if one["payment_intent"] == query["payment_intent"]]
             return 200, {"object": "list", "data": found, "has_more": False, "url": "/v1/refunds"}
@@ -161,8 +164,9 @@ class FakeStripe(LocalServer):
             "currency": session["currency"],
             "amount_refunded": 0,
             "receipt_url": "https://pay.stripe.com/receipts/of-the-tests",
-            "balance_transaction": self.balance_transaction(session["amount_total"], session["currency"]),
         }
+        arrived = self.balance_transaction(session["amount_total"], session["currency"])
+        charge["balance_transaction"], charge["_balance_transaction"] = arrived["id"], arrived
         intent = {
             "id": f"pi_{secrets.token_hex(12)}",
             "object": "payment_intent",

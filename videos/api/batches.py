@@ -30,6 +30,9 @@ class Item(requests.VideoRequest):
     model_config = ConfigDict(title="Item")
 
     prompt: requests.Prompt | None = None  # type: ignore[assignment]
+    max_credits: requests.Whole | None = Field(
+        default=None, ge=0, description="The most that this video may cost, in credits."
+    )
     n: requests.Whole = Field(
         default=1, ge=1, le=4, json_schema_extra={"maximum": 1}, description="Each item is one video."
     )
@@ -42,6 +45,12 @@ class BatchOrder(BaseModel):
     max_concurrency: Annotated[int, Field(ge=1, le=10_000), requests.NotBoolean] | None = Field(
         default=None,
         description="How many videos run at the same time, up to the limit of your account.",
+    )
+    max_credits: requests.Whole | None = Field(
+        default=None,
+        ge=0,
+        description="The most that all videos may cost together, in credits. If they would cost more, nothing is made or"
+        " charged (price_changed).",
     )
     webhook_url: requests.WebhookUrl | None = Field(
         default=None, description="Receives one event when all videos have ended."
@@ -106,6 +115,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
         # All quick checks of all items come before the first picture is fetched.
         names = _aliases(body.fields)
         found = [_order(key, number, item, names[number]) for number, item in enumerate(items)]
+        requests.check_price(asked.max_credits, batches.price(found))
         spending.afford(key, batches.price(found))
         pictures = Pictures(key.user)
         for number, (item, order) in enumerate(zip(items, found, strict=True)):
@@ -145,7 +155,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
             )
             for name, order in zip(asked.platforms, planned, strict=True)
         ]
-        requests.check_price(asked, batches.price(found))
+        requests.check_price(asked.max_credits, batches.price(found))
         spending.afford(key, batches.price(found))
         framed = requests.with_pictures(common, asked, Pictures(key.user))
         found = [replace(order, upload=framed.upload, last_frame=framed.last_frame) for order in found]
@@ -192,7 +202,7 @@ def _order(key: ApiKey, number: int, item: requests.VideoRequest, names: dict[st
     """
     with _of_item(number), renamed_params(**names):
         order = requests.without_pictures(key, item)
-        requests.check_price(item, order.price)
+        requests.check_price(item.max_credits, order.price)
         return replace(order, webhook_url=item.webhook_url or "")
 
 

@@ -235,17 +235,17 @@ def aliases_in(fields: Mapping[str, object]) -> dict[str, str]:
 def order_of(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
     """The order of a request. Fetches and stores its pictures after all quick checks."""
     order = without_pictures(key, asked, file)
-    check_price(asked, order.price * asked.n)
+    check_price(asked.max_credits, order.price * asked.n)
     spending.afford(key, order.price * asked.n)
     return with_pictures(order, asked, Pictures(key.user), file)
 
 
-def check_price(asked: VideoRequest, price: int) -> None:
-    """Raise ApiError 409 `price_changed` if a request costs more credits in total than it allows."""
-    if asked.max_credits is not None and price > asked.max_credits:
+def check_price(max_credits: int | None, price: int) -> None:
+    """Raise ApiError 409 `price_changed` if a request costs more credits than it allows, if it says how many."""
+    if max_credits is not None and price > max_credits:
         raise ApiError(
             409,
-            f"This costs {price} credits, more than max_credits ({asked.max_credits}). Nothing was charged; ask for a new"
+            f"This costs {price} credits, more than max_credits ({max_credits}). Nothing was charged; ask for a new"
             " quote.",
             param="max_credits",
             code="price_changed",

@@ -386,15 +386,18 @@ def time_out_overdue(limit: int = 100) -> None:
     _for_each_unlocked(late[:limit], lambda video: fail(video, "not_started"))
     debtors = User.objects.filter(debt__gt=0)
     waiting = Video.objects.filter(status=Status.QUEUED, ended_at=None, user__in=debtors)
-    _for_each_unlocked(waiting[:limit], cancel)
+    _for_each_unlocked(waiting[:limit], partial(cancel, by_owner=False))
 
 
-def cancel(video: Video) -> bool:
-    """queued → canceled, with a refund. False once it is being submitted."""
+def cancel(video: Video, *, by_owner: bool = True) -> bool:
+    """queued → canceled, with a refund. False once it is being submitted.
+
+    What its owner cancels returns credits that keep their expiry: see `credits.refund`.
+    """
     with transaction.atomic():
         if not video.move_to(Status.CANCELED, ended_at=timezone.now(), next_attempt_at=None):
             return False
-        credits.refund(video.user, video.credits, reference=video.reference, is_canceled=True)
+        credits.refund(video.user, video.credits, reference=video.reference, is_canceled=by_owner)
         outbox.announce(video)
     return True
 

@@ -59,8 +59,8 @@ def order(request: UserRequest) -> HttpResponse:
         form.add_error(
             None,
             ngettext(
-                "The price is %(n)d credit by now. Nothing was charged. Start again to accept it.",
-                "The price is %(n)d credits by now. Nothing was charged. Start again to accept it.",
+                "This costs %(n)d credit, more than was shown. Nothing was charged. Start again to accept it.",
+                "This costs %(n)d credits, more than was shown. Nothing was charged. Start again to accept it.",
                 price,
             )
             % {"n": price},

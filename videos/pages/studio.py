@@ -85,8 +85,8 @@ def _generate(request: HttpRequest) -> HttpResponse:
         form.add_error(
             None,
             ngettext(
-                "The price is %(n)d credit by now. Nothing was charged. Generate again to accept it.",
-                "The price is %(n)d credits by now. Nothing was charged. Generate again to accept it.",
+                "This costs %(n)d credit, more than was shown. Nothing was charged. Generate again to accept it.",
+                "This costs %(n)d credits, more than was shown. Nothing was charged. Generate again to accept it.",
                 error.price,
             )
             % {"n": error.price},

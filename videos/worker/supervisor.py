@@ -56,6 +56,10 @@ class Supervisor:
         self.reported = 0.0
         self.reminded = 0.0
         self.patience: float = START
+        self.clusters: dict[str, BaseProcess] = {}
+
+    def begin(self) -> None:
+        """Start the clusters. If this fails half-way, `stop` ends those that run."""
         for function, how_often in SCHEDULES:
             defaults = {"func": function, "schedule_type": how_often, "minutes": 1}
             Schedule.objects.update_or_create(
@@ -63,7 +67,6 @@ class Supervisor:
                 defaults=defaults,
                 create_defaults={**defaults, "next_run": timezone.now() + FIRST_RUN},
             )
-        self.clusters: dict[str, BaseProcess] = {}
         for cluster in CLUSTERS:
             self.start(cluster)
         self.report()

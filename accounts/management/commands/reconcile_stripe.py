@@ -22,7 +22,7 @@ class Command(BaseCommand):
         except ValueError:
             day = None
         if day is None:
-            raise CommandError(f"{options['since']!r} is no date. Write it like 2026-11-01.")
+            raise CommandError(f"{options['since']!r} is not a date. Write it like 2026-11-01.")
         since = timezone.make_aware(datetime.combine(day, time()))
         seen = changed = unknown = 0
         try:
@@ -43,4 +43,4 @@ class Command(BaseCommand):
             raise CommandError(f"Stripe did not answer: {error}") from error
         self.stdout.write(f"{seen} payments were completed at Stripe; {changed} changed here.")
         if unknown:
-            raise CommandError(f"Of {unknown} there is no record here. See them at Stripe.")
+            raise CommandError(f"Payments without a record here: {unknown}. Look them up at Stripe.")

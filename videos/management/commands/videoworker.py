@@ -37,6 +37,7 @@ class Command(BaseCommand):
         _remove_old_parts()
         supervisor = Supervisor(f"{socket.gethostname()}:{os.getpid()}")
         try:
+            supervisor.begin()
             while not stopping.wait(LOOK):
                 supervisor.look()
         finally:

@@ -153,23 +153,25 @@ def test_the_expected_time_is_what_the_model_took_recently(program, owner):
     ("path", "asked", "price"),
     [
         ("/v1/videos", {"prompt": "A kite", "n": 2}, 20),
-        ("/v1/batches/videos", {"items": [{"prompt": "A kite"}], "defaults": {}}, 10),
+        ("/v1/batches/videos", {"items": [{"prompt": "A kite"}, {"prompt": "A boat"}]}, 20),
         ("/v1/campaigns", {"prompt": "A kite", "platforms": ["tiktok", "youtube"]}, 20),
     ],
 )
 def test_an_order_that_would_cost_more_than_its_maximum_is_refused_and_charges_nothing(
     program, owner, path, asked, price
 ):
-    def send(max_credits):
-        if "items" in asked:
-            return program.send(path, {"items": [asked["items"][0] | {"max_credits": max_credits}]})
-        return program.send(path, asked | {"max_credits": max_credits})
-
-    answer = send(price - 1)
-    assert error_of(answer)[::2] == (409, "price_changed")
+    answer = program.send(path, asked | {"max_credits": price - 1})
+    assert error_of(answer) == (409, "max_credits", "price_changed")
     assert not owner.videos.exists()
-    assert send(price).status_code == 200
+    assert program.send(path, asked | {"max_credits": price}).status_code == 200
     assert -sum(CreditEntry.objects.filter(kind="charge").values_list("amount", flat=True)) == price
+
+
+def test_an_item_of_a_batch_may_have_a_maximum_of_its_own(program, owner):
+    items = [{"prompt": "A kite", "max_credits": 10}, {"prompt": "A boat", "max_credits": 9}]
+    answer = program.send("/v1/batches/videos", {"items": items})
+    assert error_of(answer) == (409, "items.1.max_credits", "price_changed")
+    assert not owner.videos.exists()
 
 
 def test_a_quote_says_that_the_price_is_above_the_maximum(program):

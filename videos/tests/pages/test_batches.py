@@ -177,7 +177,7 @@ def test_a_price_that_rose_since_the_total_was_shown_is_shown_again_and_charges_
     VideoModel.objects.filter(slug="sora-2").update(credits=11)
     answer = as_owner.post(PATH, sent)
     assert (answer.status_code, owner.batches.count()) == (409, 0)
-    assert "The price is 22 credits by now. Nothing was charged." in text_of(answer)
+    assert "This costs 22 credits, more than was shown. Nothing was charged." in text_of(answer)
     assert 'name="seen_price" value="22"' in text_of(answer)
     assert as_owner.post(PATH, sent | {"seen_price": 22}).status_code == 302
     assert owner.batches.get().credits == 22

@@ -356,7 +356,7 @@ def test_a_price_that_rose_since_it_was_shown_is_shown_again_and_charges_nothing
     VideoModel.objects.filter(slug="sora-2").update(credits=11)
     answer = as_owner.post("/", seen)
     assert (answer.status_code, owner.videos.count()) == (409, 0)
-    assert "The price is 22 credits by now. Nothing was charged." in answer.text
+    assert "This costs 22 credits, more than was shown. Nothing was charged." in answer.text
     assert 'id="seen-price" value="22"' in answer.text
     assert as_owner.post("/", {**seen, "seen_price": 22}).status_code == 302
     owner.refresh_from_db()

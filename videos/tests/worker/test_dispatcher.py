@@ -331,6 +331,22 @@ def test_a_worker_that_stops_frees_the_slots_that_its_processes_take_meanwhile(m
     assert not PumpSlot.objects.filter(until__gt=timezone.now()).exists()
 
 
+def test_a_worker_that_cannot_begin_leaves_no_cluster_behind(monkeypatch):
+    """So that whoever watches over it can start it again."""
+    worker = Supervisor("this-worker")
+
+    def fail():
+        raise OperationalError("too many clients")
+
+    monkeypatch.setattr(worker, "report", fail)
+    monkeypatch.setattr(supervisor, "STOP", 2)
+    with pytest.raises(OperationalError):
+        worker.begin()
+    assert [cluster.is_alive() for cluster in worker.clusters.values()] == [True, True]
+    worker.stop()
+    assert [cluster.is_alive() for cluster in worker.clusters.values()] == [False, False]
+
+
 def status_of(video):
     return Video.objects.get(pk=video.pk).status
 
