@@ -107,9 +107,9 @@ def buy(request: UserRequest) -> HttpResponse:
     if settings.TEST_CHECKOUT:
         payment = payments.order(request.user, pack, Payment.Processor.TEST)
         return redirect("accounts:test_checkout", payment.pk)
-    payment = payments.open_order(request.user, pack)
     try:
-        if payment and (url := stripe_gateway.open_page(payment)):
+        before = payments.open_order(request.user, pack)
+        if before and (url := stripe_gateway.open_page(before)):
             return redirect(url)
         payment = payments.order(request.user, pack, Payment.Processor.STRIPE)
         return redirect(stripe_gateway.checkout_url(payment))
