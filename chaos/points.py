@@ -55,7 +55,7 @@ REQUIRED = {
 # Private functions that are crash points as well.
 PRIVATE = {"steps._accept_surely", "write_queue._in_one_transaction", "write_queue.WriteQueue.__call__"}
 # Not crash points: called before any story begins, or read-only.
-ELSEWHERE = {"credits.grant", "credits.grant_signup"}
+ELSEWHERE = {f"credits.{name}" for name in ("grant", "grant_signup", "leave_out_expired", "read_balance")}
 LOOKS = {
     *("leases.worker_name", "leases.is_leader", "dispatcher.is_work_left"),
     *(f"dispatcher.Dispatcher.{name}" for name in ("has_costly_steps", "provider", "room")),

@@ -30,8 +30,8 @@ class Item(requests.VideoRequest):
     model_config = ConfigDict(title="Item")
 
     prompt: requests.Prompt | None = None  # type: ignore[assignment]
-    max_credits: requests.Whole | None = Field(
-        default=None, ge=0, description="The most that this video may cost, in credits."
+    max_credits: requests.MaxCredits | None = Field(
+        default=None, description="The most that this video may cost, in credits."
     )
     n: requests.Whole = Field(
         default=1, ge=1, le=4, json_schema_extra={"maximum": 1}, description="Each item is one video."
@@ -46,9 +46,8 @@ class BatchOrder(BaseModel):
         default=None,
         description="How many videos run at the same time, up to the limit of your account.",
     )
-    max_credits: requests.Whole | None = Field(
+    max_credits: requests.MaxCredits | None = Field(
         default=None,
-        ge=0,
         description="The most that all videos may cost together, in credits. If they would cost more, nothing is made or"
         " charged (price_changed).",
     )

@@ -64,6 +64,7 @@ def _not_boolean(value: Any) -> Any:
 Text = Annotated[str, AfterValidator(_text)]
 NotBoolean = BeforeValidator(_not_boolean)
 Whole = Annotated[int, NotBoolean]
+MaxCredits = Annotated[int, Field(ge=0, le=10**9), NotBoolean]
 # What the document says about a text beyond its type. Orders are checked by their model, whose errors name what it supports.
 Prompt = Annotated[
     Text,
@@ -185,9 +186,8 @@ class VideoRequest(BaseModel):
         le=4,
         description="How many videos to create. The ids of the others are in metadata.siblings.",
     )
-    max_credits: Whole | None = Field(
+    max_credits: MaxCredits | None = Field(
         default=None,
-        ge=0,
         description="The most that the request may cost in total, in credits. If it would cost more, nothing is made or"
         " charged (price_changed).",
     )

@@ -489,7 +489,7 @@ def test_a_strangers_video_does_not_exist(program, stranger):
             {"prompt": "A", "max_credits": 99, "idempotency_key": 5},
             ("idempotency_key", "invalid_value"),
         ),
-        ("quote", {"prompt": "A", "max_credits": 9}, ("max_credits", "unknown_parameter")),
+        ("quote", {"prompt": "A", "cost": 9}, ("cost", "unknown_parameter")),
         ("quote", {}, ("prompt", "missing_required_parameter")),
         ("get_video", {}, ("video_id", "missing_required_parameter")),
         ("get_video", {"video_id": "x\0"}, (None, "not_found")),
