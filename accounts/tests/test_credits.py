@@ -187,7 +187,7 @@ def test_a_refund_of_credits_that_expired_meanwhile_is_for_good(owner):
 
 @without(
     "the expiry of what an owner cancels",
-    "accounts.credits._put_back",
+    "accounts.credits.refund",
     becomes("is_canceled", "False"),
     attack="A77",
 )
