@@ -85,9 +85,9 @@ def charge(user: User, amount: int, *, reference: str) -> None:
 def refund(user: User, amount: int, *, reference: str, note: str = "", is_canceled: bool = False) -> bool:
     """Refund `amount` credits (>= 0) that `reference` was charged. True if they were refunded now, False if before.
 
-    Credits from a lot go back into it. If the lot has expired since, they are returned without an expiry date, or, if their owner
-    canceled what they were for (`is_canceled`), until GRACE from now: otherwise an order and its cancellation would be a way
-    to keep them.
+    Credits from a lot go back into it; if the lot has expired since, they are returned without an expiry date. But if their
+    owner canceled what they were for (`is_canceled`), what has expired, or will within GRACE, can be spent until GRACE from now,
+    and once only: otherwise an order and its cancellation would be a way to keep it.
     """
     return _add(user, amount, Kind.REFUND, reference, note, is_canceled=is_canceled)
 

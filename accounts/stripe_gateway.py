@@ -103,10 +103,15 @@ def checkout_url(payment: Payment) -> str:
 
 def open_page(payment: Payment) -> str | None:
     """The URL of the payment's checkout page, if nothing has been paid there and it still can be. Raises Unreachable."""
+    import stripe
+
     if payment.session is None:
         return None
     with _asking() as client:
-        session = client.v1.checkout.sessions.retrieve(payment.session)
+        try:
+            session = client.v1.checkout.sessions.retrieve(payment.session)
+        except stripe.InvalidRequestError:
+            return None  # it was made with the key of another mode or account
     return str(session.url) if session.status == "open" else None
 
 

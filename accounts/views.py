@@ -114,7 +114,7 @@ def buy(request: UserRequest) -> HttpResponse:
         payment = payments.order(request.user, pack, Payment.Processor.STRIPE)
         return redirect(stripe_gateway.checkout_url(payment))
     except stripe_gateway.Unreachable:
-        log.exception("No checkout page for %s", request.user.pk)
+        log.exception("No checkout page for user %s", request.user.pk)
         problem = _("The payment page is unavailable. Nothing was charged. Please try again in a minute.")
         return _credits(request, problem=problem, status=503)
 

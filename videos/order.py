@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self, TypedDict
 
+from django.utils.translation import ngettext
+
 from accounts.models import ApiKey
 from videos.models import Upload, Video, VideoModel
 
@@ -20,11 +22,24 @@ class NotNow(Exception):
 
 
 class PriceRose(Exception):
-    """An order costs more credits than its owner was shown, who has to see its `price` first."""
+    """What is ordered costs more credits than its owner was shown, who has to see its `price` first. The text is for the user."""
 
     def __init__(self, price: int) -> None:
-        super().__init__(f"It now costs {price} credits.")
+        super().__init__(
+            ngettext(
+                "This costs %(n)d credit, more than was shown. Nothing was charged. Click again to accept it.",
+                "This costs %(n)d credits, more than was shown. Nothing was charged. Click again to accept it.",
+                price,
+            )
+            % {"n": price}
+        )
         self.price = price
+
+
+def check_price(price: int, max_credits: int | None) -> None:
+    """Raise PriceRose if a price is above what was allowed; None allows any. Both in credits."""
+    if max_credits is not None and price > max_credits:
+        raise PriceRose(price)
 
 
 class Extras(TypedDict, total=False):
@@ -49,8 +64,8 @@ class Clearance:
 class VideoOrder:
     """An order for one video.
 
-    `max_credits` is the most that it may cost, if that is limited. `size` is WIDTHxHEIGHT in pixels, such as 1280x720; `seconds` is the length. The first frame is a preset's picture
-    (`preset` is its name) or an upload. `client_key` makes it idempotent: a user's orders with the same key are one order.
+    `size` is WIDTHxHEIGHT in pixels, such as 1280x720; `seconds` is the length. `max_credits` is the most that it may cost, if
+    that is limited. The first frame is a preset's picture (`preset` is its name) or an upload. `client_key` makes it idempotent: a user's orders with the same key are one order.
     Fields from `api_key` on are only set by the API.
     """
 
@@ -75,6 +90,10 @@ class VideoOrder:
     def price(self) -> int:
         """The price in credits, whether or not the model supports the order."""
         return self.model.price_of(self.size, self.seconds, self.extras)
+
+    def check_price(self) -> None:
+        """Raise PriceRose if it costs more than `max_credits`."""
+        check_price(self.price, self.max_credits)
 
     @property
     def pictures(self) -> set[str]:

@@ -114,7 +114,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
         # All quick checks of all items come before the first picture is fetched.
         names = _aliases(body.fields)
         found = [_order(key, number, item, names[number]) for number, item in enumerate(items)]
-        requests.check_price(asked.max_credits, batches.price(found))
+        requests.check_max_credits(asked.max_credits, batches.price(found))
         spending.afford(key, batches.price(found))
         pictures = Pictures(key.user)
         for number, (item, order) in enumerate(zip(items, found, strict=True)):
@@ -154,7 +154,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
             )
             for name, order in zip(asked.platforms, planned, strict=True)
         ]
-        requests.check_price(asked.max_credits, batches.price(found))
+        requests.check_max_credits(asked.max_credits, batches.price(found))
         spending.afford(key, batches.price(found))
         framed = requests.with_pictures(common, asked, Pictures(key.user))
         found = [replace(order, upload=framed.upload, last_frame=framed.last_frame) for order in found]
@@ -201,7 +201,7 @@ def _order(key: ApiKey, number: int, item: requests.VideoRequest, names: dict[st
     """
     with _of_item(number), renamed_params(**names):
         order = requests.without_pictures(key, item)
-        requests.check_price(item.max_credits, order.price)
+        requests.check_max_credits(item.max_credits, order.price)
         return replace(order, webhook_url=item.webhook_url or "")
 
 

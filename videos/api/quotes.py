@@ -114,7 +114,7 @@ def _wait(key: ApiKey, model: VideoModel) -> ApiError | None:
 def _refusal(key: ApiKey, asked: requests.VideoRequest, price: int) -> ApiError | None:
     """Why the request, its credits or the limits of the key do not allow this price in credits; None if they do."""
     try:
-        requests.check_price(asked.max_credits, price)
+        requests.check_max_credits(asked.max_credits, price)
         spending.afford(key, price)
         with transaction.atomic():
             spending.check(key, price)

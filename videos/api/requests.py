@@ -26,7 +26,7 @@ from videos.api.errors import ApiError, bad_value, of_order, of_schema
 from videos.api.pictures import Pictures, check_picture_url, file_of
 from videos.catalogue import availability, capabilities
 from videos.models import EXTRAS, MAX_PROMPT_CHARACTERS, MAX_PROMPT_LIMIT, Upload, VideoModel
-from videos.order import Extras, VideoOrder
+from videos.order import Extras, PriceRose, VideoOrder, check_price
 from videos.providers.base import pixels, resolution, storable
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -235,21 +235,22 @@ def aliases_in(fields: Mapping[str, object]) -> dict[str, str]:
 def order_of(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
     """The order of a request. Fetches and stores its pictures after all quick checks."""
     order = without_pictures(key, asked, file)
-    check_price(asked.max_credits, order.price * asked.n)
+    check_max_credits(asked.max_credits, order.price * asked.n)
     spending.afford(key, order.price * asked.n)
     return with_pictures(order, asked, Pictures(key.user), file)
 
 
-def check_price(max_credits: int | None, price: int) -> None:
+def check_max_credits(max_credits: int | None, price: int) -> None:
     """Raise ApiError 409 `price_changed` if a request costs more credits than it allows, if it says how many."""
-    if max_credits is not None and price > max_credits:
+    try:
+        check_price(price, max_credits)
+    except PriceRose as error:
         raise ApiError(
             409,
-            f"This costs {price} credits, more than max_credits ({max_credits}). Nothing was charged; ask for a new"
-            " quote.",
+            f"This costs {price} credits, more than max_credits ({max_credits}). Nothing was charged; ask for a new quote.",
             param="max_credits",
             code="price_changed",
-        )
+        ) from error
 
 
 def without_pictures(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:

@@ -31,7 +31,7 @@ def place(
     capabilities.check_order(order)
     gate.require_clearance(user, order)
     try:
-        _check_price(order)
+        order.check_price()
         offer = offer_for(user, order.model)
     except (NotNow, PriceRose):
         if existing := _placed(user, order):
@@ -79,12 +79,6 @@ def place(
         raise
     video._state.adding = False
     return video
-
-
-def _check_price(order: VideoOrder) -> None:
-    """Raise PriceRose if the order costs more than it may."""
-    if order.max_credits is not None and order.price > order.max_credits:
-        raise PriceRose(order.price)
 
 
 def offer_for(user: User, model: VideoModel) -> Offer:

@@ -9,7 +9,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import parse_etags
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.credits import InsufficientCredits
@@ -20,7 +19,7 @@ from videos.generation import batches
 from videos.media import zip_stream
 from videos.models import Batch, Status
 from videos.moderation import gate
-from videos.order import NotNow, VideoOrder
+from videos.order import NotNow, PriceRose, VideoOrder, check_price
 from videos.pages import form_options
 from videos.pages.batch_forms import CampaignForm, PromptsForm
 from videos.pages.studio_form import OrderForm, StudioForm
@@ -54,19 +53,8 @@ def order(request: UserRequest) -> HttpResponse:
     if Batch.objects.filter(pk=pk).exists():
         form.add_error(None, _("This form was used before. Check it, and start again."))
         return _page(request, kind, form, orders, status=409, nonce=uuid4())
-    price, seen = batches.price(orders), form.cleaned_data["seen_price"]
-    if seen is not None and price > seen:
-        form.add_error(
-            None,
-            ngettext(
-                "This costs %(n)d credit, more than was shown. Nothing was charged. Start again to accept it.",
-                "This costs %(n)d credits, more than was shown. Nothing was charged. Start again to accept it.",
-                price,
-            )
-            % {"n": price},
-        )
-        return _page(request, kind, form, orders, status=409)
     try:
+        check_price(batches.price(orders), form.cleaned_data["seen_price"])
         batch = batches.place(request.user, gate.clear(request.user, orders), kind=kind, pk=pk)
     except (gate.Refused, batches.ItemRefused) as refusal:
         form.add_error(None, _("Video %(n)d: %(reason)s") % {"n": refusal.number + 1, "reason": refusal})
@@ -81,6 +69,9 @@ def order(request: UserRequest) -> HttpResponse:
         response = _page(request, kind, form, orders, status=error.status)
         response["Retry-After"] = str(round(error.after))
         return response
+    except PriceRose as error:
+        form.add_error(None, str(error))
+        return _page(request, kind, form, orders, status=409)
     except InsufficientCredits as lack:
         form.add_error(
             None,

@@ -10,7 +10,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from accounts import credits
@@ -82,15 +81,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
         response["Retry-After"] = str(round(error.after))
         return response
     except PriceRose as error:
-        form.add_error(
-            None,
-            ngettext(
-                "This costs %(n)d credit, more than was shown. Nothing was charged. Generate again to accept it.",
-                "This costs %(n)d credits, more than was shown. Nothing was charged. Generate again to accept it.",
-                error.price,
-            )
-            % {"n": error.price},
-        )
+        form.add_error(None, str(error))
         return page(request, form, _running(user), status=409)
     except InsufficientCredits as error:
         form.add_error(
