@@ -14,7 +14,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
 from aivideo import __version__
-from videos.models import PumpSlot, Status, Video, Worker
+from videos.models import Status, Video, Worker
+from videos.worker import leases
 
 # A worker sends a heartbeat every few seconds; one that has been silent for this long has died or hangs.
 SILENCE = timedelta(seconds=30)
@@ -71,10 +72,10 @@ def worker() -> str | None:
 
 def dispatcher() -> str | None:
     """If videos are due, a dispatcher must hold a lease."""
-    if PumpSlot.objects.filter(until__gt=Now()).exists():
+    if leases.live_slots().exists():
         return None
     overdue = Q(next_attempt_at__lt=Now() - SILENCE) | Q(status=Status.QUEUED, queued_at__lt=Now() - SILENCE)
-    if not PumpSlot.objects.filter(until__gt=Now() - SILENCE).exists():
+    if not leases.live_slots(SILENCE).exists():
         overdue |= ~Q(held_by="")  # the dispatcher that knew when to poll them is gone
     if Video.objects.live().filter(overdue).exists():
         return f"videos have been due for {SILENCE.seconds} s and no dispatcher holds a lease"

@@ -49,7 +49,7 @@ def acquire_slot() -> PumpSlot | None:
 
 def _slots_of_this_worker() -> int:
     """How many live dispatchers count for SLOTS."""
-    live = PumpSlot.objects.filter(_is_live())
+    live = live_slots()
     if connection.vendor != "sqlite":
         live = live.filter(owner__startswith=f"{worker_name()}/")
     return live.count()
@@ -62,14 +62,19 @@ def _take_turns() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [ACQUIRING])
 
 
-def _is_live() -> Q:
+def live_slots(silence: timedelta = timedelta()) -> QuerySet[PumpSlot]:
+    """The slots that a dispatcher leases now, or has leased within the time of `silence`."""
+    return PumpSlot.objects.filter(_is_live(silence))
+
+
+def _is_live(silence: timedelta = timedelta()) -> Q:
     # A lease further in the future than any lease can be was written before the clock was set back.
-    return Q(until__gt=Now(), until__lte=Now() + timedelta(seconds=2 * timing.LEASE))
+    return Q(until__gt=Now() - silence, until__lte=Now() + timedelta(seconds=2 * timing.LEASE))
 
 
 def is_leader(slot: PumpSlot) -> bool:
     """Whether no live dispatcher has a lower number. The leader does what one dispatcher alone should do."""
-    return not PumpSlot.objects.filter(_is_live(), number__lt=slot.number).exists()
+    return not live_slots().filter(number__lt=slot.number).exists()
 
 
 def release(slot: PumpSlot) -> None:
@@ -87,7 +92,7 @@ def forget_old_slots() -> None:
 
 def free_orphans() -> None:
     """Make running jobs due that are held by dispatchers that are gone, up to FREE of each at a time."""
-    live = set(PumpSlot.objects.filter(_is_live()).values_list("owner", flat=True))
+    live = set(live_slots().values_list("owner", flat=True))
     holder = _next_holder("")
     while holder:
         if holder not in live:

@@ -17,10 +17,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.views.decorators.csrf import csrf_exempt
 
 from videos import queue
-from videos.models import Channel, PumpSlot, Status, Video, WebhookReceipt
+from videos.models import Channel, Status, Video, WebhookReceipt
 from videos.providers.base import Unavailable
 from videos.providers.webhook_events import Event, parse_webhook
 from videos.webhooks import signing
+from videos.worker import leases
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def _make_due(ref: str) -> bool:
 
 def _wake_worker() -> None:
     """A live dispatcher checks several times a second anyway, so ten thousand webhooks enqueue no message."""
-    if not PumpSlot.objects.filter(until__gt=Now()).exists():
+    if not leases.live_slots().exists():
         queue.wake_any()
 
 

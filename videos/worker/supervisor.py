@@ -17,7 +17,7 @@ from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule
 
 from videos import child_processes, queue
-from videos.models import PumpSlot, Video, Worker
+from videos.models import Video, Worker
 from videos.webhooks import outbox
 from videos.worker import leases
 
@@ -110,7 +110,7 @@ class Supervisor:
         if not Video.objects.live().exists():
             self.waiting_since = None
             return
-        if PumpSlot.objects.filter(until__gt=Now()).exists():
+        if leases.live_slots().exists():
             self.waiting_since, self.patience = None, START
             return
         now = time.monotonic()

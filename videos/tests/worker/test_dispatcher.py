@@ -17,6 +17,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from django_q.conf import Conf
 
+from aivideo import health
 from tests.support.database import database_env
 from tests.support.fixtures import (
     MANAGE,
@@ -101,6 +102,22 @@ def test_a_lease_from_a_clock_that_was_set_back_is_no_lease():
         leases.acquire_slot()
     PumpSlot.objects.update(until=timezone.now() + timedelta(hours=1))
     assert leases.acquire_slot() is not None
+
+
+def test_a_lease_from_a_clock_that_was_set_back_keeps_nobody_from_starting_a_dispatcher():
+    """Its dispatcher was killed while the clock was an hour fast: until then nobody would have made any video."""
+    order(new_user())
+    slot = leases.acquire_slot()
+    worker, messages = Supervisor("this-worker"), queued_messages()
+    worker.mend()
+    assert (worker.waiting_since, queued_messages()) == (None, messages)
+    PumpSlot.objects.filter(pk=slot.pk).update(until=timezone.now() + timedelta(hours=1))
+    worker.mend()
+    assert worker.waiting_since is not None
+    assert queued_messages() == messages + 1
+    assert health.dispatcher() is None
+    Video.objects.update(queued_at=timezone.now() - timedelta(minutes=1))
+    assert "no dispatcher holds a lease" in health.dispatcher()
 
 
 def test_a_claim_takes_what_is_due_and_leases_it():
