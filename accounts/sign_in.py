@@ -5,7 +5,7 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.models import SocialAccount, SocialLogin
 from allauth.socialaccount.providers.base import AuthProcess
 from django.conf import settings
 from django.contrib import messages
@@ -42,15 +42,37 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
             raise ImmediateHttpResponse(redirect("/"))
         if not any(address.verified for address in sociallogin.email_addresses):
             raise ImmediateHttpResponse(render(request, "accounts/unverified_email.html", status=403))
+        if not sociallogin.is_existing and (prepared := _prepared_for(sociallogin)):
+            with transaction.atomic():
+                sociallogin.connect(request, prepared)
+                _welcome(prepared, request)
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Form | None = None) -> Any:
         """Create the user and grant the sign-up credits in one transaction."""
         with transaction.atomic():
             user: User = super().save_user(request, sociallogin, form)
-            outcome = signup_credits.give(user, request)
-        if outcome != signup_credits.Outcome.GIVEN and settings.SIGNUP_CREDITS:
-            messages.info(request, no_free_credits_message(outcome))
+            _welcome(user, request)
         return user
+
+
+def _prepared_for(sociallogin: SocialLogin) -> User | None:
+    """The account that an operator created for one of these verified addresses, and that nobody has used yet."""
+    addresses = [address.email for address in sociallogin.email_addresses if address.verified]
+    users = [user for address in addresses for user in User.objects.filter(email__iexact=address)]
+    unused = [
+        user
+        for user in users
+        if user.is_active
+        and not (user.is_staff or user.last_login or user.has_usable_password())
+        and not SocialAccount.objects.filter(user=user).exists()
+    ]
+    return unused[0] if len(users) == len(unused) == 1 else None
+
+
+def _welcome(user: User, request: HttpRequest) -> None:
+    outcome = signup_credits.give(user, request)
+    if outcome != signup_credits.Outcome.GIVEN and settings.SIGNUP_CREDITS:
+        messages.info(request, no_free_credits_message(outcome))
 
 
 def no_free_credits_message(outcome: signup_credits.Outcome) -> str:

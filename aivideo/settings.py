@@ -93,6 +93,9 @@ PRIVATE_NETWORKS_ALLOWED = env.networks("PRIVATE_NETWORKS_ALLOWED")
 
 SIGNUP_CREDITS = env.integer("SIGNUP_CREDITS", 100, minimum=0, maximum=1_000_000)
 VIDEO_CREDITS = env.integer("VIDEO_CREDITS", 10, minimum=0, maximum=1_000_000)
+# What a member of staff grants alone, at once and in a day (UTC): beyond it a second one confirms. Credits.
+STAFF_GRANT = env.integer("STAFF_GRANT", 1_000, minimum=0, maximum=1_000_000)
+STAFF_GRANTS_A_DAY = env.integer("STAFF_GRANTS_A_DAY", 5_000, minimum=0, maximum=1_000_000_000)
 # How many trusted reverse proxies are in front of this site; each appends to X-Forwarded-For.
 ALLAUTH_TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10)
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY")

@@ -12,7 +12,14 @@ from accounts.models.payments import (
     currency_code,
     money,
 )
-from accounts.models.promotions import CodeBatch, FreeCredits, FreeCreditTally, RedeemCode, Welcome
+from accounts.models.promotions import (
+    CodeBatch,
+    FreeCredits,
+    FreeCreditTally,
+    RedeemCode,
+    StaffGrant,
+    Welcome,
+)
 from accounts.models.user import User
 
 __all__ = [
@@ -30,6 +37,7 @@ __all__ = [
     "Lot",
     "Payment",
     "RedeemCode",
+    "StaffGrant",
     "StripeEvent",
     "User",
     "Welcome",

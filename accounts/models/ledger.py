@@ -74,11 +74,19 @@ class Lot(models.Model):
 
 
 class Draw(models.Model):
-    """How much a charge took from a lot, so that a refund can put it back."""
+    """How much a charge or a claw-back took from a lot, and how much of it a refund has put back."""
 
     lot = models.ForeignKey(Lot, models.PROTECT, related_name="draws", verbose_name=_("lot"))
     charge = models.ForeignKey(CreditEntry, models.PROTECT, related_name="draws", verbose_name=_("charge"))
     amount = models.PositiveBigIntegerField(_("amount"), help_text=_("Credits."))
+    returned = models.PositiveBigIntegerField(
+        _("returned"),
+        default=0,
+        null=True,
+        help_text=_(
+            "Credits that a refund has put back. Empty: version 0.9.0 drew them, and may have put them back."
+        ),
+    )
 
     class Meta:
         verbose_name = _("draw")

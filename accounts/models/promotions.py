@@ -1,7 +1,9 @@
-"""Free credits: redeem codes and sign-up credits."""
+"""Free credits: redeem codes, sign-up credits and what staff grant."""
+
+from uuid import uuid4
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -98,3 +100,59 @@ class Welcome(models.Model):
 
     def __str__(self) -> str:
         return self.identity[:12]
+
+
+class StaffGrant(models.Model):
+    """Credits that a member of staff or the command line granted, or wants to grant. Only `accounts/staff_grants.py` writes here."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", _("Needs a second person")
+        GRANTED = "granted", _("Granted")
+        DECLINED = "declined", _("Declined")
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    # Of its entry in the ledger. Entries of earlier versions have references of many kinds.
+    reference = models.CharField(_("reference"), max_length=100, unique=True, editable=False)
+    user = models.ForeignKey(User, models.PROTECT, related_name="staff_grants", verbose_name=_("user"))
+    amount = models.PositiveBigIntegerField(_("amount"), help_text=_("Credits."))
+    reason = models.CharField(_("reason"), max_length=300)
+    note = models.CharField(_("note to the customer"), max_length=200, blank=True)
+    expires_at = models.DateTimeField(_("expires"), null=True)
+    giver = models.ForeignKey(
+        User,
+        models.PROTECT,
+        null=True,
+        related_name="given_grants",
+        verbose_name=_("granted by"),
+        help_text=_("Empty: the command line."),
+    )
+    second = models.ForeignKey(
+        User, models.PROTECT, null=True, related_name="decided_grants", verbose_name=_("decided by")
+    )
+    status = models.CharField(_("status"), max_length=10, choices=Status)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    decided_at = models.DateTimeField(_("decided"), null=True)
+
+    class Meta:
+        verbose_name = _("staff grant")
+        verbose_name_plural = _("staff grants")
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="a_grant_is_of_something"),
+            models.CheckConstraint(
+                condition=Q(giver=None) | ~Q(giver=F("user")), name="nobody_grants_to_themselves"
+            ),
+            models.CheckConstraint(
+                condition=Q(second=None)
+                | ~Q(status="granted")
+                | (~Q(second=F("user")) & (Q(giver=None) | ~Q(second=F("giver")))),
+                name="the_second_is_somebody_else",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["giver", "created_at"], name="grants_of_a_giver"),
+            models.Index(fields=["created_at"], condition=Q(status="waiting"), name="grants_to_confirm"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount:,} credits to {self.user}"

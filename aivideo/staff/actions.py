@@ -1,4 +1,4 @@
-"""Staff actions. Each has a reason and an entry in the audit log, written in the same transaction.
+"""What staff do, in the admin or by the command line. Each deed has a reason and an entry in the audit log, written in the same transaction.
 
 A request carries the id of the form it was sent with, so the same form sent twice (a double click, a reload)
 is carried out once.
@@ -12,8 +12,9 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from accounts import api_keys, credits, payments, stripe_gateway
-from accounts.models import ApiKey, Payment, User
+from accounts import api_keys, payments, redeem_codes, staff_grants, stripe_gateway
+from accounts.models import ApiKey, CodeBatch, Payment, StaffGrant, User
+from accounts.staff_grants import GrantRefused
 from aivideo.models import AuditEntry
 from videos.catalogue import sync
 from videos.generation import lifecycle
@@ -34,25 +35,54 @@ class ActionFailed(Exception):
 
 @dataclass(frozen=True)
 class ActionRequest:
-    """Who asks for an action, the reason (for the audit log), the form's id, and a note for the customer."""
+    """Who asks for an action, the reason (for the audit log), the form's id, and a note for the customer.
 
-    staff: User
+    `staff` is None for the command line.
+    """
+
+    staff: User | None
     reason: str
     form: UUID
     note: str = ""
 
 
 def grant(request: ActionRequest, user: User, amount: int) -> bool:
-    """Grant a user `amount` credits (> 0)."""
+    """Grant a user `amount` credits (> 0), or ask for a second person: see `is_waiting`. Raises ActionFailed for oneself."""
 
     def give() -> bool:
-        return credits.grant(user, amount, reference=f"staff:{request.form}", note=request.note)
+        staff_grants.grant(
+            user, amount, giver=request.staff, reason=request.reason, note=request.note, form=request.form
+        )
+        return True
 
     return _do(request, Action.GRANT, f"user:{user.pk}", give, f"{amount} credits to {user}")
 
 
+def is_waiting(request: ActionRequest) -> bool:
+    """Whether the grant of this form needs a second person."""
+    return StaffGrant.objects.filter(pk=request.form, status=StaffGrant.Status.WAITING).exists()
+
+
+def confirm(request: ActionRequest, grant: StaffGrant) -> bool:
+    """Grant what a colleague asked for. False if it does not wait any more. Raises ActionFailed for one's own."""
+    return _decide(request, Action.CONFIRM, grant, staff_grants.confirm)
+
+
+def decline(request: ActionRequest, grant: StaffGrant) -> bool:
+    """Grant nothing of what was asked for. False if it does not wait any more."""
+    return _decide(request, Action.DECLINE, grant, staff_grants.decline)
+
+
+def _decide(
+    request: ActionRequest, action: Action, grant: StaffGrant, verb: Callable[[StaffGrant, User], bool]
+) -> bool:
+    staff = _person(request)
+    return _do(request, action, f"user:{grant.user_id}", lambda: verb(grant, staff), str(grant))
+
+
 def refund(request: ActionRequest, video: Video) -> bool:
     """Refund a completed video; its owner keeps it. False if it was refunded before."""
+    _not_to_oneself(request, video.user)
     detail = f"{video.credits} credits to {video.user}"
     return _do(
         request,
@@ -127,6 +157,7 @@ def resume(request: ActionRequest, thing: Channel | VideoModel) -> bool:
 
 def accept(request: ActionRequest, payment: Payment) -> bool:
     """Accept a held payment and grant its credits. False if it is no longer held."""
+    _not_to_oneself(request, payment.user)
     detail = f"{payment.credits} credits to {payment.user}"
     return _do(request, Action.ACCEPT, payment.reference, lambda: payments.accept(payment), detail)
 
@@ -148,11 +179,37 @@ def take_over(request: ActionRequest, channel: Channel, chosen: Sequence[sync.Di
     return _do(request, Action.TAKE_OVER, _name(channel), lambda: sync.take_over(channel, chosen), names)
 
 
+def create_codes(request: ActionRequest, batch: CodeBatch, count: int) -> list[str]:
+    """Save a batch with `count` redeem codes, and return them. They cannot be read again later."""
+    codes: list[str] = []
+
+    def create() -> bool:
+        batch.save()
+        codes.extend(redeem_codes.create(batch, count))
+        return True
+
+    detail = f"{count} codes of {batch.credits} credits: {batch.name}"
+    _do(request, Action.CODES, "codes", create, detail)
+    return codes
+
+
+def create_key(request: ActionRequest, user: User, name: str) -> str:
+    """Create an API key for a user, and return its text. It cannot be read again later."""
+    texts: list[str] = []
+
+    def create() -> bool:
+        texts.append(api_keys.create(user, name)[1])
+        return True
+
+    _do(request, Action.NEW_KEY, f"user:{user.pk}", create, f"{name} of {user}")
+    return texts[0]
+
+
 def overrule(request: ActionRequest, verdict: Verdict) -> bool:
     """Allow a refused input: from now on it passes for this user. False if it was overruled before."""
     detail = f"{', '.join(verdict.inputs)} of {verdict.user}"
     target = f"verdict:{verdict.pk}"
-    return _do(request, Action.OVERRULE, target, lambda: gate.overrule(verdict, request.staff), detail)
+    return _do(request, Action.OVERRULE, target, lambda: gate.overrule(verdict, _person(request)), detail)
 
 
 def log_changes(
@@ -199,11 +256,23 @@ def _do(
             if not apply():
                 transaction.set_rollback(True)
                 return False
+    except GrantRefused as refusal:
+        raise ActionFailed(str(refusal)) from refusal
     except IntegrityError:
         if AuditEntry.objects.filter(form=request.form).exists():
             return True
         raise
     return True
+
+
+def _not_to_oneself(request: ActionRequest, user: User) -> None:
+    if request.staff == user:
+        raise ActionFailed(_("Nobody can do this for themselves. Ask another member of staff."))
+
+
+def _person(request: ActionRequest) -> User:
+    assert request.staff is not None, "the command line does not do this"
+    return request.staff
 
 
 def _name(thing: Channel | VideoModel) -> str:

@@ -17,7 +17,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from accounts.models import CreditEntry, Payment, StripeEvent, User
+from accounts.models import CreditEntry, Payment, StaffGrant, StripeEvent, User
 from aivideo.models import LedgerCheck, LedgerDay, PurchaseCheck
 from videos.models import Channel, Status, Video
 from videos.moderation import costly_blocks
@@ -58,7 +58,15 @@ def money(request: HttpRequest) -> HttpResponse:
         "drift": drift(),
         "check": LedgerCheck.objects.first(),
         "purchases": PurchaseCheck.objects.first(),
-        "worklists": [_payments(), _stripe_events(), _overdue(), _unconfirmed(), _slowed_down(), _debtors()],
+        "worklists": [
+            _payments(),
+            _grants(),
+            _stripe_events(),
+            _overdue(),
+            _unconfirmed(),
+            _slowed_down(),
+            _debtors(),
+        ],
     }
     return TemplateResponse(request, "admin/money.html", context)
 
@@ -88,6 +96,21 @@ def _payments() -> Worklist:
                 _since(payment.created_at),
             ]
             for payment in _first(waiting.select_related("user"))
+        ],
+    )
+
+
+def _grants() -> Worklist:
+    waiting = StaffGrant.objects.filter(status=StaffGrant.Status.WAITING).select_related("user", "giver")
+    return Worklist(
+        _("Grants to confirm"),
+        _(
+            "A member of staff wants to grant many credits at once, or in a day. Another one confirms or declines it."
+        ),
+        [_("Grant"), _("Asked by"), _("Reason"), _("Since")],
+        [
+            [_link(grant), grant.giver, grant.reason, _since(grant.created_at)]
+            for grant in _first(waiting.order_by("created_at"))
         ],
     )
 

@@ -175,6 +175,7 @@ MENU = (
             (_("Payments"), "payments", "accounts", "payment"),
             (_("Credit entries"), "receipt_long", "accounts", "creditentry"),
             (_("Expiring credits"), "hourglass_bottom", "accounts", "lot"),
+            (_("Staff grants"), "add_card", "accounts", "staffgrant"),
             (_("Credit packs"), "sell", "accounts", "creditpack"),
             (_("Redeem codes"), "redeem", "accounts", "codebatch"),
             (_("Free credits"), "volunteer_activism", "accounts", "freecredits"),
@@ -185,6 +186,7 @@ MENU = (
         [
             (_("Audit log"), "history_edu", "aivideo", "auditentry"),
             (_("Ledger checks"), "fact_check", "aivideo", "ledgercheck"),
+            (_("Ledger seals"), "lock_clock", "aivideo", "ledgerseal"),
             (_("Purchase checks"), "shopping_cart", "aivideo", "purchasecheck"),
             (_("Provider webhooks"), "webhook", "videos", "webhookreceipt"),
             (_("Stripe webhooks"), "webhook", "accounts", "stripeevent"),

@@ -16,6 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import CreditEntry, User
+from aivideo.models import AuditEntry
 from tests.support.fixtures import MANAGE, TEST_TIMEOUT, new_user, order, signed_in, wait_until
 from tests.support.installation import Site
 from tests.support.video_server import server
@@ -41,13 +42,35 @@ def run(capsys, *arguments, **options):
 
 def test_grant_credits_creates_a_new_user_and_adds_to_a_known_one(capsys):
     for expected in (7, 14):
-        assert run(capsys, "grant_credits", "ada@example.com", "7", reason="welcome") == (
+        created = (
+            "" if expected > 7 else "Nobody had the address ada@example.com: an account was created for it.\n"
+        )
+        assert run(capsys, "grant_credits", "ada@example.com", "7", reason="welcome", create=True) == (
             0,
-            f"ada@example.com has {expected} credits.\n",
+            f"{created}ada@example.com has {expected} credits.\n",
         )
     user = User.objects.get(email="ada@example.com")
     assert list(user.credit_entries.values_list("amount", "kind", "note")) == [(7, "grant", "welcome")] * 2
     assert not user.has_usable_password()
+
+
+def test_A83_credits_for_an_address_that_nobody_has_are_not_granted_by_mistake():
+    with pytest.raises(CommandError, match=r"Nobody has the address ada@example\.com\..*--create"):
+        call_command("grant_credits", "ada@example.com", "7", reason="welcome")
+    assert not User.objects.exists()
+
+
+def test_what_the_command_line_does_is_in_the_audit_log(capsys):
+    run(capsys, "grant_credits", "ada@example.com", "7", reason="welcome", create=True)
+    run(capsys, "create_redeem_codes", "3", credits=5, name="Fair")
+    run(capsys, "create_api_key", "ada@example.com", name="tests")
+    user = User.objects.get()
+    assert list(AuditEntry.objects.order_by("pk").values_list("staff", "action", "target", "reason")) == [
+        (None, "grant", f"user:{user.pk}", "welcome"),
+        (None, "codes", "codes", "manage.py create_redeem_codes"),
+        (None, "new_key", f"user:{user.pk}", "manage.py create_api_key"),
+    ]
+    assert str(AuditEntry.objects.last()).startswith("The command line ")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +78,7 @@ def test_grant_credits_creates_a_new_user_and_adds_to_a_known_one(capsys):
 )
 def test_grant_credits_refuses_nonsense(email, amount):
     with pytest.raises(CommandError):
-        call_command("grant_credits", email, amount, reason="x")
+        call_command("grant_credits", email, amount, reason="x", create=True)
     assert not User.objects.exists()
 
 

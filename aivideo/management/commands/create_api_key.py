@@ -1,12 +1,13 @@
 """Create an API key from the command line."""
 
+import uuid
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts import api_keys
 from accounts.models import User
+from aivideo.staff import actions
 
 
 class Command(BaseCommand):
@@ -21,8 +22,9 @@ class Command(BaseCommand):
         if len(users) != 1:
             raise CommandError(
                 f"{len(users)} users have the address {email}, but a key needs exactly one. "
-                "Have them sign in first, or create the user with `grant_credits`."
+                "Have them sign in first, or create the user with `grant_credits --create`."
             )
-        _key, text = api_keys.create(users[0], name[:60])
+        request = actions.ActionRequest(None, "manage.py create_api_key", uuid.uuid4())
+        text = actions.create_key(request, users[0], name[:60])
         self.stderr.write("Copy the key now: it cannot be shown again.")
         self.stdout.write(text)

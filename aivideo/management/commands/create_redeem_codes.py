@@ -1,12 +1,12 @@
+import uuid
 from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
 from django.utils import timezone
 
-from accounts import redeem_codes
 from accounts.models import CodeBatch
+from aivideo.staff import actions
 
 
 class Command(BaseCommand):
@@ -28,12 +28,12 @@ class Command(BaseCommand):
             if options[name] is not None and not 1 <= options[name] <= maximum:
                 raise CommandError(f"{name} must be a whole number from 1 to {maximum}.")
         days = options["days"]
-        with transaction.atomic():
-            batch = CodeBatch.objects.create(
-                name=options["name"][:100],
-                credits=options["credits"],
-                redeem_until=timezone.now() + timedelta(days=days) if days else None,
-                lasts_days=options["lasting"],
-            )
-            codes = redeem_codes.create(batch, options["count"])
+        batch = CodeBatch(
+            name=options["name"][:100],
+            credits=options["credits"],
+            redeem_until=timezone.now() + timedelta(days=days) if days else None,
+            lasts_days=options["lasting"],
+        )
+        request = actions.ActionRequest(None, "manage.py create_redeem_codes", uuid.uuid4())
+        codes = actions.create_codes(request, batch, options["count"])
         self.stdout.write("\n".join(codes))

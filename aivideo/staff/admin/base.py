@@ -154,22 +154,22 @@ def staff_action(
 ) -> Callable[..., HttpResponse]:
     """A button on a StaffActions page. It asks for a reason, runs an action of `aivideo.staff.actions` and shows the result.
 
-    Assign it to an attribute named like the action, next to has_<action>_permission(request, object_id).
+    `success` is a text, or a function of the action's request that returns one. Assign it to an attribute named like the action, next to has_<action>_permission(request, object_id).
     """
 
     def press(page: Any, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
         row = page.get_object(request, object_id)
         if row is None:
             raise Http404
+        asked = form.action_request()
         try:
-            is_done = verb(
-                form.action_request(), row, **{name: form.cleaned_data[name] for name in form.details}
-            )
+            is_done = verb(asked, row, **{name: form.cleaned_data[name] for name in form.details})
         except staff_actions.ActionFailed as failure:
             messages.error(request, str(failure))
         else:
             no_change = _("No change: the record has moved on. Reload and try again.")
-            messages.add_message(request, *((SUCCESS, success) if is_done else (WARNING, no_change)))
+            done = success(asked) if callable(success) else success
+            messages.add_message(request, *((SUCCESS, done) if is_done else (WARNING, no_change)))
         meta = page.model._meta
         url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
         return HttpResponse(headers={"HX-Redirect": url})

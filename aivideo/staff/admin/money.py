@@ -17,10 +17,13 @@ from accounts.models import (
     Lot,
     Payment,
     RedeemCode,
+    StaffGrant,
     StripeEvent,
 )
 from aivideo.staff import actions
 from aivideo.staff.admin.base import LargeTable, ReadOnly, StaffActions, staff_action
+
+WAITING = StaffGrant.objects.filter(status=StaffGrant.Status.WAITING)
 
 
 @admin.register(CreditEntry)
@@ -136,6 +139,52 @@ class StripeEventAdmin(ReadOnly, ModelAdmin):
     list_filter = ["kind", "received_at"]
     list_select_related = ["payment"]
     search_fields = ["=id", "=payment__id"]
+
+
+@admin.register(StaffGrant)
+class StaffGrantAdmin(StaffActions, ReadOnly, ModelAdmin):
+    """Grants are written by `accounts/staff_grants.py`. Those of many credits wait here for a second person."""
+
+    list_display = ["created_at", "user", "amount", "giver", "state", "second", "reason"]
+    list_filter = ["status", "created_at"]
+    list_select_related = ["user", "giver", "second"]
+    search_fields = ["=reference", "user__email", "user__username", "giver__email", "giver__username"]
+    actions_detail = ["confirm", "decline"]
+
+    @display(
+        description=_("status"),
+        ordering="status",
+        label={"waiting": "warning", "granted": "success", "declined": "danger"},
+    )
+    def state(self, grant: StaffGrant) -> tuple[str, str]:
+        return grant.status, grant.get_status_display()
+
+    def has_confirm_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """A second person, who is not the user either."""
+        member: Any = request.user
+        return self.offers(
+            request, "accounts.grant_credits", WAITING.exclude(giver=member).exclude(user=member), object_id
+        )
+
+    def has_decline_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.offers(request, "accounts.grant_credits", WAITING, object_id)
+
+    confirm = staff_action(
+        actions.confirm,
+        _("Confirm"),
+        _("Grants the credits. They never expire."),
+        _("Credits granted."),
+        icon="check",
+        variant=ActionVariant.SUCCESS,
+    )
+    decline = staff_action(
+        actions.decline,
+        _("Decline"),
+        _("Nothing is granted."),
+        _("Declined. Nothing was granted."),
+        icon="close",
+        variant=ActionVariant.DANGER,
+    )
 
 
 class RedeemCodeInline(ReadOnly, TabularInline):

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
-from aivideo.models import AuditEntry, LedgerCheck, PurchaseCheck
+from aivideo.models import AuditEntry, LedgerCheck, LedgerSeal, PurchaseCheck
 from aivideo.staff.admin.base import ReadOnly
 
 
@@ -28,6 +28,15 @@ class LedgerCheckAdmin(ReadOnly, ModelAdmin):
     def result(self, check: LedgerCheck) -> tuple[str, Any]:
         n = len(check.violations)
         return ("wrong", _("problems: %(n)d") % {"n": n}) if n else ("ok", _("no problems"))
+
+
+@admin.register(LedgerSeal)
+class LedgerSealAdmin(ReadOnly, ModelAdmin):
+    """Keep a head somewhere else, and `manage.py check_ledger --head` tells whether the ledger still contains what it sealed."""
+
+    list_display = ["at", "table", "last_id", "rows", "digest"]
+    list_filter = ["table", "at"]
+    search_fields = ["=digest"]
 
 
 @admin.register(PurchaseCheck)

@@ -22,6 +22,14 @@ from aivideo.staff.admin.base import Audited, GrantForm, ReadOnly, StaffActions,
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 
+def _after_grant(request: actions.ActionRequest) -> Any:
+    if actions.is_waiting(request):
+        return _(
+            "Not granted yet: so many credits need a second member of staff, who confirms it in the money console."
+        )
+    return _("Credits granted.")
+
+
 @admin.register(User)
 class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
     audited_as = actions.Action.RIGHTS
@@ -95,7 +103,9 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
         return f"{user.debt:,}" if user.debt else ""
 
     def has_grant_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("accounts.grant_credits")  # type: ignore[union-attr]
+        """Nobody grants to themselves."""
+        member: Any = request.user
+        return member.has_perm("accounts.grant_credits") and self.get_object(request, object_id) != member
 
     def has_suspend_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._may_suspend(request, object_id, is_active=True)
@@ -114,8 +124,8 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
     grant = staff_action(
         actions.grant,
         _("Grant credits"),
-        _("Granted credits never expire."),
-        _("Credits granted."),
+        _("Granted credits never expire. Many at once, or in a day, need a second member of staff."),
+        _after_grant,
         icon="add_card",
         variant=ActionVariant.PRIMARY,
         form=GrantForm,

@@ -10,14 +10,14 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from accounts import payments
-from accounts.models import CreditEntry, CreditPack, Payment
+from accounts.models import CreditEntry, CreditPack, Payment, StaffGrant
 from accounts.payments import Truth
+from aivideo.ledger_check import violations
 from aivideo.models import AuditEntry
 from aivideo.staff import actions
 from tests.support.fixtures import entries, new_user, order, queued_messages, signed_in
-from tests.support.sabotage import becomes, without
+from tests.support.sabotage import becomes, never, without
 from videos.generation import lifecycle
-from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video, VideoModel
 from videos.status.timeline import timeline_of
 
@@ -65,6 +65,43 @@ def test_granted_credits_are_there_once_however_often_the_form_is_sent(wish, own
     assert owner.balance == 170
     assert log() == [("grant", f"user:{owner.pk}", "a kind soul")]
     assert owner.credit_entries.first().note == ""
+
+
+def test_A70_a_large_grant_is_asked_for_and_confirmed_by_somebody_else_in_the_log(wish, owner, boss):
+    form = wish("a very kind soul")
+    assert [actions.grant(form, owner, 5000) for _ in range(2)] == [True, True]
+    assert (actions.is_waiting(form), CreditEntry.objects.filter(user=owner).count()) == (True, 1)
+    waiting = StaffGrant.objects.get()
+    with pytest.raises(actions.ActionFailed, match="Somebody else"):
+        actions.confirm(wish("me again"), waiting)
+    colleague = new_user(is_staff=True)
+    confirmed = actions.ActionRequest(colleague, "I know them", uuid4())
+    assert [actions.confirm(confirmed, waiting) for _ in range(2)] == [True, True]
+    owner.refresh_from_db()
+    assert (owner.balance, actions.is_waiting(form)) == (5100, False)
+    assert log() == [
+        ("grant", f"user:{owner.pk}", "a very kind soul"),
+        ("confirm", f"user:{owner.pk}", "I know them"),
+    ]
+    assert actions.decline(wish(), waiting) is False
+    assert violations()[1] == []
+
+
+@without("own payments and refunds", "aivideo.staff.actions._not_to_oneself", never("request.staff == user"))
+def test_A70_nobody_refunds_or_accepts_for_themselves(wish, boss):
+    video = ready(order(boss))
+    pack = CreditPack.objects.create(name="Some", credits=1000, price=2500)
+    payment = payments.order(boss, pack, Payment.Processor.TEST)
+    Payment.objects.filter(pk=payment.pk).update(status="held")
+    for deed in (
+        lambda: actions.refund(wish(), video),
+        lambda: actions.accept(wish(), payment),
+        lambda: actions.grant(wish(), boss, 5),
+    ):
+        with pytest.raises(actions.ActionFailed, match="themselves"):
+            deed()
+    boss.refresh_from_db()
+    assert (boss.balance, log()) == (90, [])
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import api_keys, payments, redeem_codes
-from accounts.models import CodeBatch, CreditPack, FreeCredits, Payment, StripeEvent
+from accounts.models import CodeBatch, CreditPack, FreeCredits, Payment, StaffGrant, StripeEvent
 from accounts.payments import Truth
 from aivideo.migrations import __name__ as migrations
-from aivideo.models import AuditEntry, LedgerCheck, PurchaseCheck
-from tests.support.fixtures import new_user, order, signed_in
+from aivideo.models import AuditEntry, LedgerCheck, LedgerSeal, PurchaseCheck
+from tests.support.fixtures import give, new_user, order, signed_in
 from tests.support.sabotage import becomes, insert_first, without
 from videos.models import (
     Batch,
@@ -114,12 +114,14 @@ def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
     Batch.objects.create(user=owner, total=1, credits=10, concurrency=1)
     BlockedTerm.objects.create(term="zeppelin")
     Verdict.objects.create(user=owner, digest="0" * 64, outcome="refused", inputs=["prompt"], source="list")
+    give(owner, 5)
+    LedgerSeal.objects.create(table="accounts_lot", last_id=1, rows=1, digest="0" * 64)
     LedgerCheck.objects.create(violations=["something"])
     PurchaseCheck.objects.create(wrong=1)
     AuditEntry.objects.create(form=uuid4(), staff=owner, action="grant", target="user:1", reason="test")
     ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
     shown = [model for model in ours if admin.site.is_registered(model)]
-    assert len(shown) == 23
+    assert len(shown) == 25
     for model in shown:
         assert as_staff.get(page(model)).status_code == 200, model
         assert as_staff.get(f"{page(model)}?q=x").status_code == 200, model
@@ -211,6 +213,31 @@ def test_the_text_for_the_customer_is_one_short_line(finance, owner):
     send(signed_in(finance), type(owner), owner.pk, "grant", amount="50", note=" Thank you <b>for</b> it. ")
     assert owner.credit_entries.first().note == "Thank you <b>for</b> it."
     assert "Thank you &lt;b&gt;for&lt;/b&gt; it." in signed_in(owner).get("/credits/").text
+
+
+def test_A70_staff_see_no_button_to_grant_to_themselves(finance, owner):
+    assert send(signed_in(finance), type(owner), finance.pk, "grant", amount="50").status_code == 403
+    assert StaffGrant.objects.count() == 0
+
+
+def test_A70_a_large_grant_is_confirmed_in_the_console_by_a_colleague(finance, owner, as_staff):
+    client = signed_in(finance)
+    send(client, type(owner), owner.pk, "grant", amount="5000")
+    assert "need a second member of staff" in client.get(page(type(owner), owner.pk)).content.decode()
+    console = client.get(reverse("admin:money")).content.decode()
+    grant = StaffGrant.objects.get()
+    assert page(StaffGrant, grant.pk) in console
+    assert str(grant) in console
+    send(client, StaffGrant, grant.pk, "confirm")
+    assert (
+        "Somebody else has to confirm this grant." in client.get(page(StaffGrant, grant.pk)).content.decode()
+    )
+    owner.refresh_from_db()
+    assert owner.balance == 100
+    send(as_staff, StaffGrant, grant.pk, "confirm")
+    owner.refresh_from_db()
+    assert owner.balance == 5100
+    assert page(StaffGrant, grant.pk) not in client.get(reverse("admin:money")).content.decode()
 
 
 @pytest.mark.parametrize("amount", ["-5", "0", "1.5", "1e9", "9" * 30, "", "NaN", "ten"])

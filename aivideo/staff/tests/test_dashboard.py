@@ -14,7 +14,7 @@ from accounts.payments import Truth
 from aivideo import tasks
 from aivideo.models import LedgerCheck, LedgerDay, VideoDay
 from aivideo.staff import daily_totals, dashboard, money_console
-from tests.support.fixtures import new_user, order
+from tests.support.fixtures import give, new_user, order
 from videos.models import Offer, Video, Worker
 
 pytestmark = pytest.mark.django_db
@@ -154,7 +154,7 @@ def test_two_who_close_the_same_days_count_them_once(clock, person, monkeypatch)
 
 def test_videos_of_a_month_are_the_same_before_and_after_the_days_are_closed(clock):
     user = new_user()
-    credits.grant(user, 1000, reference="test:rich")
+    give(user, 1000)
     for age in (35, 29, 8, 7, 6, 1, 1, 0):
         ended(user, "completed", age, cost="0.4000")
         ended(user, "failed", age)
