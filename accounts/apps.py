@@ -1,4 +1,7 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -8,3 +11,11 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import checks  # noqa: F401  (registers the system check)
+
+        post_migrate.connect(_install_guards, sender=self)
+
+
+def _install_guards(using: str, **kwargs: Any) -> None:
+    from accounts import guards
+
+    guards.install(guards.MONEY, using)

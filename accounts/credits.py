@@ -75,7 +75,7 @@ def charge(user: User, amount: int, *, reference: str) -> None:
         available = account.balance
         if available >= amount:
             entry.save()
-            _draw(account, entry)
+            _draw(account, entry, amount)
             account.balance -= amount
         _keep(account)
     if available < amount:
@@ -100,12 +100,12 @@ def claw_back(user: User, amount: int, *, reference: str, note: str = "") -> boo
     if amount <= 0:
         raise ValueError(f"The amount of a claw-back must be positive, not {amount}.")
 
-    def take_back(account: User, _entry: CreditEntry) -> None:
+    def take_back(account: User, entry: CreditEntry) -> None:
         _expire(account)
         taken = min(amount, account.balance)
         account.balance -= taken
         account.debt += amount - taken
-        _spend(account, _lots(account), max(0, account.expiring - account.balance))
+        _draw(account, entry, max(0, account.expiring - account.balance))
 
     return _once(user, -amount, Kind.CLAW_BACK, reference, note, take_back)
 
@@ -233,10 +233,10 @@ def _expire(account: User) -> None:
     _spend(account, due, total)
 
 
-def _draw(account: User, charge: CreditEntry) -> None:
-    """Take a charge from the lots as far as possible, and record how much came from which."""
-    drawn = _spend(account, _lots(account), -charge.amount)
-    Draw.objects.bulk_create(Draw(lot=lot, charge=charge, amount=amount) for lot, amount in drawn)
+def _draw(account: User, entry: CreditEntry, wanted: int) -> None:
+    """Take up to `wanted` credits of an entry from the lots, and record how much came from which."""
+    drawn = _spend(account, _lots(account), wanted)
+    Draw.objects.bulk_create(Draw(lot=lot, charge=entry, amount=amount) for lot, amount in drawn)
 
 
 def _spend(account: User, lots: Iterable[Lot], wanted: int) -> list[tuple[Lot, int]]:
@@ -257,7 +257,7 @@ def _put_back(account: User, refund: CreditEntry, is_canceled: bool) -> None:
     """Put back into the lots what a charge drew from them, as far as the balance is enough. See `refund` for expired ones."""
     now = timezone.now()
     draws = Draw.objects.filter(charge__kind=Kind.CHARGE, charge__reference=refund.reference)
-    filled, late, gone = [], 0, 0
+    filled, late, gone = [], 0, 0  # draws; credits
     for draw in draws.select_related("lot__entry").order_by("lot__expires_at", "lot"):
         lot, amount = draw.lot, min(draw.amount, account.balance - account.expiring - late)
         # A grace comes once.
@@ -266,11 +266,13 @@ def _put_back(account: User, refund: CreditEntry, is_canceled: bool) -> None:
         elif lot.expires_at > now:
             lot.left += amount
             account.expiring += amount
-            filled.append(lot)
+            draw.returned = amount
+            filled.append(draw)
         elif is_canceled:
             gone += amount
             account.balance -= amount
-    Lot.objects.bulk_update(filled, ["left"])
+    Lot.objects.bulk_update([draw.lot for draw in filled], ["left"])
+    Draw.objects.bulk_update(filled, ["returned"])
     if late:
         _add_lot(account, refund, late, now + GRACE)
     if gone:

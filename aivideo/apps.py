@@ -6,6 +6,7 @@ from django.contrib.admin import apps as admin
 from django.contrib.admin import autodiscover
 from django.contrib.admin.checks import check_admin_app, check_dependencies
 from django.core import checks
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -13,6 +14,16 @@ class AivideoConfig(AppConfig):
     default = True
     name = "aivideo"
     verbose_name = _("Operations")
+
+    def ready(self) -> None:
+        post_migrate.connect(_install_guards, sender=self)
+
+
+def _install_guards(using: str, **kwargs: Any) -> None:
+    from accounts import guards
+    from aivideo import ledger_seals
+
+    guards.install(ledger_seals.GUARDS, using)
 
 
 class AdminConfig(admin.SimpleAdminConfig):

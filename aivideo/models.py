@@ -9,7 +9,7 @@ from videos.models import Status, VideoModel
 
 
 class AuditEntry(models.Model):
-    """A staff action: who did what to which target, and the reason. Only `aivideo/staff/actions.py` writes here."""
+    """A deed of staff, or of the command line: who did what to which target, and why. Only `aivideo/staff/actions.py` writes here."""
 
     class Action(models.TextChoices):
         GRANT = "grant", _("Granted credits")
@@ -27,13 +27,22 @@ class AuditEntry(models.Model):
         OVERRULE = "overrule", _("Overruled a refusal")
         CHANNEL = "channel", _("Changed a channel")
         RIGHTS = "rights", _("Changed permissions")
+        CONFIRM = "confirm", _("Confirmed a grant")
+        DECLINE = "decline", _("Declined a grant")
+        CODES = "codes", _("Created redeem codes")
+        NEW_KEY = "new_key", _("Created an API key")
 
     form = models.UUIDField(
         unique=True, editable=False, help_text=_("Id of the submitted form; a second submission is ignored.")
     )
     at = models.DateTimeField(_("time"), default=timezone.now)
     staff = models.ForeignKey(
-        User, models.PROTECT, related_name="audit_entries", verbose_name=_("staff member")
+        User,
+        models.PROTECT,
+        null=True,
+        related_name="audit_entries",
+        verbose_name=_("staff member"),
+        help_text=_("Empty: the command line."),
     )
     action = models.CharField(_("action"), max_length=10, choices=Action)
     target = models.CharField(_("target"), max_length=100, help_text=_("Such as video:<id>."))
@@ -47,7 +56,7 @@ class AuditEntry(models.Model):
         indexes = [models.Index(fields=["target", "-id"], name="deeds_to_one_target")]
 
     def __str__(self) -> str:
-        return f"{self.staff} {self.get_action_display()}: {self.target}"
+        return f"{self.staff or _('The command line')} {self.get_action_display()}: {self.target}"
 
 
 class LedgerDay(models.Model):
@@ -97,6 +106,25 @@ class LedgerCheck(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M}: {len(self.violations)} problems"
+
+
+class LedgerSeal(models.Model):
+    """What an append-only table held up to a row, as a digest that builds on the one before: see `aivideo/ledger_seals.py`."""
+
+    table = models.CharField(_("table"), max_length=60)
+    last_id = models.PositiveBigIntegerField(_("last row"))
+    rows = models.PositiveBigIntegerField(_("rows"), help_text=_("Since the seal before."))
+    digest = models.CharField(_("digest"), max_length=64)
+    at = models.DateTimeField(_("time"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("ledger seal")
+        verbose_name_plural = _("ledger seals")
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["table", "last_id"], name="one_seal_a_table_and_row")]
+
+    def __str__(self) -> str:
+        return f"{self.table} up to {self.last_id}: {self.digest[:12]}"
 
 
 class PurchaseCheck(models.Model):

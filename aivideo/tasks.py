@@ -3,10 +3,11 @@
 import logging
 
 from accounts import stripe_gateway, stripe_reconciliation
+from aivideo import ledger_seals
+from aivideo.ledger_check import violations
 from aivideo.models import LedgerCheck, PurchaseCheck
 from aivideo.staff import daily_totals
 from videos.generation import purchases
-from videos.generation.invariants import violations
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +26,13 @@ def close_days() -> None:
 
 
 def check_ledger() -> None:
-    """Daily: check all balances and videos, and save the findings for the money console."""
+    """Daily: check all balances and videos, save the findings for the money console, and seal what is right."""
     counts, wrong = violations()
     LedgerCheck.objects.create(counts=counts, violations=wrong)
     for sentence in wrong:
         log.error("The ledger is wrong: %s", sentence)
+    if not wrong:
+        ledger_seals.seal()
     _forget_old(LedgerCheck)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -10,15 +11,16 @@ from django.db.models import F, Model
 from django.test import Client
 from django.utils import timezone
 
-from accounts import credits, fast_sql
+from accounts import fast_sql, staff_grants
 from accounts.models import CreditEntry, User
+from aivideo import ledger_check
 from videos.catalogue import availability, routing
-from videos.generation import invariants
 from videos.models import Status, Video, VideoEvent
 
 PROMPT = "A red kite over the sea"  # the same for all, so that the simulator paints it once
 PLENTY = 10**9  # credits
 SQLITE = connection.vendor == "sqlite"
+NEW_ID = "lower(hex(randomblob(16)))" if SQLITE else "gen_random_uuid()"
 
 
 def people(count: int) -> list[User]:
@@ -30,7 +32,7 @@ def people(count: int) -> list[User]:
             User(id=start + n, username=f"person-{n}", email=f"person-{n}@example.com") for n in range(count)
         )
         for user in users:
-            credits.grant(user, PLENTY, reference=f"bench:{user.pk}")
+            staff_grants.grant(user, PLENTY, giver=None, reason="bench", form=uuid4())
     return users
 
 
@@ -98,11 +100,10 @@ def finished(count: int, owner: User, others: Sequence[User]) -> None:
     first = orders([owner], 1, poster="posters/0.webp", **facts)[0]
     _hurry()
     user = f"CASE WHEN n %% 10 = 0 THEN {owner.pk} ELSE {others[0].pk} + n %% {len(others)} END"
-    new_id = "lower(hex(randomblob(16)))" if SQLITE else "gen_random_uuid()"
     copy(
         first,
         count - 1,
-        id=new_id,
+        id=NEW_ID,
         user_id=user,
         ref="'bench-' || n",
         file="'videos/' || n || '.mp4'",
@@ -140,7 +141,7 @@ def finished(count: int, owner: User, others: Sequence[User]) -> None:
 
 def verify() -> None:
     """Raise AssertionError if an invariant does not hold."""
-    if wrong := invariants.violations()[1]:
+    if wrong := ledger_check.violations()[1]:
         raise AssertionError("\n".join(wrong))
 
 

@@ -17,7 +17,7 @@ from django.db.models import Sum
 from PIL import Image
 
 from accounts.models import CreditEntry, User
-from videos.generation.invariants import violations
+from aivideo.ledger_check import violations
 from videos.media import inspection
 from videos.models import Status, Video
 from videos.worker import dispatcher

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from uuid import uuid4
 
 from django.conf import settings
 from django.test import Client
 
-from accounts import credits
+from accounts import staff_grants
 from accounts.models import User
 from chaos.stories import make_channel
 from videos.models import Channel, VideoModel
@@ -27,7 +28,7 @@ def prepare(names: list[str], urls: dict[str, str], sessions: Path) -> None:
     keys = {}
     for name in names:
         user = User.objects.create(username=name, email=f"{name}@example.com")
-        credits.grant(user, CREDITS, reference=f"chaos:{name}")
+        staff_grants.grant(user, CREDITS, giver=None, reason="chaos", form=uuid4())
         client = Client()
         client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
         keys[name] = client.cookies[settings.SESSION_COOKIE_NAME].value

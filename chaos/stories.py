@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
-from accounts import credits
+from accounts import credits, staff_grants
 from accounts.models import User
 from chaos import points
 from videos.generation import lifecycle, ordering
@@ -78,7 +79,7 @@ def prepare(urls: dict[str, str]) -> None:
     """Create the rows that the stories need: users, and a model on each channel. `urls` are the channels' servers."""
     for name, amount in ACCOUNTS.items():
         user = User.objects.create(username=name, email=f"{name}@example.com")
-        credits.grant(user, amount, reference=name)
+        staff_grants.grant(user, amount, giver=None, reason="chaos", form=uuid4())
     for slug, url in urls.items():
         model = VideoModel.objects.create(slug=slug, name=slug, sizes=["720x1280"], lengths=[4])
         model.offers.create(channel=make_channel(slug, url), provider_model="sora-2")

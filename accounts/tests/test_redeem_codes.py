@@ -8,9 +8,9 @@ from django.utils import timezone
 from accounts import credits, redeem_codes
 from accounts.models import CodeBatch, RedeemCode
 from accounts.redeem_codes import CodeRefused
+from aivideo.ledger_check import violations
 from tests.support.fixtures import new_user, signed_in
 from tests.support.sabotage import becomes, omit, without
-from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db
 

@@ -8,9 +8,9 @@ from django.utils import timezone
 from accounts import signup_credits
 from accounts.models import FreeCredits, FreeCreditTally, User, Welcome
 from accounts.signup_credits import Outcome
+from aivideo.ledger_check import violations
 from tests.support.fixtures import new_user, signed_in
 from tests.support.sabotage import becomes, drop, never, omit, without
-from videos.generation.invariants import violations
 
 pytestmark = pytest.mark.django_db
 

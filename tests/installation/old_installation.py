@@ -25,7 +25,7 @@ from django_q.brokers import get_broker
 from django_q.tasks import async_task
 
 from accounts import api_keys, credits, payments
-from accounts.models import ApiKey, CreditPack, Payment, User
+from accounts.models import ApiKey, CodeBatch, CreditPack, Payment, RedeemCode, User
 from videos import batches, catalogue, generation, media, objects, outbox, results, steps
 from videos.models import Delivery, Video
 from videos.presets import SAMPLES, samples
@@ -156,15 +156,19 @@ def pay(user):
         payment = payments.order(user, pack, Payment.Processor.STRIPE)
         settled = payments.settle(payment, lambda _payment, truth=truth: truth)
         assert settled.status == state, settled.status
-    return [[str(p.pk), p.status, p.clawed_back, p.why, p.moves] for p in Payment.objects.order_by("pk")]
+    return [[str(p.pk), p.status, p.clawed_back, p.why, p.moves] for p in user.payments.order_by("pk")]
 
 
 def in_debt():
     """Who owes for a video that was made, and has another one queued."""
-    user = person("debtor", 20)
+    user = User.objects.create(username="debtor")
+    pack = CreditPack.objects.create(name="Few", credits=20, price=100)
+    payment = payments.order(user, pack, Payment.Processor.TEST)
+    price = {"amount": 100, "currency": "usd"}
+    payment = payments.settle(payment, lambda _payment: payments.Truth(is_paid=True, **price))
     accepted(user, "[sim:mark-spent]")
     waiting = start(user, "[sim:mark-in-debt]")
-    credits.claw_back(user, 20, reference="returned")
+    payments.settle(payment, lambda _payment: payments.Truth(is_paid=True, refunded=100, **price))
     return str(waiting.pk)
 
 
@@ -225,7 +229,11 @@ def leave(key):
     """The last that old processes do, when only the new worker is left: order, stop, and send all kinds of messages."""
     go_on(key)
     saver = User.objects.get(username="saver")
-    credits.grant(saver, 15, reference="just over", lapses_at=timezone.now() - timedelta(seconds=1))
+    redeemed_at = timezone.now() - timedelta(days=1, seconds=1)
+    batch = CodeBatch.objects.create(name="Just over", credits=15, lasts_days=1)
+    code = RedeemCode.objects.create(batch=batch, digest="0" * 64, redeemed_by=saver, redeemed_at=redeemed_at)
+    lapses_at = redeemed_at + timedelta(days=1)
+    credits.grant(saver, 15, reference=f"code:{code.pk}", lapses_at=lapses_at)
     Delivery.objects.filter(attempts=7).update(next_at=Now())
     Video.objects.filter(error_code="timed_out").update(next_at=Now())
     for video in Video.objects.live().filter(prompt__contains="[sim:stuck]"):

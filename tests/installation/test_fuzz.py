@@ -45,7 +45,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def key(site):
-    site.manage("grant_credits", "fuzz@example.com", "1000000", "--reason", "tests")
+    site.manage("grant_credits", "fuzz@example.com", "1000000", "--reason", "tests", "--create")
     return site.manage("create_api_key", "fuzz@example.com", "--name", "tests").splitlines()[-1]
 
 

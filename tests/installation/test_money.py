@@ -62,23 +62,28 @@ import multiprocessing
 import django
 django.setup()
 from django.db import connection, connections
-from accounts import credits
+from uuid import uuid4
+from django.utils import timezone
+from accounts import credits, staff_grants
 from accounts.models import User
+from videos.catalogue import availability
+from videos.models import Video
 
 def spend(number):
     connections.close_all()
-    user, spent = User.objects.get(), 0
+    user, spent = User.objects.get(), []
     for turn in range(100):
+        video = uuid4()
         try:
-            credits.charge(user, 1, reference=f"order:{number}:{turn}")
-            spent += 1
+            credits.charge(user, 1, reference=f"video:{video}")
+            spent.append(video)
         except credits.InsufficientCredits:
             pass
     connections.close_all()
     return spent
 
 user = User.objects.get()
-credits.grant(user, 3000 - user.balance, reference="crowd")
+staff_grants.grant(user, 3000 - user.balance, giver=None, reason="tests", form=uuid4())
 processes = 50
 if connection.vendor == "sqlite":
     # It lets anybody in next: on a slow machine one of so many may wait for longer than a person would.
@@ -90,9 +95,16 @@ if connection.vendor == "postgresql":
         processes = max(10, min(processes, cursor.fetchone()[0] - 40))
 connections.close_all()
 with multiprocessing.get_context("fork").Pool(processes) as pool:
-    spent = sum(pool.map(spend, range(50), chunksize=1))
+    spent = sum(pool.map(spend, range(50), chunksize=1), [])
 user.refresh_from_db()
-print(spent, user.balance, user.credit_entries.filter(kind="charge").count())
+model = availability.models().first()
+done = {"status": "completed", "file": "x.mp4", "sha256": "0" * 64, "ended_at": timezone.now(), "next_attempt_at": None}
+channel = model.offers.first().channel
+Video.objects.bulk_create(
+    Video(id=pk, user=user, model=model, channel=channel, credits=1, prompt="x", size="1280x720", seconds=4, **done)
+    for pk in spent
+)
+print(len(spent), user.balance, user.credit_entries.filter(kind="charge").count())
 """
 
 

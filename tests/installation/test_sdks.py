@@ -39,7 +39,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def key(site):
-    site.manage("grant_credits", "programs@example.com", "2000", "--reason", "tests")
+    site.manage("grant_credits", "programs@example.com", "2000", "--reason", "tests", "--create")
     return site.manage("create_api_key", "programs@example.com", "--name", "tests").splitlines()[-1]
 
 
@@ -186,7 +186,7 @@ def test_each_kind_of_error_is_the_sdks_own_class(site, client, key, finished):
         once.videos.create(prompt="Other", extra_headers={"Idempotency-Key": "same"})
     assert refusal.value.code == "idempotency_key_reused"
 
-    site.manage("grant_credits", "poor@example.com", "5", "--reason", "tests")
+    site.manage("grant_credits", "poor@example.com", "5", "--reason", "tests", "--create")
     poor = site.manage("create_api_key", "poor@example.com", "--name", "tests").splitlines()[-1]
     with pytest.raises(openai.APIStatusError) as refusal:
         openai.OpenAI(api_key=poor, base_url=f"{site.url}/v1").videos.create(prompt="A kite")

@@ -31,11 +31,12 @@ SLOW = 25.0  # seconds until each answer of a slow path is there: its turn, the 
 
 # Programs of people with credits, and for each a drill whose video never ends.
 PREPARE = f"""
-from accounts import api_keys, credits
+from uuid import uuid4
+from accounts import api_keys, staff_grants
 from accounts.models import User
 for number in range({PEOPLE}):
     person = User.objects.create(username=f"person-{{number}}")
-    credits.grant(person, 1000, reference=f"test:{{number}}")
+    staff_grants.grant(person, 1000, giver=None, reason="tests", form=uuid4())
     print(api_keys.create(person, "tests")[1])
 """
 

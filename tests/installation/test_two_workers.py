@@ -22,7 +22,8 @@ HERE = Path(__file__).parents[2]
 
 ORDER = """
 from django.db import transaction
-from accounts import credits
+from uuid import uuid4
+from accounts import staff_grants
 from accounts.models import User
 from videos.catalogue import availability
 from videos.generation import ordering
@@ -30,7 +31,7 @@ from videos.order import VideoOrder
 model = availability.models().first()
 people = [User.objects.create(username=f"person-{{n}}") for n in range(20)]
 for person in people:
-    credits.grant(person, 10 * {jobs}, reference=f"test:{{person.pk}}")
+    staff_grants.grant(person, 10 * {jobs}, giver=None, reason="tests", form=uuid4())
 for n in range({jobs}):
     ordering.place(people[n % 20], VideoOrder(model=model, prompt="A kite", size="1280x720", seconds=4))
 """

@@ -122,6 +122,6 @@ def test_our_simulator_says_what_the_document_says(judge, tmp_path, profile):
 
 def test_our_api_says_what_the_document_says(judge, tmp_path):
     with Site(tmp_path, SIMULATOR_SECONDS="1") as site:
-        site.manage("grant_credits", "programs@example.com", "100", "--reason", "tests")
+        site.manage("grant_credits", "programs@example.com", "100", "--reason", "tests", "--create")
         key = site.manage("create_api_key", "programs@example.com", "--name", "tests").splitlines()[-1]
         assert problems_of_a_life(judge, f"{site.url}/v1", key, "sora-2") == []

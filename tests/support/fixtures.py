@@ -12,8 +12,10 @@ from pathlib import Path
 from socketserver import BaseServer
 from typing import Any
 from unittest.mock import patch
+from uuid import uuid4
 
 import pytest
+from django.db import transaction
 from django.test import Client
 
 MANAGE = [sys.executable, str(Path(__file__).parents[2] / "manage.py")]
@@ -40,6 +42,34 @@ def new_user(**fields: Any) -> Any:
     credits.grant_signup(user)
     user.refresh_from_db()
     return user
+
+
+def give(user: Any, amount: int, expires_at: Any = None) -> None:
+    """Credits of staff, by the command line."""
+    from accounts import staff_grants
+
+    staff_grants.grant(user, amount, giver=None, reason="tests", form=uuid4(), expires_at=expires_at)
+
+
+def spend(user: Any, credits: int) -> Any:
+    """A video that costs as much."""
+    from accounts import credits as ledger
+    from videos.models import Video
+
+    wanted = video_order()
+    video = Video(
+        user=user,
+        model=wanted.model,
+        channel=wanted.model.offers.first().channel,
+        prompt=wanted.prompt,
+        size=wanted.size,
+        seconds=wanted.seconds,
+        credits=credits,
+    )
+    with transaction.atomic():
+        ledger.charge(user, credits, reference=video.reference)
+        video.save()
+    return video
 
 
 def signed_in(user: Any) -> Client:

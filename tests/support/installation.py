@@ -130,7 +130,7 @@ class Site:
 
     def new_key(self, email: str, credits: int) -> str:
         """An API key of an account that is made for this address, with so many credits."""
-        self.manage("grant_credits", email, str(credits), "--reason", "tests")
+        self.manage("grant_credits", email, str(credits), "--reason", "tests", "--create")
         return self.manage("create_api_key", email, "--name", "tests").splitlines()[-1]
 
     def change_keys(self, email: str, **settings: int) -> None:

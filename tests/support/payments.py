@@ -3,9 +3,9 @@
 from django.db.models import F
 
 from accounts import payments
+from aivideo.ledger_check import violations
 from tests.support.fixtures import signed_in
 from tests.support.stripe_server import sign
-from videos.generation.invariants import violations
 
 NOTHING = ("created", 100, 0, [])
 BOUGHT = ("paid", 1100, 0, [("purchase", 1000)])

@@ -1,82 +1,74 @@
-"""Invariants of credits and videos, as queries that find violations."""
+"""What must hold of videos and their credits, as queries that find what does not. See `accounts/invariants.py`."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, TextField, Value
-from django.db.models.functions import Cast, Coalesce, Concat, Replace, Substr
+from django.db.models import Q, Sum
+from django.db.models.functions import Coalesce
 
-from accounts.models import CreditEntry, Lot, User
+from accounts.invariants import Check, as_uuid, found, uuid_text
+from accounts.models import CreditEntry
 from videos.models import Status, Video
 
-MAX_SHOWN = 20  # per kind of violation
+Kind = CreditEntry.Kind
+REFUNDED = f"(video.status IN ('{Status.FAILED}', '{Status.CANCELED}') OR video.is_free)"
 
 
-def violations() -> tuple[dict[str, int], list[str]]:
-    """The number of rows checked, by kind, and one sentence per violation."""
-    counts = {
-        "users": User.objects.count(),
-        "credit entries": CreditEntry.objects.count(),
-        "videos": Video.objects.count(),
-        "videos unfinished": Video.objects.live().count(),
-    }
-    return counts, [*_balances(), *_charges(), *_refunds(), *_strays()]
+def violations() -> Iterator[str]:
+    """A sentence for each video without its entries, and each entry without its video.
 
-
-def _balances() -> Iterator[str]:
-    """Balance minus debt equals the sum of the ledger entries; expiring credits equal what is left in the lots."""
-    totals = User.objects.annotate(total=Coalesce(Sum("credit_entries__amount"), 0))
-    for user in totals.exclude(balance=F("total") + F("debt"))[:MAX_SHOWN]:
-        yield (
-            f"user {user.pk} has {user.balance} credits and owes {user.debt},"
-            f" but the entries add up to {user.total}"
+    An entry is looked up by its video's key. Whether each video has its entries is looked up only if there are too few, since
+    a video can have only one of a kind.
+    """
+    yield from found([_entries_of_no_video(), _refunds_of_no_reason()])
+    charged = Q(credits__gt=0)
+    if _credits(Kind.CHARGE) != -_prices(charged):
+        yield from found([_videos_without(Kind.CHARGE, "was not charged its", "credits > 0")])
+    unsuccessful = Q(status__in=[Status.FAILED, Status.CANCELED]) | Q(is_free=True)
+    if _credits(Kind.REFUND) != _prices(charged & unsuccessful):
+        yield from found(
+            [_videos_without(Kind.REFUND, "did not get back its", f"credits > 0 AND {REFUNDED}")]
         )
-    left = (
-        Lot.objects.filter(user=OuterRef("pk")).order_by().values("user").annotate(n=Sum("left")).values("n")
+
+
+def _credits(kind: str) -> int:
+    return int(CreditEntry.objects.filter(kind=kind).aggregate(n=Coalesce(Sum("amount"), 0))["n"])
+
+
+def _prices(of: Q) -> int:
+    return int(Video.objects.filter(of).aggregate(n=Coalesce(Sum("credits"), 0))["n"])
+
+
+def _entries_of_no_video() -> Check:
+    return Check(
+        "entry {} of user {} says {} of {} credits for {}, which is no such video of theirs",
+        f"""
+        SELECT entry.id, entry.user_id, entry.kind, entry.amount, entry.reference FROM accounts_creditentry entry
+        LEFT JOIN videos_video video ON video.id = {as_uuid("SUBSTR(entry.reference, 7)")}
+        WHERE entry.kind IN ('charge', 'refund') AND (
+            video.id IS NULL OR entry.reference NOT LIKE 'video:%' OR video.user_id <> entry.user_id
+            OR video.credits <> ABS(entry.amount))
+        """,
     )
-    lots = User.objects.annotate(left=Coalesce(Subquery(left), 0))
-    for owner in lots.exclude(expiring=F("left"))[:MAX_SHOWN]:
-        yield f"of user {owner.pk} {owner.expiring} credits expire, but {owner.left} are left in the lots"
 
 
-def _charges() -> Iterator[str]:
-    """Every video was charged its price. (A database constraint prevents charging twice.)"""
-    charged = _entries(CreditEntry.Kind.CHARGE).filter(amount=-OuterRef("credits"))
-    for video in _videos().filter(~Exists(charged), credits__gt=0)[:MAX_SHOWN]:
-        yield f"video {video.pk} was not charged its {video.credits} credits"
+def _refunds_of_no_reason() -> Check:
+    return Check(
+        "video {} is {}, but its credits returned",
+        f"""
+        SELECT {uuid_text("video.id")}, video.status FROM accounts_creditentry entry
+        JOIN videos_video video ON video.id = {as_uuid("SUBSTR(entry.reference, 7)")}
+        WHERE entry.kind = 'refund' AND entry.reference LIKE 'video:%' AND NOT {REFUNDED}
+        """,
+    )
 
 
-def _refunds() -> Iterator[str]:
-    """A video is refunded in full if and only if it failed, was canceled or was delivered free."""
-    refunds = _entries(CreditEntry.Kind.REFUND)
-    unsuccessful = Q(status__in=[Status.FAILED, Status.CANCELED])
-    in_full = refunds.filter(amount=OuterRef("credits"))
-    for video in _videos().filter(unsuccessful, ~Exists(in_full), credits__gt=0)[:MAX_SHOWN]:
-        yield f"video {video.pk} is {video.status}, but its {video.credits} credits did not return"
-    for video in _videos().filter(~unsuccessful, Exists(refunds), is_free=False)[:MAX_SHOWN]:
-        yield f"video {video.pk} is {video.status}, but its credits returned"
-    for video in _videos().filter(~unsuccessful, ~Exists(refunds), is_free=True, credits__gt=0)[:MAX_SHOWN]:
-        yield f"video {video.pk} counts as delivered free, but its credits did not return"
-
-
-def _strays() -> Iterator[str]:
-    """Entries whose video does not exist. Counting first is cheap and nearly always sufficient."""
-    of_videos = CreditEntry.objects.filter(reference__startswith="video:")
-    videos = _videos().filter(name=OuterRef("reference"))
-    charges = of_videos.aggregate(n=Count("pk", filter=Q(kind=CreditEntry.Kind.CHARGE)))["n"]
-    if charges == Video.objects.filter(credits__gt=0).count():
-        return
-    for entry in of_videos.filter(~Exists(videos))[:MAX_SHOWN]:
-        yield f"entry {entry.pk} ({entry}) belongs to no video"
-
-
-def _entries(kind: str) -> QuerySet[CreditEntry]:
-    return CreditEntry.objects.filter(kind=kind, reference=OuterRef("name"), user=OuterRef("user"))
-
-
-def _videos() -> QuerySet[Any]:
-    """Videos annotated with `name`, Video.reference in SQL. SQLite stores a UUID as 32 hex digits without dashes."""
-    digits = Replace(Cast("pk", TextField()), Value("-"), Value(""))
-    parts = [Substr(digits, start, length) for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))]
-    dashed = [piece for part in parts for piece in (Value("-"), part)][1:]
-    return Video.objects.annotate(name=Concat(Value("video:"), *dashed))
+def _videos_without(kind: str, problem: str, condition: str) -> Check:
+    return Check(
+        f"video {{}} is {{}} and {problem} {{}} credits",
+        f"""
+        SELECT {uuid_text("video.id")}, video.status, video.credits FROM videos_video video
+        WHERE {condition} AND NOT EXISTS (
+            SELECT 1 FROM accounts_creditentry entry
+            WHERE entry.kind = '{kind}' AND entry.reference = 'video:' || {uuid_text("video.id")})
+        """,
+    )

@@ -1,6 +1,7 @@
 """Sample data for a first look at the product."""
 
 import shutil
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import credits
+from accounts import credits, staff_grants
 from accounts.demo import DEMO_USER
 from accounts.models import User
 from videos.catalogue import availability
@@ -30,7 +31,9 @@ class Command(BaseCommand):
         if not settings.DEMO_SIGN_IN:
             raise CommandError("The demo user exists only with DEBUG and without Google sign-in.")
         user = _demo_user()
-        credits.grant(user, 200, reference=f"demo:{user.pk}", note="manage.py demo")
+        if not user.staff_grants.exists():
+            why = "manage.py demo"
+            staff_grants.grant(user, 200, giver=None, reason=why, note=why, form=uuid.uuid4())
 
         for number, sample in enumerate(samples()):
             _finished(user, f"demo-ready-{number}", sample)

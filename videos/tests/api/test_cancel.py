@@ -2,13 +2,13 @@
 
 import pytest
 
+from aivideo.ledger_check import violations
 from tests.support.api_client import Program, error_of
 from tests.support.batches import some
 from tests.support.completed import completed
 from tests.support.fixtures import entries, order
 from videos import serializers
 from videos.generation import lifecycle
-from videos.generation.invariants import violations
 from videos.models import Delivery, Status, Video
 from videos.providers.base import JobState
 from videos.serializers import public_id

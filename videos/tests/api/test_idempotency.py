@@ -11,10 +11,9 @@ from django.db import OperationalError, connections
 from django.test import RequestFactory
 from django.utils import timezone
 
-from accounts import credits
 from accounts.models import CreditEntry, IdempotentAnswer
 from tests.support.api_client import Program, error_of
-from tests.support.fixtures import entries, new_user
+from tests.support.fixtures import entries, give, new_user
 from tests.support.lossy_proxy import LossyProxy
 from tests.support.sabotage import drop, never, without
 from videos.api import bodies, idempotency
@@ -104,7 +103,7 @@ def test_answers_are_kept_for_thirty_days(program, owner):
 @without("the memory of an Idempotency-Key", "videos.api.idempotency.once", drop("_once_by_key"))
 @pytest.mark.django_db(transaction=True)
 def test_A26_fifty_at_once_with_one_key_are_one_video_and_fifty_equal_answers():
-    program = Program(new_user())
+    program = Program(give, new_user())
     answers, start = [], threading.Barrier(50)
 
     def send():
@@ -214,7 +213,7 @@ def test_what_was_refused_may_be_repeated_at_once(program, owner):
 
 
 def test_repeats_of_remixes_batches_campaigns_and_the_sites_orders_are_one_order(program, owner):
-    credits.grant(owner, 1000, reference="test:repeats")
+    give(owner, 1000)
     program.send("/api/v1/videos/generate", {"prompt": "A"}, headers=retry(0))
     program.send("/v1/batches/videos", {"items": [{"prompt": "A"}, {"prompt": "A"}]}, headers=retry(0))
     program.send("/v1/campaigns", {"prompt": "A", "platforms": ["x", "tiktok"]}, headers=retry(0))
@@ -245,8 +244,8 @@ def test_what_is_noted_for_repeats_is_forgotten_soon_and_holds_no_deleted_words(
 @pytest.mark.django_db(transaction=True)
 def test_fourteen_orders_through_a_proxy_that_loses_a_third_of_the_replies_are_fourteen_videos(live_server):
     """By OpenAI's SDK itself, which repeats what got no answer."""
-    owner = new_user()
-    credits.grant(owner, 1000, reference="test:dropped")
+    owner = give, new_user()
+    give(owner, 1000)
     text = Program(owner).text
     with LossyProxy(live_server.url, seed=6, one_in=3) as proxy:
         client = openai.OpenAI(base_url=f"{proxy.url}/v1", api_key=text)

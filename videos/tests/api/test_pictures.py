@@ -8,10 +8,9 @@ from ipaddress import ip_network
 import pytest
 from django.db import connections
 
-from accounts import credits
 from accounts.models import User
 from tests.support.api_client import Program, error_of
-from tests.support.fixtures import TEST_TIMEOUT, new_user, wait_until
+from tests.support.fixtures import TEST_TIMEOUT, give, new_user, wait_until
 from tests.support.sabotage import becomes, never, without
 from tests.support.silent_server import SilentServer
 from videos.api import pictures
@@ -116,7 +115,7 @@ def test_A65_one_person_fetches_one_picture_at_a_time_and_all_people_two(silent)
 def test_A65_all_pictures_of_a_request_share_one_deadline(silent, monkeypatch):
     monkeypatch.setattr(pictures, "SECONDS", 1)
     program = Program(new_user())
-    credits.grant(program.key.user, 1000, reference="test:pictures")
+    give(program.key.user, 1000)
     items = [order(f"{silent.url}?{number}") for number in range(8)]
     answer = program.send("/v1/batches/videos", {"items": items})
     assert error_of(answer)[:2] == (400, "items.0.input_reference")

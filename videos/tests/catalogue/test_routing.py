@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import fast_sql
+from aivideo.ledger_check import violations
 from tests.support.fixtures import (
     TEST_TIMEOUT,
     entries,
@@ -24,7 +25,6 @@ from tests.support.fixtures import (
 from tests.support.video_server import job, server
 from videos.catalogue import availability, breaker, refusals, routing
 from videos.generation import lifecycle
-from videos.generation.invariants import violations
 from videos.models import Channel, Offer, Status, Video, VideoModel
 from videos.worker import admission
 

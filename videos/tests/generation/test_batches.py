@@ -5,14 +5,14 @@ from ipaddress import ip_network
 
 import pytest
 
-from accounts import api_keys, credits
+from accounts import api_keys
 from accounts.credits import InsufficientCredits
+from aivideo.ledger_check import violations
 from tests.support.api_client import Program, error_of
 from tests.support.batches import some
-from tests.support.fixtures import new_user, order, pump_until_done, video_order
+from tests.support.fixtures import give, new_user, order, pump_until_done, video_order
 from tests.support.webhook_receiver import Receiver
 from videos.generation import batches, lifecycle, ordering
-from videos.generation.invariants import violations
 from videos.models import Batch, Channel, Delivery, Status, Video
 from videos.serializers import public_id
 from videos.webhooks import outbox
@@ -160,7 +160,7 @@ def test_a_batch_of_200_ends_with_200_verdicts_exact_credits_and_one_webhook(sim
         sends_webhooks=False, max_running=None, max_submits_per_minute=None
     )
     user = new_user()
-    credits.grant(user, 1900, reference="test")
+    give(user, 1900)
     ends = ["", "[sim:fail]", "[sim:truncated]", "[sim:rejected]"]  # a file that is cut off is fetched again
     prompts = [{"prompt": f"A kite [sim:mark-{number}]{ends[number % 4]}"} for number in range(200)]
     with Receiver() as receiver:

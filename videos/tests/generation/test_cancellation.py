@@ -7,11 +7,11 @@ import pytest
 import requests
 from django.utils import timezone
 
+from aivideo.ledger_check import violations
 from tests.support.fixtures import entries, new_user, order, queued_messages
 from tests.support.worker import again, make_due, running, take_one_step
 from videos import tasks
 from videos.generation import cancellation, lifecycle
-from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("hasty")]

@@ -4,11 +4,10 @@ from random import Random
 
 import pytest
 
-from accounts import credits
-from tests.support.fixtures import QUICK, entries, new_user, order
+from aivideo.ledger_check import violations
+from tests.support.fixtures import QUICK, entries, give, new_user, order
 from tests.support.sabotage import becomes, without
 from videos.generation import lifecycle
-from videos.generation.invariants import violations
 from videos.models import Status, Video
 from videos.providers.base import Busy, JobState
 
@@ -44,7 +43,7 @@ PROCESSES, STEPS, SEEDS = 3, 12, 60 if QUICK else 1000
 )
 def test_A35_a_thousand_interleavings_end_with_a_video_or_with_the_credits():
     user = new_user()
-    credits.grant(user, 10 * SEEDS, reference="test:rich")
+    give(user, 10 * SEEDS)
     ends = set()
     for seed in range(SEEDS):
         ends.add(interleave(order(user, f"seed {seed}").pk, Random(seed)))

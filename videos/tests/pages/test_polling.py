@@ -10,9 +10,8 @@ from django.core.files.storage import default_storage
 from django.test import Client
 from django.utils import timezone
 
-from accounts import credits
 from tests.support.completed import completed
-from tests.support.fixtures import entries, order
+from tests.support.fixtures import entries, give, order
 from tests.support.sabotage import becomes, without
 from videos.generation import lifecycle
 from videos.models import MAX_POSTER_TRIES, Channel, Status, Video
@@ -111,7 +110,7 @@ def test_a_page_knows_what_it_shows_from_the_start(as_owner, owner, page):
 NEWS = {
     "progress": lambda video: change(video, progress=21),
     "a poster": lambda video: change(video, poster="posters/x.webp"),
-    "the balance": lambda video: credits.grant(video.user, 5, reference="test"),
+    "the balance": lambda video: give(video.user, 5),
     "another pace": lambda video: change(video, created_at=timezone.now() - timedelta(seconds=31)),
     "less time left": lambda video: change(video, created_at=timezone.now() - timedelta(seconds=6)),
     "saving": lifecycle.finish,
@@ -180,7 +179,7 @@ def test_the_page_asks_less_often_where_less_will_happen(as_owner, owner, age, f
 
 
 def test_far_behind_the_page_asks_less_often(as_owner, owner, stranger):
-    credits.grant(stranger, 1000, reference="test")
+    give(stranger, 1000)
     first = order(owner)
     change(first, queued_at=timezone.now() + timedelta(seconds=1))
     for _ in range(progress.FAR_BEHIND + 1):

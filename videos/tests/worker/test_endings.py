@@ -16,12 +16,12 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from accounts import credits
+from aivideo.ledger_check import violations
 from tests.support.fixtures import entries, new_user, order, pump_until_done, wait_until
 from tests.support.sabotage import becomes, without
 from tests.support.worker import again, make_due, running, take_one_step
 from videos.catalogue import breaker
 from videos.generation import lifecycle
-from videos.generation.invariants import violations
 from videos.media import decoder, inspection, storage
 from videos.media.decoder import Decoder
 from videos.media.mp4 import measure

@@ -8,6 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
+from aivideo.ledger_check import violations
 from tests.support.api_client import Program, error_of
 from tests.support.database import another_session
 from tests.support.fixtures import (
@@ -21,7 +22,6 @@ from tests.support.fixtures import (
 )
 from tests.support.sabotage import becomes, without
 from videos.generation import lifecycle
-from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
 from videos.worker import dispatcher
 

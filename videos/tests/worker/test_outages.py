@@ -11,13 +11,13 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
+from aivideo.ledger_check import violations
 from tests.support.fixtures import entries, new_user, order, pump_until_done, scaled_timeout, wait_until
 from tests.support.sabotage import becomes, without
 from tests.support.video_server import job, server
 from videos import timing
 from videos.catalogue import connections
 from videos.generation import lifecycle
-from videos.generation.invariants import violations
 from videos.models import Channel, Status, Video
 from videos.providers.base import JobState, Unavailable
 from videos.worker import dispatcher, leases, steps, write_queue

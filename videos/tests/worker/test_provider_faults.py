@@ -9,6 +9,7 @@ import requests
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
+from aivideo.ledger_check import violations
 from simulator.faults import FAULTS
 from tests.support.fixtures import (
     TEST_TIMEOUT,
@@ -20,7 +21,6 @@ from tests.support.fixtures import (
     wait_until,
 )
 from videos.catalogue import connections
-from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Video
 from videos.providers import downloads

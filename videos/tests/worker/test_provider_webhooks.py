@@ -21,6 +21,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from aivideo.ledger_check import violations
 from tests.support.fixtures import (
     TEST_TIMEOUT,
     new_user,
@@ -34,7 +35,6 @@ from tests.support.installation import Site
 from tests.support.sabotage import becomes, without
 from videos import timing
 from videos.generation import lifecycle
-from videos.generation.invariants import violations
 from videos.media.decoder import Decoder
 from videos.models import Channel, Status, Video, VideoEvent, WebhookReceipt
 from videos.providers.base import JobState
