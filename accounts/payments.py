@@ -1,4 +1,4 @@
-"""Life of a payment: created → paid, held or expired, and possibly refunded or disputed later.
+"""Life of a payment: created → paid, held or expired, and possibly refunded, disputed or lost later.
 
 Whatever may have changed a payment (a webhook, the return page, the test checkout, a member of staff) calls
 `settle`. It fetches the current state from the processor and applies it to the payment and the ledger. So it
@@ -37,6 +37,7 @@ class Truth:
     receipt_url: str = ""
     refunded: int = 0
     disputed: int = 0  # withdrawn by open or lost disputes
+    is_contested: bool = False  # one of these disputes is not over yet
     is_over: bool = False  # it is not paid, and cannot be any more
     unclear: str = ""  # why we cannot tell where the money is, in a sentence for staff
 
@@ -102,7 +103,10 @@ def settle(payment: Payment, fetch: Callable[[Payment], Truth]) -> Payment:
 
 
 def accept(payment: Payment) -> bool:
-    """Accept a held payment as sufficient, by decision of staff. True if its credits were granted now."""
+    """Accept a held payment as sufficient, by decision of staff. True if its credits were granted now.
+
+    Settle it first: what was refunded meanwhile is not held any more.
+    """
     with transaction.atomic():
         held = Payment.objects.filter(pk=payment.pk, status=Status.HELD, paid_at=None)
         if not held.update(status=Status.PAID, reason="", paid_at=timezone.now(), version=F("version") + 1):
@@ -158,7 +162,7 @@ def _status(truth: Truth, wrong: str, gave: bool) -> tuple[str, str]:
     if truth.unclear:
         return Status.HELD, "; ".join(filter(None, [truth.unclear, wrong]))
     if truth.disputed:
-        return Status.DISPUTED, ""
+        return (Status.DISPUTED if truth.is_contested else Status.LOST), ""
     if truth.refunded and (gave or truth.refunded >= truth.amount):
         return Status.REFUNDED, ""
     if wrong:

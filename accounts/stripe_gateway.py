@@ -28,15 +28,9 @@ PAID = ("paid", "no_payment_required")
 # know what Stripe is talking about.
 # Dispute statuses in which no money is withdrawn, or it has been returned; a warning is only an inquiry.
 NOT_TAKEN = ("won", "warning_needs_response", "warning_under_review", "warning_closed")
-# Dispute statuses in which the money is withdrawn. Only a lost dispute can be appealed; a prevented one was refunded.
-TAKEN = (
-    "needs_response",
-    "under_review",
-    "lost",
-    "appeal_needs_response",
-    "appeal_under_review",
-    "prevented",
-)
+# Dispute statuses in which the money is withdrawn, for good or not. Only a lost dispute can be appealed; a prevented one was refunded.
+LOST = ("lost", "prevented")
+TAKEN = (*LOST, "needs_response", "under_review", "appeal_needs_response", "appeal_under_review")
 
 
 class Unreachable(Exception):
@@ -146,7 +140,7 @@ def truth_of(payment: Payment) -> Truth:
             if charge and charge.amount_refunded
             else []
         )
-    disputed, unclear = _disputed(charge, disputes.data)
+    disputed, is_contested, unclear = _disputed(charge, disputes.data)
     return Truth(
         is_paid=session.payment_status in PAID,
         # A payment that takes days may fail after the page was completed, which cannot be paid again.
@@ -159,6 +153,7 @@ def truth_of(payment: Payment) -> Truth:
         # One that failed brought the money back to us.
         refunded=sum(refund.amount for refund in refunds if refund.status not in ("failed", "canceled")),
         disputed=disputed,
+        is_contested=is_contested,
         unclear=unclear,
     )
 
@@ -267,16 +262,21 @@ def _session_and_metadata(session_id: str) -> tuple["stripe.checkout.Session", d
     return session, {name: value for note in notes for name, value in note.items()}
 
 
-def _disputed(charge: "stripe.Charge | None", disputes: list["stripe.Dispute"]) -> tuple[int, str]:
-    """How much of a charge disputes have withdrawn, in its currency's smallest unit; and a sentence for staff if that is unclear."""
+def _disputed(charge: "stripe.Charge | None", disputes: list["stripe.Dispute"]) -> tuple[int, bool, str]:
+    """How much of a charge disputes have withdrawn, in its currency's smallest unit; whether that may still change; and a
+    sentence for staff if it is unclear.
+    """
     unknown = sorted({dispute.status for dispute in disputes} - {*TAKEN, *NOT_TAKEN})
     if unknown:
-        return 0, f"Stripe reports an unknown dispute status: “{'”, “'.join(unknown)[:100]}”"
+        return 0, True, f"Stripe reports an unknown dispute status: “{'”, “'.join(unknown)[:100]}”"
     amounts = [_withdrawn(charge, dispute) for dispute in disputes]
     known = [amount for amount in amounts if amount is not None]
     if len(known) < len(amounts):
-        return 0, "Stripe states a dispute in another currency, and not how much of the payment it is"
-    return sum(known), ""
+        return 0, True, "Stripe states a dispute in another currency, and not how much of the payment it is"
+    is_contested = any(
+        amount and dispute.status not in LOST for dispute, amount in zip(disputes, known, strict=True)
+    )
+    return sum(known), is_contested, ""
 
 
 def _withdrawn(charge: "stripe.Charge | None", dispute: "stripe.Dispute") -> int | None:

@@ -31,6 +31,7 @@ class AuditEntry(models.Model):
         DECLINE = "decline", _("Declined a grant")
         CODES = "codes", _("Created redeem codes")
         NEW_KEY = "new_key", _("Created an API key")
+        CLOSE = "close", _("Closed a Stripe webhook")
 
     form = models.UUIDField(
         unique=True, editable=False, help_text=_("Id of the submitted form; a second submission is ignored.")

@@ -68,6 +68,7 @@ class Payment(models.Model):
         HELD = "held", _("Needs a decision")
         REFUNDED = "refunded", _("Refunded")
         DISPUTED = "disputed", _("Disputed")
+        LOST = "lost", _("Dispute lost")
 
     TO_DECIDE = (Status.HELD, Status.DISPUTED)  # need attention from staff
 

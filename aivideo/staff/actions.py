@@ -10,10 +10,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import api_keys, payments, redeem_codes, staff_grants, stripe_gateway
-from accounts.models import ApiKey, CodeBatch, Payment, StaffGrant, User
+from accounts.models import ApiKey, CodeBatch, Payment, StaffGrant, StripeEvent, User
 from accounts.staff_grants import GrantRefused
 from aivideo.models import AuditEntry
 from videos.catalogue import sync
@@ -156,9 +157,14 @@ def resume(request: ActionRequest, thing: Channel | VideoModel) -> bool:
 
 
 def accept(request: ActionRequest, payment: Payment) -> bool:
-    """Accept a held payment and grant its credits. False if it is no longer held."""
+    """Accept a held payment and grant its credits, after asking Stripe. False if it is no longer held.
+
+    Raises ActionFailed for one's own payment, and if Stripe gives no usable answer.
+    """
     _not_to_oneself(request, payment.user)
     detail = f"{payment.credits} credits to {payment.user}"
+    # Before the transaction, so that none stays open while we wait for Stripe.
+    payments.settle(payment, _ask_stripe)
     return _do(request, Action.ACCEPT, payment.reference, lambda: payments.accept(payment), detail)
 
 
@@ -166,11 +172,25 @@ def settle(request: ActionRequest, payment: Payment) -> bool:
     """Fetch a payment's current state from Stripe and apply it. Raises ActionFailed if Stripe gives no usable answer."""
     # Logged first, so that no transaction stays open while we wait for Stripe.
     _do(request, Action.SETTLE, payment.reference, lambda: True, f"it was {payment.status}")
+    payments.settle(payment, _ask_stripe)
+    return True
+
+
+def close(request: ActionRequest, event: StripeEvent) -> bool:
+    """Take a webhook that cannot be processed out of the money console: somebody has looked at it. False if it is processed."""
+
+    def finish() -> bool:
+        unsettled = StripeEvent.objects.filter(pk=event.pk, settled_at=None)
+        return bool(unsettled.update(settled_at=timezone.now()))
+
+    return _do(request, Action.CLOSE, f"event:{event.pk}"[:100], finish, event.problem)
+
+
+def _ask_stripe(payment: Payment) -> payments.Truth:
     try:
-        payments.settle(payment, stripe_gateway.truth_of)
+        return stripe_gateway.truth_of(payment)
     except (stripe_gateway.Unreachable, stripe_gateway.NotOurs) as error:
         raise ActionFailed(_("Stripe gave no usable answer: %(error)s") % {"error": error}) from error
-    return True
 
 
 def take_over(request: ActionRequest, channel: Channel, chosen: Sequence[sync.Difference]) -> bool:

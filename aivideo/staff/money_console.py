@@ -6,18 +6,20 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db import connection
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.timesince import timesince
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import CreditEntry, Payment, StaffGrant, StripeEvent, User
+from accounts.models import money as shown_money
 from aivideo.models import LedgerCheck, LedgerDay, PurchaseCheck
 from videos.models import Channel, Status, Video
 from videos.moderation import costly_blocks
@@ -35,12 +37,15 @@ DRIFT = f"""
 
 @dataclass(frozen=True)
 class Worklist:
-    """Rows of one kind that need attention; `about` says what they are and what to do about them."""
+    """Rows of one kind that need a person, the oldest MAX_SHOWN of `total`; `about` says what they are and what to do about them."""
 
     title: str
     about: str
     headers: list[str]
     rows: list[list[Any]]
+    total: int
+    amount: str = ""  # of money, in all
+    href: str = ""  # the list of all of them
 
     @property
     def table(self) -> dict[str, list[Any]]:
@@ -59,7 +64,8 @@ def money(request: HttpRequest) -> HttpResponse:
         "check": LedgerCheck.objects.first(),
         "purchases": PurchaseCheck.objects.first(),
         "worklists": [
-            _payments(),
+            _held(),
+            _disputes(),
             _grants(),
             _stripe_events(),
             _overdue(),
@@ -78,30 +84,44 @@ def drift() -> int:
         return int(cursor.fetchone()[0])
 
 
-def _payments() -> Worklist:
-    waiting = Payment.objects.filter(status__in=Payment.TO_DECIDE)
-    return Worklist(
-        _("Payments to review"),
+def _held() -> Worklist:
+    return _of_payments(
+        Payment.Status.HELD,
+        _("Payments to decide"),
         _(
             "If the amount is not what was ordered, accept the payment here or refund it at Stripe. If Stripe reports"
             " a dispute status that is unknown here, no credits move until the status changes: check it at Stripe."
         ),
-        [_("Payment"), _("User"), _("State"), _("Reason"), _("Since")],
+    )
+
+
+def _disputes() -> Worklist:
+    return _of_payments(
+        Payment.Status.DISPUTED,
+        _("Open disputes"),
+        _("Answer them at Stripe, which says until when. Their credits are taken back already."),
+    )
+
+
+def _of_payments(status: str, title: str, about: str) -> Worklist:
+    waiting = Payment.objects.filter(status=status)
+    sums = waiting.order_by().values_list("currency").annotate(n=Sum("price"))
+    return Worklist(
+        title,
+        about,
+        [_("Payment"), _("User"), _("Reason"), _("Since")],
         [
-            [
-                _link(payment),
-                payment.user,
-                payment.get_status_display(),
-                payment.reason,
-                _since(payment.created_at),
-            ]
-            for payment in _first(waiting.select_related("user"))
+            [_link(payment), payment.user, payment.reason or "–", _since(payment.created_at)]
+            for payment in _first(waiting.select_related("user").order_by("created_at"))
         ],
+        waiting.count(),
+        " + ".join(shown_money(amount, currency) for currency, amount in sorted(sums)),
+        _list(Payment, status__exact=status),
     )
 
 
 def _grants() -> Worklist:
-    waiting = StaffGrant.objects.filter(status=StaffGrant.Status.WAITING).select_related("user", "giver")
+    waiting = StaffGrant.objects.filter(status=StaffGrant.Status.WAITING)
     return Worklist(
         _("Grants to confirm"),
         _(
@@ -110,18 +130,20 @@ def _grants() -> Worklist:
         [_("Grant"), _("Asked by"), _("Reason"), _("Since")],
         [
             [_link(grant), grant.giver, grant.reason, _since(grant.created_at)]
-            for grant in _first(waiting.order_by("created_at"))
+            for grant in _first(waiting.select_related("user", "giver").order_by("created_at"))
         ],
+        waiting.count(),
+        href=_list(StaffGrant, status__exact="waiting"),
     )
 
 
 def _stripe_events() -> Worklist:
-    unsettled = StripeEvent.objects.filter(settled_at=None).select_related("payment")
+    unsettled = StripeEvent.objects.filter(settled_at=None)
     return Worklist(
         _("Unprocessed Stripe webhooks"),
         _(
             "Stripe retries them for three days. “Refresh from Stripe” on the payment's page has the same effect. One with a"
-            " problem is not retried: see the payment at Stripe."
+            " problem is not retried: see the payment at Stripe, then close it here."
         ),
         [_("Event"), _("Kind"), _("Payment"), _("Problem"), _("Deliveries"), _("Since")],
         [
@@ -133,29 +155,30 @@ def _stripe_events() -> Worklist:
                 event.times,
                 _since(event.received_at),
             ]
-            for event in _first(unsettled)
+            for event in _first(unsettled.select_related("payment").order_by("received_at"))
         ],
+        unsettled.count(),
+        href=_list(StripeEvent, settled_at__isnull="True"),
     )
 
 
 def _overdue() -> Worklist:
-    late = Video.objects.live().late().filter(is_free=False)
-    return Worklist(
+    return _of_videos(
+        Video.objects.live().late().filter(is_free=False),
         _("Overdue videos"),
         _(
             "Past their deadline and still charged. The worker should end each of them shortly; if one remains, stop it."
         ),
-        *_of_videos(late),
     )
 
 
 def _unconfirmed() -> Worklist:
-    return Worklist(
+    return _of_videos(
+        Video.objects.live().filter(status=Status.UNCONFIRMED),
         _("Unconfirmed submissions"),
         _(
             "The provider's response was lost. We ask it whether the job exists; if that stays unknown, the video is refunded."
         ),
-        *_of_videos(Video.objects.live().filter(status=Status.UNCONFIRMED)),
     )
 
 
@@ -176,36 +199,44 @@ def _slowed_down() -> Worklist:
             [_link(users[pk]), channel, date_format(localtime(at), "DATETIME_FORMAT")]
             for (channel, pk), at in list(until.items())[:MAX_SHOWN]
         ],
+        len(until),
     )
 
 
 def _debtors() -> Worklist:
-    owing = User.objects.filter(debt__gt=0).order_by("-debt")
+    owing = User.objects.filter(debt__gt=0)
     return Worklist(
         _("Users who owe credits"),
         _(
             "Their payment was refunded or disputed after they had spent the credits. New credits pay off the debt first."
         ),
         [_("User"), _("Credits owed"), _("Active")],
-        [[_link(user), f"{user.debt:,}", _("yes") if user.is_active else _("no")] for user in _first(owing)],
+        [
+            [_link(user), f"{user.debt:,}", _("yes") if user.is_active else _("no")]
+            for user in _first(owing.order_by("-debt"))
+        ],
+        owing.count(),
     )
 
 
-def _of_videos(videos: QuerySet[Video]) -> tuple[list[str], list[list[Any]]]:
-    headers = [_("Video"), _("User"), _("State"), _("Channel"), _("Credits"), _("Since")]
-    oldest = _first(videos.select_related("user", "channel").order_by("created_at"))
-    rows = [
+def _of_videos(videos: QuerySet[Video], title: str, about: str) -> Worklist:
+    return Worklist(
+        title,
+        about,
+        [_("Video"), _("User"), _("State"), _("Channel"), _("Credits"), _("Since")],
         [
-            _link(video, str(video.pk)[:8]),
-            video.user,
-            video.get_status_display(),
-            video.channel,
-            video.credits,
-            _since(video.created_at),
-        ]
-        for video in oldest
-    ]
-    return headers, rows
+            [
+                _link(video, str(video.pk)[:8]),
+                video.user,
+                video.get_status_display(),
+                video.channel,
+                video.credits,
+                _since(video.created_at),
+            ]
+            for video in _first(videos.select_related("user", "channel").order_by("created_at"))
+        ],
+        videos.count(),
+    )
 
 
 def _first(rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -218,6 +249,11 @@ def _link(row: Model, text: str = "") -> str:
     return format_html(
         '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>', page, text or row
     )
+
+
+def _list(model: type[Model], **filters: str) -> str:
+    page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return f"{page}?{urlencode(filters)}"
 
 
 def _since(at: Any) -> str:

@@ -101,6 +101,7 @@ class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
             "held": "warning",
             "refunded": "info",
             "disputed": "danger",
+            "lost": "danger",
         },
     )
     def state(self, payment: Payment) -> tuple[str, str]:
@@ -119,7 +120,9 @@ class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
     accept = staff_action(
         actions.accept,
         _("Accept"),
-        _("Accepts the amount that was paid and grants the credits that were ordered."),
+        _(
+            "Asks Stripe once more, then accepts the amount that was paid and grants the credits that were ordered."
+        ),
         _("Payment accepted. The credits were granted."),
         icon="check",
         variant=ActionVariant.SUCCESS,
@@ -134,11 +137,24 @@ class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
 
 
 @admin.register(StripeEvent)
-class StripeEventAdmin(ReadOnly, ModelAdmin):
-    list_display = ["received_at", "kind", "payment", "times", "settled_at"]
+class StripeEventAdmin(StaffActions, ReadOnly, ModelAdmin):
+    list_display = ["received_at", "kind", "payment", "problem", "times", "settled_at"]
     list_filter = ["kind", "received_at"]
     list_select_related = ["payment"]
     search_fields = ["=id", "=payment__id"]
+    actions_detail = ["close"]
+
+    def has_close_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        unsettled = StripeEvent.objects.filter(settled_at=None)
+        return self.offers(request, "accounts.decide_payment", unsettled, object_id)
+
+    close = staff_action(
+        actions.close,
+        _("Close"),
+        _("Takes it out of the money console. Do so when you have looked at the payment at Stripe."),
+        _("Closed."),
+        icon="check",
+    )
 
 
 @admin.register(StaffGrant)

@@ -9,14 +9,14 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from accounts import payments
-from accounts.models import CreditEntry, CreditPack, Payment, StaffGrant
+from accounts import payments, stripe_gateway
+from accounts.models import CreditEntry, CreditPack, Payment, StaffGrant, StripeEvent
 from accounts.payments import Truth
 from aivideo.ledger_check import violations
 from aivideo.models import AuditEntry
 from aivideo.staff import actions
 from tests.support.fixtures import entries, new_user, order, queued_messages, signed_in
-from tests.support.sabotage import becomes, never, without
+from tests.support.sabotage import becomes, drop, never, without
 from videos.generation import lifecycle
 from videos.models import Channel, Status, Video, VideoModel
 from videos.status.timeline import timeline_of
@@ -300,10 +300,12 @@ def test_a_paused_model_is_not_on_sale(wish, as_owner):
 
 
 @pytest.fixture
-def held(owner):
+def held(owner, monkeypatch):
+    """A payment of less than was ordered, and a Stripe that says so."""
     pack = CreditPack.objects.create(name="Some", credits=1000, price=2500)
-    payment = payments.order(owner, pack, Payment.Processor.STRIPE)
-    return payments.settle(payment, lambda _payment: Truth(is_paid=True, amount=2400, currency="usd"))
+    truth = Truth(is_paid=True, amount=2400, currency="usd")
+    monkeypatch.setattr(stripe_gateway, "truth_of", lambda _payment: truth)
+    return payments.settle(payments.order(owner, pack, Payment.Processor.STRIPE), stripe_gateway.truth_of)
 
 
 def test_a_held_payment_is_accepted_once(wish, owner, held):
@@ -312,6 +314,36 @@ def test_a_held_payment_is_accepted_once(wish, owner, held):
     owner.refresh_from_db()
     assert owner.balance == 1100
     assert log() == [("accept", held.reference, "close enough")]
+
+
+@without("the question before a decision", "aivideo.staff.actions.accept", drop("settle"))
+def test_what_was_refunded_meanwhile_is_not_accepted(wish, owner, held, monkeypatch):
+    """Its webhook was lost, or is on its way."""
+    refunded = Truth(is_paid=True, amount=2400, currency="usd", refunded=2400)
+    monkeypatch.setattr(stripe_gateway, "truth_of", lambda _payment: refunded)
+    assert actions.accept(wish(), held) is False
+    held.refresh_from_db()
+    owner.refresh_from_db()
+    assert (held.status, owner.balance, log()) == ("refunded", 100, [])
+
+
+def test_nothing_is_accepted_while_stripe_does_not_answer(wish, owner, held, monkeypatch):
+    def fail(_payment):
+        raise stripe_gateway.Unreachable("no answer")
+
+    monkeypatch.setattr(stripe_gateway, "truth_of", fail)
+    with pytest.raises(actions.ActionFailed, match="no answer"):
+        actions.accept(wish(), held)
+    held.refresh_from_db()
+    assert (held.status, log()) == ("held", [])
+
+
+def test_a_webhook_that_nobody_can_process_is_closed_by_whoever_has_looked_at_it(wish):
+    event = StripeEvent.objects.create(id="evt_1", kind="charge.refunded", problem="bought by nobody we know")
+    assert [actions.close(wish("refunded at Stripe"), event), actions.close(wish(), event)] == [True, False]
+    event.refresh_from_db()
+    assert event.settled_at
+    assert log() == [("close", "event:evt_1", "refunded at Stripe")]
 
 
 DEEDS = {

@@ -19,7 +19,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import api_keys, payments, redeem_codes
+from accounts import api_keys, payments, redeem_codes, stripe_gateway
 from accounts.models import CodeBatch, CreditPack, FreeCredits, Payment, StaffGrant, StripeEvent
 from accounts.payments import Truth
 from aivideo.migrations import __name__ as migrations
@@ -84,10 +84,12 @@ def video(owner):
 
 
 @pytest.fixture
-def held(owner):
+def held(owner, monkeypatch):
+    """A payment of less than was ordered, and a Stripe that says so."""
     pack = CreditPack.objects.create(name="Some", credits=1000, price=2599)
-    payment = payments.order(owner, pack, Payment.Processor.STRIPE)
-    return payments.settle(payment, lambda _payment: Truth(is_paid=True, amount=2400, currency="usd"))
+    truth = Truth(is_paid=True, amount=2400, currency="usd")
+    monkeypatch.setattr(stripe_gateway, "truth_of", lambda _payment: truth)
+    return payments.settle(payments.order(owner, pack, Payment.Processor.STRIPE), stripe_gateway.truth_of)
 
 
 def page(model, pk=None):

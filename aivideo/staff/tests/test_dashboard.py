@@ -275,6 +275,32 @@ def test_the_console_shows_everything_that_waits(as_staff, owner):
         assert said in page, said
 
 
+def test_the_console_lists_the_oldest_first_and_says_how_many_there_are_and_of_how_much(as_staff, owner):
+    """Fifty disputes must not hide the one payment that waits for a decision."""
+    pack = CreditPack.objects.create(name="Some", credits=10, price=250)
+    euros = CreditPack.objects.create(name="Some", credits=10, price=300, currency="eur")
+    made = []
+    for number in range(money_console.MAX_SHOWN + 2):
+        payment = payments.order(owner, euros if number == 0 else pack, Payment.Processor.STRIPE)
+        age = timedelta(days=number)
+        Payment.objects.filter(pk=payment.pk).update(status="disputed", created_at=timezone.now() - age)
+        made.append(payment)
+    held = payments.order(owner, pack, Payment.Processor.STRIPE)
+    Payment.objects.filter(pk=held.pk).update(status="held", reason="paid 1.00 USD")
+    lost = payments.order(owner, pack, Payment.Processor.STRIPE)
+    Payment.objects.filter(pk=lost.pk).update(status="lost")
+    page = as_staff.get("/admin/money/").content.decode()
+    assert "52 · 3.00 EUR + 127.50 USD" in page
+    assert "The first 50 of 52." in page
+    assert "/admin/accounts/payment/?status__exact=disputed" in page
+    assert "1 · 2.50 USD" in page
+    assert str(held.pk) in page
+    shown = [str(payment.pk) in page for payment in made]
+    assert shown == [False, False] + [True] * 50
+    assert page.index(str(made[-1].pk)) < page.index(str(made[2].pk))
+    assert str(lost.pk) not in page
+
+
 def test_the_nightly_check_keeps_what_it_finds(owner, caplog):
     tasks.check_ledger()
     assert LedgerCheck.objects.get().violations == []
