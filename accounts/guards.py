@@ -86,8 +86,12 @@ MONEY = (
     Guard(
         "accounts_payment",
         ("id", "user_id", "credits", "price", "currency", "processor", "is_recovered"),
-        ("session", "intent", "paid_at"),
+        ("session", "intent", "charged_at", "paid_at"),
         (("id",), ("session",), ("intent",)),
+    ),
+    Guard(
+        "accounts_balancetransaction",
+        ("id", "payment_id", "category", "amount", "fee", "net", "currency", "created_at"),
     ),
     Guard(
         "accounts_staffgrant",

@@ -190,6 +190,17 @@ def _payments() -> list[Check]:
             """,
         ),
         Check(
+            "of payment {} {} credits were taken back, but its money says {}",
+            """
+            SELECT id, clawed_back, must FROM (
+                SELECT id, clawed_back, credits * CASE WHEN refunded + disputed < paid THEN refunded + disputed ELSE paid END
+                    / paid AS must
+                FROM accounts_payment WHERE paid > 0 AND paid_at IS NOT NULL AND status <> 'held'
+            ) money
+            WHERE clawed_back <> must
+            """,
+        ),
+        Check(
             "payment {} is {}, which does not go with the time of its payment: {}",
             """
             SELECT id, status, paid_at FROM accounts_payment

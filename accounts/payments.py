@@ -8,17 +8,20 @@ next call.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Sum
+from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from accounts import credits
-from accounts.models import CreditPack, Payment, User, money
+from accounts.models import BalanceTransaction, CreditEntry, CreditPack, Payment, User, money
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ class Truth:
     disputed: int = 0  # withdrawn by open or lost disputes
     is_contested: bool = False  # one of these disputes is not over yet
     is_over: bool = False  # it is not paid, and cannot be any more
+    transactions: tuple[BalanceTransaction, ...] = ()  # unsaved; none if they may not be read
     unclear: str = ""  # why we cannot tell where the money is, in a sentence for staff
 
 
@@ -102,16 +106,36 @@ def settle(payment: Payment, fetch: Callable[[Payment], Truth]) -> Payment:
             return Payment.objects.get(pk=payment.pk)
 
 
+def credits_by_day(since: datetime) -> dict[date, int]:
+    """The credits that payments have brought since then, without those that were taken back, by day (UTC)."""
+    entries = CreditEntry.objects.filter(kind__in=["purchase", "claw_back"], created_at__gte=since)
+    by_day = entries.order_by().annotate(day=TruncDate("created_at", tzinfo=UTC)).values_list("day")
+    return defaultdict(int, by_day.annotate(n=Sum("amount")))
+
+
 def accept(payment: Payment) -> bool:
     """Accept a held payment as sufficient, by decision of staff. True if its credits were granted now.
 
     Settle it first: what was refunded meanwhile is not held any more.
     """
     with transaction.atomic():
-        held = Payment.objects.filter(pk=payment.pk, status=Status.HELD, paid_at=None)
-        if not held.update(status=Status.PAID, reason="", paid_at=timezone.now(), version=F("version") + 1):
+        held = (
+            Payment.objects.select_for_update()
+            .filter(pk=payment.pk, status=Status.HELD, paid_at=None)
+            .first()
+        )
+        if held is None:
             return False
-        return _give(payment)
+        _give(held)
+        # A part of it may have gone back already.
+        truth = Truth(is_paid=True, amount=held.paid, refunded=held.refunded, disputed=held.disputed)
+        held.clawed_back, held.version = _to_take_back(held.credits, truth), held.version + 1
+        held.status, held.reason, held.paid_at = Status.PAID, "", timezone.now()
+        held.save(update_fields=["clawed_back", "version", "status", "reason", "paid_at"])
+        if held.clawed_back:
+            reference = f"{held.reference}:{held.version}"
+            credits.claw_back(held.user, held.clawed_back, reference=reference, note=Status.REFUNDED)
+        return True
 
 
 def _give(payment: Payment) -> bool:
@@ -135,14 +159,17 @@ def _move(payment: Payment, truth: Truth) -> bool:
         "intent": truth.intent or payment.intent,
         "receipt_url": truth.receipt_url or payment.receipt_url,
         "clawed_back": clawed_back,
+        **_money(payment, truth),
         "paid_at": timezone.now() if becomes_paid else payment.paid_at,
     }
-    if all(getattr(payment, name) == value for name, value in after.items()):
+    transactions = _new_transactions(payment, truth)
+    if not transactions and all(getattr(payment, name) == value for name, value in after.items()):
         return True
     with transaction.atomic():
         as_read = Payment.objects.filter(pk=payment.pk, version=payment.version)
         if not as_read.update(**after, version=payment.version + 1):
             return False
+        BalanceTransaction.objects.bulk_create(transactions)
         if becomes_paid:
             _give(payment)
         reference, more = f"{payment.reference}:{payment.version + 1}", clawed_back - payment.clawed_back
@@ -153,6 +180,28 @@ def _move(payment: Payment, truth: Truth) -> bool:
     level = logging.WARNING if status in (Status.HELD, Status.DISPUTED) else logging.INFO
     log.log(level, "payment %s is %s. %s", payment.pk, status, reason)
     return True
+
+
+def _money(payment: Payment, truth: Truth) -> dict[str, Any]:
+    """What the processor says of the money."""
+    if not truth.is_paid:
+        return {}
+    return {
+        "paid": truth.amount,
+        "paid_currency": truth.currency,
+        "refunded": truth.refunded,
+        "disputed": payment.disputed if truth.unclear else truth.disputed,
+        "charged_at": payment.charged_at or timezone.now(),
+    }
+
+
+def _new_transactions(payment: Payment, truth: Truth) -> list[BalanceTransaction]:
+    """Those that are not recorded yet. What Stripe has booked never changes."""
+    known = set(payment.balance_transactions.values_list("pk", flat=True)) if truth.transactions else set()
+    new = [one for one in truth.transactions if one.pk not in known]
+    for one in new:
+        one.payment = payment
+    return new
 
 
 def _status(truth: Truth, wrong: str, gave: bool) -> tuple[str, str]:

@@ -5,7 +5,7 @@ Its SDK is imported where it is used: that takes up to half a second, and most p
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -14,7 +14,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from accounts import payments
-from accounts.models import Payment, User, money
+from accounts.models import BalanceTransaction, Payment, User, money
 from accounts.payments import Truth
 
 if TYPE_CHECKING:
@@ -117,9 +117,7 @@ def truth_of(payment: Payment) -> Truth:
 
     with _asking() as client:
         try:
-            session = client.v1.checkout.sessions.retrieve(
-                payment.session, {"expand": ["payment_intent.latest_charge"]}
-            )
+            session = _whole(client, payment.session)
         except stripe.InvalidRequestError as error:
             # It was made with the key of another mode or account.
             raise NotOurs(str(error)) from error
@@ -135,11 +133,7 @@ def truth_of(payment: Payment) -> Truth:
             )
         disputes = client.v1.disputes.list({"payment_intent": intent.id, "limit": 100})
         charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
-        refunds = (
-            client.v1.refunds.list({"payment_intent": intent.id, "limit": 100}).data
-            if charge and charge.amount_refunded
-            else []
-        )
+        refunds = _refunds(client, charge) if charge and (charge.amount_refunded or payment.refunded) else []
     disputed, is_contested, unclear = _disputed(charge, disputes.data)
     return Truth(
         is_paid=session.payment_status in PAID,
@@ -154,6 +148,7 @@ def truth_of(payment: Payment) -> Truth:
         refunded=sum(refund.amount for refund in refunds if refund.status not in ("failed", "canceled")),
         disputed=disputed,
         is_contested=is_contested,
+        transactions=tuple(_transactions(charge, refunds, disputes.data)),
         unclear=unclear,
     )
 
@@ -298,15 +293,76 @@ def _withdrawn(charge: "stripe.Charge | None", dispute: "stripe.Dispute") -> int
 
 def _arrived(charge: "stripe.Charge") -> int | None:
     """What a charge brought us, in the currency of our account with Stripe; None if our key may not read that."""
+    moved = charge.balance_transaction
+    return None if moved is None or isinstance(moved, str) else moved.amount
+
+
+def _whole(client: "stripe.StripeClient", session: str) -> "stripe.checkout.Session":
+    """A session with its charge and, if our key may read it, what the charge did to our balance."""
     import stripe
 
-    if not isinstance(charge.balance_transaction, str):
-        return None
+    charge = "payment_intent.latest_charge"
+    try:
+        return client.v1.checkout.sessions.retrieve(session, {"expand": [f"{charge}.balance_transaction"]})
+    except stripe.PermissionError:
+        return client.v1.checkout.sessions.retrieve(session, {"expand": [charge]})
+
+
+def _refunds(client: "stripe.StripeClient", charge: "stripe.Charge") -> list["stripe.Refund"]:
+    """The refunds of a charge; with what they did to our balance if our key may read it."""
+    moves = ["data.balance_transaction", "data.failure_balance_transaction"]
+    may_read = not isinstance(charge.balance_transaction, str)
+    return client.v1.refunds.list(
+        {
+            "payment_intent": str(charge.payment_intent),
+            "limit": 100,
+            **({"expand": moves} if may_read else {}),
+        }
+    ).data
+
+
+def _transactions(
+    charge: "stripe.Charge | None", refunds: list["stripe.Refund"], disputes: list["stripe.Dispute"]
+) -> Iterator[BalanceTransaction]:
+    """All that a charge, its refunds and its disputes did to our balance, as far as we may read it."""
+    moves = [
+        *([charge.balance_transaction] if charge else []),
+        *(one.balance_transaction for one in refunds),
+        *(getattr(one, "failure_balance_transaction", None) for one in refunds),
+        *(move for dispute in disputes for move in dispute.balance_transactions),
+    ]
+    return (_as_row(move) for move in moves if move is not None and not isinstance(move, str))
+
+
+def _as_row(move: "stripe.BalanceTransaction") -> BalanceTransaction:
+    return BalanceTransaction(
+        id=move.id,
+        category=move.reporting_category,
+        amount=move.amount,
+        fee=move.fee,
+        net=move.net,
+        currency=move.currency,
+        created_at=datetime.fromtimestamp(move.created, UTC),
+    )
+
+
+def balance_transactions(since: datetime) -> Iterator[tuple[BalanceTransaction, str | None]]:
+    """All that happened to our balance at Stripe since then, newest first, each with the payment intent that it is about, if any.
+
+    Raises Unreachable, also if our key may not read the balance.
+    """
+    import stripe
+
     with _asking() as client:
-        try:
-            return client.v1.balance_transactions.retrieve(charge.balance_transaction).amount
-        except stripe.PermissionError:
-            return None
+        moves = client.v1.balance_transactions.list(
+            {"created": {"gte": int(since.timestamp())}, "limit": 100, "expand": ["data.source"]}
+        )
+        for move in moves.auto_paging_iter():
+            about = move.source
+            intent = (
+                None if about is None or isinstance(about, str) else getattr(about, "payment_intent", None)
+            )
+            yield _as_row(move), intent.id if isinstance(intent, stripe.PaymentIntent) else intent
 
 
 @contextmanager

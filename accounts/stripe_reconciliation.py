@@ -2,14 +2,15 @@
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 
 from django.utils import timezone
 
 from accounts import payments, stripe_gateway
-from accounts.models import Payment
+from accounts.models import BalanceTransaction, Payment
 from accounts.stripe_gateway import NoRecord, NotOurs, Unreachable
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,50 @@ def ask_about_open() -> Counter[str]:
         if status not in (Payment.Status.CREATED, Payment.Status.EXPIRED):
             log.error("payment %s is %s, but no webhook told us; see docs/operating.md", payment.pk, status)
     return found
+
+
+@dataclass
+class Books:
+    """What Stripe has booked since some day beside what is recorded here. Amounts are in the currency's smallest unit."""
+
+    days: dict[tuple[date, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    problems: list[str] = field(default_factory=list)
+    of_others: int = 0  # transactions of other products that use the same account
+
+    def add(self, move: BalanceTransaction) -> None:
+        """Add it to its day (UTC) and currency: its amount by category, and fee and net of all."""
+        day = self.days[move.created_at.astimezone(UTC).date(), move.currency]
+        day[move.category] += move.amount
+        day["fee"] -= move.fee
+        day["net"] += move.net
+
+
+def compare_books(since: datetime) -> Books:
+    """Compare, to the cent, what Stripe has booked for our payments, and its payouts, with what is recorded here.
+
+    Raises Unreachable, also if our key may not read the balance.
+    """
+    books = Books()
+    kept = {one.pk: one for one in BalanceTransaction.objects.filter(created_at__gte=since)}
+    for move, intent in stripe_gateway.balance_transactions(since):
+        known = kept.pop(move.pk, None)
+        if known and _facts(known) != _facts(move):
+            books.problems.append(f"{move.pk} is {move} at Stripe, and {known} here")
+        payment = None if known or intent is None else Payment.objects.filter(intent=intent).first()
+        if payment:
+            books.problems.append(f"{move.pk}, {move}, is of payment {payment.pk}, but is not recorded here")
+        if known or payment or move.category == "payout":
+            books.add(move)
+        else:
+            books.of_others += 1
+    books.problems += [
+        f"{one.pk}, {one}, of payment {one.payment_id}, is unknown to Stripe" for one in kept.values()
+    ]
+    return books
+
+
+def _facts(move: BalanceTransaction) -> tuple[object, ...]:
+    return (move.amount, move.fee, move.currency, move.category)
 
 
 def reconcile(since: datetime) -> Iterator[tuple[Payment, str] | NoRecord]:

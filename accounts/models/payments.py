@@ -58,6 +58,9 @@ class CreditPack(models.Model):
             )
 
 
+SMALLEST = _("In the smallest unit of the currency.")
+
+
 class Payment(models.Model):
     """One purchase of a pack, created when the user clicks Buy. Only `accounts/payments.py` writes here."""
 
@@ -81,7 +84,7 @@ class Payment(models.Model):
     pack = models.ForeignKey(CreditPack, models.SET_NULL, null=True, verbose_name=_("pack"))
     # Copied from the pack when it was ordered.
     credits = models.PositiveIntegerField(_("credits"))
-    price = models.PositiveIntegerField(_("price"), help_text=_("In the smallest unit of the currency."))
+    price = models.PositiveIntegerField(_("price"), help_text=SMALLEST)
     currency = models.CharField(_("currency"), max_length=3)
     processor = models.CharField(_("processor"), max_length=10, choices=Processor)
     session = models.CharField(_("session"), max_length=255, unique=True, null=True, blank=True)
@@ -97,10 +100,22 @@ class Payment(models.Model):
         db_default=False,
         help_text=_("Made anew from what Stripe knows, because its record was missing here."),
     )
+    # What the processor says of the money, in the currency in which it was paid.
+    paid = models.PositiveBigIntegerField(_("paid"), default=0, db_default=0, help_text=SMALLEST)
+    paid_currency = models.CharField(_("paid in"), max_length=3, blank=True, db_default="")
+    refunded = models.PositiveBigIntegerField(_("refunded"), default=0, db_default=0, help_text=SMALLEST)
+    disputed = models.PositiveBigIntegerField(
+        _("disputed"), default=0, db_default=0, help_text=_("Withdrawn by open and lost disputes.")
+    )
     clawed_back = models.PositiveIntegerField(_("clawed back"), default=0, help_text=_("Credits."))
     version = models.PositiveIntegerField(default=0, editable=False, db_column="moves")
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
-    paid_at = models.DateTimeField(_("paid"), null=True, blank=True)
+    charged_at = models.DateTimeField(
+        _("charged"), null=True, blank=True, help_text=_("When we saw that money had come.")
+    )
+    paid_at = models.DateTimeField(
+        _("credits granted"), null=True, blank=True, help_text=_("Later, if it was held.")
+    )
 
     class Meta:
         verbose_name = _("payment")
@@ -120,7 +135,7 @@ class Payment(models.Model):
         ]
         indexes = [
             models.Index(fields=["user", "-created_at"], name="payments_of_a_user"),
-            models.Index(fields=["paid_at"], name="payments_by_day"),
+            models.Index(fields=["charged_at"], name="payments_by_day_charged"),
             models.Index(
                 fields=["status", "-created_at"],
                 condition=Q(status__in=["held", "disputed"]),
@@ -140,6 +155,36 @@ class Payment(models.Model):
     @property
     def shown_price(self) -> str:
         return money(self.price, self.currency)
+
+
+class BalanceTransaction(models.Model):
+    """What a payment, its refunds and its disputes did to our account at Stripe, as Stripe states it. Signed, in the account's currency.
+
+    Only `accounts/payments.py` writes here.
+    """
+
+    id = models.CharField(_("transaction"), max_length=255, primary_key=True)
+    payment = models.ForeignKey(
+        Payment, models.PROTECT, related_name="balance_transactions", verbose_name=_("payment")
+    )
+    category = models.CharField(_("category"), max_length=40, help_text=_("Stripe's reporting category."))
+    amount = models.BigIntegerField(_("amount"), help_text=SMALLEST)
+    fee = models.BigIntegerField(_("fee"), help_text=_("Stripe's."))
+    net = models.BigIntegerField(_("net"), help_text=_("The amount without the fee."))
+    currency = models.CharField(_("currency"), max_length=3)
+    created_at = models.DateTimeField(_("time"), help_text=_("At Stripe."))
+
+    class Meta:
+        verbose_name = _("balance transaction")
+        verbose_name_plural = _("balance transactions")
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(net=F("amount") - F("fee")), name="net_is_without_the_fee")
+        ]
+        indexes = [models.Index(fields=["created_at"], name="money_by_day")]
+
+    def __str__(self) -> str:
+        return f"{self.category} {money(self.net, self.currency)}"
 
 
 class StripeEvent(models.Model):

@@ -21,7 +21,8 @@ def stripe(server, settings):
     stripe_gateway._client.cache_clear()
     server.is_down = server.livemode = server.is_restricted = False
     server.account_currency, server.rate, server.page = "", 1.0, 100
-    server.sessions.clear()
+    for kept in (server.sessions, server.intents, server.refunds, server.disputes, server.transactions):
+        kept.clear()
     yield server
     stripe_gateway._client.cache_clear()
 

@@ -15,7 +15,7 @@ from tests.support.database import unguarded
 from tests.support.fixtures import new_user, signed_in, spend
 from tests.support.payments import BOUGHT, NOTHING, buy, click_on_buy, completed, deliver, settled
 from tests.support.sabotage import becomes, never, omit, without
-from tests.support.stripe_server import sign
+from tests.support.stripe_server import DISPUTE_FEE, FEE, sign
 
 pytestmark = pytest.mark.django_db
 
@@ -645,6 +645,73 @@ def test_what_was_refunded_and_what_is_disputed_add_up(stripe, payment):
     payments.settle(payment, truth())
     payments.settle(payment, truth(refunded=500, disputed=500, is_contested=True))
     assert settled(payment)[:2] == ("disputed", 700)
+
+
+def test_of_a_held_payment_that_was_refunded_in_part_only_the_rest_is_granted(stripe, payment):
+    payments.settle(payment, truth(amount=2400, refunded=600))
+    assert settled(payment)[0] == "held"
+    assert payments.accept(payment)
+    assert settled(payment)[:2] == ("paid", 850)
+    payments.settle(payment, truth(amount=2400, refunded=600))
+    assert settled(payment)[:2] == ("refunded", 850)
+
+
+def money_of(payment):
+    """What was paid, refunded and disputed; and what is left of it at Stripe."""
+    payment.refresh_from_db()
+    net = sum(payment.balance_transactions.values_list("net", flat=True))
+    return (payment.paid, payment.refunded, payment.disputed, net)
+
+
+@without(
+    "what a failed refund brings back",
+    "accounts.stripe_gateway._transactions",
+    becomes("getattr(one, 'failure_balance_transaction', None)", "None"),
+)
+def test_what_a_payment_really_brought_is_known_to_the_cent(stripe, payment, client):
+    """Whatever happens to it: what we recorded is what Stripe booked."""
+
+    def booked():
+        return sum(move["net"] for move in stripe.transactions.values())
+
+    assert money_of(payment) == (0, 0, 0, 0)
+    stripe.pay(payment)
+    deliver(client, completed(stripe, payment))
+    assert money_of(payment) == (2500, 0, 0, 2500 - FEE) == (2500, 0, 0, booked())
+    refund = stripe.refund(payment, 500)
+    for _ in range(2):
+        deliver(client, stripe.event("charge.refunded", stripe.charge_of(payment)))
+    assert money_of(payment) == (2500, 500, 0, booked())
+    stripe.fail_refund(refund)
+    deliver(client, stripe.event("refund.failed", refund))
+    assert money_of(payment) == (2500, 0, 0, booked()) == (2500, 0, 0, 2500 - FEE)
+    dispute = stripe.dispute(payment)
+    deliver(client, stripe.event("charge.dispute.created", dispute))
+    assert money_of(payment) == (2500, 0, 2500, booked()) == (2500, 0, 2500, -FEE - DISPUTE_FEE)
+    stripe.win(dispute)
+    deliver(client, stripe.event("charge.dispute.closed", dispute))
+    assert money_of(payment) == (2500, 0, 0, booked()) == (2500, 0, 0, 2500 - FEE - DISPUTE_FEE)
+    assert payment.balance_transactions.count() == 5
+
+
+def test_without_the_right_to_read_the_balance_a_payment_is_settled_all_the_same(stripe, payment, client):
+    stripe.is_restricted = True
+    stripe.pay(payment)
+    deliver(client, completed(stripe, payment))
+    assert settled(payment) == BOUGHT
+    stripe.refund(payment, 500)
+    deliver(client, stripe.event("charge.refunded", stripe.charge_of(payment)))
+    assert money_of(payment) == (2500, 500, 0, 0)
+    stripe.is_restricted = False
+    payments.settle(payment, stripe_gateway.truth_of)
+    assert money_of(payment) == (2500, 500, 0, 2000 - FEE)
+
+
+def test_what_was_paid_in_another_currency_is_money_of_that_currency(stripe, payment, client):
+    stripe.pay(payment, amount=2300, currency="eur")
+    deliver(client, completed(stripe, payment))
+    payment.refresh_from_db()
+    assert (payment.status, payment.paid, payment.paid_currency) == ("held", 2300, "eur")
 
 
 def test_a_decision_counts_as_a_move_so_that_an_older_answer_loses(stripe, payment):

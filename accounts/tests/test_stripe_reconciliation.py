@@ -1,6 +1,6 @@
 """Payments that Stripe knows of and nobody has told us about: lost webhooks, and orders that a restored backup forgot."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -8,12 +8,13 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts import stripe_reconciliation
-from accounts.models import CreditPack, Payment, StripeEvent
+from accounts.models import BalanceTransaction, CreditPack, Payment, StripeEvent, money
 from aivideo import tasks
 from tests.support.database import unguarded
 from tests.support.fixtures import new_user, signed_in
 from tests.support.payments import BOUGHT, NOTHING, buy, completed, deliver, settled
 from tests.support.sabotage import becomes, never, without
+from tests.support.stripe_server import FEE
 
 pytestmark = pytest.mark.django_db
 
@@ -217,6 +218,61 @@ def test_the_command_finds_what_was_lost_what_was_forgotten_and_what_nobody_know
     assert "0 changed here" in said
 
 
+def test_the_command_compares_the_books_by_day(stripe, owner, pack, capsys):
+    bought, refunded = buy(owner, pack), buy(owner, pack)
+    for one in (bought, refunded):
+        stripe.pay(one)
+    stripe.refund(refunded, 1000)
+    payout = stripe.balance_transaction("payout", "po_1", -3000, "usd")
+    stripe.balance_transaction("charge", "ch_of_another_product", 777, "usd", 30)
+    said, problem = reconcile(capsys)
+    day = f"{datetime.fromtimestamp(payout['created'], UTC):%Y-%m-%d}"
+    net = money(2 * (2500 - FEE) - 1000 - 3000, "usd")
+    assert (
+        f"{day}: charge 50.00 USD, fee {money(-2 * FEE, 'usd')}, net {net}, payout -30.00 USD, refund -10.00 USD;"
+        " 1600 credits sold or taken back"
+    ) in said
+    assert "1 transactions of something else" in said
+    assert (problem, "WRONG" in said) == ("", False)
+
+
+@without(
+    "the comparison with what is recorded",
+    "accounts.stripe_reconciliation.compare_books",
+    becomes("known and _facts(known) != _facts(move)", "False"),
+)
+def test_the_command_finds_each_cent_that_is_not_the_same_at_both(stripe, owner, pack, capsys):
+    payment = buy(owner, pack)
+    stripe.pay(payment)
+    reconcile(capsys)
+    (move,) = stripe.transactions.values()
+    with unguarded("accounts_balancetransaction"):
+        BalanceTransaction.objects.update(amount=2501, net=2501 - FEE)
+    assert reconcile(capsys)[1] == "Transactions that are not the same at Stripe and here: 1."
+    with unguarded("accounts_balancetransaction"):
+        BalanceTransaction.objects.update(amount=2500, net=2500 - FEE)
+    assert reconcile(capsys)[1] == ""
+    unknown = BalanceTransaction.objects.get()
+    unknown.pk = "txn_unknown"
+    unknown.save(force_insert=True)
+    said, problem = reconcile(capsys)
+    assert "txn_unknown" in said
+    assert "is unknown to Stripe" in said
+    assert problem.endswith(": 1.")
+    late = stripe.balance_transaction("refund", move["source"], -1, "usd")
+    said, problem = reconcile(capsys)
+    assert f"{late['id']}, refund -0.01 USD, is of payment {payment.pk}, but is not recorded here" in said
+    assert problem.endswith(": 2.")
+
+
+def test_a_key_that_may_not_read_the_balance_cannot_compare_and_says_so(stripe, owner, pack, capsys):
+    stripe.is_restricted = True
+    stripe.pay(buy(owner, pack))
+    said, problem = reconcile(capsys)
+    assert "The books were not compared" in said
+    assert problem == ""
+
+
 def test_the_command_reads_all_pages(stripe, owner, capsys):
     little = CreditPack.objects.create(name="Little", credits=1, price=100)
     for _ in range(3):
@@ -224,6 +280,7 @@ def test_the_command_reads_all_pages(stripe, owner, capsys):
     stripe.page = 2
     said, _problem = reconcile(capsys)
     assert "3 changed here" in said
+    assert "charge 3.00 USD" in said
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "2026-02-30"])

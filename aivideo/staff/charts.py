@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import TruncDate
 from django.utils.translation import gettext as _
 
@@ -70,13 +70,16 @@ def credits(moved: daily_totals.Totals, month: list[date]) -> Chart:
 
 def money_and_cost(cost: dict[date, Decimal], month: list[date]) -> Chart:
     by_day: dict[str, dict[date, float]] = defaultdict(lambda: defaultdict(float))
-    rows = paid(month[0]).annotate(day=TruncDate("paid_at", tzinfo=UTC)).values_list("day", "currency")
-    for day, currency, price in rows.annotate(sum=Sum("price")).order_by():
+    rows = (
+        paid(month[0]).annotate(day=TruncDate("charged_at", tzinfo=UTC)).values_list("day", "paid_currency")
+    )
+    left = F("paid") - F("refunded") - F("disputed")
+    for day, currency, price in rows.annotate(sum=Sum(left)).order_by():
         by_day[currency][day] += float(money(price, currency).split()[0].replace(",", ""))
     colors = ("#30a46c", "#0090ff", "#f5a524")
     series = [
         (
-            _("Revenue, %(currency)s") % {"currency": currency.upper()},
+            _("Kept, %(currency)s") % {"currency": currency.upper()},
             colors[n % 3],
             [by_day[currency][day] for day in month],
         )
@@ -89,7 +92,7 @@ def money_and_cost(cost: dict[date, Decimal], month: list[date]) -> Chart:
 def paid(since: date) -> QuerySet[Payment]:
     """Stripe payments since then; in demo mode those of the test checkout, which takes no money."""
     processor = Payment.Processor.TEST if settings.TEST_CHECKOUT else Payment.Processor.STRIPE
-    return Payment.objects.filter(processor=processor, paid_at__gte=utc_days.start_of(since)).order_by()
+    return Payment.objects.filter(processor=processor, charged_at__gte=utc_days.start_of(since)).order_by()
 
 
 def _chart(

@@ -12,8 +12,7 @@ from statistics import median
 from typing import Any, NotRequired, TypedDict
 
 from django.conf import settings
-from django.db.models import BigIntegerField, Count, F, Min, Sum
-from django.db.models.functions import Cast
+from django.db.models import Count, F, Min, Sum
 from django.http import HttpRequest
 from django.template.defaultfilters import date as shown_date
 from django.urls import reverse
@@ -22,7 +21,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from accounts import utc_days
-from accounts.models import Payment, User, money
+from accounts.models import BalanceTransaction, Payment, User, money
 from aivideo import health
 from aivideo.staff import charts, daily_totals
 from aivideo.staff.daily_totals import Ended
@@ -234,15 +233,17 @@ def _credits_of(moved: daily_totals.Totals, since: date) -> list[Card]:
 
 
 def _money_of(moved: daily_totals.Totals, cost: dict[date, Decimal], since: date) -> list[Card]:
-    revenue, returned = _payments(since)
+    paid, returned, fees, left = _payments(since)
     total = _sum_since(moved, since)
     earned = -total["charge"] - total["refund"]
     dollars = sum((cost[day] for day in cost if day >= since), Decimal(0))
     each = (dollars / earned * 100).quantize(Decimal("0.01")) if earned > 0 else None
     waiting = Payment.objects.filter(status__in=Payment.TO_DECIDE).count()
     return [
-        Card(_("Revenue"), _amounts(revenue), _("test checkout") if settings.TEST_CHECKOUT else ""),
-        Card(_("Refunds"), _amounts(returned), _("including disputes")),
+        Card(_("Paid"), _amounts(paid), _("test checkout") if settings.TEST_CHECKOUT else ""),
+        Card(_("Returned"), _amounts(returned), _("of it, by refunds and disputes")),
+        Card(_("Stripe's fees"), _amounts(fees)),
+        Card(_("Net"), _amounts(left), _("at Stripe, after refunds, disputes and fees")),
         Card(_("Provider cost"), _dollars(dollars)),
         Card(
             _("Credits earned"),
@@ -261,12 +262,18 @@ def _money_of(moved: daily_totals.Totals, cost: dict[date, Decimal], since: date
 # --- Small parts ----------------------------------------------------------------------------------
 
 
-def _payments(since: date) -> tuple[dict[str, int], dict[str, int]]:
-    """Revenue, and how much of it was returned, in each currency's smallest unit."""
-    share = Cast("price", BigIntegerField()) * F("clawed_back") / F("credits")
-    rows = charts.paid(since).values_list("currency").annotate(taken=Sum("price"), back=Sum(share))
-    found = list(rows)
-    return {row[0]: row[1] for row in found}, {row[0]: row[2] for row in found}
+def _payments(since: date) -> tuple[dict[str, int], ...]:
+    """What was paid, how much of it was returned, what Stripe took and what was left of all that moved, in each currency's smallest unit."""
+    back = F("refunded") + F("disputed")
+    rows = list(charts.paid(since).values_list("paid_currency").annotate(taken=Sum("paid"), back=Sum(back)))
+    moves = BalanceTransaction.objects.filter(created_at__gte=utc_days.start_of(since)).order_by()
+    moved = list(moves.values_list("currency").annotate(fees=Sum("fee"), left=Sum("net")))
+    return (
+        {row[0]: row[1] for row in rows},
+        {row[0]: row[2] for row in rows},
+        {row[0]: row[1] for row in moved},
+        {row[0]: row[2] for row in moved},
+    )
 
 
 def _sum_since(moved: daily_totals.Totals, since: date) -> dict[str, int]:

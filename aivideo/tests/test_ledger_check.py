@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts import credits, guards, payments, redeem_codes, staff_grants
 from accounts.models import (
+    BalanceTransaction,
     CodeBatch,
     CreditEntry,
     CreditPack,
@@ -47,7 +48,18 @@ def wrong():
 
 def paid(user, pack, refunded=0):
     payment = payments.order(user, pack, Payment.Processor.STRIPE)
-    truth = Truth(is_paid=True, amount=pack.price, currency=pack.currency, refunded=refunded)
+    move = BalanceTransaction(
+        id=f"txn_{payment.pk}",
+        category="charge",
+        amount=2500,
+        fee=103,
+        net=2397,
+        currency="usd",
+        created_at=timezone.now(),
+    )
+    truth = Truth(
+        is_paid=True, amount=pack.price, currency=pack.currency, refunded=refunded, transactions=(move,)
+    )
     return payments.settle(payment, lambda _payment: truth)
 
 
@@ -213,6 +225,9 @@ TAMPERINGS = {
     "a payment that was not clawed back": lambda the: Payment.objects.filter(pk=the.returned.pk).update(
         clawed_back=0
     ),
+    "money that was not refunded": lambda the: Payment.objects.filter(pk=the.returned.pk).update(refunded=0),
+    "money that is disputed": lambda the: Payment.objects.filter(pk=the.bought.pk).update(disputed=2500),
+    "less money paid": lambda the: Payment.objects.filter(pk=the.returned.pk).update(paid=1250),
     # Lots and draws
     "a gift that lasts longer": lambda the: Lot.objects.filter(pk=the.gift.pk).update(
         expires_at=F("expires_at") + timedelta(days=365)

@@ -351,7 +351,7 @@ def test_staff_refund_a_video_with_a_reason_and_find_it_in_the_audit_log(site, v
     before = balance(customer)
 
     page = staff_sign_in(site, visit, "boss", is_superuser=True)
-    expect(page.get_by_text("Revenue", exact=True)).to_be_visible()
+    expect(page.get_by_text("Paid", exact=True)).to_be_visible()
     expect(page.locator("canvas.chart")).to_have_count(3)
     page.get_by_role("link", name="30 days").click()
     expect(page.get_by_role("link", name="30 days")).to_have_attribute("aria-current", "true")

@@ -15,6 +15,7 @@ from tests.support.http_server import Handler, LocalServer
 
 KEY, SECRET = "sk_test_of_the_tests", "whsec_of_the_tests"
 VERSION = "2026-10-28.endive"
+FEE, DISPUTE_FEE = 103, 1500  # of each payment and each dispute, in cents
 
 
 class FakeStripe(LocalServer):
@@ -25,6 +26,7 @@ class FakeStripe(LocalServer):
         self.intents: dict[str, dict[str, Any]] = {}
         self.disputes: dict[str, dict[str, Any]] = {}
         self.refunds: dict[str, dict[str, Any]] = {}
+        self.transactions: dict[str, dict[str, Any]] = {}
         self.answers: dict[
             str, tuple[str, str]
         ] = {}  # by Idempotency-Key: the body it came with, and the answer
@@ -76,21 +78,26 @@ class FakeStripe(LocalServer):
         kind, _, name = url.path.removeprefix("/v1/").rpartition("/")
         if kind == "checkout/sessions" and name in self.sessions:
             session = dict(self.sessions[name])
-            if query.get("expand[0]", "").startswith("payment_intent") and session["payment_intent"]:
-                session["payment_intent"] = self.intents[session["payment_intent"]]
+            expanded = query.get("expand[0]", "")
+            if "balance_transaction" in expanded and self.is_restricted:
+                return 403, NOT_PERMITTED
+            if expanded.startswith("payment_intent") and session["payment_intent"]:
+                session["payment_intent"] = dict(self.intents[session["payment_intent"]])
+                charge = session["payment_intent"]["latest_charge"]
+                if "balance_transaction" in expanded:
+                    session["payment_intent"]["latest_charge"] = self._with_moves(charge)
             return 200, session
         if kind == "payment_intents" and name in self.intents:
             intent = dict(self.intents[name])
             return 200, {**intent, "latest_charge": intent["latest_charge"]["id"]}
         if url.path == "/v1/checkout/sessions":
             return 200, self._page_of_sessions(query)
-        if kind == "balance_transactions":
-            if self.is_restricted:
-                return 403, problem("The provided key does not have the required permissions")
-            moves = [intent["latest_charge"]["_balance_transaction"] for intent in self.intents.values()]
-            return 200, next(move for move in moves if move["id"] == name)
+        if url.path == "/v1/balance_transactions":
+            return (403, NOT_PERMITTED) if self.is_restricted else (200, self._page_of_transactions(query))
         if url.path == "/v1/refunds":
             found = [one for one in self.refunds.values() if one["payment_intent"] == query["payment_intent"]]
+            if "expand[0]" in query:
+                found = [self._with_moves(one) for one in found]
             return 200, {"object": "list", "data": found, "has_more": False, "url": "/v1/refunds"}
         if url.path == "/v1/disputes":
             found = [
@@ -98,6 +105,23 @@ class FakeStripe(LocalServer):
             ]
             return 200, {"object": "list", "data": found, "has_more": False, "url": "/v1/disputes"}
         return 404, problem(f"No such object: {name!r}")
+
+    def _with_moves(self, thing: dict[str, Any]) -> dict[str, Any]:
+        """A charge or refund with its balance transactions in place of their ids."""
+        names = [name for name in ("balance_transaction", "failure_balance_transaction") if name in thing]
+        return thing | {name: self.transactions[thing[name]] for name in names}
+
+    def _page_of_transactions(self, query: dict[str, str]) -> dict[str, Any]:
+        """Newest first, each with what it is about."""
+        things = [intent["latest_charge"] for intent in self.intents.values()]
+        about = {one["id"]: one for one in (*things, *self.refunds.values(), *self.disputes.values())}
+        since = int(query.get("created[gte]", 0))
+        found = [move for move in reversed(self.transactions.values()) if move["created"] >= since]
+        if last := query.get("starting_after"):
+            found = found[[move["id"] for move in found].index(last) + 1 :]
+        data = [move | {"source": about.get(move["source"], move["source"])} for move in found[: self.page]]
+        url = "/v1/balance_transactions"
+        return {"object": "list", "data": data, "has_more": len(found) > self.page, "url": url}
 
     def _page_of_sessions(self, query: dict[str, str]) -> dict[str, Any]:
         """Newest first, as Stripe lists them."""
@@ -165,8 +189,8 @@ class FakeStripe(LocalServer):
             "amount_refunded": 0,
             "receipt_url": "https://pay.stripe.com/receipts/of-the-tests",
         }
-        arrived = self.balance_transaction(session["amount_total"], session["currency"])
-        charge["balance_transaction"], charge["_balance_transaction"] = arrived["id"], arrived
+        arrived = self.balance_transaction("charge", charge["id"], charge["amount"], charge["currency"], FEE)
+        charge["balance_transaction"] = arrived["id"]
         intent = {
             "id": f"pi_{secrets.token_hex(12)}",
             "object": "payment_intent",
@@ -207,8 +231,18 @@ class FakeStripe(LocalServer):
             "payment_intent": charge["payment_intent"],
             "status": "succeeded",
         }
+        move = self.balance_transaction("refund", refund["id"], -amount, charge["currency"])
+        refund["balance_transaction"] = move["id"]
         self.refunds[refund["id"]] = refund
         return refund
+
+    def fail_refund(self, refund: dict[str, Any]) -> None:
+        """The bank of the customer sends the money back."""
+        refund["status"] = "failed"
+        move = self.balance_transaction("refund_failure", refund["id"], refund["amount"], refund["currency"])
+        refund["failure_balance_transaction"] = move["id"]
+        charge = self.intents[refund["payment_intent"]]["latest_charge"]
+        charge["amount_refunded"] -= refund["amount"]
 
     def dispute(
         self,
@@ -241,23 +275,36 @@ class FakeStripe(LocalServer):
         self.reinstate(dispute)
 
     def withdraw(self, dispute: dict[str, Any]) -> None:
-        move = self.balance_transaction(-dispute["amount"], dispute["currency"])
+        move = self.balance_transaction(
+            "dispute", dispute["id"], -dispute["amount"], dispute["currency"], DISPUTE_FEE
+        )
         dispute["balance_transactions"].append(move)
 
     def reinstate(self, dispute: dict[str, Any]) -> None:
-        move = self.balance_transaction(dispute["amount"], dispute["currency"])
+        move = self.balance_transaction(
+            "dispute_reversal", dispute["id"], dispute["amount"], dispute["currency"]
+        )
         dispute["balance_transactions"].append(move)
 
-    def balance_transaction(self, amount: int, currency: str) -> dict[str, Any]:
+    def balance_transaction(
+        self, category: str, source: str, amount: int, currency: str, fee: int = 0
+    ) -> dict[str, Any]:
         """What becomes of so much money in our account there, in its own currency."""
         own = self.account_currency or currency
         settled = amount if currency == own else round(amount * self.rate)
-        return {
+        move = {
             "id": f"txn_{secrets.token_hex(12)}",
             "object": "balance_transaction",
+            "reporting_category": category,
+            "source": source,
             "amount": settled,
+            "fee": fee,
+            "net": settled - fee,
             "currency": own,
+            "created": int(time.time()),
         }
+        self.transactions[move["id"]] = move
+        return move
 
     # --- What it tells
 
@@ -289,3 +336,6 @@ def sign(body: bytes, at: float | None = None, secret: str = SECRET, scheme: str
 
 def problem(message: str, kind: str = "invalid_request_error") -> dict[str, Any]:
     return {"error": {"message": message, "type": kind}}
+
+
+NOT_PERMITTED = problem("The provided key does not have the required permissions")

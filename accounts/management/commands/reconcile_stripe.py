@@ -5,11 +5,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
-from accounts import stripe_gateway, stripe_reconciliation
+from accounts import payments, stripe_gateway, stripe_reconciliation
+from accounts.models import money
 
 
 class Command(BaseCommand):
-    help = "Ask Stripe for all payments since a day, and settle those that nobody told us about."
+    help = "Ask Stripe for all payments since a day, settle those that nobody told us about, and compare the books by day."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--since", required=True, metavar="DATE", help="a day, such as 2026-11-01")
@@ -42,5 +43,27 @@ class Command(BaseCommand):
         except stripe_gateway.Unreachable as error:
             raise CommandError(f"Stripe did not answer: {error}") from error
         self.stdout.write(f"{seen} payments were completed at Stripe; {changed} changed here.")
+        problems = self._compare(since)
         if unknown:
             raise CommandError(f"Payments without a record here: {unknown}. Look them up at Stripe.")
+        if problems:
+            raise CommandError(f"Transactions that are not the same at Stripe and here: {problems}.")
+
+    def _compare(self, since: datetime) -> int:
+        """Print what Stripe booked by day, and what is different here; return how many differences there are."""
+        try:
+            books = stripe_reconciliation.compare_books(since)
+        except stripe_gateway.Unreachable as error:
+            self.stdout.write(
+                f"The books were not compared, because the key may not read the balance: {error}"
+            )
+            return 0
+        sold = payments.credits_by_day(since)
+        for (day, currency), sums in sorted(books.days.items()):
+            amounts = ", ".join(f"{name} {money(amount, currency)}" for name, amount in sorted(sums.items()))
+            self.stdout.write(f"{day}: {amounts}; {sold[day]} credits sold or taken back")
+        if books.of_others:
+            self.stdout.write(f"Besides, {books.of_others} transactions of something else.")
+        for problem in books.problems:
+            self.stdout.write(f"WRONG: {problem}")
+        return len(books.problems)

@@ -1,6 +1,8 @@
+from collections import defaultdict
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
@@ -9,6 +11,7 @@ from unfold.enums import ActionVariant
 
 from accounts import stripe_gateway
 from accounts.models import (
+    BalanceTransaction,
     CodeBatch,
     CreditEntry,
     CreditPack,
@@ -19,6 +22,7 @@ from accounts.models import (
     RedeemCode,
     StaffGrant,
     StripeEvent,
+    money,
 )
 from aivideo.staff import actions
 from aivideo.staff.admin.base import LargeTable, ReadOnly, StaffActions, staff_action
@@ -81,11 +85,34 @@ class CreditPackAdmin(ModelAdmin):
     search_fields = ["name"]
 
 
+class BalanceTransactionInline(ReadOnly, TabularInline):
+    model = BalanceTransaction
+    fields = ["created_at", "category", "shown_amount", "shown_fee", "shown_net"]
+    readonly_fields = ["shown_amount", "shown_fee", "shown_net"]
+    tab = False
+
+    @display(description=_("amount"))
+    def shown_amount(self, one: BalanceTransaction) -> str:
+        return money(one.amount, one.currency)
+
+    @display(description=_("fee"))
+    def shown_fee(self, one: BalanceTransaction) -> str:
+        return money(one.fee, one.currency)
+
+    @display(description=_("net"))
+    def shown_net(self, one: BalanceTransaction) -> str:
+        return money(one.net, one.currency)
+
+
 @admin.register(Payment)
 class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
     """Payments are updated by `accounts/payments.py` to the state that the processor reports."""
 
-    list_display = ["created_at", "user", "shown_price", "credits", "state", "clawed_back", "reason"]
+    list_display = [
+        *("created_at", "user", "shown_price", "credits", "state", "shown_paid", "shown_back"),
+        *("shown_net", "clawed_back", "reason"),
+    ]
+    inlines = [BalanceTransactionInline]
     list_filter = ["status", "processor", "created_at"]
     list_select_related = ["user"]
     search_fields = ["=id", "=session", "=intent", "user__email", "user__username"]
@@ -106,6 +133,26 @@ class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
     )
     def state(self, payment: Payment) -> tuple[str, str]:
         return payment.status, payment.get_status_display()
+
+    @display(description=_("paid"), ordering="paid")
+    def shown_paid(self, payment: Payment) -> str:
+        return money(payment.paid, payment.paid_currency) if payment.paid else "–"
+
+    @display(description=_("refunded and disputed"))
+    def shown_back(self, payment: Payment) -> str:
+        back = payment.refunded + payment.disputed
+        return money(back, payment.paid_currency) if back else "–"
+
+    @display(description=_("net"))
+    def shown_net(self, payment: Payment) -> str:
+        """What is left of it in our account at Stripe."""
+        sums: dict[str, int] = defaultdict(int)
+        for one in payment.balance_transactions.all():
+            sums[one.currency] += one.net
+        return " + ".join(money(amount, currency) for currency, amount in sorted(sums.items())) or "–"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Payment]:
+        return super().get_queryset(request).prefetch_related("balance_transactions")
 
     def has_accept_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         held = Payment.objects.filter(status=Payment.Status.HELD, paid_at=None)

@@ -9,7 +9,7 @@ from django.test import RequestFactory
 from django.utils import timezone
 
 from accounts import credits, payments, utc_days
-from accounts.models import CreditEntry, CreditPack, Payment, StripeEvent, User
+from accounts.models import BalanceTransaction, CreditEntry, CreditPack, Payment, StripeEvent, User
 from accounts.payments import Truth
 from aivideo import tasks
 from aivideo.models import LedgerCheck, LedgerDay, VideoDay
@@ -207,11 +207,44 @@ def test_the_cards_say_what_the_rows_say(clock, owner, settings):
         "Waiting": "1",
         "Worker": "Running",
     }
-    assert (card(week, "Revenue"), card(week, "Refunds")) == ("25.00 USD", "5.00 USD")
+    assert (card(week, "Paid"), card(week, "Returned")) == ("25.00 USD", "5.00 USD")
     assert (card(week, "Provider cost"), card(shown(30), "Provider cost")) == ("1.60 USD", "2.00 USD")
     assert (card(week, "Sold"), card(week, "Clawed back"), card(week, "Granted")) == ("2,000", "200", "100")
     assert (card(week, "Spent"), card(week, "New users")) == ("70", "1")
     assert [m["median"] for m in week["models"]][:1] == ["50 s"]
+
+
+def test_the_dashboards_money_is_all_that_came_and_went(clock, owner, settings):
+    """Held and disputed payments took money, too; and of what was paid not all is left."""
+    settings.TEST_CHECKOUT = False
+    pack = CreditPack.objects.create(name="Some", credits=1000, price=2500)
+
+    def settle(**facts):
+        payment = payments.order(owner, pack, Payment.Processor.STRIPE)
+        moves = [
+            BalanceTransaction(
+                id=f"txn_{payment.pk}_{n}",
+                category="charge" if amount > 0 else "dispute",
+                amount=amount,
+                fee=fee,
+                net=amount - fee,
+                currency="usd",
+                created_at=NOON,
+            )
+            for n, (amount, fee) in enumerate(facts.pop("moves", ()))
+        ]
+        truth = Truth(**{"is_paid": True, "amount": 2500, "currency": "usd", **facts, "transactions": moves})
+        return payments.settle(payment, lambda _payment: truth)
+
+    settle(moves=[(2500, 103)])
+    assert settle(amount=2400, moves=[(2400, 100)]).status == "held"
+    assert settle(amount=1900, currency="eur").status == "held"
+    assert settle(disputed=2500, is_contested=True, moves=[(2500, 103), (-2500, 1500)]).status == "disputed"
+    week = shown(7)
+    assert card(week, "Paid") == "19.00 EUR + 74.00 USD"
+    assert card(week, "Returned") == "0.00 EUR + 25.00 USD"
+    assert card(week, "Stripe's fees") == "18.06 USD"
+    assert card(week, "Net") == "30.94 USD"
 
 
 def test_a_period_that_nobody_offers_is_a_week(clock):
