@@ -58,8 +58,7 @@ def credits(request: UserRequest) -> HttpResponse:
 @require_safe
 def statement_csv(request: UserRequest) -> StreamingHttpResponse:
     """`/credits/statement.csv`: the filtered statement as a CSV file."""
-    found = statement.entries(request.user, request.GET.get("kind", ""))
-    lines = statement.as_csv(found.iterator(chunk_size=1000))
+    lines = statement.as_csv(request.user, request.GET.get("kind", ""))
     name = f"credits-{timezone.localdate():%Y-%m-%d}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
@@ -167,11 +166,19 @@ def _credits(
     request: UserRequest, code: str = "", refusal: str = "", problem: str = "", status: int = 200
 ) -> HttpResponse:
     kind = request.GET.get("kind", "")
-    page = statement.Pages(statement.entries(request.user, kind), 50).get_page(request.GET.get("page"))
-    statement.add_receipts(page, request.user)
+    size = request.GET.get("size", "")
+    lines_a_page = int(size) if size in map(str, statement.SIZES) else statement.SIZES[1]
+    page = statement.Pages(statement.entries(request.user, kind), lines_a_page).get_page(
+        request.GET.get("page")
+    )
+    is_filtered = kind in CreditEntry.Kind.values
     running = request.user.videos.live().filter(is_free=False)
     context = {
         "page": page,
+        "lines": statement.lines(request.user, list(page), has_gaps=is_filtered),
+        "is_filtered": is_filtered,
+        "size": lines_a_page,
+        "sizes": statement.SIZES,
         "kind": kind,
         "kinds": CreditEntry.Kind.choices,
         "free_credits": 0 if signup_credits.is_welcomed(request.user) else settings.SIGNUP_CREDITS,

@@ -16,7 +16,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.models import User
-from aivideo.staff import actions
+from aivideo.staff import account_page, actions
 from aivideo.staff.admin.base import Audited, GrantForm, ReadOnly, StaffActions, staff_action
 
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
@@ -44,6 +44,15 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
     readonly_fields = ["balance", "expiring", "debt", "last_login", "date_joined"]
     fieldsets = [*(UserAdmin.fieldsets or ()), (_("Credits"), {"fields": ["balance", "expiring", "debt"]})]
     actions_detail = ["grant", "suspend", "readmit"]
+
+    change_form_after_template = "admin/person_account.html"
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: Any = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        user = self.get_object(request, object_id) if object_id else None
+        context = account_page.context(request, user) if user else {}
+        return super().changeform_view(request, object_id, form_url, context | (extra_context or {}))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Only superusers: whoever creates a user knows their password."""

@@ -217,6 +217,31 @@ def test_the_text_for_the_customer_is_one_short_line(finance, owner):
     assert "Thank you &lt;b&gt;for&lt;/b&gt; it." in signed_in(owner).get("/credits/").text
 
 
+def test_a_persons_page_explains_their_balance(finance, support, owner, video, held, as_staff):
+    batch = CodeBatch.objects.create(name="Spring fair", credits=5, lasts_days=9)
+    redeem_codes.redeem(owner, redeem_codes.create(batch, 1)[0])
+    send(as_staff, type(owner), owner.pk, "grant", amount="50", note="Thank you", reason="they shouted")
+    send(as_staff, Payment, held.pk, "accept")
+    text = signed_in(finance).get(page(type(owner), owner.pk)).content.decode()
+    for said in (
+        "How the balance comes about",
+        "Granted <b>+155</b>",
+        "Purchased <b>+1000</b>",
+        "Charged <b>-10</b>",
+        "= <b>1,145</b>",
+        "5 of 5 expire on",
+        "Thank you",
+        "they shouted",
+        "Spring fair",
+        page(Payment, held.pk),
+        page(Video, video.pk),
+        page(CodeBatch, batch.pk),
+        page(StaffGrant, StaffGrant.objects.get().pk),
+    ):
+        assert said in text, said
+    assert "How the balance" not in signed_in(support).get(page(type(owner), owner.pk)).content.decode()
+
+
 def test_A70_staff_see_no_button_to_grant_to_themselves(finance, owner):
     assert send(signed_in(finance), type(owner), finance.pk, "grant", amount="50").status_code == 403
     assert StaffGrant.objects.count() == 0
