@@ -109,7 +109,7 @@ class FakeStripe(LocalServer):
     def _with_moves(self, thing: dict[str, Any]) -> dict[str, Any]:
         """A charge or refund with its balance transactions in place of their ids."""
         names = [name for name in ("balance_transaction", "failure_balance_transaction") if name in thing]
-        return thing | {name: self.transactions[thing[name]] for name in names}
+        return thing | {name: self.transactions.get(thing[name]) for name in names}
 
     def _page_of_transactions(self, query: dict[str, str]) -> dict[str, Any]:
         """Newest first, each with what it is about."""
@@ -189,8 +189,9 @@ class FakeStripe(LocalServer):
             "amount_refunded": 0,
             "receipt_url": "https://pay.stripe.com/receipts/of-the-tests",
         }
-        arrived = self.balance_transaction("charge", charge["id"], charge["amount"], charge["currency"], FEE)
-        charge["balance_transaction"] = arrived["id"]
+        charge["balance_transaction"] = None
+        if not later:
+            self.book(charge)
         intent = {
             "id": f"pi_{secrets.token_hex(12)}",
             "object": "payment_intent",
@@ -206,6 +207,12 @@ class FakeStripe(LocalServer):
 
     def money_arrives(self, payment: Any) -> None:
         self.session_of(payment)["payment_status"] = "paid"
+        self.book(self.charge_of(payment))
+
+    def book(self, charge: dict[str, Any]) -> None:
+        """The money of a charge is there."""
+        arrived = self.balance_transaction("charge", charge["id"], charge["amount"], charge["currency"], FEE)
+        charge["balance_transaction"] = arrived["id"]
 
     def money_fails(self, payment: Any) -> None:
         self.intents[self.session_of(payment)["payment_intent"]]["status"] = "requires_payment_method"

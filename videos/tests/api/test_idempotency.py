@@ -103,7 +103,7 @@ def test_answers_are_kept_for_thirty_days(program, owner):
 @without("the memory of an Idempotency-Key", "videos.api.idempotency.once", drop("_once_by_key"))
 @pytest.mark.django_db(transaction=True)
 def test_A26_fifty_at_once_with_one_key_are_one_video_and_fifty_equal_answers():
-    program = Program(give, new_user())
+    program = Program(new_user())
     answers, start = [], threading.Barrier(50)
 
     def send():
@@ -244,7 +244,7 @@ def test_what_is_noted_for_repeats_is_forgotten_soon_and_holds_no_deleted_words(
 @pytest.mark.django_db(transaction=True)
 def test_fourteen_orders_through_a_proxy_that_loses_a_third_of_the_replies_are_fourteen_videos(live_server):
     """By OpenAI's SDK itself, which repeats what got no answer."""
-    owner = give, new_user()
+    owner = new_user()
     give(owner, 1000)
     text = Program(owner).text
     with LossyProxy(live_server.url, seed=6, one_in=3) as proxy:

@@ -15,9 +15,11 @@ from django.core.files.storage import default_storage
 from django.db import OperationalError
 from django.utils import timezone
 
-from accounts import credits
+from accounts import payments
+from accounts.models import CreditPack, Payment
+from accounts.payments import Truth
 from aivideo.ledger_check import violations
-from tests.support.fixtures import entries, new_user, order, pump_until_done, wait_until
+from tests.support.fixtures import entries, new_user, order, pump_until_done, spend, wait_until
 from tests.support.sabotage import becomes, without
 from tests.support.worker import again, make_due, running, take_one_step
 from videos.catalogue import breaker
@@ -343,11 +345,23 @@ def test_a_decoder_may_use_only_so_much_of_a_core_for_one_file():
     assert subprocess.run([sys.executable, "-c", endless]).returncode == -signal.SIGXCPU
 
 
+def lose_a_payment(user, amount):
+    """They bought as many credits, had a video made for them, and got their money back."""
+    pack = CreditPack.objects.create(name="Some", credits=amount, price=100)
+    payment = payments.order(user, pack, Payment.Processor.TEST)
+    price = {"is_paid": True, "amount": 100, "currency": "usd"}
+    payment = payments.settle(payment, lambda _payment: Truth(**price))
+    video = spend(user, amount)
+    made = {"status": "completed", "file": "videos/x.mp4", "sha256": "0" * 64, "ended_at": timezone.now()}
+    Video.objects.filter(pk=video.pk).update(**made, next_attempt_at=None)
+    payments.settle(payment, lambda _payment: Truth(**price, refunded=100))
+
+
 def test_what_a_debtor_has_in_the_queue_is_canceled_and_pays_the_debt(simulator):
     begun = running(simulator)
     debtor, other = begun.user, new_user()
     waiting, theirs = [order(debtor), order(debtor)], order(other)
-    credits.claw_back(debtor, 75, reference="payment:1")
+    lose_a_payment(debtor, 75)
     lifecycle.time_out_overdue()
     assert [again(video).status for video in waiting] == [Status.CANCELED] * 2
     assert (again(begun).status, again(theirs).status) == (Status.IN_PROGRESS, Status.QUEUED)

@@ -1,0 +1,197 @@
+"""Thousands of random histories of purchases: after each step our money is Stripe's, and our credits are those of the money."""
+
+import json
+import os
+import random
+from collections.abc import Iterator
+
+import pytest
+import stripe as sdk
+
+from accounts import payments, stripe_gateway
+from accounts.credits import InsufficientCredits
+from accounts.invariants import found, sources, sums
+from accounts.models import CreditPack, Payment, User
+from tests.support.fixtures import QUICK, new_user, spend
+from tests.support.stripe_server import KEY, FakeStripe
+
+pytestmark = pytest.mark.django_db
+
+PARTS, STEPS = 10, 5
+HISTORIES = 20 if QUICK else 500  # of each part
+SEED = int(os.environ.get("SEED", "1"))
+PRICE, CREDITS = 2500, 1000
+DISPUTES = (
+    "needs_response",
+    "under_review",
+    "lost",
+    "appeal_needs_response",
+    "appeal_under_review",
+    "prevented",
+    "warning_needs_response",
+    "warning_closed",
+)
+
+
+class Direct(sdk.HTTPClient):
+    """Asks the Stripe of the tests without a network between, because it is asked a hundred thousand times."""
+
+    name = "direct"
+
+    def __init__(self, fake: FakeStripe) -> None:
+        super().__init__()
+        self.fake = fake
+
+    def request(self, method, url, headers, post_data=None, **_more):
+        path = url.removeprefix(self.fake.url)
+        if method == "get":
+            status, answer = self.fake.get(path)
+        else:
+            status, answer = self.fake.post(path, post_data, headers.get("Idempotency-Key"))
+        return json.dumps(answer), status, {}
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def fake(settings, monkeypatch):
+    settings.STRIPE_SECRET_KEY = KEY
+    stripe = FakeStripe()
+    client = sdk.StripeClient(KEY, base_addresses={"api": stripe.url}, http_client=Direct(stripe))
+    monkeypatch.setattr(stripe_gateway, "_client", lambda: client)
+    yield stripe
+    stripe.server.server_close()
+
+
+class History:
+    """One payment of one person, and what can happen to it at Stripe and here."""
+
+    def __init__(self, stripe: FakeStripe, pack: CreditPack, chance: random.Random) -> None:
+        self.stripe, self.chance = stripe, chance
+        self.user = new_user()
+        self.payment = payments.order(self.user, pack, Payment.Processor.STRIPE)
+        stripe_gateway.checkout_url(self.payment)
+        self.payment.refresh_from_db()
+        self.spent = 0
+        self.is_accepted = False
+
+    @property
+    def charge(self):
+        intent = self.stripe.session_of(self.payment)["payment_intent"]
+        return intent and self.stripe.intents[intent]["latest_charge"]
+
+    def steps(self) -> Iterator[str]:
+        """What can happen now."""
+        yield from ("settle", "spend")
+        session = self.stripe.session_of(self.payment)
+        if session["status"] == "open":
+            yield from ("pay", "pay", "pay less", "expire")
+            return
+        if self.charge is None:
+            return
+        if session["payment_status"] == "unpaid":
+            yield from ("arrive", "fail")
+            return
+        if self.refundable > 0:
+            yield from ("refund", "refund all", "dispute")
+        if self.refunds:
+            yield "fail refund"
+        if self.open_disputes:
+            yield from ("win", "lose", "appeal")
+        yield "accept"
+
+    @property
+    def refunds(self):
+        return [one for one in self.stripe.refunds.values() if one["status"] == "succeeded"]
+
+    @property
+    def open_disputes(self):
+        return [one for one in self.stripe.disputes.values() if one["status"] != "won"]
+
+    @property
+    def refundable(self):
+        disputed = sum(one["amount"] for one in self.open_disputes)
+        return self.charge["amount"] - self.charge["amount_refunded"] - disputed
+
+    def take(self, step: str) -> None:
+        chance, stripe, payment = self.chance, self.stripe, self.payment
+        if step == "pay":
+            stripe.pay(payment, later=chance.random() < 0.2)
+        elif step == "pay less":
+            stripe.pay(payment, amount=chance.randint(50, PRICE - 1))
+        elif step == "expire":
+            stripe.expire(payment)
+        elif step == "arrive":
+            stripe.money_arrives(payment)
+        elif step == "fail":
+            stripe.money_fails(payment)
+        elif step.startswith("refund"):
+            stripe.refund(payment, self.refundable if "all" in step else chance.randint(1, self.refundable))
+        elif step == "fail refund":
+            stripe.fail_refund(chance.choice(self.refunds))
+        elif step == "dispute":
+            stripe.dispute(payment, chance.randint(1, self.refundable), status=chance.choice(DISPUTES))
+        elif step == "win":
+            dispute = chance.choice(self.open_disputes)
+            took = sum(move["amount"] for move in dispute["balance_transactions"])
+            dispute["status"] = "won"
+            if took:
+                stripe.reinstate(dispute)
+        elif step in ("lose", "appeal"):
+            dispute = chance.choice(self.open_disputes)
+            if not dispute["balance_transactions"]:
+                stripe.withdraw(dispute)
+            dispute["status"] = "lost" if step == "lose" else chance.choice(DISPUTES[3:5])
+        elif step == "accept":
+            payments.settle(payment, stripe_gateway.truth_of)
+            payments.accept(payment)
+        elif step == "spend":
+            price = chance.randint(1, 400)
+            try:
+                spend(self.user, price)
+                self.spent += price
+            except InsufficientCredits:
+                pass
+        payments.settle(payment, stripe_gateway.truth_of)
+
+    def check(self) -> None:
+        """What we have recorded is what Stripe has booked, and the credits follow from it."""
+        payment = Payment.objects.get(pk=self.payment.pk)
+        booked = self.stripe.transactions.values()
+        recorded = payment.balance_transactions.values_list("pk", "amount", "fee", "net")
+        assert sorted(recorded) == sorted(
+            (one["id"], one["amount"], one["fee"], one["net"]) for one in booked
+        )
+        granted = CREDITS if payment.paid_at else 0
+        back = min(payment.refunded + payment.disputed, payment.paid)
+        due = granted - (granted * back // payment.paid if back else 0)
+        user = User.objects.get(pk=self.user.pk)
+        assert user.balance - user.debt == 100 + due - self.spent
+        # What is left of the money, without Stripe's fees, is what was not returned.
+        assert sum(one["amount"] for one in booked) == payment.paid - payment.refunded - payment.disputed
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_whatever_happens_to_payments_our_money_is_stripes_and_the_credits_are_the_moneys(fake, part):
+    chance = random.Random(f"{SEED} {part}")
+    pack = CreditPack.objects.create(name="Some", credits=CREDITS, price=PRICE)
+    for number in range(HISTORIES):
+        for kept in (
+            fake.sessions,
+            fake.intents,
+            fake.refunds,
+            fake.disputes,
+            fake.transactions,
+            fake.answers,
+        ):
+            kept.clear()
+        history, steps = History(fake, pack, chance), []
+        try:
+            for _ in range(STEPS):
+                steps.append(chance.choice(list(history.steps())))
+                history.take(steps[-1])
+                history.check()
+        except AssertionError as error:
+            raise AssertionError(f"SEED={SEED}, history {number} of part {part}: {steps}") from error
+    assert list(found([*sums(), *sources()])) == []
