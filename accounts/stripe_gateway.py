@@ -153,6 +153,23 @@ def truth_of(payment: Payment) -> Truth:
     )
 
 
+def refund(payment: Payment, amount: int, key: str) -> None:
+    """Give back `amount` of a payment, in the smallest unit of its currency. The same `key` again gives nothing more back.
+
+    The credits follow when the payment is settled. Raises Unreachable, also if Stripe refuses.
+    """
+    with _asking() as client:
+        client.v1.refunds.create(
+            {
+                "payment_intent": payment.intent or "",
+                "amount": amount,
+                "reason": "requested_by_customer",
+                "metadata": {"payment": str(payment.pk)},
+            },
+            {"idempotency_key": f"refund:{key}"},
+        )
+
+
 def read_webhook(body: bytes, signature: str) -> "stripe.Event":
     """An event that Stripe signed for us within TOLERANCE. Raises NotOurs for anything else."""
     import stripe

@@ -11,6 +11,7 @@ from accounts.models.payments import (
     Payment,
     StripeEvent,
     currency_code,
+    in_smallest_unit,
     money,
 )
 from accounts.models.promotions import (
@@ -44,5 +45,6 @@ __all__ = [
     "User",
     "Welcome",
     "currency_code",
+    "in_smallest_unit",
     "money",
 ]

@@ -156,6 +156,11 @@ class Payment(models.Model):
     def shown_price(self) -> str:
         return money(self.price, self.currency)
 
+    @property
+    def refundable(self) -> int:
+        """What is left of what was paid, in the smallest unit of `paid_currency`."""
+        return max(0, self.paid - self.refunded - self.disputed)
+
 
 class BalanceTransaction(models.Model):
     """What a payment, its refunds and its disputes did to our account at Stripe, as Stripe states it. Signed, in the account's currency.
@@ -257,6 +262,14 @@ MINIMUM = {
 
 
 DECIMALS = {**dict.fromkeys(NO_DECIMALS, 0), **dict.fromkeys(THREE_DECIMALS, 3)}
+
+
+def in_smallest_unit(amount: Decimal, currency: str) -> int:
+    """12.50, "usd" → 1250. Raises ValueError for a fraction of the smallest unit."""
+    cents = amount.scaleb(DECIMALS.get(currency, 2))
+    if cents != cents.to_integral_value():
+        raise ValueError(f"{amount} {currency} is not a whole number of its smallest unit.")
+    return int(cents)
 
 
 def money(amount: int, currency: str) -> str:

@@ -11,10 +11,11 @@ from stripe import Dispute
 from accounts import payments, stripe_gateway
 from accounts.models import CreditPack, Payment, StripeEvent
 from aivideo.management.commands import doctor
+from aivideo.models import AuditEntry
 from tests.support.database import unguarded
 from tests.support.fixtures import new_user, signed_in, spend
 from tests.support.payments import BOUGHT, NOTHING, buy, click_on_buy, completed, deliver, settled
-from tests.support.sabotage import becomes, never, omit, without
+from tests.support.sabotage import becomes, drop, never, omit, without
 from tests.support.stripe_server import DISPUTE_FEE, FEE, sign
 
 pytestmark = pytest.mark.django_db
@@ -719,6 +720,62 @@ def test_a_decision_counts_as_a_move_so_that_an_older_answer_loses(stripe, payme
     before = Payment.objects.get(pk=payment.pk).version
     assert payments.accept(payment)
     assert Payment.objects.get(pk=payment.pk).version == before + 1
+
+
+@pytest.fixture
+def pay_back(as_staff):
+    """Press "Refund money" on a payment's page; what is said then."""
+
+    def press(payment, amount="", form=None):
+        url = f"/admin/accounts/payment/{payment.pk}/pay_back/"
+        fields = {"reason": "they did not like it", "_form_submitted": "True", "form": form or uuid4()}
+        assert as_staff.post(url, {**fields, "amount": amount}).status_code == 200
+        return as_staff.get(f"/admin/accounts/payment/{payment.pk}/change/").text
+
+    return press
+
+
+@without("the audit log before a refund", "aivideo.staff.actions.pay_back", drop("_do"))
+def test_staff_refund_money_in_part_and_then_the_rest_and_the_credits_follow(stripe, payment, pay_back):
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    assert "Refunded." in pay_back(payment, "5.00")
+    assert settled(payment)[:2] == ("refunded", 900)
+    form = uuid4()
+    for _ in range(3):
+        pay_back(payment, "10", form)
+    assert settled(payment)[:2] == ("refunded", 500)
+    assert "At most 10.00 USD can be refunded." in pay_back(payment, "10.01")
+    assert "At most 10.00 USD can be refunded." in pay_back(payment, "0.001")
+    pay_back(payment)
+    assert settled(payment)[:2] == ("refunded", 100)
+    assert money_of(payment) == (2500, 2500, 0, -FEE)
+    assert [refund["amount"] for refund in stripe.refunds.values()] == [500, 1000, 1000]
+    log = AuditEntry.objects.filter(action="pay_back").order_by("pk")
+    assert list(log.values_list("detail", flat=True)) == ["5.00 USD", "10.00 USD", "10.00 USD"]
+
+
+def test_a_refund_of_staff_that_fails_gives_the_credits_back(stripe, payment, pay_back, client):
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    pay_back(payment)
+    assert settled(payment)[:2] == ("refunded", 100)
+    (refund,) = stripe.refunds.values()
+    stripe.fail_refund(refund)
+    deliver(client, stripe.event("refund.failed", refund))
+    assert settled(payment)[:2] == ("paid", 1100)
+    pay_back(payment)
+    assert settled(payment)[:2] == ("refunded", 100)
+
+
+def test_a_refund_that_stripe_refuses_or_does_not_answer_changes_nothing(stripe, payment, pay_back):
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    stripe.is_down = True
+    assert "Stripe gave no usable answer" in pay_back(payment, "5")
+    stripe.is_down = False
+    assert settled(payment) == BOUGHT
+    assert stripe.refunds == {}
 
 
 def test_staff_can_ask_stripe_again_and_hear_when_it_does_not_answer(stripe, payment, as_staff):

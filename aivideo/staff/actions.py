@@ -6,7 +6,8 @@ is carried out once.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
@@ -14,7 +15,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import api_keys, payments, redeem_codes, staff_grants, stripe_gateway
-from accounts.models import ApiKey, CodeBatch, Payment, StaffGrant, StripeEvent, User
+from accounts.models import (
+    ApiKey,
+    CodeBatch,
+    Payment,
+    StaffGrant,
+    StripeEvent,
+    User,
+    in_smallest_unit,
+    money,
+)
 from accounts.staff_grants import GrantRefused
 from aivideo.models import AuditEntry
 from videos.catalogue import sync
@@ -28,6 +38,9 @@ AT_WORK: dict[type[Channel] | type[VideoModel], dict[str, bool | int | None]] = 
     Channel: {"enabled": True, "failures": 0, "resumes_at": None},
     VideoModel: {"enabled": True},
 }
+
+
+T = TypeVar("T")
 
 
 class ActionFailed(Exception):
@@ -176,6 +189,31 @@ def settle(request: ActionRequest, payment: Payment) -> bool:
     return True
 
 
+def pay_back(request: ActionRequest, payment: Payment, amount: Decimal | None) -> bool:
+    """Refund money at Stripe: `amount` in the currency's main unit, such as 12.50, or all that is left. The credits go back with it.
+
+    False if nothing is left. Raises ActionFailed for one's own payment, for an amount that is not there, and if Stripe refuses.
+    """
+    _not_to_oneself(request, payment.user)
+    if AuditEntry.objects.filter(form=request.form).exists():
+        return True
+    payment = payments.settle(payment, _ask_stripe)
+    if not payment.refundable:
+        return False
+    try:
+        cents = payment.refundable if amount is None else in_smallest_unit(amount, payment.paid_currency)
+    except ValueError:
+        cents = 0
+    if not 0 < cents <= payment.refundable:
+        most = money(payment.refundable, payment.paid_currency)
+        raise ActionFailed(_("At most %(most)s can be refunded.") % {"most": most})
+    # Logged first: no money leaves without it. Stripe gives it back once for this form, however often it is sent.
+    _do(request, Action.PAY_BACK, payment.reference, lambda: True, money(cents, payment.paid_currency))
+    _at_stripe(lambda: stripe_gateway.refund(payment, cents, str(request.form)))
+    payments.settle(payment, _ask_stripe)
+    return True
+
+
 def close(request: ActionRequest, event: StripeEvent) -> bool:
     """Take a webhook that cannot be processed out of the money console: somebody has looked at it. False if it is processed."""
 
@@ -187,8 +225,12 @@ def close(request: ActionRequest, event: StripeEvent) -> bool:
 
 
 def _ask_stripe(payment: Payment) -> payments.Truth:
+    return _at_stripe(lambda: stripe_gateway.truth_of(payment))
+
+
+def _at_stripe(ask: Callable[[], T]) -> T:
     try:
-        return stripe_gateway.truth_of(payment)
+        return ask()
     except (stripe_gateway.Unreachable, stripe_gateway.NotOurs) as error:
         raise ActionFailed(_("Stripe gave no usable answer: %(error)s") % {"error": error}) from error
 

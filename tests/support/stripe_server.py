@@ -59,17 +59,27 @@ class FakeStripe(LocalServer):
 
     def post(self, path: str, body: str, key: str | None) -> tuple[int, dict[str, Any]]:
         self.asked.append(f"POST {path}")
-        if path != "/v1/checkout/sessions":
+        makers = {"/v1/checkout/sessions": self._new_session, "/v1/refunds": self._new_refund}
+        if path not in makers:
             return 404, problem(f"Unrecognized request URL (POST: {path})")
         if key in self.answers:
             first, answer = self.answers[key]
             if first != body:
                 return 400, problem("Keys for idempotent requests can only be used with the same parameters")
             return 200, json.loads(answer)
-        session = self._new_session(dict(parse_qsl(body)))
+        made = makers[path](dict(parse_qsl(body)))
+        if "error" in made:
+            return 400, made
         if key:
-            self.answers[key] = (body, json.dumps(session))
-        return 200, session
+            self.answers[key] = (body, json.dumps(made))
+        return 200, made
+
+    def _new_refund(self, asked: dict[str, str]) -> dict[str, Any]:
+        charge = self.intents[asked["payment_intent"]]["latest_charge"]
+        amount = int(asked["amount"])
+        if amount > charge["amount"] - charge["amount_refunded"]:
+            return problem("Refund amount is greater than unrefunded amount on charge")
+        return self.refund_charge(charge, amount)
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
         self.asked.append(f"GET {path}")
@@ -227,7 +237,9 @@ class FakeStripe(LocalServer):
     def refund(self, payment: Any, amount: int | None = None) -> dict[str, Any]:
         """Staff give back `amount`, all by default."""
         charge = self.charge_of(payment)
-        amount = charge["amount"] if amount is None else amount
+        return self.refund_charge(charge, charge["amount"] if amount is None else amount)
+
+    def refund_charge(self, charge: dict[str, Any], amount: int) -> dict[str, Any]:
         charge["amount_refunded"] += amount
         refund: dict[str, Any] = {
             "id": f"re_{secrets.token_hex(12)}",

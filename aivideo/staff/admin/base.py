@@ -142,6 +142,20 @@ class GrantForm(NoteForm):
     details = ("amount",)
 
 
+class RefundForm(ReasonForm):
+    amount = forms.DecimalField(
+        label=gettext_lazy("Amount"),
+        required=False,
+        min_value=0,
+        max_digits=12,
+        decimal_places=3,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("Such as 12.50, in the currency that was paid. Empty: all that is left."),
+    )
+    field_order = ("amount", "reason")
+    details = ("amount",)
+
+
 def staff_action(
     verb: Callable[..., bool],
     name: Any,

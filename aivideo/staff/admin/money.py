@@ -2,7 +2,7 @@ from collections import defaultdict
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, TabularInline
@@ -25,7 +25,7 @@ from accounts.models import (
     money,
 )
 from aivideo.staff import actions
-from aivideo.staff.admin.base import LargeTable, ReadOnly, StaffActions, staff_action
+from aivideo.staff.admin.base import LargeTable, ReadOnly, RefundForm, StaffActions, staff_action
 
 WAITING = StaffGrant.objects.filter(status=StaffGrant.Status.WAITING)
 
@@ -116,7 +116,7 @@ class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
     list_filter = ["status", "processor", "created_at"]
     list_select_related = ["user"]
     search_fields = ["=id", "=session", "=intent", "user__email", "user__username"]
-    actions_detail = ["accept", "settle"]
+    actions_detail = ["accept", "pay_back", "settle"]
 
     @display(
         description=_("status"),
@@ -158,6 +158,14 @@ class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
         held = Payment.objects.filter(status=Payment.Status.HELD, paid_at=None)
         return self.offers(request, "accounts.decide_payment", held, object_id)
 
+    def has_pay_back_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        with_money = Payment.objects.filter(
+            processor=Payment.Processor.STRIPE, paid__gt=F("refunded") + F("disputed")
+        )
+        return stripe_gateway.is_configured() and self.offers(
+            request, "accounts.decide_payment", with_money, object_id
+        )
+
     def has_settle_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         of_stripe = Payment.objects.filter(processor=Payment.Processor.STRIPE)
         return stripe_gateway.is_configured() and self.offers(
@@ -173,6 +181,17 @@ class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
         _("Payment accepted. The credits were granted."),
         icon="check",
         variant=ActionVariant.SUCCESS,
+    )
+    pay_back = staff_action(
+        actions.pay_back,
+        _("Refund money"),
+        _(
+            "Gives money back at Stripe. The same share of the credits is taken back; what was spent becomes a debt."
+        ),
+        _("Refunded. It may take Stripe and the bank some days."),
+        icon="undo",
+        variant=ActionVariant.DANGER,
+        form=RefundForm,
     )
     settle = staff_action(
         actions.settle,

@@ -96,6 +96,7 @@ def test_A70_nobody_refunds_or_accepts_for_themselves(wish, boss):
     for deed in (
         lambda: actions.refund(wish(), video),
         lambda: actions.accept(wish(), payment),
+        lambda: actions.pay_back(wish(), payment, None),
         lambda: actions.grant(wish(), boss, 5),
     ):
         with pytest.raises(actions.ActionFailed, match="themselves"):
