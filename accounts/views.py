@@ -20,7 +20,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import payments, redeem_codes, signup_credits, statement, stripe_gateway
+from accounts import packs, payments, redeem_codes, signup_credits, statement, stripe_gateway
+from accounts.credits import read_balance
 from accounts.models import CreditEntry, CreditPack, Payment
 from accounts.redeem_codes import CodeRefused
 from accounts.requests import UserRequest
@@ -75,8 +76,7 @@ def redeem(request: UserRequest) -> HttpResponse:
     except CodeRefused as refusal:
         status = 429 if refusal.reason == CodeRefused.TOO_MANY else 422
         return _credits(request, code, _refusal_message(refusal), status=status)
-    messages.success(request, _added_message(amount))
-    return redirect("accounts:credits")
+    return _after_adding(request, amount)
 
 
 @require_POST
@@ -84,9 +84,8 @@ def claim(request: UserRequest) -> HttpResponse:
     """`/credits/welcome/`: claim the free credits that were not available at sign-up."""
     outcome = signup_credits.give(request.user, request)
     if outcome == signup_credits.Outcome.GIVEN:
-        messages.success(request, _added_message(settings.SIGNUP_CREDITS))
-    else:
-        messages.info(request, no_free_credits_message(outcome))
+        return _after_adding(request, settings.SIGNUP_CREDITS)
+    messages.info(request, no_free_credits_message(outcome))
     return redirect("accounts:credits")
 
 
@@ -131,7 +130,7 @@ def paid(request: UserRequest, pk: UUID) -> HttpResponse:
         except (stripe_gateway.Unreachable, stripe_gateway.NotOurs):
             log.exception("payment %s could not be settled", payment.pk)
     if payment.status == Payment.Status.PAID:
-        messages.success(request, _added_message(payment.credits))
+        return _after_adding(request, payment.credits)
     elif payment.status == Payment.Status.CREATED:
         messages.info(
             request,
@@ -158,8 +157,7 @@ def test_checkout(request: UserRequest, pk: UUID) -> HttpResponse:
         return render(request, "accounts/test_checkout.html", {"payment": payment})
     truth = payments.Truth(is_paid=True, amount=payment.price, currency=payment.currency)
     payment = payments.settle(payment, lambda _payment: truth)
-    messages.success(request, _added_message(payment.credits))
-    return redirect("accounts:credits")
+    return _after_adding(request, payment.credits)
 
 
 def _credits(
@@ -186,12 +184,31 @@ def _credits(
         "video_credits": settings.VIDEO_CREDITS,
         "lots": request.user.lots.filter(left__gt=0, expires_at__gt=timezone.now()).order_by("expires_at"),
         "test_checkout": settings.TEST_CHECKOUT,
-        "packs": CreditPack.objects.filter(is_sold=True) if settings.TOP_UPS else (),
+        "packs": packs.offers(_missing(request)) if settings.TOP_UPS else (),
+        "missing": _missing(request),
+        "is_making": _is_making(request),
         "problem": problem,
         "code": code,
         "refusal": refusal,
     }
     return render(request, "accounts/credits.html", context, status=status)
+
+
+def _after_adding(request: UserRequest, amount: int) -> HttpResponse:
+    """Back to the video that was to be made, if the credits are enough for it now."""
+    messages.success(request, _added_message(amount))
+    read_balance(request.user)
+    return redirect("accounts:credits" if _missing(request) or not _is_making(request) else "videos:studio")
+
+
+def _is_making(request: UserRequest) -> bool:
+    """Whether the user came from the studio with a video that cost more than they had."""
+    return "needed" in request.session
+
+
+def _missing(request: UserRequest) -> int:
+    """The credits that this video still needs."""
+    return max(0, int(request.session.get("needed", 0)) - request.user.balance)
 
 
 def _added_message(amount: int) -> str:

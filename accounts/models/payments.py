@@ -25,6 +25,9 @@ class CreditPack(models.Model):
     )
     currency = models.CharField(_("currency"), max_length=3, default="usd", validators=[currency_code])
     is_sold = models.BooleanField(_("sold"), default=True)
+    is_recommended = models.BooleanField(
+        _("recommended"), default=False, db_default=False, help_text=_("Marked on the Credits page.")
+    )
     position = models.PositiveSmallIntegerField(_("position"), default=0)
 
     class Meta:

@@ -397,13 +397,15 @@ def test_out_of_credits_a_person_tops_up_and_generates_what_was_typed(site, visi
     page.fill("#id_prompt", "A kite to be paid for")
     page.get_by_role("button", name="You need 7 more credits").click()
     page.wait_for_url(f"{site.url}/credits/")
+    expect(page.get_by_text("You need 7 more credits for your video.")).to_be_visible()
+    expect(page.get_by_text("About 20 videos, 0.25 USD each")).to_be_visible()
     page.get_by_role("button", name="Buy for").first.click()
     expect(page.get_by_text("TEST MODE · no real money")).to_be_visible()
     page.get_by_role("button", name="Complete test payment").click()
     expect(page.get_by_text("200 credits added.")).to_be_visible()
     assert balance(page) == 203
 
-    page.get_by_role("link", name="Make a video").click()
+    page.wait_for_url(f"{site.url}/")
     expect(page.locator("#id_prompt")).to_have_value("A kite to be paid for")
     page.click("#generate")
     expect(page.get_by_text("Generating your video…")).to_be_visible()

@@ -61,6 +61,7 @@ def _generate(request: HttpRequest) -> HttpResponse:
     if "top_up" in request.POST:
         form.is_valid()
         keep_draft(request, image=form.cleaned_data.get("file"), last=form.cleaned_data.get("last_file"))
+        request.session["needed"] = form.cleaned_data.get("seen_price") or 0
         return htmx.lead_to(request, reverse("accounts:credits"))
     if not form.is_valid():
         return page(request, form, _running(user), status=422)
@@ -213,6 +214,7 @@ def _draft(request: HttpRequest) -> StudioForm:
             return StudioForm(user=request.user, initial=StudioForm.defaults(request.user, again))
         except ValueError:
             raise Http404 from None
+    request.session.pop("needed", None)
     typed = {name: value for name, value in request.session.pop("draft", {}).items() if value}
     return StudioForm(user=request.user, initial=StudioForm.defaults(request.user) | typed)
 

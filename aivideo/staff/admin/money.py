@@ -80,7 +80,7 @@ class FreeCreditsAdmin(ModelAdmin):
 
 @admin.register(CreditPack)
 class CreditPackAdmin(ModelAdmin):
-    list_display = ["name", "credits", "shown_price", "is_sold", "position"]
+    list_display = ["name", "credits", "shown_price", "is_sold", "is_recommended", "position"]
     list_filter = ["is_sold"]
     search_fields = ["name"]
 
