@@ -67,7 +67,7 @@ def test_fifty_parallel_clicks_with_100_credits_make_ten_videos(site, in_databas
     insert_first("order = replace(order, client_key=None)"),
 )
 def test_A26_a_double_click_makes_one_video(site, in_database):
-    site.manage("grant_credits", "demo@example.com", "100", "--reason", "for the next test")
+    site.manage("grant_credits", "demo@example.com", "100", "--reason", "for the next test", "--create")
     visitor = site.visitor().sign_in()
     before = visitor.balance
     nonce = str(uuid.uuid4())
@@ -77,7 +77,7 @@ def test_A26_a_double_click_makes_one_video(site, in_database):
 
 
 def test_twenty_running_videos_survive_a_kill_of_the_worker(site, in_database):
-    site.manage("grant_credits", "demo@example.com", "500", "--reason", "for the next test")
+    site.manage("grant_credits", "demo@example.com", "500", "--reason", "for the next test", "--create")
     visitor = site.visitor().sign_in()
     prompts = [f"Survivor {mark(n)}" + ("[sim:fail]" if n % 5 == 0 else "") for n in range(20)]
     assert set(at_once(20, lambda n: click(visitor, prompts[n], str(uuid.uuid4())))) == {302}

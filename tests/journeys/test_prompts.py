@@ -168,7 +168,7 @@ def test_no_words_get_a_sentence_that_goes_with_the_first_one(site, visit, chat)
 
 
 def test_enter_in_the_form_still_generates(site, visit, chat):
-    site.manage("grant_credits", "demo@example.com", "1000", "--reason", "for a test")
+    site.manage("grant_credits", "demo@example.com", "1000", "--reason", "for a test", "--create")
     page = sign_in(visit(), site)
     prompt(page).fill("By the key alone")
     page.locator("#lengths input").first.focus()

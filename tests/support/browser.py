@@ -80,7 +80,7 @@ def balance(page: Page) -> int:
 
 
 def rich(site: Site) -> None:
-    site.manage("grant_credits", "demo@example.com", "1000", "--reason", "for a test")
+    site.manage("grant_credits", "demo@example.com", "1000", "--reason", "for a test", "--create")
 
 
 def staff_sign_in(site, visit, name, group="", **fields):
