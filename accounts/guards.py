@@ -14,10 +14,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 TRIGGERS = {
     "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'guard\\_%' ESCAPE '\\'",
     "postgresql": """
-        SELECT tgname, CASE WHEN tgenabled = 'O' THEN prosrc ELSE 'disabled' END
+        SELECT tgname, CASE WHEN tgenabled = 'O' AND tgqual IS NULL AND tgattr::text = ''
+            THEN tgtype || ' on ' || tgrelid::regclass::text || ' ' || prosrc ELSE 'disabled or conditional' END
         FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid WHERE tgname LIKE 'guard\\_%' AND NOT tgisinternal
     """,
 }
+
+
+# pg_trigger.tgtype: 1 for each row, 2 before, then 8 delete, 16 update, 32 truncate.
+TYPES = {"update": 1 + 2 + 16, "delete": 1 + 2 + 8, "truncate": 2 + 32}
 
 
 @dataclass(frozen=True)
@@ -110,17 +115,27 @@ MONEY = (
 
 
 def install(guards: tuple[Guard, ...], using: str) -> None:
-    """Create what is missing or different."""
+    """Create what is missing or different, for the tables that are there."""
     connection = connections[using]
     found, tables = _found(connection), connection.introspection.table_names()
     with connection.cursor() as cursor:
         for guard in guards:
-            if guard.table not in tables:
-                continue  # it was migrated backwards
-            for name, text in guard.triggers(connection.vendor).items():
-                if found.get(name) != text:
+            for name, text in guard.triggers(connection.vendor).items() if guard.table in tables else ():
+                if found.get(name) != _signature(connection.vendor, guard.table, name, text):
                     for statement in _creation(connection.vendor, guard.table, name, text):
                         cursor.execute(statement)
+
+
+def remove(guards: tuple[Guard, ...], using: str) -> None:
+    """Drop all, before columns that they name go."""
+    connection = connections[using]
+    found = _found(connection)
+    with connection.cursor() as cursor:
+        for guard in guards:
+            for name in guard.triggers(connection.vendor):
+                if name in found:
+                    on = "" if connection.vendor == "sqlite" else f" ON {guard.table}"
+                    cursor.execute(f"DROP TRIGGER {name}{on}")
 
 
 def missing(guards: tuple[Guard, ...], using: str) -> Iterator[str]:
@@ -129,8 +144,13 @@ def missing(guards: tuple[Guard, ...], using: str) -> Iterator[str]:
     found = _found(connection)
     for guard in guards:
         for name, text in guard.triggers(connection.vendor).items():
-            if found.get(name) != text:
+            if found.get(name) != _signature(connection.vendor, guard.table, name, text):
                 yield name
+
+
+def _signature(vendor: str, table: str, name: str, text: str) -> str:
+    """How the catalog of the database describes a trigger as it should be."""
+    return text if vendor == "sqlite" else f"{TYPES[name.rpartition('_')[2]]} on {table} {text}"
 
 
 def _found(connection: BaseDatabaseWrapper) -> dict[str, str]:

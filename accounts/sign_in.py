@@ -42,10 +42,8 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
             raise ImmediateHttpResponse(redirect("/"))
         if not any(address.verified for address in sociallogin.email_addresses):
             raise ImmediateHttpResponse(render(request, "accounts/unverified_email.html", status=403))
-        if not sociallogin.is_existing and (prepared := _prepared_for(sociallogin)):
-            with transaction.atomic():
-                sociallogin.connect(request, prepared)
-                _welcome(prepared, request)
+        if not sociallogin.is_existing:
+            _take_over_prepared(sociallogin, request)
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Form | None = None) -> Any:
         """Create the user and grant the sign-up credits in one transaction."""
@@ -55,18 +53,31 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):
         return user
 
 
-def _prepared_for(sociallogin: SocialLogin) -> User | None:
-    """The account that an operator created for one of these verified addresses, and that nobody has used yet."""
-    addresses = [address.email for address in sociallogin.email_addresses if address.verified]
-    users = [user for address in addresses for user in User.objects.filter(email__iexact=address)]
-    unused = [
-        user
-        for user in users
-        if user.is_active
+def _take_over_prepared(sociallogin: SocialLogin, request: HttpRequest) -> None:
+    """Connect a first sign-in to the account that an operator created for its verified address, if nobody has used that yet."""
+    with transaction.atomic():
+        addresses = [address.email for address in sociallogin.email_addresses if address.verified]
+        users = {
+            user
+            for address in addresses
+            # Compared here as well: databases take letters of other alphabets for the same.
+            for user in User.objects.select_for_update(no_key=True).filter(email__iexact=address)
+            if user.email.casefold() == address.casefold()
+        }
+        if len(users) == 1 and _is_unused(prepared := users.pop()):
+            sociallogin.connect(request, prepared)
+            _welcome(prepared, request)
+
+
+def _is_unused(user: User) -> bool:
+    return (
+        user.is_active
         and not (user.is_staff or user.last_login or user.has_usable_password())
         and not SocialAccount.objects.filter(user=user).exists()
-    ]
-    return unused[0] if len(users) == len(unused) == 1 else None
+        # A program's account stays that of the program.
+        and not user.api_keys.exists()
+        and not user.videos.exists()
+    )
 
 
 def _welcome(user: User, request: HttpRequest) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.paginator import Paginator
-from django.db.models import QuerySet, Sum
+from django.db.models import F, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.utils.functional import cached_property
 from django.utils.text import Truncator
@@ -52,8 +52,13 @@ class Pages(Paginator):  # type: ignore[type-arg]
         return self.object_list[: self.COUNTED].count()  # type: ignore[attr-defined]
 
 
-def lines(user: User, page: Sequence[CreditEntry], *, has_gaps: bool) -> list[Line]:
-    """The lines for entries of this user in their order, newest first. `has_gaps`: entries between them are left out."""
+def lines(
+    user: User, page: Sequence[CreditEntry], *, has_gaps: bool, balance: int | None = None
+) -> list[Line]:
+    """The lines for entries of this user in their order, newest first. `has_gaps`: entries between them are left out.
+
+    `balance` after the first of them, if that is known.
+    """
     if not page:
         return []
     videos: dict[UUID | None, Any] = {
@@ -62,7 +67,8 @@ def lines(user: User, page: Sequence[CreditEntry], *, has_gaps: bool) -> list[Li
     payments: dict[UUID | None, Payment] = {
         payment.pk: payment for payment in user.payments.filter(pk__in=_keys(page, "payment:"))
     }
-    balance = None if has_gaps else _balance_after(user, page[0])
+    if balance is None and not has_gaps:
+        balance = _balance_after(user, page[0])
     made = []
     for entry in page:
         video, payment = videos.get(_key(entry, "video:")), payments.get(_key(entry, "payment:"))
@@ -76,19 +82,22 @@ def as_csv(user: User, kind: str = "") -> Iterator[str]:
     write = csv.writer(_Echo()).writerow
     yield write([_("Time"), _("Kind"), _("For"), _("Reference"), _("Credits"), _("Balance")])
     found = entries(user, kind)
-    rows = found.iterator(chunk_size=CHUNK)
+    rows, balance = found.iterator(chunk_size=CHUNK), None
     while chunk := list(islice(rows, CHUNK)):
-        for line in lines(user, chunk, has_gaps=kind in Kind.values):
+        for line in lines(user, chunk, has_gaps=kind in Kind.values, balance=balance):
             entry = line.entry
+            balance = None if line.balance is None else line.balance - entry.amount
             texts = [entry.created_at.isoformat(), entry.get_kind_display(), line.text, _reference(line)]
             yield write([*map(_harmless, texts), entry.amount, "" if line.balance is None else line.balance])
 
 
 def _balance_after(user: User, entry: CreditEntry) -> int:
     """What the account had after an entry, less what it owed: what it has now without what has come since."""
-    newer = user.credit_entries.filter(pk__gt=entry.pk).aggregate(n=Coalesce(Sum("amount"), 0))["n"]
-    balance, debt = User.objects.values_list("balance", "debt").get(pk=user.pk)
-    return int(balance - debt - newer)
+    newer = CreditEntry.objects.filter(user=OuterRef("pk"), pk__gt=entry.pk).order_by()
+    total = Subquery(newer.values("user").annotate(n=Sum("amount")).values("n"))
+    # One statement, so that an entry that comes meanwhile is in both or in neither.
+    now = User.objects.filter(pk=user.pk).annotate(after=F("balance") - F("debt") - Coalesce(total, 0))
+    return int(now.values_list("after", flat=True).get())
 
 
 def _key(entry: CreditEntry, prefix: str) -> UUID | None:

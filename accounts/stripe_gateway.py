@@ -133,7 +133,7 @@ def truth_of(payment: Payment) -> Truth:
             )
         disputes = client.v1.disputes.list({"payment_intent": intent.id, "limit": 100})
         charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
-        refunds = _refunds(client, charge) if charge and (charge.amount_refunded or payment.refunded) else []
+        refunds = _refunds(client, charge) if charge else []
     disputed, is_contested, unclear = _disputed(charge, disputes.data)
     return Truth(
         is_paid=session.payment_status in PAID,
@@ -348,7 +348,8 @@ def _transactions(
         *(getattr(one, "failure_balance_transaction", None) for one in refunds),
         *(move for dispute in disputes for move in dispute.balance_transactions),
     ]
-    return (_as_row(move) for move in moves if move is not None and not isinstance(move, str))
+    readable = {move.id: move for move in moves if move is not None and not isinstance(move, str)}
+    return map(_as_row, readable.values())
 
 
 def _as_row(move: "stripe.BalanceTransaction") -> BalanceTransaction:

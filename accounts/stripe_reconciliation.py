@@ -4,9 +4,11 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts import payments, stripe_gateway
@@ -30,7 +32,8 @@ def ask_about_open() -> Counter[str]:
     """
     now = timezone.now()
     unpaid = Payment.objects.filter(
-        status=Payment.Status.CREATED,
+        # Or paid, and settled by a process of 0.9.0, which did not note the money.
+        Q(status=Payment.Status.CREATED) | Q(paid_at__isnull=False, charged_at=None),
         processor=Payment.Processor.STRIPE,
         session__isnull=False,
         created_at__range=(now - LONGEST, now - YOUNGEST),
@@ -53,7 +56,7 @@ def ask_about_open() -> Counter[str]:
             continue
         failures = 0
         found[status] += 1
-        if status not in (Payment.Status.CREATED, Payment.Status.EXPIRED):
+        if payment.paid_at is None and status not in (Payment.Status.CREATED, Payment.Status.EXPIRED):
             log.error("payment %s is %s, but no webhook told us; see docs/operating.md", payment.pk, status)
     return found
 
@@ -77,23 +80,42 @@ class Books:
 def compare_books(since: datetime) -> Books:
     """Compare, to the cent, what Stripe has booked for our payments, and its payouts, with what is recorded here.
 
-    Raises Unreachable, also if our key may not read the balance.
+    A payment of which something is not recorded is settled first: its webhook was lost. Raises Unreachable, also if our key may not
+    read the balance.
     """
-    books = Books()
-    kept = {one.pk: one for one in BalanceTransaction.objects.filter(created_at__gte=since)}
-    for move, intent in stripe_gateway.balance_transactions(since):
-        known = kept.pop(move.pk, None)
+    books, began = Books(), timezone.now()
+    moves = list(stripe_gateway.balance_transactions(since))
+    intents = {intent for _move, intent in moves if intent}
+    ours: dict[str | None, Payment] = {}
+    for payment in Payment.objects.filter(intent__in=intents):
+        ours[payment.intent] = payment
+    recorded = BalanceTransaction.objects.in_bulk([move.pk for move, _intent in moves])
+    missing = {intent for move, intent in moves if intent in ours and move.pk not in recorded}
+    for intent in missing:
+        with suppress(NotOurs):
+            payments.settle(ours[intent], stripe_gateway.truth_of)
+    recorded = BalanceTransaction.objects.in_bulk([move.pk for move, _intent in moves])
+    for move, intent in moves:
+        known, of_ours = recorded.get(move.pk), ours.get(intent)
         if known and _facts(known) != _facts(move):
             books.problems.append(f"{move.pk} is {move} at Stripe, and {known} here")
-        payment = None if known or intent is None else Payment.objects.filter(intent=intent).first()
-        if payment:
-            books.problems.append(f"{move.pk}, {move}, is of payment {payment.pk}, but is not recorded here")
-        if known or payment or move.category == "payout":
+        if of_ours and not known:
+            books.problems.append(f"{move.pk}, {move}, is of payment {of_ours.pk}, but is not recorded here")
+        if known or of_ours or move.category == "payout":
             books.add(move)
         else:
             books.of_others += 1
+    for one in BalanceTransaction.objects.filter(created_at__range=(since, began)):
+        if one.pk not in recorded:
+            books.problems.append(f"{one.pk}, {one}, of payment {one.payment_id}, is unknown to Stripe")
+    unbooked = Payment.objects.filter(
+        processor=Payment.Processor.STRIPE,
+        paid__gt=0,
+        charged_at__range=(since, began),
+        balance_transactions=None,
+    )
     books.problems += [
-        f"{one.pk}, {one}, of payment {one.payment_id}, is unknown to Stripe" for one in kept.values()
+        f"payment {payment.pk} was paid, but Stripe has booked nothing for it" for payment in unbooked
     ]
     return books
 

@@ -19,10 +19,12 @@ class AivideoConfig(AppConfig):
         post_migrate.connect(_install_guards, sender=self)
 
 
-def _install_guards(using: str, **kwargs: Any) -> None:
+def _install_guards(using: str, plan: Sequence[tuple[Any, bool]] = (), **kwargs: Any) -> None:
     from accounts import guards
     from aivideo import ledger_seals
 
+    if any(is_backwards for _migration, is_backwards in plan):
+        return
     guards.install(ledger_seals.GUARDS, using)
 
 

@@ -61,7 +61,7 @@ GUARDS = (
 
 
 def seal() -> list[LedgerSeal]:
-    """Seal what was added since the last seals and is SETTLED. Call it only when the ledger is right."""
+    """Seal what was added since the last seals and is SETTLED."""
     new = []
     for one in TABLES:
         with transaction.atomic():
@@ -96,7 +96,8 @@ def broken() -> Iterator[str]:
 
 def contains(head: str) -> bool:
     """Whether a seal has this digest."""
-    return LedgerSeal.objects.filter(digest=head.strip().lower()).exists()
+    tables = [one.table for one in TABLES]
+    return LedgerSeal.objects.filter(table__in=tables, digest=head.strip().lower()).exists()
 
 
 def _newest_settled(one: Sealed) -> int:

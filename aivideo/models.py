@@ -32,6 +32,7 @@ class AuditEntry(models.Model):
         CODES = "codes", _("Created redeem codes")
         NEW_KEY = "new_key", _("Created an API key")
         CLOSE = "close", _("Closed a Stripe webhook")
+        PACK = "pack", _("Changed a credit pack")
         PAY_BACK = "pay_back", _("Asked Stripe to refund money")
 
     form = models.UUIDField(

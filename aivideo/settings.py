@@ -300,7 +300,8 @@ CSRF_FAILURE_VIEW = "aivideo.errors.csrf_failure"
 ACCOUNT_ADAPTER = "accounts.sign_in.AccountAdapter"
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 # A Google account is identified by its `sub`. An email address can pass to somebody else, so it neither
-# identifies nor links accounts, and two accounts may have the same one.
+# identifies nor links accounts, and two accounts may have the same one. The exception is an account that an operator created for an
+# address and that nobody has used: see accounts/sign_in.py.
 ACCOUNT_UNIQUE_EMAIL = False
 ACCOUNT_LOGIN_METHODS = {"username"}
 # allauth asks for a password at sign-in only if sign-up has one. Nobody can sign up with it (see the adapter).

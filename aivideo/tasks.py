@@ -6,6 +6,7 @@ from accounts import stripe_gateway, stripe_reconciliation
 from aivideo import ledger_seals
 from aivideo.ledger_check import violations
 from aivideo.models import LedgerCheck, PurchaseCheck
+from aivideo.staff import actions as staff_actions
 from aivideo.staff import daily_totals
 from videos.generation import purchases
 
@@ -26,13 +27,14 @@ def close_days() -> None:
 
 
 def check_ledger() -> None:
-    """Daily: check all balances and videos, save the findings for the money console, and seal what is right."""
+    """Daily: check all balances and videos, save the findings for the money console, and seal what there is."""
+    staff_actions.complete_grants()
     counts, wrong = violations()
     LedgerCheck.objects.create(counts=counts, violations=wrong)
     for sentence in wrong:
         log.error("The ledger is wrong: %s", sentence)
-    if not wrong:
-        ledger_seals.seal()
+    # Also what is wrong: that is looked for again each night, sealed or not.
+    ledger_seals.seal()
     _forget_old(LedgerCheck)
 
 

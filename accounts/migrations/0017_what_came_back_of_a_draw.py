@@ -13,6 +13,12 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='draw',
             name='returned',
+            # Without a default, so that draws of before are NULL.
+            field=models.PositiveBigIntegerField(help_text='Credits that a refund has put back. Empty: version 0.9.0 drew them, and may have put them back.', null=True, verbose_name='returned'),
+        ),
+        migrations.AlterField(
+            model_name='draw',
+            name='returned',
             field=models.PositiveBigIntegerField(default=0, help_text='Credits that a refund has put back. Empty: version 0.9.0 drew them, and may have put them back.', null=True, verbose_name='returned'),
         ),
     ]

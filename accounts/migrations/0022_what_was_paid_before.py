@@ -2,20 +2,18 @@
 
 from django.db import migrations
 
+# The least money whose share of the credits is what was taken back, from what the row says at this moment.
+BACK = "(CAST(price AS bigint) * clawed_back + credits - 1) / credits"
+FILL = f"""
+    UPDATE accounts_payment SET paid = price, paid_currency = currency, charged_at = paid_at,
+        disputed = CASE WHEN status = 'disputed' THEN {BACK} ELSE 0 END,
+        refunded = CASE WHEN status = 'disputed' THEN 0 ELSE {BACK} END
+    WHERE paid_at IS NOT NULL AND charged_at IS NULL
+"""
+
 
 def forwards(apps, schema_editor):
-    payments = apps.get_model("accounts", "Payment").objects.using(schema_editor.connection.alias)
-    for payment in payments.exclude(paid_at=None).order_by("pk").iterator(chunk_size=1000):
-        # The least money whose share of the credits is what was taken back.
-        back = -(-payment.price * payment.clawed_back // payment.credits)
-        is_disputed = payment.status == "disputed"
-        payments.filter(pk=payment.pk).update(
-            paid=payment.price,
-            paid_currency=payment.currency,
-            charged_at=payment.paid_at,
-            disputed=back if is_disputed else 0,
-            refunded=0 if is_disputed else back,
-        )
+    schema_editor.execute(FILL)
 
 
 class Migration(migrations.Migration):

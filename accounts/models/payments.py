@@ -219,6 +219,9 @@ class StripeEvent(models.Model):
         verbose_name = _("Stripe webhook")
         verbose_name_plural = _("Stripe webhooks")
         ordering = ["-received_at"]
+        indexes = [
+            models.Index(fields=["received_at"], condition=Q(settled_at=None), name="unprocessed_events")
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"

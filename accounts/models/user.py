@@ -9,7 +9,10 @@ from django.utils.translation import gettext_lazy as _
 
 
 class User(AbstractUser):
-    """A user, identified by Google's `sub` (allauth's SocialAccount.uid), not by the email address."""
+    """A user, identified by Google's `sub` (allauth's SocialAccount.uid), not by the email address.
+
+    The address counts once: for the first sign-in to an account that an operator has created for it.
+    """
 
     balance = models.PositiveBigIntegerField(_("balance"), default=0, editable=False, help_text=_("Credits."))
     debt = models.PositiveBigIntegerField(

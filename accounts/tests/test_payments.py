@@ -742,8 +742,10 @@ def test_staff_refund_money_in_part_and_then_the_rest_and_the_credits_follow(str
     assert "Refunded." in pay_back(payment, "5.00")
     assert settled(payment)[:2] == ("refunded", 900)
     form = uuid4()
-    for _ in range(3):
-        pay_back(payment, "10", form)
+    assert "Refunded." in pay_back(payment, "10", form)
+    for _ in range(2):
+        said = pay_back(payment, "10", form)
+        assert "This was sent before. By now, 15.00 USD of 25.00 USD have been refunded." in said
     assert settled(payment)[:2] == ("refunded", 500)
     assert "At most 10.00 USD can be refunded." in pay_back(payment, "10.01")
     assert "At most 10.00 USD can be refunded." in pay_back(payment, "0.001")
@@ -766,6 +768,31 @@ def test_a_refund_of_staff_that_fails_gives_the_credits_back(stripe, payment, pa
     assert settled(payment)[:2] == ("paid", 1100)
     pay_back(payment)
     assert settled(payment)[:2] == ("refunded", 100)
+
+
+def test_a_refund_whose_answer_was_lost_is_told_so_that_nobody_makes_another(
+    stripe, payment, pay_back, monkeypatch
+):
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    refund = stripe_gateway.refund
+
+    def lose(*arguments):
+        refund(*arguments)
+        raise stripe_gateway.Unreachable("no answer.")
+
+    monkeypatch.setattr(stripe_gateway, "refund", lose)
+    assert "no answer. By now, 5.00 USD of 25.00 USD have been refunded" in pay_back(payment, "5")
+    assert settled(payment)[:2] == ("refunded", 900)
+
+
+def test_a_refund_that_failed_before_anybody_looked_is_in_the_books_all_the_same(stripe, payment):
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    stripe.fail_refund(stripe.refund(payment, 500))
+    payments.settle(payment, stripe_gateway.truth_of)
+    assert money_of(payment) == (2500, 0, 0, 2500 - FEE)
+    assert payment.balance_transactions.count() == 3
 
 
 def test_a_refund_that_stripe_refuses_or_does_not_answer_changes_nothing(stripe, payment, pay_back):

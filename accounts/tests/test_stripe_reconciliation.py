@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from accounts import stripe_reconciliation
+from accounts import payments, stripe_gateway, stripe_reconciliation
 from accounts.models import BalanceTransaction, CreditPack, Payment, StripeEvent, money
 from aivideo import tasks
 from tests.support.database import unguarded
@@ -259,10 +259,45 @@ def test_the_command_finds_each_cent_that_is_not_the_same_at_both(stripe, owner,
     assert "txn_unknown" in said
     assert "is unknown to Stripe" in said
     assert problem.endswith(": 1.")
+    with unguarded("accounts_balancetransaction"):
+        BalanceTransaction.objects.filter(pk="txn_unknown").delete()
+    # What Stripe has booked and does not tell of the payment itself.
     late = stripe.balance_transaction("refund", move["source"], -1, "usd")
     said, problem = reconcile(capsys)
     assert f"{late['id']}, refund -0.01 USD, is of payment {payment.pk}, but is not recorded here" in said
-    assert problem.endswith(": 2.")
+    assert problem.endswith(": 1.")
+
+
+def test_the_command_settles_an_older_payment_whose_refund_nobody_told_us(stripe, payment, capsys):
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    stripe.session_of(payment)["created"] -= 40 * 24 * 3600
+    stripe.refund(payment, 1000)
+    said, problem = reconcile(capsys, f"{timezone.now() - timedelta(days=2):%Y-%m-%d}")
+    assert (problem, "WRONG" in said, "refund -10.00 USD" in said) == ("", False, True)
+    assert settled(payment)[:2] == ("refunded", 700)
+
+
+def test_the_command_finds_a_payment_for_which_stripe_has_booked_nothing(stripe, payment, capsys):
+    """Somebody wrote it into the database."""
+    price = {"is_paid": True, "amount": 2500, "currency": "usd"}
+    payments.settle(payment, lambda _payment: payments.Truth(**price))
+    said, problem = reconcile(capsys)
+    assert f"payment {payment.pk} was paid, but Stripe has booked nothing for it" in said
+    assert problem.endswith(": 1.")
+
+
+def test_a_payment_that_a_process_of_the_version_before_settled_is_asked_about_again(stripe, payment, caplog):
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    with unguarded("accounts_payment"):
+        Payment.objects.update(paid=0, paid_currency="", charged_at=None)
+    make_older(payment, minutes=20)
+    assert ask() == {"paid": 1}
+    payment.refresh_from_db()
+    assert (payment.paid, payment.paid_currency) == (2500, "usd")
+    assert "no webhook told us" not in caplog.text
+    assert ask() == {}
 
 
 def test_a_key_that_may_not_read_the_balance_cannot_compare_and_says_so(stripe, owner, pack, capsys):

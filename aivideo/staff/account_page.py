@@ -7,7 +7,6 @@ from django.db.models import Model, Sum
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
-from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from accounts import statement
@@ -39,14 +38,19 @@ def context(request: HttpRequest, user: User) -> dict[str, Any]:
     return {
         "account": user,
         "sums": _sums(user),
-        "lines": [_explain(line) for line in statement.lines(user, newest, has_gaps=False)],
+        "sees_money": sees_money,
+        "lines": [_explain(line, sees_money) for line in statement.lines(user, newest, has_gaps=False)],
         "has_more": len(newest) == NEWEST,
-        "all_entries": f"{reverse('admin:accounts_creditentry_changelist')}?{urlencode({'q': user.username})}",
+        "all_entries": f"{reverse('admin:accounts_creditentry_changelist')}?user__id__exact={user.pk}",
         "lots": user.lots.filter(left__gt=0).order_by("expires_at"),
         "now": timezone.now(),
         "payments": [(one, _page(one)) for one in user.payments.all()[:NEWEST]] if sees_money else [],
-        "codes": [(one, _page(one.batch)) for one in user.codes.select_related("batch")[:NEWEST]],
-        "grants": [(one, _page(one)) for one in user.staff_grants.select_related("giver", "second")[:NEWEST]],
+        "codes": [(one, _page(one.batch)) for one in user.codes.select_related("batch")[:NEWEST]]
+        if may("accounts.view_codebatch")
+        else [],
+        "grants": [(one, _page(one)) for one in user.staff_grants.select_related("giver", "second")[:NEWEST]]
+        if may("accounts.view_staffgrant")
+        else [],
         "unfinished": user.videos.live().filter(is_free=False).aggregate(n=Sum("credits"))["n"] or 0,
     }
 
@@ -58,7 +62,7 @@ def _sums(user: User) -> list[tuple[str, int]]:
     return [(str(kind.label), totals[kind]) for kind in Kind if kind in totals]
 
 
-def _explain(line: Line) -> Explained:
+def _explain(line: Line, sees_money: bool) -> Explained:
     about, _colon, rest = line.entry.reference.partition(":")
     key = rest.partition(":")[0]
     rows: dict[str, Any] = {"video": Video, "payment": Payment, "lot": Lot}
@@ -66,7 +70,7 @@ def _explain(line: Line) -> Explained:
     internal = ""
     if about in rows and key:
         href = _page_of(rows[about], key)
-        if line.payment:
+        if line.payment and sees_money:
             internal = " · ".join(filter(None, [line.payment.get_status_display(), line.payment.reason]))
         return Explained(line, href, internal)
     if about == "code" and key.isdecimal():

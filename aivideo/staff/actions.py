@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,6 +19,7 @@ from accounts import api_keys, payments, redeem_codes, staff_grants, stripe_gate
 from accounts.models import (
     ApiKey,
     CodeBatch,
+    CreditEntry,
     Payment,
     StaffGrant,
     StripeEvent,
@@ -70,6 +72,28 @@ def grant(request: ActionRequest, user: User, amount: int) -> bool:
         return True
 
     return _do(request, Action.GRANT, f"user:{user.pk}", give, f"{amount} credits to {user}")
+
+
+def complete_grants() -> None:
+    """Write the record of grants that a process of 0.9.0 made beside this version: only the ledger and the audit log have them."""
+    recorded = StaffGrant.objects.filter(reference=OuterRef("reference"))
+    entries = CreditEntry.objects.filter(~Exists(recorded), kind="grant", reference__startswith="staff:")
+    for entry in entries:
+        deed = AuditEntry.objects.filter(
+            form=entry.reference.removeprefix("staff:"), action=Action.GRANT
+        ).first()
+        if deed and deed.target == f"user:{entry.user_id}":
+            StaffGrant.objects.create(
+                pk=deed.form,
+                reference=entry.reference,
+                user_id=entry.user_id,
+                amount=entry.amount,
+                reason=deed.reason,
+                note=entry.note,
+                giver_id=deed.staff_id if deed.staff_id != entry.user_id else None,
+                status=StaffGrant.Status.GRANTED,
+                created_at=entry.created_at,
+            )
 
 
 def is_waiting(request: ActionRequest) -> bool:
@@ -195,9 +219,9 @@ def pay_back(request: ActionRequest, payment: Payment, amount: Decimal | None) -
     False if nothing is left. Raises ActionFailed for one's own payment, for an amount that is not there, and if Stripe refuses.
     """
     _not_to_oneself(request, payment.user)
-    if AuditEntry.objects.filter(form=request.form).exists():
-        return True
     payment = payments.settle(payment, _ask_stripe)
+    if AuditEntry.objects.filter(form=request.form).exists():
+        raise ActionFailed(_("This was sent before. By now, %(back)s.") % {"back": _returned(payment)})
     if not payment.refundable:
         return False
     try:
@@ -207,11 +231,22 @@ def pay_back(request: ActionRequest, payment: Payment, amount: Decimal | None) -
     if not 0 < cents <= payment.refundable:
         most = money(payment.refundable, payment.paid_currency)
         raise ActionFailed(_("At most %(most)s can be refunded.") % {"most": most})
-    # Logged first: no money leaves without it. Stripe gives it back once for this form, however often it is sent.
+    # Logged first: no money leaves without it. Two that send this form at once have the same key at Stripe.
     _do(request, Action.PAY_BACK, payment.reference, lambda: True, money(cents, payment.paid_currency))
-    _at_stripe(lambda: stripe_gateway.refund(payment, cents, str(request.form)))
+    try:
+        stripe_gateway.refund(payment, cents, str(request.form))
+    except stripe_gateway.Unreachable as error:
+        # It may have been refunded although the answer was lost.
+        payment = payments.settle(payment, _ask_stripe)
+        text = _("Stripe gave no usable answer: %(error)s By now, %(back)s.")
+        raise ActionFailed(text % {"error": error, "back": _returned(payment)}) from error
     payments.settle(payment, _ask_stripe)
     return True
+
+
+def _returned(payment: Payment) -> str:
+    paid, back = money(payment.paid, payment.paid_currency), money(payment.refunded, payment.paid_currency)
+    return _("%(back)s of %(paid)s have been refunded") % {"back": back, "paid": paid}
 
 
 def close(request: ActionRequest, event: StripeEvent) -> bool:

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, QuerySet, Sum
-from django.db.models.functions import TruncDate
+from django.db.models import BigIntegerField, ExpressionWrapper, F, QuerySet, Sum
+from django.db.models.functions import Cast, Least, TruncDate
 from django.utils.translation import gettext as _
 
 from accounts import utc_days
@@ -73,7 +73,7 @@ def money_and_cost(cost: dict[date, Decimal], month: list[date]) -> Chart:
     rows = (
         paid(month[0]).annotate(day=TruncDate("charged_at", tzinfo=UTC)).values_list("day", "paid_currency")
     )
-    left = F("paid") - F("refunded") - F("disputed")
+    left = Cast("paid", BigIntegerField()) - returned()
     for day, currency, price in rows.annotate(sum=Sum(left)).order_by():
         by_day[currency][day] += float(money(price, currency).split()[0].replace(",", ""))
     colors = ("#30a46c", "#0090ff", "#f5a524")
@@ -93,6 +93,12 @@ def paid(since: date) -> QuerySet[Payment]:
     """Stripe payments since then; in demo mode those of the test checkout, which takes no money."""
     processor = Payment.Processor.TEST if settings.TEST_CHECKOUT else Payment.Processor.STRIPE
     return Payment.objects.filter(processor=processor, charged_at__gte=utc_days.start_of(since)).order_by()
+
+
+def returned() -> Least:
+    """What went back of a payment, by refunds and disputes: not more than was paid."""
+    back = ExpressionWrapper(F("refunded") + F("disputed"), BigIntegerField())
+    return Least(back, Cast("paid", BigIntegerField()))
 
 
 def _chart(

@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any, NotRequired, TypedDict
 
 from django.conf import settings
-from django.db.models import Count, F, Min, Sum
+from django.db.models import Count, Min, Sum
 from django.http import HttpRequest
 from django.template.defaultfilters import date as shown_date
 from django.urls import reverse
@@ -242,8 +242,14 @@ def _money_of(moved: daily_totals.Totals, cost: dict[date, Decimal], since: date
     return [
         Card(_("Paid"), _amounts(paid), _("test checkout") if settings.TEST_CHECKOUT else ""),
         Card(_("Returned"), _amounts(returned), _("of it, by refunds and disputes")),
-        Card(_("Stripe's fees"), _amounts(fees)),
-        Card(_("Net"), _amounts(left), _("at Stripe, after refunds, disputes and fees")),
+        Card(_("Stripe's fees"), _amounts(fees) if fees else "–"),
+        Card(
+            _("Net"),
+            _amounts(left) if left else "–",
+            _("at Stripe, after refunds, disputes and fees")
+            if left or not paid
+            else _("unknown: the key may not read the balance"),
+        ),
         Card(_("Provider cost"), _dollars(dollars)),
         Card(
             _("Credits earned"),
@@ -264,7 +270,7 @@ def _money_of(moved: daily_totals.Totals, cost: dict[date, Decimal], since: date
 
 def _payments(since: date) -> tuple[dict[str, int], ...]:
     """What was paid, how much of it was returned, what Stripe took and what was left of all that moved, in each currency's smallest unit."""
-    back = F("refunded") + F("disputed")
+    back = charts.returned()
     rows = list(charts.paid(since).values_list("paid_currency").annotate(taken=Sum("paid"), back=Sum(back)))
     moves = BalanceTransaction.objects.filter(created_at__gte=utc_days.start_of(since)).order_by()
     moved = list(moves.values_list("currency").annotate(fees=Sum("fee"), left=Sum("net")))

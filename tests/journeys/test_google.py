@@ -32,13 +32,14 @@ def google(*people):
 ADA = {"sub": "1001", "email": "ada@example.com", "email_verified": True, "given_name": "Ada"}
 TWIN = {"sub": "1002", "email": "ada@example.com", "email_verified": True, "given_name": "Other Ada"}
 EXPECTED = {"sub": "1004", "email": "Expected@example.com", "email_verified": True, "given_name": "Exa"}
+PROGRAM = {"sub": "1005", "email": "program@example.com", "email_verified": True, "given_name": "Pro"}
 STEALTHY = {"sub": "1003", "email": "ada@example.com", "email_verified": False, "given_name": "Eve"}
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     with (
-        google(ADA, TWIN, EXPECTED, STEALTHY) as issuer,
+        google(ADA, TWIN, EXPECTED, PROGRAM, STEALTHY) as issuer,
         Site(
             tmp_path_factory.mktemp("google"),
             GOOGLE_CLIENT_ID="client",
@@ -106,6 +107,15 @@ def test_A41_an_account_that_somebody_uses_is_not_taken_over_by_its_address(site
         "from accounts.models import User; print(User.objects.get(username='boss').socialaccount_set.count())"
     )
     assert site.manage("shell", "--no-imports", "-c", code).strip() == "0"
+
+
+def test_A41_a_programs_account_is_not_taken_over_by_its_address(site, visit):
+    key = site.new_key("program@example.com", 5)
+    assert key
+    page = visit(site.url)
+    enter(page, site, "1005")
+    page.wait_for_url(f"{site.url}/")
+    assert balance(page) == 100
 
 
 def test_A42_the_sign_in_uses_pkce_and_a_state_that_must_match(site, visit):

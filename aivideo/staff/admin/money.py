@@ -1,4 +1,5 @@
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -25,7 +26,7 @@ from accounts.models import (
     money,
 )
 from aivideo.staff import actions
-from aivideo.staff.admin.base import LargeTable, ReadOnly, RefundForm, StaffActions, staff_action
+from aivideo.staff.admin.base import Audited, LargeTable, ReadOnly, RefundForm, StaffActions, staff_action
 
 WAITING = StaffGrant.objects.filter(status=StaffGrant.Status.WAITING)
 
@@ -57,7 +58,7 @@ class CreditEntryAdmin(ReadOnly, LargeTable, ModelAdmin):
 
 class DrawInline(ReadOnly, TabularInline):
     model = Draw
-    fields = ["charge", "amount"]
+    fields = ["charge", "amount", "returned"]
 
 
 @admin.register(Lot)
@@ -79,10 +80,17 @@ class FreeCreditsAdmin(ModelAdmin):
 
 
 @admin.register(CreditPack)
-class CreditPackAdmin(ModelAdmin):
+class CreditPackAdmin(Audited, ModelAdmin):
+    """Who sells ten thousand credits for a cent grants them, so each change is in the audit log."""
+
+    audited_as = actions.Action.PACK
     list_display = ["name", "credits", "shown_price", "is_sold", "is_recommended", "position"]
     list_filter = ["is_sold"]
     search_fields = ["name"]
+
+    def facts_of(self, row: Any) -> Mapping[str, object]:
+        names = ("name", "credits", "price", "currency", "is_sold", "is_recommended", "position")
+        return CreditPack.objects.filter(pk=row.pk).values(*names).first() or {}
 
 
 class BalanceTransactionInline(ReadOnly, TabularInline):

@@ -20,7 +20,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import api_keys, payments, redeem_codes, stripe_gateway
-from accounts.models import CodeBatch, CreditPack, FreeCredits, Payment, StaffGrant, StripeEvent
+from accounts.models import (
+    BalanceTransaction,
+    CodeBatch,
+    CreditPack,
+    FreeCredits,
+    Payment,
+    StaffGrant,
+    StripeEvent,
+)
 from accounts.payments import Truth
 from aivideo.migrations import __name__ as migrations
 from aivideo.models import AuditEntry, LedgerCheck, LedgerSeal, PurchaseCheck
@@ -215,6 +223,28 @@ def test_the_text_for_the_customer_is_one_short_line(finance, owner):
     send(signed_in(finance), type(owner), owner.pk, "grant", amount="50", note=" Thank you <b>for</b> it. ")
     assert owner.credit_entries.first().note == "Thank you <b>for</b> it."
     assert "Thank you &lt;b&gt;for&lt;/b&gt; it." in signed_in(owner).get("/credits/").text
+
+
+def test_finance_sees_bookings_and_seals_and_each_change_of_a_pack_is_logged(finance, held):
+    client = signed_in(finance)
+    BalanceTransaction.objects.create(
+        id="txn_1",
+        payment=held,
+        category="charge",
+        amount=2400,
+        fee=103,
+        net=2297,
+        currency="usd",
+        created_at=timezone.now(),
+    )
+    assert "22.97 USD" in client.get(page(Payment, held.pk)).content.decode()
+    assert client.get(page(LedgerSeal)).status_code == 200
+    pack = CreditPack.objects.get(pk=held.pack_id)
+    fields = {"name": pack.name, "credits": 10**9, "price": 50, "currency": "usd", "position": 0}
+    assert client.post(page(CreditPack, pack.pk), fields).status_code == 302
+    deed = AuditEntry.objects.get(action="pack")
+    assert deed.staff == finance
+    assert "credits: 1000 → 1000000000" in deed.detail
 
 
 def test_a_persons_page_explains_their_balance(finance, support, owner, video, held, as_staff):
