@@ -14,7 +14,7 @@ from django.test import Client
 
 from accounts import staff_grants
 from accounts.models import CreditEntry, StaffGrant, User
-from aivideo import ledger_check
+from aivideo import ledger_check, ledger_seals
 from aivideo.staff import daily_totals
 from bench import measure, rows
 from bench.report import line, say
@@ -67,6 +67,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
     )
 
     before = _memory()
+    sealed = _time(ledger_seals.seal)
     seconds = _time(rows.verify)
     plain = _time(lambda: CreditEntry.objects.aggregate(n=Sum("amount")))
     yield line(
@@ -78,6 +79,7 @@ def run(tiny: bool) -> Iterator[dict[str, Any]]:
         n=entries,
         target="< 10 s per million entries",
         met=seconds * 1_000_000 / entries < 10,
+        sealed_in_s=round(sealed, 1),
         grew_mib=round(_memory() - before, 1),
         violations=len(ledger_check.violations()[1]) if tiny else 0,
     )
