@@ -206,7 +206,7 @@ class Injector:
         with filler.open("wb") as file, suppress(OSError):
             os.posix_fallocate(file.fileno(), 0, max(1, disk.f_bavail * disk.f_frsize - left))
         self.over.wait(event.seconds)
-        filler.unlink()
+        filler.unlink(missing_ok=True)  # another such fault may have ended first
         return True
 
     def make_storm(self, event: Event) -> bool:

@@ -786,6 +786,30 @@ def test_a_refund_whose_answer_was_lost_is_told_so_that_nobody_makes_another(
     assert settled(payment)[:2] == ("refunded", 900)
 
 
+@pytest.mark.parametrize(("loses", "says"), [(True, "may have been refunded"), (False, "The money is refunded")])
+def test_after_a_refund_of_which_stripe_can_say_nothing_staff_hear_what_is_in_doubt(
+    stripe, payment, pay_back, monkeypatch, loses, says
+):
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    refund = stripe_gateway.refund
+
+    def refund_and_go_down(*arguments):
+        refund(*arguments)
+        stripe.is_down = True
+        if loses:
+            raise stripe_gateway.Unreachable("no answer.")
+
+    monkeypatch.setattr(stripe_gateway, "refund", refund_and_go_down)
+    said = pay_back(payment, "5")
+    assert says in said
+    assert "refresh the payment" in said
+    assert settled(payment) == BOUGHT
+    stripe.is_down = False
+    payments.settle(payment, stripe_gateway.truth_of)
+    assert settled(payment)[:2] == ("refunded", 900)
+
+
 def test_a_refund_that_failed_before_anybody_looked_is_in_the_books_all_the_same(stripe, payment):
     stripe.pay(payment)
     payments.settle(payment, stripe_gateway.truth_of)

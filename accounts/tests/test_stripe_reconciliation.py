@@ -287,6 +287,22 @@ def test_the_command_finds_a_payment_for_which_stripe_has_booked_nothing(stripe,
     assert problem.endswith(": 1.")
 
 
+def test_a_payment_whose_day_of_charge_is_a_guess_is_no_problem_if_stripe_booked_it_before(
+    stripe, payment, capsys
+):
+    """It was held, and accepted days later, under 0.9.0, which noted only the acceptance."""
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    (move,) = stripe.transactions.values()
+    move["created"] -= 40 * 24 * 3600
+    stripe.session_of(payment)["created"] -= 40 * 24 * 3600
+    with unguarded("accounts_balancetransaction"):
+        BalanceTransaction.objects.all().delete()
+    said, problem = reconcile(capsys, f"{timezone.now() - timedelta(days=2):%Y-%m-%d}")
+    assert (problem, "WRONG" in said) == ("", False)
+    assert BalanceTransaction.objects.count() == 1
+
+
 def test_a_payment_that_a_process_of_the_version_before_settled_is_asked_about_again(stripe, payment, caplog):
     stripe.pay(payment)
     payments.settle(payment, stripe_gateway.truth_of)

@@ -75,25 +75,41 @@ def grant(request: ActionRequest, user: User, amount: int) -> bool:
 
 
 def complete_grants() -> None:
-    """Write the record of grants that a process of 0.9.0 made beside this version: only the ledger and the audit log have them."""
+    """Write the record of grants that a process of 0.9.0 made beside this version: only the ledger and the audit log have them.
+
+    An entry of which no deed of staff is known is left to the ledger check, which tells of it.
+    """
     recorded = StaffGrant.objects.filter(reference=OuterRef("reference"))
     entries = CreditEntry.objects.filter(~Exists(recorded), kind="grant", reference__startswith="staff:")
     for entry in entries:
-        deed = AuditEntry.objects.filter(
-            form=entry.reference.removeprefix("staff:"), action=Action.GRANT
-        ).first()
-        if deed and deed.target == f"user:{entry.user_id}":
-            StaffGrant.objects.create(
-                pk=deed.form,
-                reference=entry.reference,
-                user_id=entry.user_id,
-                amount=entry.amount,
-                reason=deed.reason,
-                note=entry.note,
-                giver_id=deed.staff_id if deed.staff_id != entry.user_id else None,
-                status=StaffGrant.Status.GRANTED,
-                created_at=entry.created_at,
-            )
+        deed = _deed_of(entry)
+        if deed is None:
+            continue
+        # That version let staff grant to themselves, and the table of grants takes no such giver.
+        to_oneself = deed.staff_id == entry.user_id
+        StaffGrant.objects.get_or_create(
+            pk=deed.form,
+            defaults={
+                "reference": entry.reference,
+                "user_id": entry.user_id,
+                "amount": entry.amount,
+                "reason": f"To themselves: {deed.reason}"[:300] if to_oneself else deed.reason,
+                "note": entry.note,
+                "giver_id": None if to_oneself else deed.staff_id,
+                "status": StaffGrant.Status.GRANTED,
+                "created_at": entry.created_at,
+            },
+        )
+
+
+def _deed_of(entry: CreditEntry) -> AuditEntry | None:
+    try:
+        form = UUID(entry.reference.removeprefix("staff:"))
+    except ValueError:
+        return None
+    if entry.reference != f"staff:{form}":  # another way to write that UUID
+        return None
+    return AuditEntry.objects.filter(form=form, action=Action.GRANT, target=f"user:{entry.user_id}").first()
 
 
 def is_waiting(request: ActionRequest) -> bool:
@@ -237,11 +253,23 @@ def pay_back(request: ActionRequest, payment: Payment, amount: Decimal | None) -
         stripe_gateway.refund(payment, cents, str(request.form))
     except stripe_gateway.Unreachable as error:
         # It may have been refunded although the answer was lost.
-        payment = payments.settle(payment, _ask_stripe)
-        text = _("Stripe gave no usable answer: %(error)s By now, %(back)s.")
-        raise ActionFailed(text % {"error": error, "back": _returned(payment)}) from error
-    payments.settle(payment, _ask_stripe)
+        text = _("Stripe gave no usable answer: %(error)s %(back)s")
+        raise ActionFailed(text % {"error": error, "back": _returned_by_now(payment)}) from error
+    try:
+        payments.settle(payment, _ask_stripe)
+    except ActionFailed as failure:
+        text = _("The money is refunded, but the credits are not taken back yet: refresh the payment. %(why)s")
+        raise ActionFailed(text % {"why": failure}) from failure
     return True
+
+
+def _returned_by_now(payment: Payment) -> str:
+    """After a refund whose answer was lost: what Stripe says of it, or that it says nothing."""
+    try:
+        payment = payments.settle(payment, _ask_stripe)
+    except ActionFailed:
+        return _("The money may have been refunded all the same: refresh the payment before you try again.")
+    return _("By now, %(back)s.") % {"back": _returned(payment)}
 
 
 def _returned(payment: Payment) -> str:

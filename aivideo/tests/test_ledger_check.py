@@ -31,7 +31,7 @@ from aivideo.models import AuditEntry, LedgerCheck, LedgerDay, LedgerSeal
 from aivideo.staff import actions, daily_totals
 from tests.support.database import unguarded
 from tests.support.fixtures import give, new_user, order, spend
-from tests.support.sabotage import becomes, without
+from tests.support.sabotage import becomes, never, without
 from videos.generation import lifecycle
 from videos.models import Video
 
@@ -415,6 +415,30 @@ def test_the_night_seals_and_what_was_wrong_before_stays_wrong(world, caplog):
     LedgerSeal.objects.create(table="anything", last_id=1, rows=1, digest="0" * 64)
     with pytest.raises(SystemExit):
         call_command("check_ledger", head="0" * 64)
+
+
+@without("the deeds of which nothing is known", "aivideo.staff.actions.complete_grants", never("deed is None"))
+@pytest.mark.parametrize("source", ["no uuid", "a deed, in capitals"])
+def test_the_nightly_check_tells_of_a_forged_grant_and_goes_on(world, source):
+    """It completes the records of older grants first, and must not fail on what somebody wrote there."""
+    deed = AuditEntry.objects.get(action="grant")
+    reference = "staff:x" if source == "no uuid" else f"staff:{str(deed.form).upper()}"
+    with unguarded(*TABLES):
+        forge(world.owner, 500, "grant", reference)
+        add_up()
+    tasks.check_ledger()
+    assert reference in str(LedgerCheck.objects.get().violations)
+
+
+def test_what_staff_of_the_version_before_granted_themselves_is_recorded_as_that(world):
+    form = uuid4()
+    credits.grant(world.boss, 30, reference=f"staff:{form}")
+    deed = {"staff": world.boss, "action": "grant", "reason": "I deserve it"}
+    AuditEntry.objects.create(form=form, target=f"user:{world.boss.pk}", **deed)
+    tasks.check_ledger()
+    assert LedgerCheck.objects.get().violations == []
+    made = StaffGrant.objects.get(pk=form)
+    assert (made.user, made.giver, made.reason) == (world.boss, None, "To themselves: I deserve it")
 
 
 def test_a_grant_that_a_process_of_the_version_before_made_gets_its_record(world):
