@@ -786,7 +786,9 @@ def test_a_refund_whose_answer_was_lost_is_told_so_that_nobody_makes_another(
     assert settled(payment)[:2] == ("refunded", 900)
 
 
-@pytest.mark.parametrize(("loses", "says"), [(True, "may have been refunded"), (False, "The money is refunded")])
+@pytest.mark.parametrize(
+    ("loses", "says"), [(True, "may have been refunded"), (False, "The money is refunded")]
+)
 def test_after_a_refund_of_which_stripe_can_say_nothing_staff_hear_what_is_in_doubt(
     stripe, payment, pay_back, monkeypatch, loses, says
 ):

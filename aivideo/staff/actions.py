@@ -258,7 +258,9 @@ def pay_back(request: ActionRequest, payment: Payment, amount: Decimal | None) -
     try:
         payments.settle(payment, _ask_stripe)
     except ActionFailed as failure:
-        text = _("The money is refunded, but the credits are not taken back yet: refresh the payment. %(why)s")
+        text = _(
+            "The money is refunded, but the credits are not taken back yet: refresh the payment. %(why)s"
+        )
         raise ActionFailed(text % {"why": failure}) from failure
     return True
 

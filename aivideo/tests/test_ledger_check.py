@@ -417,7 +417,9 @@ def test_the_night_seals_and_what_was_wrong_before_stays_wrong(world, caplog):
         call_command("check_ledger", head="0" * 64)
 
 
-@without("the deeds of which nothing is known", "aivideo.staff.actions.complete_grants", never("deed is None"))
+@without(
+    "the deeds of which nothing is known", "aivideo.staff.actions.complete_grants", never("deed is None")
+)
 @pytest.mark.parametrize("source", ["no uuid", "a deed, in capitals"])
 def test_the_nightly_check_tells_of_a_forged_grant_and_goes_on(world, source):
     """It completes the records of older grants first, and must not fail on what somebody wrote there."""
