@@ -91,7 +91,7 @@ MONEY = (
     Guard(
         "accounts_payment",
         ("id", "user_id", "credits", "price", "currency", "processor", "is_recovered"),
-        ("session", "intent", "charged_at", "paid_at"),
+        ("session", "intent", "customer", "charged_at", "paid_at"),
         (("id",), ("session",), ("intent",)),
     ),
     Guard(

@@ -34,9 +34,13 @@ class Truth:
     """The processor's current state of a payment. Amounts are in the currency's smallest unit."""
 
     is_paid: bool
-    amount: int = 0
+    amount: int = 0  # in all, with taxes and without discounts
+    subtotal: int | None = None  # without taxes that come on top, and before discounts; None: the same
+    tax: int = 0
+    discount: int = 0
     currency: str = ""
     intent: str | None = None
+    customer: str | None = None
     receipt_url: str = ""
     refunded: int = 0
     disputed: int = 0  # withdrawn by open or lost disputes
@@ -58,7 +62,13 @@ def order(user: User, pack: CreditPack, processor: Payment.Processor) -> Payment
     )
 
 
-def recover(pk: UUID, user: User, session: str, amount: int, currency: str, bought: int) -> Payment:
+def customer_of(user: User) -> str | None:
+    """The id under which the processor knows this user from their latest payment."""
+    known = user.payments.filter(processor=Payment.Processor.STRIPE, customer__isnull=False)
+    return known.order_by("-created_at").values_list("customer", flat=True).first()
+
+
+def recover(pk: UUID, user: User, session: str, price: int, currency: str, bought: int) -> Payment:
     """The payment of a checkout session that was paid, made anew because there is no record of it here.
 
     A backup was restored, for example. Nothing tells whether the `bought` credits were spent since, so that it is held for staff.
@@ -68,7 +78,7 @@ def recover(pk: UUID, user: User, session: str, amount: int, currency: str, boug
         defaults={
             "user": user,
             "credits": bought,
-            "price": amount,
+            "price": price,
             "currency": currency,
             "processor": Payment.Processor.STRIPE,
             "session": session,
@@ -157,6 +167,7 @@ def _move(payment: Payment, truth: Truth) -> bool:
         "status": status,
         "reason": reason,
         "intent": truth.intent or payment.intent,
+        "customer": payment.customer or truth.customer,
         "receipt_url": truth.receipt_url or payment.receipt_url,
         "clawed_back": clawed_back,
         **_money(payment, truth),
@@ -188,6 +199,8 @@ def _money(payment: Payment, truth: Truth) -> dict[str, Any]:
         return {}
     return {
         "paid": truth.amount,
+        "tax": truth.tax,
+        "discount": truth.discount,
         "paid_currency": truth.currency,
         "refunded": truth.refunded,
         "disputed": payment.disputed if truth.unclear else truth.disputed,
@@ -222,14 +235,19 @@ def _status(truth: Truth, wrong: str, gave: bool) -> tuple[str, str]:
 def _what_is_wrong(payment: Payment, truth: Truth) -> str:
     """Why staff have to decide whether its credits are granted; empty if they need not."""
     if not _is_as_ordered(payment, truth):
-        return f"paid {money(truth.amount, truth.currency)}, which is not what was ordered"
+        return f"paid {money(_ordered(truth), truth.currency)}, which is not what was ordered"
     if payment.is_recovered:
         return "it was paid, but there was no record of it here; was a backup restored?"
     return ""
 
 
 def _is_as_ordered(payment: Payment, truth: Truth) -> bool:
-    return (truth.amount, truth.currency) == (payment.price, payment.currency)
+    return (_ordered(truth), truth.currency) == (payment.price, payment.currency)
+
+
+def _ordered(truth: Truth) -> int:
+    """The price that was paid, whatever tax came on top, and whatever a promotion code of ours took off."""
+    return truth.amount if truth.subtotal is None else truth.subtotal
 
 
 def _to_take_back(given: int, truth: Truth) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 from django.conf import settings
@@ -19,6 +19,7 @@ from accounts.payments import Truth
 
 if TYPE_CHECKING:
     import stripe
+    from stripe.params.checkout import SessionCreateParams
 
 # Seconds, and retries: a page is waiting. The SDK retries with the same Idempotency-Key.
 TIMEOUT, RETRIES = 15, 2
@@ -62,36 +63,69 @@ def try_key() -> None:
 
 def checkout_url(payment: Payment) -> str:
     """The URL of Stripe's checkout page for this payment, the same for a day. Raises Unreachable."""
+    import stripe
+
+    customer, key = payments.customer_of(payment.user), f"checkout:{payment.pk}"
+    with _asking() as client:
+        try:
+            session = client.v1.checkout.sessions.create(_page(payment, customer), {"idempotency_key": key})
+        except stripe.InvalidRequestError as error:
+            if customer is None or error.param != "customer":
+                raise
+            # Somebody has deleted that customer at Stripe, or it is of the other mode.
+            session = client.v1.checkout.sessions.create(
+                _page(payment, None), {"idempotency_key": f"{key}:new"}
+            )
+    Payment.objects.filter(pk=payment.pk).update(session=session.id)
+    return str(session.url)
+
+
+def _page(payment: Payment, customer: str | None) -> "SessionCreateParams":
+    """What Stripe's checkout page offers to somebody whom it knows as `customer`, or not yet."""
     back = settings.SITE_URL + reverse("accounts:paid", args=[payment.pk])
     email = payment.user.email
     about = {"payment": str(payment.pk), "credits": str(payment.credits)}
-    with _asking() as client:
-        session = client.v1.checkout.sessions.create(
+    page: SessionCreateParams = {
+        "mode": "payment",
+        "client_reference_id": str(payment.pk),
+        "metadata": about,
+        "line_items": [
             {
-                "mode": "payment",
-                "client_reference_id": str(payment.pk),
-                **({"customer_email": email} if email else {}),
-                "metadata": about,
-                "line_items": [
-                    {
-                        "quantity": 1,
-                        "price_data": {
-                            "currency": payment.currency,
-                            "unit_amount": payment.price,
-                            "product_data": {"name": f"{payment.credits} credits"},
-                        },
-                    }
-                ],
-                "payment_intent_data": {
-                    "metadata": about,
-                    **({"receipt_email": email} if email else {}),
+                "quantity": 1,
+                "price_data": {
+                    "currency": payment.currency,
+                    "unit_amount": payment.price,
+                    "product_data": {"name": f"{payment.credits} credits"},
                 },
-                "success_url": back,
-                "cancel_url": back,
-            },
-            {"idempotency_key": f"checkout:{payment.pk}"},
-        )
-    Payment.objects.filter(pk=payment.pk).update(session=session.id)
+            }
+        ],
+        "payment_intent_data": {"metadata": about},
+        "saved_payment_method_options": {"payment_method_save": "enabled"},
+        "automatic_tax": {"enabled": settings.STRIPE_TAX},
+        "tax_id_collection": {"enabled": settings.STRIPE_TAX_IDS},
+        "allow_promotion_codes": settings.STRIPE_PROMOTION_CODES,
+        "invoice_creation": {"enabled": settings.STRIPE_INVOICES},
+        "success_url": back,
+        "cancel_url": back,
+    }
+    if email:
+        page["payment_intent_data"]["receipt_email"] = email
+    if customer:
+        page["customer"] = customer
+        if settings.STRIPE_TAX or settings.STRIPE_TAX_IDS:
+            page["customer_update"] = {"address": "auto", "name": "auto"}
+    else:
+        page["customer_creation"] = "always"
+        if email:
+            page["customer_email"] = email
+    return page
+
+
+def portal_url(customer: str) -> str:
+    """The URL of the page at Stripe where a customer finds invoices and saved cards. Raises Unreachable."""
+    back = settings.SITE_URL + reverse("accounts:credits")
+    with _asking() as client:
+        session = client.v1.billing_portal.sessions.create({"customer": customer, "return_url": back})
     return str(session.url)
 
 
@@ -125,10 +159,10 @@ def truth_of(payment: Payment) -> Truth:
             raise NotOurs(f"session {session.id} belongs to another mode or payment")
         intent = session.payment_intent
         if not isinstance(intent, stripe.PaymentIntent):
+            # Nothing has been paid yet, or there was nothing to pay.
             return Truth(
                 session.payment_status in PAID,
-                session.amount_total or 0,
-                session.currency or "",
+                **_sums(session),
                 is_over=session.status == "expired",
             )
         disputes = client.v1.disputes.list({"payment_intent": intent.id, "limit": 100})
@@ -140,10 +174,9 @@ def truth_of(payment: Payment) -> Truth:
         # A payment that takes days may fail after the page was completed, which cannot be paid again.
         is_over=session.status == "expired"
         or (session.status == "complete" and intent.status in ("canceled", "requires_payment_method")),
-        amount=session.amount_total or 0,
-        currency=session.currency or "",
+        **_sums(session),
         intent=intent.id,
-        receipt_url=(charge and charge.receipt_url) or "",
+        receipt_url=_invoice_url(session) or (charge and charge.receipt_url) or "",
         # One that failed brought the money back to us.
         refunded=sum(refund.amount for refund in refunds if refund.status not in ("failed", "canceled")),
         disputed=disputed,
@@ -151,6 +184,34 @@ def truth_of(payment: Payment) -> Truth:
         transactions=tuple(_transactions(charge, refunds, disputes.data)),
         unclear=unclear,
     )
+
+
+class Sums(TypedDict):
+    """What a checkout page says of the money, and whose it is. See `Truth`."""
+
+    amount: int
+    subtotal: int | None
+    tax: int
+    discount: int
+    currency: str
+    customer: str | None
+
+
+def _sums(session: "stripe.checkout.Session") -> Sums:
+    details, customer = session.total_details, session.customer
+    return {
+        "amount": session.amount_total or 0,
+        "subtotal": session.amount_subtotal,
+        "tax": details.amount_tax if details else 0,
+        "discount": details.amount_discount if details else 0,
+        "currency": session.currency or "",
+        "customer": customer if customer is None or isinstance(customer, str) else customer.id,
+    }
+
+
+def _invoice_url(session: "stripe.checkout.Session") -> str | None:
+    invoice = session.invoice
+    return None if invoice is None or isinstance(invoice, str) else invoice.hosted_invoice_url
 
 
 def refund(payment: Payment, amount: int, key: str) -> None:
@@ -249,14 +310,25 @@ def _payment_of(session_id: object, reference: object) -> Payment | None:
         return payment
     if session.payment_status not in PAID:
         return None
-    users = User.objects.filter(email__iexact=session.customer_email or "-")[:2]
-    amount, currency, bought = session.amount_total or 0, session.currency or "", about.get("credits", "")
-    if len(users) != 1 or not amount or not bought.isdecimal():
+    users = _buyers(session)
+    sums, bought = _sums(session), about.get("credits", "")
+    price, currency = sums["subtotal"] or sums["amount"], sums["currency"]
+    if len(users) != 1 or not price or not bought.isdecimal():
         raise NoRecord(
-            f"{money(amount, currency)} was paid in the checkout session {session.id}, but there is no record of that order, and"
+            f"{money(sums['amount'], currency)} was paid in the checkout session {session.id}, but there is no record of that order, and"
             " not exactly one account with the buyer's address. Look it up at Stripe."
         )
-    return payments.recover(pk, users[0], session.id, amount, currency, int(bought))
+    return payments.recover(pk, users[0], session.id, price, currency, int(bought))
+
+
+def _buyers(session: "stripe.checkout.Session") -> list[User]:
+    """Who may have paid: whoever paid before as the same customer, or who has that address. At most two."""
+    customer = _sums(session)["customer"]
+    if customer and (known := User.objects.filter(payments__customer=customer).distinct()[:2]):
+        return list(known)
+    details = session.customer_details
+    email = session.customer_email or (details and details.email) or "-"
+    return list(User.objects.filter(email__iexact=email)[:2])
 
 
 def _session_and_metadata(session_id: str) -> tuple["stripe.checkout.Session", dict[str, str]]:
@@ -319,8 +391,11 @@ def _whole(client: "stripe.StripeClient", session: str) -> "stripe.checkout.Sess
     import stripe
 
     charge = "payment_intent.latest_charge"
+    invoice = ["invoice"] if settings.STRIPE_INVOICES else []
     try:
-        return client.v1.checkout.sessions.retrieve(session, {"expand": [f"{charge}.balance_transaction"]})
+        return client.v1.checkout.sessions.retrieve(
+            session, {"expand": [f"{charge}.balance_transaction", *invoice]}
+        )
     except stripe.PermissionError:
         return client.v1.checkout.sessions.retrieve(session, {"expand": [charge]})
 

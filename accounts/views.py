@@ -117,6 +117,20 @@ def buy(request: UserRequest) -> HttpResponse:
         return _credits(request, problem=problem, status=503)
 
 
+@require_POST
+def portal(request: UserRequest) -> HttpResponse:
+    """`/credits/portal/`: redirect to the page at Stripe where a buyer finds invoices and saved cards."""
+    customer = payments.customer_of(request.user) if stripe_gateway.is_configured() else None
+    if customer is None:
+        raise Http404
+    try:
+        return redirect(stripe_gateway.portal_url(customer))
+    except stripe_gateway.Unreachable:
+        log.exception("No customer portal for user %s", request.user.pk)
+        problem = _("Invoices and cards are unavailable at the moment. Please try again in a minute.")
+        return _credits(request, problem=problem, status=503)
+
+
 @require_safe
 def paid(request: UserRequest, pk: UUID) -> HttpResponse:
     """`/credits/paid/<uuid>/`: the return URL of the checkout page, whether the user paid or not.
@@ -184,6 +198,7 @@ def _credits(
         "video_credits": settings.VIDEO_CREDITS,
         "lots": request.user.lots.filter(left__gt=0, expires_at__gt=timezone.now()).order_by("expires_at"),
         "test_checkout": settings.TEST_CHECKOUT,
+        "has_portal": stripe_gateway.is_configured() and payments.customer_of(request.user) is not None,
         "packs": packs.offers(_missing(request)) if settings.TOP_UPS else (),
         "missing": _missing(request),
         "is_making": _is_making(request),

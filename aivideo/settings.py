@@ -103,6 +103,11 @@ STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")
 STRIPE_API_BASE = env.url("STRIPE_API_BASE")
 if bool(STRIPE_SECRET_KEY) != bool(STRIPE_WEBHOOK_SECRET):
     env.problems.append("STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET go together: set both or neither.")
+# What Stripe's checkout page does besides: each needs to be set up in its dashboard first.
+STRIPE_TAX = env.boolean("STRIPE_TAX", default=False)
+STRIPE_TAX_IDS = env.boolean("STRIPE_TAX_IDS", default=False)
+STRIPE_INVOICES = env.boolean("STRIPE_INVOICES", default=False)
+STRIPE_PROMOTION_CODES = env.boolean("STRIPE_PROMOTION_CODES", default=False)
 # A checkout that takes no money, so only with DEBUG.
 TEST_CHECKOUT = DEBUG and not STRIPE_SECRET_KEY
 TOP_UPS = TEST_CHECKOUT or bool(STRIPE_SECRET_KEY)
@@ -440,7 +445,7 @@ CONTENT_SECURITY_POLICY = {
         "form-action": [
             "'self'",
             GOOGLE_ISSUER or "https://accounts.google.com",
-            *(["https://checkout.stripe.com"] if STRIPE_SECRET_KEY else []),
+            *(["https://checkout.stripe.com", "https://billing.stripe.com"] if STRIPE_SECRET_KEY else []),
         ],
         "frame-ancestors": ["'none'"],
         "base-uri": ["'none'"],

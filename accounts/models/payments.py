@@ -92,6 +92,9 @@ class Payment(models.Model):
     processor = models.CharField(_("processor"), max_length=10, choices=Processor)
     session = models.CharField(_("session"), max_length=255, unique=True, null=True, blank=True)
     intent = models.CharField(_("payment intent"), max_length=255, unique=True, null=True, blank=True)
+    customer = models.CharField(
+        _("customer"), max_length=255, null=True, blank=True, help_text=_("The buyer's id at the processor.")
+    )
     receipt_url = models.URLField(_("receipt"), max_length=1000, blank=True)
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.CREATED)
     reason = models.CharField(
@@ -109,6 +112,12 @@ class Payment(models.Model):
     refunded = models.PositiveBigIntegerField(_("refunded"), default=0, db_default=0, help_text=SMALLEST)
     disputed = models.PositiveBigIntegerField(
         _("disputed"), default=0, db_default=0, help_text=_("Withdrawn by open and lost disputes.")
+    )
+    tax = models.PositiveBigIntegerField(
+        _("tax"), default=0, db_default=0, help_text=_("Part of what was paid.")
+    )
+    discount = models.PositiveBigIntegerField(
+        _("discount"), default=0, db_default=0, help_text=_("By a promotion code.")
     )
     clawed_back = models.PositiveIntegerField(_("clawed back"), default=0, help_text=_("Credits."))
     version = models.PositiveIntegerField(default=0, editable=False, db_column="moves")
@@ -145,6 +154,11 @@ class Payment(models.Model):
                 name="payments_to_decide",
             ),
             models.Index(fields=["created_at"], condition=Q(status="created"), name="open_payments"),
+            models.Index(
+                fields=["user", "created_at"],
+                condition=Q(customer__isnull=False),
+                name="payments_of_customers",
+            ),
         ]
         permissions = [("decide_payment", "Can accept and settle payment")]
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.http_server import Handler, LocalServer
+from tests.support.stripe_types import check_answer, check_request
 
 KEY, SECRET = "sk_test_of_the_tests", "whsec_of_the_tests"
 VERSION = "2026-10-28.endive"
@@ -31,7 +32,9 @@ class FakeStripe(LocalServer):
             str, tuple[str, str]
         ] = {}  # by Idempotency-Key: the body it came with, and the answer
         self.asked: list[str] = []
+        self.customers: dict[str, str | None] = {}  # their addresses
         self.is_down = False
+        self.is_newer = False  # it may say what the SDK does not know yet
         self.livemode = False
         self.is_restricted = False  # our key may not read the balance
         self.page = 100  # how many of a list it sends at once
@@ -51,6 +54,8 @@ class FakeStripe(LocalServer):
                     status, thing = 401, problem("Invalid API Key provided")
                 if stripe.is_down:
                     status, thing = 503, problem("Service unavailable", "api_error")
+                if status == 200 and not stripe.is_newer:
+                    check_answer(thing)
                 self.reply(status, json.dumps(thing).encode(), Stripe_Should_Retry="false")
 
         super().__init__(StripeHandler)
@@ -59,9 +64,14 @@ class FakeStripe(LocalServer):
 
     def post(self, path: str, body: str, key: str | None) -> tuple[int, dict[str, Any]]:
         self.asked.append(f"POST {path}")
-        makers = {"/v1/checkout/sessions": self._new_session, "/v1/refunds": self._new_refund}
+        makers = {
+            "/v1/checkout/sessions": self._new_session,
+            "/v1/billing_portal/sessions": self._new_portal,
+            "/v1/refunds": self._new_refund,
+        }
         if path not in makers:
             return 404, problem(f"Unrecognized request URL (POST: {path})")
+        check_request(path, body)
         if key in self.answers:
             first, answer = self.answers[key]
             if first != body:
@@ -73,6 +83,19 @@ class FakeStripe(LocalServer):
         if key:
             self.answers[key] = (body, json.dumps(made))
         return 200, made
+
+    def _new_portal(self, asked: dict[str, str]) -> dict[str, Any]:
+        if asked["customer"] not in self.customers:
+            return problem(f"No such customer: '{asked['customer']}'", param="customer")
+        name = f"bps_{secrets.token_hex(12)}"
+        return {
+            "id": name,
+            "object": "billing_portal.session",
+            "customer": asked["customer"],
+            "livemode": self.livemode,
+            "return_url": asked["return_url"],
+            "url": f"https://billing.stripe.com/p/session/{name}",
+        }
 
     def _new_refund(self, asked: dict[str, str]) -> dict[str, Any]:
         charge = self.intents[asked["payment_intent"]]["latest_charge"]
@@ -91,6 +114,9 @@ class FakeStripe(LocalServer):
             expanded = query.get("expand[0]", "")
             if "balance_transaction" in expanded and self.is_restricted:
                 return 403, NOT_PERMITTED
+            if "invoice" in query.values() and session["invoice"]:
+                url = f"https://invoice.stripe.com/i/{session['invoice']}"
+                session["invoice"] = {"id": session["invoice"], "hosted_invoice_url": url}
             if expanded.startswith("payment_intent") and session["payment_intent"]:
                 session["payment_intent"] = dict(self.intents[session["payment_intent"]])
                 charge = session["payment_intent"]["latest_charge"]
@@ -149,8 +175,11 @@ class FakeStripe(LocalServer):
         return {"object": "list", "data": found[:limit], "has_more": len(found) > limit, "url": url}
 
     def _new_session(self, asked: dict[str, str]) -> dict[str, Any]:
+        if asked.get("customer", "") not in {"", *self.customers}:
+            return problem(f"No such customer: '{asked['customer']}'", param="customer")
         name = f"cs_test_{secrets.token_hex(12)}"
         price = "line_items[0][price_data]"
+        total = int(asked[f"{price}[unit_amount]"]) * int(asked["line_items[0][quantity]"])
         session = {
             "id": name,
             "object": "checkout.session",
@@ -160,9 +189,17 @@ class FakeStripe(LocalServer):
             "payment_status": "unpaid",
             "client_reference_id": asked["client_reference_id"],
             "customer_email": asked.get("customer_email"),
+            "customer": asked.get("customer"),
+            "customer_details": None,
             "_receipt_email": asked.get("payment_intent_data[receipt_email]"),
             "currency": asked[f"{price}[currency]"],
-            "amount_total": int(asked[f"{price}[unit_amount]"]) * int(asked["line_items[0][quantity]"]),
+            "amount_subtotal": total,
+            "amount_total": total,
+            "total_details": {"amount_tax": 0, "amount_discount": 0, "amount_shipping": 0},
+            "automatic_tax": {"enabled": asked["automatic_tax[enabled]"] == "true"},
+            "allow_promotion_codes": asked["allow_promotion_codes"] == "true",
+            "invoice_creation": {"enabled": asked["invoice_creation[enabled]"] == "true"},
+            "invoice": None,
             "metadata": _metadata(asked, "metadata"),
             "created": int(time.time()),
             "payment_intent": None,
@@ -181,13 +218,32 @@ class FakeStripe(LocalServer):
         return session
 
     def pay(
-        self, payment: Any, amount: int | None = None, currency: str | None = None, *, later: bool = False
+        self,
+        payment: Any,
+        amount: int | None = None,
+        currency: str | None = None,
+        *,
+        tax: int = 0,
+        discount: int = 0,
+        later: bool = False,
     ) -> None:
-        """Somebody pays; `later` for methods whose money takes days."""
+        """Somebody pays `amount` (what is asked by default), with so much tax on top, and so much off by a promotion code.
+
+        `later` for methods whose money takes days.
+        """
         session = self.session_of(payment)
-        session["amount_total"] = session["amount_total"] if amount is None else amount
+        if amount is not None:
+            session["amount_subtotal"] = amount
+        session["total_details"] |= {"amount_tax": tax, "amount_discount": discount}
+        session["amount_total"] = session["amount_subtotal"] + tax - discount
+        if session["customer"] is None:
+            session["customer"] = f"cus_{secrets.token_hex(8)}"
+            self.customers[session["customer"]] = session["customer_email"]
+        session["customer_details"] = {"email": self.customers[session["customer"]]}
         session["currency"] = currency or session["currency"]
         session["status"] = "complete"
+        if session["invoice_creation"]["enabled"]:
+            session["invoice"] = f"in_{secrets.token_hex(12)}"
         if session["amount_total"] == 0:
             session["payment_status"] = "no_payment_required"
             return
@@ -338,6 +394,8 @@ class FakeStripe(LocalServer):
             "data": {"object": thing},
             **more,
         }
+        if not self.is_newer:
+            check_answer(event)
         return json.dumps(event).encode()
 
 
@@ -353,8 +411,8 @@ def sign(body: bytes, at: float | None = None, secret: str = SECRET, scheme: str
     return f"t={sent_at},{scheme}={signature}"
 
 
-def problem(message: str, kind: str = "invalid_request_error") -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind}}
+def problem(message: str, kind: str = "invalid_request_error", **more: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, **more}}
 
 
 NOT_PERMITTED = problem("The provided key does not have the required permissions")
