@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MANAGE = [PYTHON, str(ROOT / "manage.py")]
 RENDER = 2  # seconds of a simulated render
 DEADLINE = 150  # JOB_DEADLINE_SECONDS
-DISK = 1024  # size in MB of the disk that is filled up at times
+DISK = 4096  # size in MB of the disk that is filled up at times; an hour of videos must fit on it
 USERS = ["ada", "ben", "cy", "dee", "eve"]
 
 
