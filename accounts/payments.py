@@ -29,7 +29,7 @@ Status = Payment.Status
 REUSE = timedelta(minutes=30)  # an open checkout page is shown again for so long, in place of a new one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Truth:
     """The processor's current state of a payment. Amounts are in the currency's smallest unit."""
 

@@ -157,11 +157,12 @@ def truth_of(payment: Payment) -> Truth:
             raise NotOurs(str(error)) from error
         if session.livemode != is_live() or session.client_reference_id != str(payment.pk):
             raise NotOurs(f"session {session.id} belongs to another mode or payment")
+        is_paid = session.payment_status in PAID
         intent = session.payment_intent
         if not isinstance(intent, stripe.PaymentIntent):
             # Nothing has been paid yet, or there was nothing to pay.
             return Truth(
-                session.payment_status in PAID,
+                is_paid=is_paid,
                 **_sums(session),
                 is_over=session.status == "expired",
             )
@@ -170,7 +171,7 @@ def truth_of(payment: Payment) -> Truth:
         refunds = _refunds(client, charge) if charge else []
     disputed, is_contested, unclear = _disputed(charge, disputes.data)
     return Truth(
-        is_paid=session.payment_status in PAID,
+        is_paid=is_paid,
         # A payment that takes days may fail after the page was completed, which cannot be paid again.
         is_over=session.status == "expired"
         or (session.status == "complete" and intent.status in ("canceled", "requires_payment_method")),

@@ -10,6 +10,7 @@ urlpatterns = [
     path("credits/redeem/", views.redeem, name="redeem"),
     path("credits/welcome/", views.claim, name="claim"),
     path("credits/buy/", views.buy, name="buy"),
+    path("credits/limit/", views.limit, name="limit"),
     path("credits/portal/", views.portal, name="portal"),
     path("credits/paid/<uuid:pk>/", views.paid, name="paid"),
     path("credits/test-checkout/<uuid:pk>/", views.test_checkout, name="test_checkout"),

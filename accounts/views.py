@@ -30,6 +30,7 @@ from accounts.sign_in import no_free_credits_message
 log = logging.getLogger(__name__)
 
 ASK_AGAIN = 3  # seconds
+MOST_A_DAY = 1_000_000_000  # credits
 
 
 class SignIn(LoginView):
@@ -118,6 +119,21 @@ def buy(request: UserRequest) -> HttpResponse:
 
 
 @require_POST
+def limit(request: UserRequest) -> HttpResponse:
+    """`/credits/limit/`: set how many credits one may spend in a day, or with an empty field no limit."""
+    text = request.POST.get("limit", "").strip()
+    if text and not (text.isascii() and text.isdecimal() and int(text) <= MOST_A_DAY):
+        problem = _("Enter a whole number of credits, or nothing for no limit.")
+        return _credits(request, limit=text[:20], limit_problem=problem, status=422)
+    request.user.credits_a_day = int(text) if text else None
+    request.user.save(update_fields=["credits_a_day"])
+    messages.success(
+        request, _("Your daily limit is set.") if text else _("You have no daily limit any more.")
+    )
+    return redirect("accounts:credits")
+
+
+@require_POST
 def portal(request: UserRequest) -> HttpResponse:
     """`/credits/portal/`: redirect to the page at Stripe where a buyer finds invoices and saved cards."""
     customer = payments.customer_of(request.user) if stripe_gateway.is_configured() else None
@@ -175,7 +191,13 @@ def test_checkout(request: UserRequest, pk: UUID) -> HttpResponse:
 
 
 def _credits(
-    request: UserRequest, code: str = "", refusal: str = "", problem: str = "", status: int = 200
+    request: UserRequest,
+    code: str = "",
+    refusal: str = "",
+    problem: str = "",
+    limit: str | None = None,
+    limit_problem: str = "",
+    status: int = 200,
 ) -> HttpResponse:
     kind = request.GET.get("kind", "")
     size = request.GET.get("size", "")
@@ -205,6 +227,8 @@ def _credits(
         "problem": problem,
         "code": code,
         "refusal": refusal,
+        "limit": request.user.credits_a_day if limit is None else limit,
+        "limit_problem": limit_problem,
     }
     return render(request, "accounts/credits.html", context, status=status)
 

@@ -29,6 +29,13 @@ class User(AbstractUser):
         db_column="lapsing",
     )
 
+    credits_a_day = models.PositiveIntegerField(
+        _("own limit a day"), null=True, blank=True, help_text=_("Credits. Empty: no limit.")
+    )
+    staff_credits_a_day = models.PositiveIntegerField(
+        _("limit a day by staff"), null=True, blank=True, help_text=_("Credits. Empty: no limit.")
+    )
+
     class Meta(AbstractUser.Meta):
         constraints = [
             models.CheckConstraint(condition=Q(balance__gte=0), name="balance_not_negative"),

@@ -2,7 +2,6 @@ import csv
 import re
 from datetime import timedelta
 from io import StringIO
-from uuid import uuid4
 
 import pytest
 from django.utils import timezone
@@ -99,7 +98,9 @@ def test_customers_read_words_and_not_our_references(owner):
     pack = CreditPack.objects.create(name="Some", credits=1000, price=2500)
     payment = payments.order(owner, pack, Payment.Processor.STRIPE)
     for disputed in (0, 2500, 0):
-        truth = payments.Truth(True, 2500, "usd", disputed=disputed, is_contested=True)
+        truth = payments.Truth(
+            is_paid=True, amount=2500, currency="usd", disputed=disputed, is_contested=True
+        )
         payments.settle(payment, lambda _payment, truth=truth: truth)
     texts = [line[2] for line in csv_of(owner)[1:]]
     assert texts == [
@@ -118,7 +119,9 @@ def test_customers_read_words_and_not_our_references(owner):
 def test_a_line_of_a_payment_leads_to_its_receipt(owner):
     pack = CreditPack.objects.create(name="Some", credits=1000, price=2500)
     payment = payments.order(owner, pack, Payment.Processor.STRIPE)
-    truth = payments.Truth(True, 2500, "usd", f"pi_{uuid4()}", "https://pay.stripe.com/receipts/1")
+    truth = payments.Truth(
+        is_paid=True, amount=2500, currency="usd", receipt_url="https://pay.stripe.com/receipts/1"
+    )
     payments.settle(payment, lambda _payment: truth)
     page = signed_in(owner).get("/credits/").text
     assert 'href="https://pay.stripe.com/receipts/1"' in page

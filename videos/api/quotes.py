@@ -11,7 +11,7 @@ from videos.api import bodies, openapi_extra, requests, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, renamed_params
 from videos.catalogue import routing, track_record
-from videos.generation import ordering
+from videos.generation import day_limit, ordering
 from videos.models import Audience, VideoModel
 from videos.order import NotNow
 
@@ -118,6 +118,9 @@ def _refusal(key: ApiKey, asked: requests.VideoRequest, price: int) -> ApiError 
         spending.afford(key, price)
         with transaction.atomic():
             spending.check(key, price)
+        day_limit.check(key.user, price)
+    except NotNow as refusal:
+        return spending.not_now(refusal)
     except ApiError as refusal:
         return refusal
     return None

@@ -8,6 +8,7 @@ from accounts import credits, fast_sql
 from accounts.models import User
 from videos import event_log, queue
 from videos.catalogue import capabilities, routing
+from videos.generation import day_limit
 from videos.models import Batch, Offer, Status, Video, VideoEvent, VideoModel
 from videos.moderation import costly_blocks, gate
 from videos.order import NotNow, PriceRose, VideoOrder
@@ -68,12 +69,13 @@ def place(
     try:
         with transaction.atomic():
             credits.charge(user, video.credits, reference=video.reference)
+            day_limit.check(user, video.credits)
             insert_video()
             insert_event()
             wake_worker()
             log_order()
-    except (IntegrityError, credits.InsufficientCredits):
-        # A repeat: the same order came earlier (perhaps with the last credits) or concurrently. This one is rolled back.
+    except (IntegrityError, credits.InsufficientCredits, day_limit.DayLimitReached):
+        # A repeat: the same order came earlier (perhaps with the last credits of the account or the day) or concurrently. This one is rolled back.
         if existing := _placed(user, order):
             return existing
         raise

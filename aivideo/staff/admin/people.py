@@ -19,6 +19,7 @@ from accounts.models import User
 from aivideo.staff import account_page, actions
 from aivideo.staff.admin.base import Audited, GrantForm, ReadOnly, StaffActions, staff_action
 
+CREDITS: list[Any] = ["balance", "expiring", "debt", "staff_credits_a_day", "credits_a_day"]
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 
@@ -41,8 +42,8 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
     search_fields = ["email", "username", "first_name", "last_name"]
     ordering = ["-date_joined"]
     show_full_result_count = False
-    readonly_fields = ["balance", "expiring", "debt", "last_login", "date_joined"]
-    fieldsets = [*(UserAdmin.fieldsets or ()), (_("Credits"), {"fields": ["balance", "expiring", "debt"]})]
+    readonly_fields = ["balance", "expiring", "debt", "credits_a_day", "last_login", "date_joined"]
+    fieldsets = [*(UserAdmin.fieldsets or ()), (_("Credits"), {"fields": CREDITS})]
     actions_detail = ["grant", "suspend", "readmit"]
 
     change_form_after_template = "admin/person_account.html"
@@ -78,7 +79,8 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
             return {}
         flags = {name: getattr(user, name) for name in ("is_active", "is_staff", "is_superuser")}
         groups = set(user.groups.values_list("name", flat=True))
-        return flags | {"groups": groups, "user_permissions": _names(user.user_permissions)}
+        rights = {"groups": groups, "user_permissions": _names(user.user_permissions)}
+        return flags | rights | {"staff_credits_a_day": user.staff_credits_a_day}
 
     @transaction.atomic
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
@@ -97,7 +99,7 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
         if _is_superuser(request):
             return super().get_fieldsets(request, obj)
         person = ["username", "email", "first_name", "last_name", "is_active", "last_login", "date_joined"]
-        return [(None, {"fields": person}), (_("Credits"), {"fields": ["balance", "expiring", "debt"]})]
+        return [(None, {"fields": person}), (_("Credits"), {"fields": CREDITS})]
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """The ledger refers to every user, so none can be deleted: suspend instead."""
