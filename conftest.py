@@ -105,5 +105,6 @@ if os.environ.get("REDIS_URL"):
 
 pytest.register_assert_rewrite("tests.support")
 pytest_plugins = [
-    f"tests.support.{name}" for name in ("database", "selection", "fixtures", "installation", "browser")
+    f"tests.support.{name}"
+    for name in ("database", "selection", "fixtures", "shop", "installation", "browser")
 ]

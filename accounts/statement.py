@@ -88,7 +88,7 @@ def as_csv(user: User, kind: str = "") -> Iterator[str]:
             entry = line.entry
             balance = None if line.balance is None else line.balance - entry.amount
             texts = [entry.created_at.isoformat(), entry.get_kind_display(), line.text, _reference(line)]
-            yield write([*map(_harmless, texts), entry.amount, "" if line.balance is None else line.balance])
+            yield write([*map(harmless, texts), entry.amount, "" if line.balance is None else line.balance])
 
 
 def _balance_after(user: User, entry: CreditEntry) -> int:
@@ -142,7 +142,8 @@ def _reference(line: Line) -> str:
     return line.payment.receipt_url if line.payment else ""
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """A cell of a CSV file that a spreadsheet does not take for a formula."""
     return f"'{text}" if text.startswith(FORMULA) else text
 
 

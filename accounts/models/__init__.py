@@ -11,6 +11,7 @@ from accounts.models.payments import (
     Payment,
     StripeEvent,
     currency_code,
+    in_main_unit,
     in_smallest_unit,
     money,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "User",
     "Welcome",
     "currency_code",
+    "in_main_unit",
     "in_smallest_unit",
     "money",
 ]

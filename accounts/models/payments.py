@@ -292,7 +292,11 @@ def in_smallest_unit(amount: Decimal, currency: str) -> int:
     return int(cents)
 
 
+def in_main_unit(amount: int, currency: str) -> Decimal:
+    """1250, "usd" → 12.50"""
+    return Decimal(amount).scaleb(-DECIMALS.get(currency, 2))
+
+
 def money(amount: int, currency: str) -> str:
     """Format an amount given in the currency's smallest unit: 1250, "usd" → "12.50 USD"."""
-    digits = DECIMALS.get(currency, 2)
-    return f"{Decimal(amount).scaleb(-digits):,.{digits}f} {currency.upper()}"
+    return f"{in_main_unit(amount, currency):,.{DECIMALS.get(currency, 2)}f} {currency.upper()}"

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import connection
 from django.db.models import BigIntegerField, Case, Model, QuerySet, Sum, When
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.formats import date_format
@@ -21,6 +22,7 @@ from django.views.decorators.http import require_safe
 from accounts.models import CreditEntry, Payment, StaffGrant, StripeEvent, User
 from accounts.models import money as shown_money
 from aivideo.models import LedgerCheck, LedgerDay, PurchaseCheck
+from aivideo.staff import month_end
 from videos.models import Channel, Status, Video
 from videos.moderation import costly_blocks
 
@@ -61,6 +63,7 @@ def money(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         "title": _("Money console"),
         "drift": drift(),
+        "last_month": str(month_end.last()),
         "check": LedgerCheck.objects.first(),
         "purchases": PurchaseCheck.objects.first(),
         "worklists": [
@@ -75,6 +78,21 @@ def money(request: HttpRequest) -> HttpResponse:
         ],
     }
     return TemplateResponse(request, "admin/money.html", context)
+
+
+@require_safe
+def month_csv(request: HttpRequest) -> HttpResponse:
+    """`/admin/money/month.csv?month=2026-11`: the figures of a month for an accountant."""
+    if not request.user.has_perm("accounts.view_payment"):  # type: ignore[union-attr]
+        raise PermissionDenied
+    try:
+        month = month_end.parse(request.GET.get("month", ""))
+    except ValueError:
+        messages.error(request, _("Choose a month that has begun, such as 2026-11."))
+        return redirect("admin:money")
+    name = f"aivideo-{month}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(month_end.as_csv(month), content_type="text/csv; charset=utf-8", headers=headers)
 
 
 def drift() -> int:

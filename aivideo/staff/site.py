@@ -64,7 +64,10 @@ class StaffSite(UnfoldAdminSite):
             money_console,  # imports models, which are not loaded yet when this site is created
         )
 
-        return [path("money/", self.admin_view(money_console.money), name="money")]
+        return [
+            path("money/", self.admin_view(money_console.money), name="money"),
+            path("money/month.csv", self.admin_view(money_console.month_csv), name="month_csv"),
+        ]
 
     def register(
         self,

@@ -23,23 +23,7 @@ class FakeStripe(LocalServer):
     """`with FakeStripe() as stripe:` listens at `stripe.url`. Its methods are what people and banks do there."""
 
     def __init__(self) -> None:
-        self.sessions: dict[str, dict[str, Any]] = {}
-        self.intents: dict[str, dict[str, Any]] = {}
-        self.disputes: dict[str, dict[str, Any]] = {}
-        self.refunds: dict[str, dict[str, Any]] = {}
-        self.transactions: dict[str, dict[str, Any]] = {}
-        self.answers: dict[
-            str, tuple[str, str]
-        ] = {}  # by Idempotency-Key: the body it came with, and the answer
-        self.asked: list[str] = []
-        self.customers: dict[str, str | None] = {}  # their addresses
-        self.is_down = False
-        self.is_newer = False  # it may say what the SDK does not know yet
-        self.livemode = False
-        self.is_restricted = False  # our key may not read the balance
-        self.page = 100  # how many of a list it sends at once
-        # The currency of our account there, unless a payment's own; and what one smallest unit of a payment is worth in it.
-        self.account_currency, self.rate = "", 1.0
+        self.reset()
         stripe = self
 
         class StripeHandler(Handler):
@@ -59,6 +43,26 @@ class FakeStripe(LocalServer):
                 self.reply(status, json.dumps(thing).encode(), Stripe_Should_Retry="false")
 
         super().__init__(StripeHandler)
+
+    def reset(self) -> None:
+        """Nothing has happened yet."""
+        self.sessions: dict[str, dict[str, Any]] = {}
+        self.intents: dict[str, dict[str, Any]] = {}
+        self.disputes: dict[str, dict[str, Any]] = {}
+        self.refunds: dict[str, dict[str, Any]] = {}
+        self.transactions: dict[str, dict[str, Any]] = {}
+        self.answers: dict[
+            str, tuple[str, str]
+        ] = {}  # by Idempotency-Key: the body it came with, and the answer
+        self.asked: list[str] = []
+        self.customers: dict[str, str | None] = {}  # their addresses
+        self.is_down = False
+        self.is_newer = False  # it may say what the SDK does not know yet
+        self.livemode = False
+        self.is_restricted = False  # our key may not read the balance
+        self.page = 100  # how many of a list it sends at once
+        # The currency of our account there, unless a payment's own; and what one smallest unit of a payment is worth in it.
+        self.account_currency, self.rate = "", 1.0
 
     # --- Its API
 

@@ -1,38 +1,40 @@
 """A shop with one pack, and a Stripe of the tests at which it is paid."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
-from accounts import stripe_gateway
-from accounts.models import CreditPack
 from tests.support.payments import buy
 from tests.support.stripe_server import KEY, SECRET, FakeStripe
 
 
 @pytest.fixture(scope="module")
-def server():
+def stripe_server() -> Iterator[FakeStripe]:
     with FakeStripe() as fake:
         yield fake
 
 
 @pytest.fixture
-def stripe(server, settings):
+def stripe(stripe_server: FakeStripe, settings: Any) -> Iterator[FakeStripe]:
+    from accounts import stripe_gateway
+
     settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = KEY, SECRET
-    settings.STRIPE_API_BASE, settings.TOP_UPS, settings.TEST_CHECKOUT = server.url, True, False
+    settings.STRIPE_API_BASE, settings.TOP_UPS, settings.TEST_CHECKOUT = stripe_server.url, True, False
     stripe_gateway._client.cache_clear()
-    server.is_down = server.livemode = server.is_restricted = False
-    server.account_currency, server.rate, server.page = "", 1.0, 100
-    for kept in (server.sessions, server.intents, server.refunds, server.disputes, server.transactions):
-        kept.clear()
-    yield server
+    stripe_server.reset()
+    yield stripe_server
     stripe_gateway._client.cache_clear()
 
 
 @pytest.fixture
-def pack():
+def pack(db: None) -> Any:
+    from accounts.models import CreditPack
+
     return CreditPack.objects.create(name="Some", credits=1000, price=2500, currency="usd")
 
 
 @pytest.fixture
-def payment(stripe, owner, pack):
+def payment(stripe: FakeStripe, owner: Any, pack: Any) -> Any:
     """An order whose buyer is on Stripe's page."""
     return buy(owner, pack)
