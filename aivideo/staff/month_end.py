@@ -120,9 +120,9 @@ def _at_stripe(month: Month) -> Iterator[Line]:
     by_category = moves.values("currency", "category").annotate(n=Count("pk"), total=Sum("amount"))
     for row in by_category.order_by("currency", "category"):
         yield _money("stripe", row["category"], row["currency"], row["total"], number=row["n"])
-    for row in moves.values("currency").annotate(fees=Sum("fee"), left=Sum("net")).order_by("currency"):
-        yield _money("stripe", "fee", row["currency"], -row["fees"])
-        yield _money("stripe", "net", row["currency"], row["left"])
+    for sums in moves.values("currency").annotate(fees=Sum("fee"), left=Sum("net")).order_by("currency"):
+        yield _money("stripe", "fee", sums["currency"], -sums["fees"])
+        yield _money("stripe", "net", sums["currency"], sums["left"])
 
 
 def _credits(month: Month) -> Iterator[Line]:
