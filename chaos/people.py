@@ -13,7 +13,7 @@ from chaos.stories import make_channel
 from videos.models import Channel, VideoModel
 
 CREDITS = 50_000
-LISTED_CONCURRENCY = 12  # enough for what people order there in the long run
+LISTED_CONCURRENCY = 12  # low, so that there is always a queued video to cancel; enough for runs of an hour
 
 
 def prepare(names: list[str], urls: dict[str, str], sessions: Path) -> None:
