@@ -53,9 +53,14 @@ def grant_signup(user: User) -> bool:
     return grant(user, settings.SIGNUP_CREDITS, reference=f"signup:{user.pk}")
 
 
-def purchase(user: User, amount: int, *, reference: str, note: str = "") -> bool:
-    """Add `amount` credits (> 0) that were paid for. True if they were added now, False if before."""
-    return _add(user, amount, Kind.PURCHASE, reference, note)
+def purchase(
+    user: User, amount: int, *, reference: str, note: str = "", expires_at: datetime | None = None
+) -> bool:
+    """Add `amount` credits (> 0) that were paid for, which expire at `expires_at` if that is given.
+
+    True if they were added now, False if this reference was purchased before.
+    """
+    return _add(user, amount, Kind.PURCHASE, reference, note, expires_at)
 
 
 def charge(user: User, amount: int, *, reference: str) -> None:
@@ -75,7 +80,7 @@ def charge(user: User, amount: int, *, reference: str) -> None:
         available = account.balance
         if available >= amount:
             entry.save()
-            _draw(account, entry, amount)
+            _draw(account, entry, amount, _lots(account))
             account.balance -= amount
         _keep(account)
     if available < amount:
@@ -92,9 +97,10 @@ def refund(user: User, amount: int, *, reference: str, note: str = "", is_cancel
     return _add(user, amount, Kind.REFUND, reference, note, is_canceled=is_canceled)
 
 
-def claw_back(user: User, amount: int, *, reference: str, note: str = "") -> bool:
+def claw_back(user: User, amount: int, *, reference: str, note: str = "", source: str = "") -> bool:
     """Take back `amount` credits (> 0) whose payment was returned; what has been spent becomes a debt.
 
+    They go out of the lots that `source`, the reference of that payment, has brought, before any others.
     True if they were taken back now, False if this reference was clawed back before.
     """
     if amount <= 0:
@@ -105,7 +111,10 @@ def claw_back(user: User, amount: int, *, reference: str, note: str = "") -> boo
         taken = min(amount, account.balance)
         account.balance -= taken
         account.debt += amount - taken
-        _draw(account, entry, max(0, account.expiring - account.balance))
+        if source:
+            _draw(account, entry, taken, _lots(account).filter(entry__reference__startswith=source))
+        # If those are not empty now, the others are not touched.
+        _draw(account, entry, max(0, account.expiring - account.balance), _lots(account))
 
     return _once(user, -amount, Kind.CLAW_BACK, reference, note, take_back)
 
@@ -233,9 +242,9 @@ def _expire(account: User) -> None:
     _spend(account, due, total)
 
 
-def _draw(account: User, entry: CreditEntry, wanted: int) -> None:
-    """Take up to `wanted` credits of an entry from the lots, and record how much came from which."""
-    drawn = _spend(account, _lots(account), wanted)
+def _draw(account: User, entry: CreditEntry, wanted: int, lots: QuerySet[Lot]) -> None:
+    """Take up to `wanted` credits of an entry from these lots, and record how much came from which."""
+    drawn = _spend(account, lots, wanted)
     Draw.objects.bulk_create(Draw(lot=lot, charge=entry, amount=amount) for lot, amount in drawn)
 
 

@@ -99,6 +99,17 @@ MONEY = (
         ("id", "payment_id", "category", "amount", "fee", "net", "currency", "created_at"),
     ),
     Guard(
+        "accounts_subscription",
+        ("id", "user_id", "credits", "price", "currency"),
+        ("session", "number"),
+        (("id",), ("session",), ("number",)),
+    ),
+    Guard(
+        "accounts_paidmonth",
+        ("payment_id", "subscription_id", "invoice", "starts_at", "ends_at"),
+        keys=(("payment_id",), ("invoice",)),
+    ),
+    Guard(
         "accounts_staffgrant",
         ("id", "reference", "user_id", "amount", "giver_id", "expires_at"),
         ("second_id", "decided_at"),

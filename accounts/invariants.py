@@ -107,7 +107,7 @@ def _lots() -> list[Check]:
             """
             SELECT lot.id, lot.entry_id FROM accounts_lot lot
             LEFT JOIN accounts_creditentry entry ON entry.id = lot.entry_id
-            WHERE entry.id IS NULL OR entry.user_id <> lot.user_id OR entry.kind NOT IN ('grant', 'refund')
+            WHERE entry.id IS NULL OR entry.user_id <> lot.user_id OR entry.kind NOT IN ('grant', 'refund', 'purchase')
                OR lot.amount > entry.amount
             """,
         ),
@@ -201,6 +201,17 @@ def _payments() -> list[Check]:
                 FROM accounts_payment WHERE paid > 0 AND paid_at IS NOT NULL AND status <> 'held'
             ) money
             WHERE clawed_back <> must
+            """,
+        ),
+        Check(
+            "payment {} is of a month of subscription {}, and they do not go together",
+            """
+            SELECT payment.id, subscription_id FROM accounts_paidmonth month
+            LEFT JOIN accounts_payment payment ON payment.id = month.payment_id
+            LEFT JOIN accounts_subscription subscription ON subscription.id = month.subscription_id
+            WHERE payment.id IS NULL OR subscription.id IS NULL OR payment.user_id <> subscription.user_id
+               OR payment.credits <> subscription.credits OR payment.price <> subscription.price
+               OR payment.currency <> subscription.currency
             """,
         ),
         Check(

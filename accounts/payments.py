@@ -21,11 +21,13 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from accounts import credits
-from accounts.models import BalanceTransaction, CreditEntry, CreditPack, Payment, User, money
+from accounts.models import BalanceTransaction, CreditEntry, CreditPack, PaidMonth, Payment, User, money
 
 log = logging.getLogger(__name__)
 
 Status = Payment.Status
+# Stripe renews about an hour after a month has ended. Until the next credits are there, the old ones can be spent.
+RENEWAL = timedelta(days=1)
 REUSE = timedelta(minutes=30)  # an open checkout page is shown again for so long, in place of a new one
 
 
@@ -144,14 +146,35 @@ def accept(payment: Payment) -> bool:
         held.save(update_fields=["clawed_back", "version", "status", "reason", "paid_at"])
         if held.clawed_back:
             reference = f"{held.reference}:{held.version}"
-            credits.claw_back(held.user, held.clawed_back, reference=reference, note=Status.REFUNDED)
+            credits.claw_back(
+                held.user,
+                held.clawed_back,
+                reference=reference,
+                note=Status.REFUNDED,
+                source=held.reference,
+            )
         return True
 
 
 def _give(payment: Payment) -> bool:
     return credits.purchase(
-        payment.user, payment.credits, reference=payment.reference, note=payment.shown_price
+        payment.user,
+        payment.credits,
+        reference=payment.reference,
+        note=payment.shown_price,
+        expires_at=_expiry(payment),
     )
+
+
+def _expiry(payment: Payment) -> datetime | None:
+    """Until when its credits last: those of a plan until the next ones come; None for ever."""
+    month = PaidMonth.objects.filter(payment=payment).first()
+    if month is None:
+        return None
+    now = timezone.now()
+    # If we heard of it only when it was over, the buyer has a whole month all the same.
+    until = month.ends_at if month.ends_at > now else now + (month.ends_at - month.starts_at)
+    return until + RENEWAL
 
 
 def _move(payment: Payment, truth: Truth) -> bool:
@@ -185,9 +208,11 @@ def _move(payment: Payment, truth: Truth) -> bool:
             _give(payment)
         reference, more = f"{payment.reference}:{payment.version + 1}", clawed_back - payment.clawed_back
         if more > 0:
-            credits.claw_back(payment.user, more, reference=reference, note=status)
+            credits.claw_back(payment.user, more, reference=reference, note=status, source=payment.reference)
         elif more < 0:
-            credits.purchase(payment.user, -more, reference=reference, note=status)
+            credits.purchase(
+                payment.user, -more, reference=reference, note=status, expires_at=_expiry(payment)
+            )
     level = logging.WARNING if status in (Status.HELD, Status.DISPUTED) else logging.INFO
     log.log(level, "payment %s is %s. %s", payment.pk, status, reason)
     return True

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
 from django.conf import settings
 from django.urls import reverse
 
 from accounts import payments
-from accounts.models import BalanceTransaction, Payment, User, money
+from accounts.models import BalanceTransaction, PaidMonth, Payment, User, money
 from accounts.payments import Truth
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def is_live() -> bool:
 
 def try_key() -> None:
     """Make a minimal request. Raises Unreachable if Stripe does not answer or rejects our key."""
-    with _asking() as client:
+    with asking() as client:
         client.v1.checkout.sessions.list({"limit": 1})
 
 
@@ -66,7 +66,7 @@ def checkout_url(payment: Payment) -> str:
     import stripe
 
     customer, key = payments.customer_of(payment.user), f"checkout:{payment.pk}"
-    with _asking() as client:
+    with asking() as client:
         try:
             session = client.v1.checkout.sessions.create(_page(payment, customer), {"idempotency_key": key})
         except stripe.InvalidRequestError as error:
@@ -124,7 +124,7 @@ def _page(payment: Payment, customer: str | None) -> "SessionCreateParams":
 def portal_url(customer: str) -> str:
     """The URL of the page at Stripe where a customer finds invoices and saved cards. Raises Unreachable."""
     back = settings.SITE_URL + reverse("accounts:credits")
-    with _asking() as client:
+    with asking() as client:
         session = client.v1.billing_portal.sessions.create({"customer": customer, "return_url": back})
     return str(session.url)
 
@@ -135,7 +135,7 @@ def open_page(payment: Payment) -> str | None:
 
     if payment.session is None:
         return None
-    with _asking() as client:
+    with asking() as client:
         try:
             session = client.v1.checkout.sessions.retrieve(payment.session)
         except stripe.InvalidRequestError:
@@ -146,10 +146,12 @@ def open_page(payment: Payment) -> str | None:
 def truth_of(payment: Payment) -> Truth:
     """The state of this payment at Stripe, fetched with our own key. Raises Unreachable and NotOurs."""
     if payment.session is None:
-        return Truth(is_paid=False)  # no checkout page was created, so it cannot have been paid
+        month = PaidMonth.objects.filter(payment=payment).first()
+        # Without a checkout page it cannot have been paid.
+        return _truth_of_invoice(month.invoice) if month else Truth(is_paid=False)
     import stripe
 
-    with _asking() as client:
+    with asking() as client:
         try:
             session = _whole(client, payment.session)
         except stripe.InvalidRequestError as error:
@@ -166,25 +168,75 @@ def truth_of(payment: Payment) -> Truth:
                 **_sums(session),
                 is_over=session.status == "expired",
             )
-        disputes = client.v1.disputes.list({"payment_intent": intent.id, "limit": 100})
-        charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
-        refunds = _refunds(client, charge) if charge else []
-    disputed, is_contested, unclear = _disputed(charge, disputes.data)
+        after = _what_happened(client, intent)
     return Truth(
         is_paid=is_paid,
         # A payment that takes days may fail after the page was completed, which cannot be paid again.
         is_over=session.status == "expired"
         or (session.status == "complete" and intent.status in ("canceled", "requires_payment_method")),
         **_sums(session),
-        intent=intent.id,
-        receipt_url=_invoice_url(session) or (charge and charge.receipt_url) or "",
-        # One that failed brought the money back to us.
-        refunded=sum(refund.amount for refund in refunds if refund.status not in ("failed", "canceled")),
-        disputed=disputed,
-        is_contested=is_contested,
-        transactions=tuple(_transactions(charge, refunds, disputes.data)),
-        unclear=unclear,
+        **(after | {"receipt_url": _invoice_url(session) or after["receipt_url"]}),
     )
+
+
+def _truth_of_invoice(number: str) -> Truth:
+    """The same for a payment by the invoice of a subscription."""
+    import stripe
+
+    with asking() as client:
+        try:
+            invoice = client.v1.invoices.retrieve(number, {"expand": ["payments"]})
+        except stripe.InvalidRequestError as error:
+            raise NotOurs(str(error)) from error
+        tried = invoice.payments.data if invoice.payments else []
+        intents = [one.payment.payment_intent for one in tried if one.status == "paid"]
+        # Nothing was to be paid, or it was paid without Stripe.
+        after: dict[str, Any] = {"receipt_url": ""}
+        if intents and intents[0]:
+            intent = intents[0] if isinstance(intents[0], str) else intents[0].id
+            after = _what_happened(client, _whole_intent(client, intent))
+    customer = invoice.customer
+    return Truth(
+        is_paid=invoice.status == "paid",
+        amount=invoice.amount_paid,
+        subtotal=invoice.subtotal,
+        tax=sum(tax.amount for tax in invoice.total_taxes or ()),
+        discount=sum(one.amount for one in invoice.total_discount_amounts or ()),
+        currency=invoice.currency,
+        customer=customer if customer is None or isinstance(customer, str) else customer.id,
+        **(after | {"receipt_url": invoice.hosted_invoice_url or after["receipt_url"]}),
+    )
+
+
+def _whole_intent(client: "stripe.StripeClient", intent: str) -> "stripe.PaymentIntent":
+    """A payment intent with its charge and, if our key may read it, what the charge did to our balance."""
+    import stripe
+
+    charge = "latest_charge"
+    try:
+        return client.v1.payment_intents.retrieve(intent, {"expand": [f"{charge}.balance_transaction"]})
+    except stripe.PermissionError:
+        return client.v1.payment_intents.retrieve(intent, {"expand": [charge]})
+
+
+def _what_happened(client: "stripe.StripeClient", intent: "stripe.PaymentIntent") -> dict[str, Any]:
+    """The fields of Truth about a payment intent whose charge is expanded: what it did to our balance, refunds and disputes."""
+    import stripe
+
+    disputes = client.v1.disputes.list({"payment_intent": intent.id, "limit": 100})
+    charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
+    refunds = _refunds(client, charge) if charge else []
+    disputed, is_contested, unclear = _disputed(charge, disputes.data)
+    return {
+        "intent": intent.id,
+        "receipt_url": (charge and charge.receipt_url) or "",
+        # One that failed brought the money back to us.
+        "refunded": sum(refund.amount for refund in refunds if refund.status not in ("failed", "canceled")),
+        "disputed": disputed,
+        "is_contested": is_contested,
+        "transactions": tuple(_transactions(charge, refunds, disputes.data)),
+        "unclear": unclear,
+    }
 
 
 class Sums(TypedDict):
@@ -220,7 +272,7 @@ def refund(payment: Payment, amount: int, key: str) -> None:
 
     The credits follow when the payment is settled. Raises Unreachable, also if Stripe refuses.
     """
-    with _asking() as client:
+    with asking() as client:
         client.v1.refunds.create(
             {
                 "payment_intent": payment.intent or "",
@@ -260,7 +312,7 @@ def payment_in(event: "stripe.Event") -> Payment | None:
     if known := Payment.objects.filter(intent=intent).first():
         return known
     # This event arrived before the one that tells us the intent.
-    with _asking() as client:
+    with asking() as client:
         try:
             found = client.v1.payment_intents.retrieve(intent)
         except stripe.InvalidRequestError:
@@ -271,7 +323,7 @@ def payment_in(event: "stripe.Event") -> Payment | None:
 
 def payments_since(at: datetime) -> Iterator[Payment | NoRecord]:
     """The payments of all checkout pages that were completed since then, or what is wrong with one. Raises Unreachable."""
-    with _asking() as client:
+    with asking() as client:
         pages = client.v1.checkout.sessions.list(
             {"created": {"gte": int(at.timestamp())}, "status": "complete", "limit": 100}
         )
@@ -336,7 +388,7 @@ def _session_and_metadata(session_id: str) -> tuple["stripe.checkout.Session", d
     """A checkout session, and what we noted there when we made it. Raises NotOurs if there is none."""
     import stripe
 
-    with _asking() as client:
+    with asking() as client:
         try:
             session = client.v1.checkout.sessions.retrieve(session_id, {"expand": ["payment_intent"]})
         except stripe.InvalidRequestError as error:
@@ -447,7 +499,7 @@ def balance_transactions(since: datetime) -> Iterator[tuple[BalanceTransaction, 
     """
     import stripe
 
-    with _asking() as client:
+    with asking() as client:
         moves = client.v1.balance_transactions.list(
             {"created": {"gte": int(since.timestamp())}, "limit": 100, "expand": ["data.source"]}
         )
@@ -460,7 +512,7 @@ def balance_transactions(since: datetime) -> Iterator[tuple[BalanceTransaction, 
 
 
 @contextmanager
-def _asking() -> Iterator["stripe.StripeClient"]:
+def asking() -> Iterator["stripe.StripeClient"]:
     """Stripe's client, with its errors as Unreachable."""
     import stripe
 

@@ -1,4 +1,4 @@
-"""`/webhooks/stripe/`: Stripe notifies us that a payment may have changed, and we settle it."""
+"""`/webhooks/stripe/`: Stripe notifies us that a payment or a subscription may have changed, and we settle it."""
 
 import logging
 
@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from accounts import payments, stripe_gateway
+from accounts import payments, plans, stripe_gateway, stripe_plans
 from accounts.models import StripeEvent
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ def stripe(request: HttpRequest) -> HttpResponse:
         if payment := stripe_gateway.payment_in(event):
             StripeEvent.objects.filter(pk=note.pk).update(payment=payment)
             payments.settle(payment, stripe_gateway.truth_of)
+        elif subscription := stripe_plans.subscription_in(event):
+            plans.settle(subscription, stripe_plans.state_of, stripe_gateway.truth_of)
         StripeEvent.objects.filter(pk=note.pk).update(settled_at=timezone.now(), problem="")
     except stripe_gateway.NoRecord as problem:
         # To send it again would not help: it stays in the money console.

@@ -20,9 +20,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts import packs, payments, redeem_codes, signup_credits, statement, stripe_gateway
+from accounts import (
+    packs,
+    payments,
+    plans,
+    redeem_codes,
+    signup_credits,
+    statement,
+    stripe_gateway,
+    stripe_plans,
+)
 from accounts.credits import read_balance
-from accounts.models import CreditEntry, CreditPack, Payment
+from accounts.models import CreditEntry, CreditPack, Payment, Plan, Subscription
 from accounts.redeem_codes import CodeRefused
 from accounts.requests import UserRequest
 from accounts.sign_in import no_free_credits_message
@@ -177,6 +186,70 @@ def paid(request: UserRequest, pk: UUID) -> HttpResponse:
     return redirect("accounts:credits")
 
 
+@require_POST
+def subscribe(request: UserRequest) -> HttpResponse:
+    """`/credits/subscribe/`: order a plan and redirect to the checkout page."""
+    if not stripe_gateway.is_configured():
+        raise Http404
+    try:
+        plan = Plan.objects.filter(is_sold=True, pk=int(request.POST.get("plan", ""))).first()
+    except (ValueError, OverflowError):
+        plan = None
+    if plan is None:
+        return _credits(
+            request, problem=_("This plan is no longer available. Choose another one."), status=422
+        )
+    if plans.of_user(request.user):
+        return _credits(
+            request, problem=_("You have a plan. Cancel it before you choose another one."), status=409
+        )
+    try:
+        return redirect(stripe_plans.checkout_url(plans.order(request.user, plan)))
+    except stripe_gateway.Unreachable:
+        log.exception("No checkout page for user %s", request.user.pk)
+        problem = _("The payment page is unavailable. Nothing was charged. Please try again in a minute.")
+        return _credits(request, problem=problem, status=503)
+
+
+@require_safe
+def subscribed(request: UserRequest, pk: UUID) -> HttpResponse:
+    """`/credits/subscribed/<uuid>/`: the return URL of the checkout page of a plan, whether the user paid or not."""
+    subscription = get_object_or_404(request.user.subscriptions, pk=pk)
+    if subscription.status == Subscription.Status.CREATED and cache.add(f"asked-about:{pk}", True, ASK_AGAIN):
+        try:
+            subscription = plans.settle(subscription, stripe_plans.state_of, stripe_gateway.truth_of)
+        except (stripe_gateway.Unreachable, stripe_gateway.NotOurs):
+            log.exception("subscription %s could not be settled", subscription.pk)
+    if subscription.status == Subscription.Status.ACTIVE:
+        return _after_adding(request, subscription.credits)
+    messages.info(
+        request,
+        _("We have not received a payment yet. If you paid, your credits will be added automatically."),
+    )
+    return redirect("accounts:credits")
+
+
+@require_POST
+def change_plan(request: UserRequest) -> HttpResponse:
+    """`/credits/plan/`: cancel one's plan at the end of the month, or with `keep` take that back."""
+    subscription = plans.of_user(request.user)
+    if subscription is None:
+        return _credits(request, problem=_("You have no plan."), status=409)
+    keeps = "keep" in request.POST
+    try:
+        stripe_plans.cancel(subscription, is_ending=not keeps)
+        plans.settle(subscription, stripe_plans.state_of, stripe_gateway.truth_of)
+    except (stripe_gateway.Unreachable, stripe_gateway.NotOurs):
+        log.exception("The plan of user %s was not changed", request.user.pk)
+        problem = _("Your plan could not be changed at the moment. Please try again in a minute.")
+        return _credits(request, problem=problem, status=503)
+    messages.success(
+        request,
+        _("Your plan goes on.") if keeps else _("Your plan is canceled. Nothing more will be charged."),
+    )
+    return redirect("accounts:credits")
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 def test_checkout(request: UserRequest, pk: UUID) -> HttpResponse:
     """`/credits/test-checkout/<uuid>/`: a checkout without real payment. Demo mode only."""
@@ -220,6 +293,8 @@ def _credits(
         "video_credits": settings.VIDEO_CREDITS,
         "lots": request.user.lots.filter(left__gt=0, expires_at__gt=timezone.now()).order_by("expires_at"),
         "test_checkout": settings.TEST_CHECKOUT,
+        "plans": Plan.objects.filter(is_sold=True) if stripe_gateway.is_configured() else (),
+        "subscription": plans.of_user(request.user),
         "has_portal": stripe_gateway.is_configured() and payments.customer_of(request.user) is not None,
         "packs": packs.offers(_missing(request)) if settings.TOP_UPS else (),
         "missing": _missing(request),

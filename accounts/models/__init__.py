@@ -15,6 +15,7 @@ from accounts.models.payments import (
     in_smallest_unit,
     money,
 )
+from accounts.models.plans import PaidMonth, Plan, Subscription
 from accounts.models.promotions import (
     CodeBatch,
     FreeCredits,
@@ -39,10 +40,13 @@ __all__ = [
     "FreeCredits",
     "IdempotentAnswer",
     "Lot",
+    "PaidMonth",
     "Payment",
+    "Plan",
     "RedeemCode",
     "StaffGrant",
     "StripeEvent",
+    "Subscription",
     "User",
     "Welcome",
     "currency_code",

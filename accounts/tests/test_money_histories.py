@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 import stripe as sdk
 
-from accounts import payments, stripe_gateway
+from accounts import payments, plans, stripe_gateway, stripe_plans
 from accounts.credits import InsufficientCredits
 from accounts.invariants import found, sources, sums
-from accounts.models import CreditPack, Payment, User
+from accounts.models import BalanceTransaction, CreditPack, Payment, Plan, Subscription, User
 from tests.support.fixtures import QUICK, new_user, spend
 from tests.support.stripe_server import KEY, FakeStripe
 
@@ -76,9 +76,12 @@ class History:
         self.spent = 0
         self.is_accepted = False
 
+    def _intent(self):
+        return self.stripe.session_of(self.payment)["payment_intent"]
+
     @property
     def charge(self):
-        intent = self.stripe.session_of(self.payment)["payment_intent"]
+        intent = self._intent()
         return intent and self.stripe.intents[intent]["latest_charge"]
 
     def steps(self) -> Iterator[str]:
@@ -93,21 +96,30 @@ class History:
         if session["payment_status"] == "unpaid":
             yield from ("arrive", "fail")
             return
+        yield from self._steps_back()
+        yield "accept"
+
+    def _steps_back(self) -> Iterator[str]:
+        """How the money of a charge can go, and come back."""
         if self.refundable > 0:
             yield from ("refund", "refund all", "dispute")
         if self.refunds:
             yield "fail refund"
         if self.open_disputes:
             yield from ("win", "lose", "appeal")
-        yield "accept"
 
     @property
     def refunds(self):
-        return [one for one in self.stripe.refunds.values() if one["status"] == "succeeded"]
+        refunds = self.stripe.refunds.values()
+        return [one for one in refunds if one["status"] == "succeeded" and self._is_of_charge(one)]
 
     @property
     def open_disputes(self):
-        return [one for one in self.stripe.disputes.values() if one["status"] != "won"]
+        disputes = self.stripe.disputes.values()
+        return [one for one in disputes if one["status"] != "won" and self._is_of_charge(one)]
+
+    def _is_of_charge(self, thing):
+        return thing["charge"] == self.charge["id"]
 
     @property
     def refundable(self):
@@ -153,40 +165,89 @@ class History:
                 self.spent += price
             except InsufficientCredits:
                 pass
-        payments.settle(payment, stripe_gateway.truth_of)
+        self.settle()
+
+    def settle(self) -> None:
+        payments.settle(self.payment, stripe_gateway.truth_of)
 
     def check(self) -> None:
         """What we have recorded is what Stripe has booked, and the credits follow from it."""
-        payment = Payment.objects.get(pk=self.payment.pk)
         booked = self.stripe.transactions.values()
-        recorded = payment.balance_transactions.values_list("pk", "amount", "fee", "net")
-        assert sorted(recorded) == sorted(
+        recorded = BalanceTransaction.objects.filter(payment__user=self.user)
+        assert sorted(recorded.values_list("pk", "amount", "fee", "net")) == sorted(
             (one["id"], one["amount"], one["fee"], one["net"]) for one in booked
         )
-        granted = CREDITS if payment.paid_at else 0
-        back = min(payment.refunded + payment.disputed, payment.paid)
-        due = granted - (granted * back // payment.paid if back else 0)
+        due = left = 0
+        for payment in self.user.payments.all():
+            granted = CREDITS if payment.paid_at else 0
+            back = min(payment.refunded + payment.disputed, payment.paid)
+            due += granted - (granted * back // payment.paid if back else 0)
+            left += payment.paid - payment.refunded - payment.disputed
         user = User.objects.get(pk=self.user.pk)
         assert user.balance - user.debt == 100 + due - self.spent
         # What is left of the money, without Stripe's fees, is what was not returned.
-        assert sum(one["amount"] for one in booked) == payment.paid - payment.refunded - payment.disputed
+        assert sum(one["amount"] for one in booked) == left
+
+
+class PlanHistory(History):
+    """A plan of one person: months that are paid, late, or not at all, and money of the latest that goes back."""
+
+    def __init__(self, stripe: FakeStripe, plan: Plan, chance: random.Random) -> None:
+        self.stripe, self.chance, self.user, self.spent = stripe, chance, new_user(), 0
+        self.subscription = plans.order(self.user, plan)
+        stripe_plans.checkout_url(self.subscription)
+        self.made, self.payment, self.unpaid = None, None, []
+
+    def _intent(self):
+        return self.payment.intent
+
+    def steps(self) -> Iterator[str]:
+        yield from ("settle", "spend")
+        if self.made is None:
+            yield "subscribe"
+            return
+        if self.made["status"] != "canceled":
+            yield from ("renew", "decline", "cancel", "end")
+        if self.unpaid:
+            yield "pay late"
+        if self.payment:
+            yield from self._steps_back()
+
+    def take(self, step: str) -> None:
+        billing = self.stripe.billing
+        if step == "subscribe":
+            self.made = billing.subscribe(self.subscription)
+        elif step == "renew":
+            billing.renew(self.made, tax=self.chance.choice((0, 171)))
+        elif step == "decline":
+            self.unpaid.append(billing.renew(self.made, is_paid=False))
+        elif step == "pay late":
+            billing.pay(self.unpaid.pop())
+        elif step == "cancel":
+            stripe_plans.cancel(Subscription.objects.get(pk=self.subscription.pk), is_ending=True)
+        elif step == "end":
+            billing.end(self.made)
+        else:
+            super().take(step)
+        self.settle()
+
+    def settle(self) -> None:
+        if self.payment:
+            payments.settle(self.payment, stripe_gateway.truth_of)
+        plans.settle(self.subscription, stripe_plans.state_of, stripe_gateway.truth_of)
+        self.payment = self.user.payments.filter(paid__gt=0).order_by("-created_at").first()
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_happens_to_payments_our_money_is_stripes_and_the_credits_are_the_moneys(fake, part):
     chance = random.Random(f"{SEED} {part}")
     pack = CreditPack.objects.create(name="Some", credits=CREDITS, price=PRICE)
+    plan = Plan.objects.create(name="Monthly", credits=CREDITS, price=PRICE)
     for number in range(HISTORIES):
-        for kept in (
-            fake.sessions,
-            fake.intents,
-            fake.refunds,
-            fake.disputes,
-            fake.transactions,
-            fake.answers,
-        ):
-            kept.clear()
-        history, steps = History(fake, pack, chance), []
+        fake.reset()
+        # One in five is of a plan.
+        history = PlanHistory(fake, plan, chance) if number % 5 == 0 else History(fake, pack, chance)
+        steps: list[str] = []
         try:
             for _ in range(STEPS):
                 steps.append(chance.choice(list(history.steps())))

@@ -180,6 +180,8 @@ MENU = (
             (_("Expiring credits"), "hourglass_bottom", "accounts", "lot"),
             (_("Staff grants"), "add_card", "accounts", "staffgrant"),
             (_("Credit packs"), "sell", "accounts", "creditpack"),
+            (_("Plans"), "event_repeat", "accounts", "plan"),
+            (_("Subscriptions"), "autorenew", "accounts", "subscription"),
             (_("Redeem codes"), "redeem", "accounts", "codebatch"),
             (_("Free credits"), "volunteer_activism", "accounts", "freecredits"),
         ],

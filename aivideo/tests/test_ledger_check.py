@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Sum
 from django.utils import timezone
 
-from accounts import credits, guards, payments, redeem_codes, staff_grants
+from accounts import credits, guards, payments, plans, redeem_codes, staff_grants
 from accounts.models import (
     BalanceTransaction,
     CodeBatch,
@@ -19,9 +19,12 @@ from accounts.models import (
     CreditPack,
     Draw,
     Lot,
+    PaidMonth,
     Payment,
+    Plan,
     RedeemCode,
     StaffGrant,
+    Subscription,
     User,
 )
 from accounts.payments import Truth
@@ -63,6 +66,14 @@ def paid(user, pack, refunded=0):
     return payments.settle(payment, lambda _payment: truth)
 
 
+def subscribed(user, plan):
+    now = timezone.now()
+    month = plans.Invoice(number="in_1", starts_at=now - DAYS, ends_at=now + 10 * DAYS)
+    state = plans.State(status="active", number="sub_1", renews_at=month.ends_at, paid=(month,))
+    truth = Truth(is_paid=True, amount=plan.price, currency=plan.currency)
+    return plans.settle(plans.order(user, plan), lambda _one: state, lambda _payment: truth)
+
+
 def redeemed(user, days=None):
     batch = CodeBatch.objects.create(name="Fair", credits=50, lasts_days=days)
     redeem_codes.redeem(user, redeem_codes.create(batch, 2)[0])
@@ -77,6 +88,8 @@ def world():
     the = SimpleNamespace(owner=owner, stranger=stranger, boss=boss)
     the.bought, the.returned = paid(owner, pack), paid(owner, pack, refunded=1250)
     the.unpaid = payments.order(owner, pack, Payment.Processor.STRIPE)
+    plan = Plan.objects.create(name="Maker", credits=500, price=900)
+    the.subscription, the.other = subscribed(stranger, plan), plans.order(owner, plan)
     the.code, the.lasting = redeemed(owner), redeemed(owner, days=30)
     actions.grant(actions.ActionRequest(boss, "they asked nicely", uuid4()), owner, 70)
     the.grant = StaffGrant.objects.get()
@@ -159,6 +172,18 @@ TAMPERINGS = {
     "a refund to somebody else": lambda the: entry_of("refund", the.failed.reference).update(
         user=the.stranger
     ),
+    "a month of a plan moved to another subscription": lambda the: PaidMonth.objects.update(
+        subscription=the.other
+    ),
+    "a subscription given to somebody else": lambda the: Subscription.objects.filter(
+        pk=the.subscription.pk
+    ).update(user=the.owner),
+    "a subscription that brings more than was paid for": lambda the: Subscription.objects.filter(
+        pk=the.subscription.pk
+    ).update(credits=5000),
+    "a purchase of a plan made larger": lambda the: CreditEntry.objects.filter(
+        kind="purchase", user=the.stranger
+    ).update(amount=9000),
     # Entries that are gone
     "a charge deleted": lambda the: remove(entry_of("charge", the.done.reference)),
     "a charge of a running video deleted": lambda the: remove(entry_of("charge", the.running.reference)),

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.http_server import Handler, LocalServer
+from tests.support.stripe_billing import Billing
 from tests.support.stripe_types import check_answer, check_request
 
 KEY, SECRET = "sk_test_of_the_tests", "whsec_of_the_tests"
@@ -54,6 +55,7 @@ class FakeStripe(LocalServer):
         self.answers: dict[
             str, tuple[str, str]
         ] = {}  # by Idempotency-Key: the body it came with, and the answer
+        self.billing = Billing(self)
         self.asked: list[str] = []
         self.customers: dict[str, str | None] = {}  # their addresses
         self.is_down = False
@@ -73,6 +75,9 @@ class FakeStripe(LocalServer):
             "/v1/billing_portal/sessions": self._new_portal,
             "/v1/refunds": self._new_refund,
         }
+        kind, _, name = path.removeprefix("/v1/").partition("/")
+        if kind == "subscriptions" and name in self.billing.subscriptions:
+            makers[path] = lambda asked: self.billing.change(name, asked)
         if path not in makers:
             return 404, problem(f"Unrecognized request URL (POST: {path})")
         check_request(path, body)
@@ -129,7 +134,16 @@ class FakeStripe(LocalServer):
             return 200, session
         if kind == "payment_intents" and name in self.intents:
             intent = dict(self.intents[name])
+            expanded = query.get("expand[0]", "")
+            if "balance_transaction" in expanded and self.is_restricted:
+                return 403, NOT_PERMITTED
+            if "balance_transaction" in expanded:
+                return 200, intent | {"latest_charge": self._with_moves(intent["latest_charge"])}
+            if expanded:
+                return 200, intent
             return 200, {**intent, "latest_charge": intent["latest_charge"]["id"]}
+        if found := self.billing.get(kind, name, query):
+            return 200, found
         if url.path == "/v1/checkout/sessions":
             return 200, self._page_of_sessions(query)
         if url.path == "/v1/balance_transactions":
@@ -202,17 +216,19 @@ class FakeStripe(LocalServer):
             "total_details": {"amount_tax": 0, "amount_discount": 0, "amount_shipping": 0},
             "automatic_tax": {"enabled": asked["automatic_tax[enabled]"] == "true"},
             "allow_promotion_codes": asked["allow_promotion_codes"] == "true",
-            "invoice_creation": {"enabled": asked["invoice_creation[enabled]"] == "true"},
+            "invoice_creation": {"enabled": asked.get("invoice_creation[enabled]") == "true"},
             "invoice": None,
             "metadata": _metadata(asked, "metadata"),
             "created": int(time.time()),
             "payment_intent": None,
+            "subscription": None,
             "success_url": asked["success_url"],
             "cancel_url": asked["cancel_url"],
             "url": f"https://checkout.stripe.com/c/pay/{name}",
         }
         self.sessions[name] = session
         session["_metadata"] = _metadata(asked, "payment_intent_data[metadata]")
+        session["_subscription_metadata"] = _metadata(asked, "subscription_data[metadata]")
         return session
 
     # --- What happens there
@@ -240,22 +256,33 @@ class FakeStripe(LocalServer):
             session["amount_subtotal"] = amount
         session["total_details"] |= {"amount_tax": tax, "amount_discount": discount}
         session["amount_total"] = session["amount_subtotal"] + tax - discount
-        if session["customer"] is None:
-            session["customer"] = f"cus_{secrets.token_hex(8)}"
-            self.customers[session["customer"]] = session["customer_email"]
-        session["customer_details"] = {"email": self.customers[session["customer"]]}
         session["currency"] = currency or session["currency"]
-        session["status"] = "complete"
+        self.complete(session)
         if session["invoice_creation"]["enabled"]:
             session["invoice"] = f"in_{secrets.token_hex(12)}"
         if session["amount_total"] == 0:
             session["payment_status"] = "no_payment_required"
             return
+        session["payment_intent"] = self.charge(
+            session["amount_total"], session["currency"], session["_metadata"], later=later
+        )
+        session["payment_status"] = "unpaid" if later else "paid"
+
+    def complete(self, session: dict[str, Any]) -> None:
+        """The buyer has filled in a checkout page."""
+        if session["customer"] is None:
+            session["customer"] = f"cus_{secrets.token_hex(8)}"
+            self.customers[session["customer"]] = session["customer_email"]
+        session["customer_details"] = {"email": self.customers[session["customer"]]}
+        session["status"] = "complete"
+
+    def charge(self, amount: int, currency: str, metadata: dict[str, str], *, later: bool = False) -> str:
+        """Charge somebody's card. The id of the payment intent."""
         charge = {
             "id": f"ch_{secrets.token_hex(12)}",
             "object": "charge",
-            "amount": session["amount_total"],
-            "currency": session["currency"],
+            "amount": amount,
+            "currency": currency,
             "amount_refunded": 0,
             "receipt_url": "https://pay.stripe.com/receipts/of-the-tests",
         }
@@ -267,13 +294,12 @@ class FakeStripe(LocalServer):
             "object": "payment_intent",
             "livemode": self.livemode,
             "status": "processing" if later else "succeeded",
-            "metadata": session["_metadata"],
+            "metadata": metadata,
             "latest_charge": charge,
         }
         charge["payment_intent"] = intent["id"]
-        self.intents[intent["id"]] = intent
-        session["payment_intent"] = intent["id"]
-        session["payment_status"] = "unpaid" if later else "paid"
+        self.intents[str(intent["id"])] = intent
+        return str(intent["id"])
 
     def money_arrives(self, payment: Any) -> None:
         self.session_of(payment)["payment_status"] = "paid"
@@ -292,7 +318,8 @@ class FakeStripe(LocalServer):
         self.session_of(payment)["status"] = "expired"
 
     def charge_of(self, payment: Any) -> dict[str, Any]:
-        return self.intents[self.session_of(payment)["payment_intent"]]["latest_charge"]
+        intent = payment.intent if payment.session is None else self.session_of(payment)["payment_intent"]
+        return self.intents[intent]["latest_charge"]
 
     def refund(self, payment: Any, amount: int | None = None) -> dict[str, Any]:
         """Staff give back `amount`, all by default."""

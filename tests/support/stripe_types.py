@@ -9,9 +9,10 @@ from typing import Any, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import stripe
-from stripe.params import RefundCreateParams, billing_portal, checkout
+from stripe.params import RefundCreateParams, SubscriptionUpdateParams, billing_portal, checkout
 
 REQUESTS: dict[str, type] = {
+    "/v1/subscriptions/": SubscriptionUpdateParams,
     "/v1/checkout/sessions": checkout.SessionCreateParams,
     "/v1/billing_portal/sessions": billing_portal.SessionCreateParams,
     "/v1/refunds": RefundCreateParams,
@@ -23,13 +24,17 @@ OBJECTS: dict[str, type] = {
     "checkout.session": stripe.checkout.Session,
     "dispute": stripe.Dispute,
     "event": stripe.Event,
+    "invoice": stripe.Invoice,
     "payment_intent": stripe.PaymentIntent,
+    "subscription": stripe.Subscription,
     "refund": stripe.Refund,
 }
 
 
 def check_request(path: str, body: str) -> None:
     """Raise ValueError for a request that the SDK's types do not allow."""
+    if path.startswith("/v1/subscriptions/"):
+        path = "/v1/subscriptions/"
     _check(_nested(body), REQUESTS[path], path)
 
 

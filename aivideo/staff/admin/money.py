@@ -19,10 +19,13 @@ from accounts.models import (
     Draw,
     FreeCredits,
     Lot,
+    PaidMonth,
     Payment,
+    Plan,
     RedeemCode,
     StaffGrant,
     StripeEvent,
+    Subscription,
     money,
 )
 from aivideo.staff import actions
@@ -91,6 +94,45 @@ class CreditPackAdmin(Audited, ModelAdmin):
     def facts_of(self, row: Any) -> Mapping[str, object]:
         names = ("name", "credits", "price", "currency", "is_sold", "is_recommended", "position")
         return CreditPack.objects.filter(pk=row.pk).values(*names).first() or {}
+
+
+@admin.register(Plan)
+class PlanAdmin(Audited, ModelAdmin):
+    """As with packs, each change is in the audit log."""
+
+    audited_as = actions.Action.PACK
+    list_display = ["name", "credits", "shown_price", "is_sold", "position"]
+    list_filter = ["is_sold"]
+    search_fields = ["name"]
+
+    def facts_of(self, row: Any) -> Mapping[str, object]:
+        names = ("name", "credits", "price", "currency", "is_sold", "position")
+        return Plan.objects.filter(pk=row.pk).values(*names).first() or {}
+
+
+class PaidMonthInline(ReadOnly, TabularInline):
+    model = PaidMonth
+    fields = ["starts_at", "ends_at", "payment", "invoice"]
+    tab = False
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(ReadOnly, ModelAdmin):
+    """Subscriptions are updated by `accounts/plans.py` to the state that Stripe reports. Staff cancel one at Stripe."""
+
+    list_display = ["created_at", "user", "name", "credits", "shown_price", "state", "is_ending", "renews_at"]
+    inlines = [PaidMonthInline]
+    list_filter = ["status", "is_ending"]
+    list_select_related = ["user"]
+    search_fields = ["=id", "=number", "=customer", "user__email", "user__username"]
+
+    @display(
+        description=_("status"),
+        ordering="status",
+        label={"created": "", "active": "success", "overdue": "danger", "ended": "info"},
+    )
+    def state(self, subscription: Subscription) -> tuple[str, str]:
+        return subscription.status, subscription.get_status_display()
 
 
 class BalanceTransactionInline(ReadOnly, TabularInline):

@@ -19,13 +19,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import api_keys, payments, redeem_codes, stripe_gateway
+from accounts import api_keys, payments, plans, redeem_codes, stripe_gateway
 from accounts.models import (
     BalanceTransaction,
     CodeBatch,
     CreditPack,
     FreeCredits,
     Payment,
+    Plan,
     StaffGrant,
     StripeEvent,
 )
@@ -119,6 +120,7 @@ def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
     WebhookReceipt.objects.create(id="wh_1", event="video.completed", ref="job-1")
     StripeEvent.objects.create(id="evt_1", kind="charge.refunded", payment=held)
     redeem_codes.create(CodeBatch.objects.create(name="Fair", credits=5), 2)
+    plans.order(owner, Plan.objects.create(name="Maker", credits=500, price=900))
     FreeCredits.objects.create()
     outbox.ping(api_keys.create(owner, "tests", webhook_url="https://example.com/")[0])
     Batch.objects.create(user=owner, total=1, credits=10, concurrency=1)
@@ -131,7 +133,7 @@ def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
     AuditEntry.objects.create(form=uuid4(), staff=owner, action="grant", target="user:1", reason="test")
     ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
     shown = [model for model in ours if admin.site.is_registered(model)]
-    assert len(shown) == 25
+    assert len(shown) == 27
     for model in shown:
         assert as_staff.get(page(model)).status_code == 200, model
         assert as_staff.get(f"{page(model)}?q=x").status_code == 200, model
@@ -157,7 +159,7 @@ def test_the_lists_of_other_packages_open_too(as_staff):
 def test_every_model_is_in_the_admin():
     ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
     shown = {model for model in ours if admin.site.is_registered(model)}
-    within_others = {"VideoEvent", "RedeemCode", "Draw", "Offer", "Price", "BalanceTransaction"}
+    within_others = {"VideoEvent", "RedeemCode", "Draw", "Offer", "Price", "BalanceTransaction", "PaidMonth"}
     of_no_use_to_read = {"FreeCreditTally", "Welcome", "LedgerDay", "VideoDay", "IdempotentAnswer"}
     assert {model.__name__ for model in set(ours) - shown} == within_others | of_no_use_to_read
 

@@ -1,0 +1,176 @@
+"""Stripe Billing: subscribe to a plan, cancel and resume, and fetch the state of subscriptions."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.conf import settings
+from django.urls import reverse
+
+from accounts import payments
+from accounts.models import Subscription
+from accounts.plans import Invoice, State
+from accounts.stripe_gateway import NotOurs, asking, is_live
+
+if TYPE_CHECKING:
+    import stripe
+    from stripe.params.checkout import SessionCreateParams
+
+Status = Subscription.Status
+# What Stripe calls the states of a subscription.
+STATUS = {
+    "incomplete": Status.CREATED,
+    "incomplete_expired": Status.ENDED,
+    "trialing": Status.ACTIVE,
+    "active": Status.ACTIVE,
+    "past_due": Status.OVERDUE,
+    "unpaid": Status.OVERDUE,
+    "paused": Status.OVERDUE,
+    "canceled": Status.ENDED,
+}
+
+
+def checkout_url(subscription: Subscription) -> str:
+    """The URL of Stripe's checkout page for a plan, the same for a day. Raises Unreachable."""
+    import stripe
+
+    customer, key = payments.customer_of(subscription.user), f"subscribe:{subscription.pk}"
+    with asking() as client:
+        try:
+            session = client.v1.checkout.sessions.create(
+                _page(subscription, customer), {"idempotency_key": key}
+            )
+        except stripe.InvalidRequestError as error:
+            if customer is None or error.param != "customer":
+                raise
+            session = client.v1.checkout.sessions.create(
+                _page(subscription, None), {"idempotency_key": f"{key}:new"}
+            )
+    Subscription.objects.filter(pk=subscription.pk).update(session=session.id)
+    return str(session.url)
+
+
+def _page(subscription: Subscription, customer: str | None) -> "SessionCreateParams":
+    back = settings.SITE_URL + reverse("accounts:subscribed", args=[subscription.pk])
+    about = {"subscription": str(subscription.pk)}
+    page: SessionCreateParams = {
+        "mode": "subscription",
+        "client_reference_id": str(subscription.pk),
+        "metadata": about,
+        "line_items": [
+            {
+                "quantity": 1,
+                "price_data": {
+                    "currency": subscription.currency,
+                    "unit_amount": subscription.price,
+                    "recurring": {"interval": "month"},
+                    "product_data": {"name": str(subscription)},
+                },
+            }
+        ],
+        "subscription_data": {"metadata": about},
+        "automatic_tax": {"enabled": settings.STRIPE_TAX},
+        "tax_id_collection": {"enabled": settings.STRIPE_TAX_IDS},
+        "allow_promotion_codes": settings.STRIPE_PROMOTION_CODES,
+        "success_url": back,
+        "cancel_url": back,
+    }
+    if customer:
+        page["customer"] = customer
+        if settings.STRIPE_TAX or settings.STRIPE_TAX_IDS:
+            page["customer_update"] = {"address": "auto", "name": "auto"}
+    elif subscription.user.email:
+        page["customer_email"] = subscription.user.email
+    return page
+
+
+def state_of(subscription: Subscription) -> State:
+    """The state of this subscription at Stripe, and its paid invoices. Raises Unreachable and NotOurs."""
+    import stripe
+
+    with asking() as client:
+        try:
+            number = subscription.number or _number(client, subscription)
+            if not number:
+                is_over = subscription.session and _session(client, subscription.session).status == "expired"
+                return State(status=Status.ENDED if is_over else Status.CREATED)
+            found = client.v1.subscriptions.retrieve(number)
+        except stripe.InvalidRequestError as error:
+            # It was made with the key of another mode or account.
+            raise NotOurs(str(error)) from error
+        if found.livemode != is_live() or _named(found) != subscription.pk:
+            raise NotOurs(f"subscription {number} belongs to another mode or user")
+        paid = client.v1.invoices.list({"subscription": number, "status": "paid", "limit": 100})
+        invoices = tuple(_as_invoice(invoice) for invoice in paid.auto_paging_iter())
+    if found.status not in STATUS:
+        raise NotOurs(f"Stripe reports an unknown status of subscription {number}: {found.status}")
+    [item] = found["items"].data
+    return State(
+        status=STATUS[found.status],
+        number=number,
+        customer=found.customer if isinstance(found.customer, str) else found.customer.id,
+        is_ending=found.cancel_at_period_end,
+        renews_at=datetime.fromtimestamp(item.current_period_end, UTC),
+        paid=invoices,
+    )
+
+
+def cancel(subscription: Subscription, *, is_ending: bool) -> None:
+    """Cancel a subscription at the end of the month that is paid, or take that back. Raises Unreachable."""
+    with asking() as client:
+        client.v1.subscriptions.update(str(subscription.number), {"cancel_at_period_end": is_ending})
+
+
+def subscription_in(event: "stripe.Event") -> Subscription | None:
+    """The subscription that an event is about, if it is one of ours."""
+    thing = event.data.object.to_dict()
+    if event.type.startswith("checkout.session."):
+        return _of_reference(thing.get("client_reference_id"))
+    if event.type.startswith("customer.subscription."):
+        return _of_number(thing.get("id")) or _of_reference((thing.get("metadata") or {}).get("subscription"))
+    if event.type.startswith("invoice."):
+        details = (thing.get("parent") or {}).get("subscription_details") or {}
+        return _of_number(details.get("subscription")) or _of_reference(
+            (details.get("metadata") or {}).get("subscription")
+        )
+    return None
+
+
+def _of_number(number: object) -> Subscription | None:
+    return Subscription.objects.filter(number=number).first() if isinstance(number, str) else None
+
+
+def _of_reference(reference: object) -> Subscription | None:
+    try:
+        return Subscription.objects.filter(pk=UUID(str(reference))).first()
+    except ValueError:
+        return None
+
+
+def _number(client: "stripe.StripeClient", subscription: Subscription) -> str | None:
+    """The id of the subscription that its checkout page has made; None if nobody has paid there."""
+    if subscription.session is None:
+        return None
+    made = _session(client, subscription.session).subscription
+    return made if made is None or isinstance(made, str) else made.id
+
+
+def _session(client: "stripe.StripeClient", session: str) -> "stripe.checkout.Session":
+    return client.v1.checkout.sessions.retrieve(session)
+
+
+def _named(found: "stripe.Subscription") -> UUID | None:
+    """Our id of a subscription, as we noted it there."""
+    try:
+        return UUID(found.metadata.to_dict().get("subscription", ""))
+    except ValueError:
+        return None
+
+
+def _as_invoice(invoice: "stripe.Invoice") -> Invoice:
+    period = invoice.lines.data[0].period
+    return Invoice(
+        number=str(invoice.id),
+        starts_at=datetime.fromtimestamp(period.start, UTC),
+        ends_at=datetime.fromtimestamp(period.end, UTC),
+    )
