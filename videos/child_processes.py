@@ -17,13 +17,17 @@ from django.db import connections
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 
 
-def start(command: list[str], env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    command: list[str],
+    env: Mapping[str, str] | None = None,
+    when_orphaned: signal.Signals = signal.SIGTERM,
+) -> subprocess.Popen[bytes]:
     """Run a command in a session of its own; `env` is added to the environment."""
     return subprocess.Popen(
         command,
         env={**os.environ, **(env or {})},
         start_new_session=True,
-        preexec_fn=partial(die_with_parent, os.getpid()),
+        preexec_fn=partial(die_with_parent, os.getpid(), when_orphaned),
     )
 
 

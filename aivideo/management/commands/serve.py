@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import urllib.error
@@ -35,7 +36,7 @@ class Command(BaseCommand):
             )
 
         commands = command_lines()
-        children = {name: child_processes.start(command) for name, command in commands.items()}
+        children = {name: _start(name, command) for name, command in commands.items()}
         url = f"http://{settings.HOST}:{settings.PORT}"
         try:
             for _ in range(START_TIMEOUT * 10):
@@ -57,7 +58,7 @@ class Command(BaseCommand):
                     if child.poll() is not None:
                         self.stderr.write(f"{name} exited with status {child.returncode}; restarting it.")
                         child_processes.kill_group(child)
-                        children[name] = child_processes.start(commands[name])
+                        children[name] = _start(name, commands[name])
         finally:
             child_processes.stop(list(children.values()), STOP_TIMEOUT)
 
@@ -88,9 +89,18 @@ def command_lines() -> dict[str, list[str]]:
     ]
     # Threads, or one client that downloads a video slowly would block a whole worker. Preloaded, since it never reloads.
     options = ["--preload", "--workers=2", "--threads=8", "--graceful-timeout=5", "--log-level=warning"]
+    # Its default is one path for all installations of a user, by which anybody of theirs could stop this one.
+    options.append("--no-control-socket")
     commands["web"] = gunicorn + options
     commands["worker"] = [*manage, "videoworker"]
     return commands
+
+
+def _start(name: str, command: list[str]) -> subprocess.Popen[bytes]:
+    # Without us, nobody would end a web server that takes its time, and its port would stay in use: one that is paused, or whose
+    # clock is set back while it waits for a worker. Its workers notice that it is gone, and finish what they have begun.
+    when_orphaned = signal.SIGKILL if name == "web" else signal.SIGTERM
+    return child_processes.start(command, when_orphaned=when_orphaned)
 
 
 def _free_port() -> int:
