@@ -57,6 +57,18 @@ def order(user: User, plan: Plan) -> Subscription:
     )
 
 
+def open_order(user: User, plan: Plan) -> Subscription | None:
+    """The user's unpaid subscription to this plan on its current terms, if one was made within REUSE."""
+    return user.subscriptions.filter(
+        plan=plan,
+        credits=plan.credits,
+        price=plan.price,
+        currency=plan.currency,
+        status=Status.CREATED,
+        created_at__gte=timezone.now() - payments.REUSE,
+    ).first()
+
+
 def of_user(user: User) -> Subscription | None:
     """The subscription that a user has; None if they have none, or it has ended."""
     return user.subscriptions.filter(status__in=Subscription.LIVE).first()

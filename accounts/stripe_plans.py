@@ -10,13 +10,14 @@ from django.urls import reverse
 from accounts import payments
 from accounts.models import Subscription
 from accounts.plans import Invoice, State
-from accounts.stripe_gateway import NotOurs, asking, is_live
+from accounts.stripe_gateway import NoRecord, NotOurs, asking, is_live
 
 if TYPE_CHECKING:
     import stripe
     from stripe.params.checkout import SessionCreateParams
 
 Status = Subscription.Status
+PAID = ("checkout.session.completed", "invoice.paid")  # events
 # What Stripe calls the states of a subscription.
 STATUS = {
     "incomplete": Status.CREATED,
@@ -84,6 +85,20 @@ def _page(subscription: Subscription, customer: str | None) -> "SessionCreatePar
     return page
 
 
+def open_page(subscription: Subscription) -> str | None:
+    """The URL of its checkout page, if nobody has subscribed there and one still can. Raises Unreachable."""
+    import stripe
+
+    if subscription.session is None:
+        return None
+    with asking() as client:
+        try:
+            session = _session(client, subscription.session)
+        except stripe.InvalidRequestError:
+            return None  # it was made with the key of another mode or account
+    return str(session.url) if session.status == "open" else None
+
+
 def state_of(subscription: Subscription) -> State:
     """The state of this subscription at Stripe, and its paid invoices. Raises Unreachable and NotOurs."""
     import stripe
@@ -122,29 +137,28 @@ def cancel(subscription: Subscription, *, is_ending: bool) -> None:
 
 
 def subscription_in(event: "stripe.Event") -> Subscription | None:
-    """The subscription that an event is about, if it is one of ours."""
+    """The subscription that an event is about, if it is one of ours. Raises NoRecord if it was paid and is unknown here."""
     thing = event.data.object.to_dict()
     if event.type.startswith("checkout.session."):
-        return _of_reference(thing.get("client_reference_id"))
-    if event.type.startswith("customer.subscription."):
-        return _of_number(thing.get("id")) or _of_reference((thing.get("metadata") or {}).get("subscription"))
-    if event.type.startswith("invoice."):
+        number, about = thing.get("subscription"), thing.get("metadata")
+    elif event.type.startswith("customer.subscription."):
+        number, about = thing.get("id"), thing.get("metadata")
+    elif event.type.startswith("invoice."):
         details = (thing.get("parent") or {}).get("subscription_details") or {}
-        return _of_number(details.get("subscription")) or _of_reference(
-            (details.get("metadata") or {}).get("subscription")
+        number, about = details.get("subscription"), details.get("metadata")
+    else:
+        return None
+    try:
+        pk = UUID((about or {}).get("subscription", ""))
+    except ValueError:
+        return None  # of another product that sells by the same account
+    if found := Subscription.objects.filter(pk=pk).first():
+        return found
+    if event.type in PAID:
+        raise NoRecord(
+            f"subscription {number} was paid at Stripe, but there is no record of it; was a backup restored? Look it up at Stripe."
         )
     return None
-
-
-def _of_number(number: object) -> Subscription | None:
-    return Subscription.objects.filter(number=number).first() if isinstance(number, str) else None
-
-
-def _of_reference(reference: object) -> Subscription | None:
-    try:
-        return Subscription.objects.filter(pk=UUID(str(reference))).first()
-    except ValueError:
-        return None
 
 
 def _number(client: "stripe.StripeClient", subscription: Subscription) -> str | None:

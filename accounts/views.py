@@ -204,6 +204,9 @@ def subscribe(request: UserRequest) -> HttpResponse:
             request, problem=_("You have a plan. Cancel it before you choose another one."), status=409
         )
     try:
+        before = plans.open_order(request.user, plan)
+        if before and (url := stripe_plans.open_page(before)):
+            return redirect(url)
         return redirect(stripe_plans.checkout_url(plans.order(request.user, plan)))
     except stripe_gateway.Unreachable:
         log.exception("No checkout page for user %s", request.user.pk)

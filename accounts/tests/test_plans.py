@@ -7,7 +7,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts import credits, guards, plans, stripe_gateway, stripe_plans
-from accounts.models import CreditEntry, Lot, PaidMonth, Plan, Subscription
+from accounts.models import CreditEntry, Lot, PaidMonth, Plan, StripeEvent, Subscription
 from aivideo import tasks
 from aivideo.ledger_check import violations
 from tests.support.database import unguarded
@@ -237,9 +237,34 @@ def test_nobody_subscribes_twice_or_to_what_is_not_sold(stripe, at_stripe, owner
     assert signed_in(stranger).post("/credits/subscribe/", {"plan": plan.pk}).status_code == 503
 
 
+def test_a_second_click_leads_to_the_same_page(stripe, subscription, owner, plan):
+    again = signed_in(owner).post("/credits/subscribe/", {"plan": plan.pk})
+    assert again.url == stripe.session_of(subscription)["url"]
+    assert owner.subscriptions.count() == 1
+    stripe.expire(subscription)
+    signed_in(owner).post("/credits/subscribe/", {"plan": plan.pk})
+    assert owner.subscriptions.count() == 2
+
+
+def test_what_was_paid_for_a_plan_that_a_restored_backup_has_forgotten_waits_for_staff(
+    stripe, subscription, client, as_staff
+):
+    made = stripe.billing.subscribe(subscription)
+    with unguarded(*TABLES):
+        Subscription.objects.all().delete()
+    tell(stripe, client, "customer.subscription.updated", made)
+    assert StripeEvent.objects.filter(settled_at=None).count() == 0
+    tell(stripe, client, "invoice.paid", next(iter(stripe.billing.invoices.values())))
+    assert f"subscription {made['id']} was paid at Stripe" in as_staff.get("/admin/money/").text
+    del made["metadata"]["subscription"]
+    tell(stripe, client, "invoice.paid", stripe.billing.renew(made))  # of another product
+    assert StripeEvent.objects.filter(settled_at=None).count() == 1
+
+
 def test_a_subscription_that_names_ours_and_is_another_is_refused(stripe, at_stripe, subscription, client):
+    event = stripe.event("customer.subscription.updated", at_stripe)
     at_stripe["metadata"] = {"subscription": str(plans.order(subscription.user, Plan.objects.get()).pk)}
-    assert deliver(client, stripe.event("customer.subscription.updated", at_stripe)) == 400
+    assert deliver(client, event) == 400
 
 
 def test_a_changed_plan_changes_no_subscription(stripe, at_stripe, owner, client):
