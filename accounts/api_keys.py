@@ -35,10 +35,14 @@ MAX_REPEAT_WINDOW = timedelta(hours=1)
 BY_DIGEST = """
     SELECT k.id, k.user_id, k.name, k.prefix, k.credits_a_day, k.allowed_models, k.expires_at, k.revoked_at,
         k.last_used_at, k.webhook_url, k.max_credits, k.repeat_window, u.is_active AS owner_is_active,
-        u.balance AS owner_balance, u.lapsing AS owner_expiring
+        u.balance AS owner_balance, u.lapsing AS owner_expiring, u.credits_a_day AS owner_credits_a_day,
+        u.staff_credits_a_day AS owner_staff_credits_a_day
     FROM accounts_apikey AS k JOIN accounts_user AS u ON u.id = k.user_id
     WHERE k.digest = %s
 """
+
+
+OF_OWNER = ("is_active", "balance", "expiring", "credits_a_day", "staff_credits_a_day")
 
 
 class KeyRefused(Exception):
@@ -127,8 +131,8 @@ def is_well_formed(text: str) -> bool:
 def _known(text: str) -> ApiKey | None:
     key = fast_sql.first(ApiKey, BY_DIGEST, [_digest(text)])
     if key is not None:
-        facts = [key.user_id, key.owner_is_active, key.owner_balance, key.owner_expiring]  # type: ignore[attr-defined]
-        key.user = User.from_db(key._state.db, ["id", "is_active", "balance", "expiring"], facts)
+        facts = [key.user_id, *(getattr(key, f"owner_{name}") for name in OF_OWNER)]
+        key.user = User.from_db(key._state.db, ["id", *OF_OWNER], facts)
         credits.leave_out_expired(key.user)
     return key
 

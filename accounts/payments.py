@@ -67,6 +67,8 @@ def order(user: User, pack: CreditPack, processor: Payment.Processor) -> Payment
 def customer_of(user: User) -> str | None:
     """The id under which the processor knows this user from their latest payment."""
     known = user.payments.filter(processor=Payment.Processor.STRIPE, customer__isnull=False)
+    # Whose a recovered payment is, staff have to decide first.
+    known = known.exclude(is_recovered=True, paid_at=None)
     return known.order_by("-created_at").values_list("customer", flat=True).first()
 
 

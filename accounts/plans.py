@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts import payments, stripe_gateway
@@ -26,7 +26,7 @@ OPEN_PAGE = timedelta(days=2)  # a checkout page is open for a day
 YOUNGEST = timedelta(minutes=10)  # until then, its buyer is on the page
 AT_ONCE = 500
 PATIENCE = 120  # seconds
-MAX_FAILURES = 3  # after so many, the others are asked about an hour later
+MAX_FAILURES = 3  # after so many in a row, the others are asked about an hour later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +69,14 @@ def open_order(user: User, plan: Plan) -> Subscription | None:
     ).first()
 
 
-def of_user(user: User) -> Subscription | None:
-    """The subscription that a user has; None if they have none, or it has ended."""
-    return user.subscriptions.filter(status__in=Subscription.LIVE).first()
+def unpaid(user: User) -> QuerySet[Subscription]:
+    """The subscriptions whose checkout page may still be open."""
+    return user.subscriptions.filter(status=Status.CREATED, created_at__gte=timezone.now() - OPEN_PAGE)
+
+
+def of_user(user: User) -> QuerySet[Subscription]:
+    """The subscriptions that a user has, without those that have ended. One, unless two pages were paid at the same moment."""
+    return user.subscriptions.filter(status__in=Subscription.LIVE)
 
 
 def settle(
@@ -90,7 +95,10 @@ def settle(
         if _move(current, state):
             break
     for invoice in state.paid:
-        payments.settle(_payment_for(current, invoice), fetch_payment)
+        payment = _payment_for(current, invoice)
+        # What becomes of it later, we are told by events of its own.
+        if payment.status == Payment.Status.CREATED:
+            payments.settle(payment, fetch_payment)
     return Subscription.objects.get(pk=subscription.pk)
 
 
@@ -98,20 +106,33 @@ def ask_about_due(
     fetch: Callable[[Subscription], State], fetch_payment: Callable[[Payment], Truth]
 ) -> Counter[str]:
     """Settle what may have changed without anybody telling us: unpaid ones, and those whose month is over. Counts them by their status now."""
-    now, began, found = timezone.now(), time.monotonic(), Counter[str]()
+    now, began, found, failures = timezone.now(), time.monotonic(), Counter[str](), 0
+    # At Stripe a month may begin an hour, or with a declined card days, before it is paid.
+    is_paid = PaidMonth.objects.filter(subscription=OuterRef("pk"), ends_at__gt=now).exclude(
+        payment__status=Payment.Status.CREATED
+    )
     due = Subscription.objects.filter(
         Q(status=Status.CREATED, session__isnull=False, created_at__range=(now - OPEN_PAGE, now - YOUNGEST))
-        | Q(status__in=Subscription.LIVE, renews_at__lte=now)
+        | (Q(status__in=Subscription.LIVE) & ~Exists(is_paid))
     )
     # In any order: if there are more than can be asked about now, each has its turn some hour.
     for subscription in due.order_by("?")[:AT_ONCE]:
-        if found["not settled"] == MAX_FAILURES or time.monotonic() - began > PATIENCE:
+        if failures == MAX_FAILURES or time.monotonic() - began > PATIENCE:
             break
         try:
             found[settle(subscription, fetch, fetch_payment).status] += 1
-        except (stripe_gateway.Unreachable, stripe_gateway.NotOurs) as error:
+        except stripe_gateway.NotOurs as error:
+            log.warning(
+                "subscription %s is unknown to Stripe, or not as it was sold: %s", subscription.pk, error
+            )
+            found["not ours"] += 1
+            continue
+        except stripe_gateway.Unreachable as error:
             log.warning("subscription %s could not be settled: %s", subscription.pk, error)
             found["not settled"] += 1
+            failures += 1
+            continue
+        failures = 0
     return found
 
 

@@ -4,7 +4,7 @@ Its SDK is imported where it is used: that takes up to half a second, and most p
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -159,7 +159,8 @@ def truth_of(payment: Payment) -> Truth:
             raise NotOurs(str(error)) from error
         if session.livemode != is_live() or session.client_reference_id != str(payment.pk):
             raise NotOurs(f"session {session.id} belongs to another mode or payment")
-        is_paid = session.payment_status in PAID
+        # As long as the page is open, "nothing to pay" may change again.
+        is_paid = session.status == "complete" and session.payment_status in PAID
         intent = session.payment_intent
         if not isinstance(intent, stripe.PaymentIntent):
             # Nothing has been paid yet, or there was nothing to pay.
@@ -189,7 +190,8 @@ def _truth_of_invoice(number: str) -> Truth:
         except stripe.InvalidRequestError as error:
             raise NotOurs(str(error)) from error
         tried = invoice.payments.data if invoice.payments else []
-        intents = [one.payment.payment_intent for one in tried if one.status == "paid"]
+        # Absent if it was paid in another way.
+        intents = [getattr(one.payment, "payment_intent", None) for one in tried if one.status == "paid"]
         # Nothing was to be paid, or it was paid without Stripe.
         after: dict[str, Any] = {"receipt_url": ""}
         if intents and intents[0]:
@@ -200,7 +202,7 @@ def _truth_of_invoice(number: str) -> Truth:
         is_paid=invoice.status == "paid",
         amount=invoice.amount_paid,
         subtotal=invoice.subtotal,
-        tax=sum(tax.amount for tax in invoice.total_taxes or ()),
+        tax=max(0, sum(tax.amount for tax in invoice.total_taxes or ())),
         discount=sum(one.amount for one in invoice.total_discount_amounts or ()),
         currency=invoice.currency,
         customer=customer if customer is None or isinstance(customer, str) else customer.id,
@@ -361,7 +363,7 @@ def _payment_of(session_id: object, reference: object) -> Payment | None:
         # We crashed after Stripe created the session and before we saved it.
         Payment.objects.filter(pk=pk, session=None).update(session=session.id)
         return payment
-    if session.payment_status not in PAID:
+    if session.status != "complete" or session.payment_status not in PAID:
         return None
     users = _buyers(session)
     sums, bought = _sums(session), about.get("credits", "")
@@ -444,13 +446,13 @@ def _whole(client: "stripe.StripeClient", session: str) -> "stripe.checkout.Sess
     import stripe
 
     charge = "payment_intent.latest_charge"
-    invoice = ["invoice"] if settings.STRIPE_INVOICES else []
-    try:
-        return client.v1.checkout.sessions.retrieve(
-            session, {"expand": [f"{charge}.balance_transaction", *invoice]}
-        )
-    except stripe.PermissionError:
-        return client.v1.checkout.sessions.retrieve(session, {"expand": [charge]})
+    with_money = [f"{charge}.balance_transaction"]
+    # A key may be allowed to read more or less.
+    for expand in ([*with_money, "invoice"], with_money):
+        if "invoice" not in expand or settings.STRIPE_INVOICES:
+            with suppress(stripe.PermissionError):
+                return client.v1.checkout.sessions.retrieve(session, {"expand": expand})
+    return client.v1.checkout.sessions.retrieve(session, {"expand": [charge]})
 
 
 def _refunds(client: "stripe.StripeClient", charge: "stripe.Charge") -> list["stripe.Refund"]:

@@ -1,5 +1,6 @@
 """Stripe Billing: subscribe to a plan, cancel and resume, and fetch the state of subscriptions."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -119,21 +120,39 @@ def state_of(subscription: Subscription) -> State:
         invoices = tuple(_as_invoice(invoice) for invoice in paid.auto_paging_iter())
     if found.status not in STATUS:
         raise NotOurs(f"Stripe reports an unknown status of subscription {number}: {found.status}")
-    [item] = found["items"].data
+    items = found["items"].data
+    if len(items) != 1:
+        raise NotOurs(f"subscription {number} has {len(items)} items, and was sold with one")
     return State(
         status=STATUS[found.status],
         number=number,
         customer=found.customer if isinstance(found.customer, str) else found.customer.id,
-        is_ending=found.cancel_at_period_end,
-        renews_at=datetime.fromtimestamp(item.current_period_end, UTC),
+        # The portal sets either.
+        is_ending=found.cancel_at_period_end or found.cancel_at is not None,
+        renews_at=datetime.fromtimestamp(items[0].current_period_end, UTC),
         paid=invoices,
     )
 
 
 def cancel(subscription: Subscription, *, is_ending: bool) -> None:
     """Cancel a subscription at the end of the month that is paid, or take that back. Raises Unreachable."""
+    number = str(subscription.number)
     with asking() as client:
-        client.v1.subscriptions.update(str(subscription.number), {"cancel_at_period_end": is_ending})
+        found = client.v1.subscriptions.retrieve(number)
+        if not is_ending and found.cancel_at is not None and not found.cancel_at_period_end:
+            client.v1.subscriptions.update(number, {"cancel_at": ""})
+        else:
+            client.v1.subscriptions.update(number, {"cancel_at_period_end": is_ending})
+
+
+def close_page(subscription: Subscription) -> None:
+    """Close its checkout page, unless somebody has subscribed there, or it is closed. Raises Unreachable."""
+    import stripe
+
+    if subscription.session is None:
+        return
+    with asking() as client, suppress(stripe.InvalidRequestError):
+        client.v1.checkout.sessions.expire(subscription.session)
 
 
 def subscription_in(event: "stripe.Event") -> Subscription | None:
@@ -144,8 +163,9 @@ def subscription_in(event: "stripe.Event") -> Subscription | None:
     elif event.type.startswith("customer.subscription."):
         number, about = thing.get("id"), thing.get("metadata")
     elif event.type.startswith("invoice."):
-        details = (thing.get("parent") or {}).get("subscription_details") or {}
-        number, about = details.get("subscription"), details.get("metadata")
+        # An endpoint of an API version before 2025-03-31 has them at the top.
+        details = (thing.get("parent") or thing).get("subscription_details") or {}
+        number, about = details.get("subscription") or thing.get("subscription"), details.get("metadata")
     else:
         return None
     try:
@@ -182,7 +202,8 @@ def _named(found: "stripe.Subscription") -> UUID | None:
 
 
 def _as_invoice(invoice: "stripe.Invoice") -> Invoice:
-    period = invoice.lines.data[0].period
+    # Others are of a moment, such as what was left from before.
+    period = max((line.period for line in invoice.lines.data), key=lambda one: one.end - one.start)
     return Invoice(
         number=str(invoice.id),
         starts_at=datetime.fromtimestamp(period.start, UTC),

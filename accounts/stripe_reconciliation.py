@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts import payments, stripe_gateway
-from accounts.models import BalanceTransaction, Payment
+from accounts import payments, plans, stripe_gateway, stripe_plans
+from accounts.models import BalanceTransaction, Payment, Subscription
 from accounts.stripe_gateway import NoRecord, NotOurs, Unreachable
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ def ask_about_open() -> Counter[str]:
     unpaid = Payment.objects.filter(
         # Or paid, and settled by a process of 0.9.0, which did not note the money.
         Q(status=Payment.Status.CREATED) | Q(paid_at__isnull=False, charged_at=None),
+        Q(session__isnull=False) | Q(month__isnull=False),
         processor=Payment.Processor.STRIPE,
-        session__isnull=False,
         created_at__range=(now - LONGEST, now - YOUNGEST),
     )
     found, failures, began = Counter[str](), 0, time.monotonic()
@@ -129,7 +129,7 @@ def _facts(move: BalanceTransaction) -> tuple[object, ...]:
 
 
 def reconcile(since: datetime) -> Iterator[tuple[Payment, str] | NoRecord]:
-    """Settle all payments whose checkout page was made since then and completed, whether they are known here or not.
+    """Settle all payments whose checkout page was made since then and completed, known here or not, and all subscriptions.
 
     Yields each with its status before ("" if there was no record of it), or what is wrong. Raises Unreachable.
     """
@@ -139,3 +139,9 @@ def reconcile(since: datetime) -> Iterator[tuple[Payment, str] | NoRecord]:
         else:
             is_new = found.is_recovered and found.version == 0
             yield payments.settle(found, stripe_gateway.truth_of), "" if is_new else found.status
+    for subscription in Subscription.objects.exclude(number=None):
+        known = set(subscription.months.values_list("pk", flat=True))
+        with suppress(NotOurs):
+            plans.settle(subscription, stripe_plans.state_of, stripe_gateway.truth_of)
+        for month in subscription.months.exclude(pk__in=known).select_related("payment"):
+            yield month.payment, ""

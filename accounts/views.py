@@ -1,6 +1,7 @@
 """Account pages: sign-in and credits."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +32,7 @@ from accounts import (
     stripe_plans,
 )
 from accounts.credits import read_balance
-from accounts.models import CreditEntry, CreditPack, Payment, Plan, Subscription
+from accounts.models import CreditEntry, CreditPack, Payment, Plan, Subscription, User
 from accounts.redeem_codes import CodeRefused
 from accounts.requests import UserRequest
 from accounts.sign_in import no_free_credits_message
@@ -39,7 +40,7 @@ from accounts.sign_in import no_free_credits_message
 log = logging.getLogger(__name__)
 
 ASK_AGAIN = 3  # seconds
-MOST_A_DAY = 1_000_000_000  # credits
+DIGITS = 9  # of a daily limit
 
 
 class SignIn(LoginView):
@@ -131,7 +132,7 @@ def buy(request: UserRequest) -> HttpResponse:
 def limit(request: UserRequest) -> HttpResponse:
     """`/credits/limit/`: set how many credits one may spend in a day, or with an empty field no limit."""
     text = request.POST.get("limit", "").strip()
-    if text and not (text.isascii() and text.isdecimal() and int(text) <= MOST_A_DAY):
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= DIGITS):
         problem = _("Enter a whole number of credits, or nothing for no limit.")
         return _credits(request, limit=text[:20], limit_problem=problem, status=422)
     request.user.credits_a_day = int(text) if text else None
@@ -145,7 +146,7 @@ def limit(request: UserRequest) -> HttpResponse:
 @require_POST
 def portal(request: UserRequest) -> HttpResponse:
     """`/credits/portal/`: redirect to the page at Stripe where a buyer finds invoices and saved cards."""
-    customer = payments.customer_of(request.user) if stripe_gateway.is_configured() else None
+    customer = _customer(request.user) if stripe_gateway.is_configured() else None
     if customer is None:
         raise Http404
     try:
@@ -199,16 +200,21 @@ def subscribe(request: UserRequest) -> HttpResponse:
         return _credits(
             request, problem=_("This plan is no longer available. Choose another one."), status=422
         )
-    if plans.of_user(request.user):
-        return _credits(
-            request, problem=_("You have a plan. Cancel it before you choose another one."), status=409
-        )
     try:
         before = plans.open_order(request.user, plan)
+        for other in plans.unpaid(request.user):
+            # A page that is left open in another tab could be paid, too.
+            if other != before:
+                stripe_plans.close_page(other)
+                plans.settle(other, stripe_plans.state_of, stripe_gateway.truth_of)
+        if plans.of_user(request.user):
+            return _credits(
+                request, problem=_("You have a plan. Cancel it before you choose another one."), status=409
+            )
         if before and (url := stripe_plans.open_page(before)):
             return redirect(url)
         return redirect(stripe_plans.checkout_url(plans.order(request.user, plan)))
-    except stripe_gateway.Unreachable:
+    except (stripe_gateway.Unreachable, stripe_gateway.NotOurs):
         log.exception("No checkout page for user %s", request.user.pk)
         problem = _("The payment page is unavailable. Nothing was charged. Please try again in a minute.")
         return _credits(request, problem=problem, status=503)
@@ -223,33 +229,46 @@ def subscribed(request: UserRequest, pk: UUID) -> HttpResponse:
             subscription = plans.settle(subscription, stripe_plans.state_of, stripe_gateway.truth_of)
         except (stripe_gateway.Unreachable, stripe_gateway.NotOurs):
             log.exception("subscription %s could not be settled", subscription.pk)
-    if subscription.status == Subscription.Status.ACTIVE:
+    month = subscription.months.select_related("payment").first()
+    if month and month.payment.status == Payment.Status.PAID:
         return _after_adding(request, subscription.credits)
-    messages.info(
-        request,
-        _("We have not received a payment yet. If you paid, your credits will be added automatically."),
-    )
+    if month and month.payment.status == Payment.Status.HELD:
+        messages.warning(
+            request, _("We received your payment, but it needs a manual review. We are looking into it.")
+        )
+    else:
+        messages.info(
+            request,
+            _("We have not received a payment yet. If you paid, your credits will be added automatically."),
+        )
     return redirect("accounts:credits")
 
 
 @require_POST
 def change_plan(request: UserRequest) -> HttpResponse:
     """`/credits/plan/`: cancel one's plan at the end of the month, or with `keep` take that back."""
-    subscription = plans.of_user(request.user)
+    subscription = next(
+        (one for one in plans.of_user(request.user) if str(one.pk) == request.POST.get("plan")), None
+    )
     if subscription is None:
-        return _credits(request, problem=_("You have no plan."), status=409)
+        return _credits(request, problem=_("You do not have this plan any more."), status=409)
     keeps = "keep" in request.POST
     try:
         stripe_plans.cancel(subscription, is_ending=not keeps)
-        plans.settle(subscription, stripe_plans.state_of, stripe_gateway.truth_of)
-    except (stripe_gateway.Unreachable, stripe_gateway.NotOurs):
+    except stripe_gateway.Unreachable:
         log.exception("The plan of user %s was not changed", request.user.pk)
         problem = _("Your plan could not be changed at the moment. Please try again in a minute.")
         return _credits(request, problem=problem, status=503)
-    messages.success(
-        request,
-        _("Your plan goes on.") if keeps else _("Your plan is canceled. Nothing more will be charged."),
-    )
+    with suppress(stripe_gateway.Unreachable, stripe_gateway.NotOurs):  # a webhook tells it, too
+        plans.settle(subscription, stripe_plans.state_of, stripe_gateway.truth_of)
+    if keeps:
+        messages.success(request, _("Your plan goes on."))
+    elif subscription.status == Subscription.Status.OVERDUE:
+        messages.success(
+            request, _("Your plan is canceled. The month that is not paid yet may still be charged.")
+        )
+    else:
+        messages.success(request, _("Your plan is canceled. No further month will be charged."))
     return redirect("accounts:credits")
 
 
@@ -297,8 +316,8 @@ def _credits(
         "lots": request.user.lots.filter(left__gt=0, expires_at__gt=timezone.now()).order_by("expires_at"),
         "test_checkout": settings.TEST_CHECKOUT,
         "plans": Plan.objects.filter(is_sold=True) if stripe_gateway.is_configured() else (),
-        "subscription": plans.of_user(request.user),
-        "has_portal": stripe_gateway.is_configured() and payments.customer_of(request.user) is not None,
+        "subscriptions": plans.of_user(request.user),
+        "has_portal": stripe_gateway.is_configured() and _customer(request.user) is not None,
         "packs": packs.offers(_missing(request)) if settings.TOP_UPS else (),
         "missing": _missing(request),
         "is_making": _is_making(request),
@@ -309,6 +328,12 @@ def _credits(
         "limit_problem": limit_problem,
     }
     return render(request, "accounts/credits.html", context, status=status)
+
+
+def _customer(user: User) -> str | None:
+    """Whose invoices and cards a user may see: those of their plan, or of what they bought last."""
+    customers = (one.customer for one in plans.of_user(user) if one.customer)
+    return next(customers, None) or payments.customer_of(user)
 
 
 def _after_adding(request: UserRequest, amount: int) -> HttpResponse:

@@ -49,6 +49,13 @@ def test_a_code_for_the_whole_price_needs_no_money(stripe, payment, client):
     assert (payment.refundable, stripe.transactions) == (0, {})
 
 
+def test_a_page_that_is_open_is_not_paid_even_if_there_is_nothing_to_pay(stripe, payment):
+    session = stripe.session_of(payment)
+    session["payment_status"], session["amount_total"] = "no_payment_required", 0
+    assert signed_in(payment.user).get(f"/credits/paid/{payment.pk}/").status_code == 302
+    assert settled(payment)[:2] == ("created", 100)
+
+
 def test_less_than_the_price_is_held_with_a_tax_too(stripe, payment, client):
     stripe.pay(payment, amount=2400, tax=100)
     deliver(client, completed(stripe, payment))

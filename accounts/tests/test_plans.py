@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.core.management import call_command
 from django.db.models import F
 from django.utils import timezone
 
@@ -71,6 +72,10 @@ def pass_time(stripe, days):
         Subscription.objects.update(created_at=F("created_at") - moved, renews_at=F("renews_at") - moved)
 
 
+def subscription_of(user):
+    return str(user.subscriptions.latest("created_at").pk)
+
+
 def test_the_first_month_brings_its_credits_once_and_they_expire_after_it(stripe, at_stripe, owner, client):
     for _ in range(2):
         tell(stripe, client, "invoice.paid", next(iter(stripe.billing.invoices.values())))
@@ -126,18 +131,18 @@ def test_a_plan_is_canceled_at_the_end_of_its_month_and_that_can_be_taken_back(
 ):
     page = signed_in(owner)
     assert "Cancel the plan" in page.get("/credits/").text
-    page.post("/credits/plan/")
+    page.post("/credits/plan/", {"plan": subscription_of(owner)})
     assert at_stripe["cancel_at_period_end"]
-    assert "Nothing more is charged" in page.get("/credits/").text
-    page.post("/credits/plan/", {"keep": "1"})
+    assert "No further month is charged" in page.get("/credits/").text
+    page.post("/credits/plan/", {"plan": subscription_of(owner), "keep": "1"})
     assert not at_stripe["cancel_at_period_end"]
     assert "It is renewed on" in page.get("/credits/").text
-    page.post("/credits/plan/")
+    page.post("/credits/plan/", {"plan": subscription_of(owner)})
     pass_time(stripe, 30)
     stripe.billing.end(at_stripe)
     tell(stripe, client, "customer.subscription.deleted", at_stripe)
     assert owner.subscriptions.get().status == "ended"
-    assert page.post("/credits/plan/").status_code == 409
+    assert page.post("/credits/plan/", {"plan": subscription_of(owner)}).status_code == 409
     assert "Subscribe for 9.00 USD a month" in page.get("/credits/").text
 
 
@@ -173,6 +178,99 @@ def test_a_renewal_that_nobody_told_us_is_found_within_the_hour(stripe, at_strip
     pass_time(stripe, 30)
     stripe.billing.renew(at_stripe)
     tasks.settle_open_payments()
+    assert has(owner) == (1100, 1000, 0)
+
+
+@without(
+    "asking until the month is paid",
+    "accounts.plans.ask_about_due",
+    becomes(
+        "Q(status__in=Subscription.LIVE) & ~Exists(is_paid)",
+        "Q(status__in=Subscription.LIVE, renews_at__lte=now)",
+    ),
+)
+def test_a_month_that_is_charged_an_hour_after_it_began_is_found_too(stripe, at_stripe, owner, client):
+    """At Stripe the month begins at once, and its invoice is a draft for an hour."""
+    pass_time(stripe, 30)
+    invoice = stripe.billing.renew(at_stripe, is_draft=True)
+    tell(stripe, client, "customer.subscription.updated", at_stripe)
+    tasks.settle_open_payments()
+    assert has(owner) == (600, 500, 0)
+    stripe.billing.pay(invoice)
+    tasks.settle_open_payments()
+    assert has(owner) == (1100, 1000, 0)
+
+
+def test_a_month_whose_payment_could_not_be_fetched_is_settled_within_the_hour(
+    stripe, subscription, owner, monkeypatch
+):
+    stripe.billing.subscribe(subscription)
+
+    def fail(_payment):
+        raise stripe_gateway.Unreachable("no answer")
+
+    with pytest.raises(stripe_gateway.Unreachable):
+        plans.settle(subscription, stripe_plans.state_of, fail)
+    assert (owner.payments.get().status, has(owner)[0]) == ("created", 100)
+    tasks.settle_open_payments()
+    assert has(owner) == (600, 500, 0)
+
+
+def test_a_cancellation_in_the_portal_is_seen_and_can_be_taken_back(stripe, at_stripe, owner, client):
+    stripe.billing.cancel_in_portal(at_stripe)
+    tell(stripe, client, "customer.subscription.updated", at_stripe)
+    page = signed_in(owner)
+    assert "No further month is charged" in page.get("/credits/").text
+    page.post("/credits/plan/", {"plan": subscription_of(owner), "keep": "1"})
+    assert at_stripe["cancel_at"] is None
+    assert "It is renewed on" in page.get("/credits/").text
+
+
+def test_a_page_that_is_left_open_in_another_tab_cannot_be_paid_beside_another_plan(
+    stripe, subscription, owner, plan
+):
+    other = Plan.objects.create(name="Studio", credits=5000, price=5000)
+    signed_in(owner).post("/credits/subscribe/", {"plan": other.pk})
+    assert stripe.session_of(subscription)["status"] == "expired"
+    assert [one.status for one in owner.subscriptions.order_by("created_at")] == ["ended", "created"]
+    # It was paid before the click: then there is no second one.
+    stripe.billing.subscribe(owner.subscriptions.get(name="Studio"))
+    assert signed_in(owner).post("/credits/subscribe/", {"plan": plan.pk}).status_code == 409
+    assert has(owner) == (5100, 5000, 0)
+
+
+def test_two_plans_that_were_paid_at_the_same_moment_are_both_shown_and_canceled(
+    stripe, at_stripe, owner, client
+):
+    second = plans.order(owner, Plan.objects.get())
+    stripe_plans.checkout_url(second)
+    made = stripe.billing.subscribe(second)
+    tell(stripe, client, "checkout.session.completed", stripe.session_of(second))
+    page = signed_in(owner)
+    assert page.get("/credits/").text.count("Your plan: Maker") == 2
+    for one in owner.subscriptions.all():
+        page.post("/credits/plan/", {"plan": str(one.pk)})
+    assert at_stripe["cancel_at_period_end"]
+    assert made["cancel_at_period_end"]
+
+
+def test_subscriptions_of_another_mode_keep_no_other_from_being_asked_about(
+    stripe, at_stripe, owner, stranger
+):
+    for number in range(4):
+        foreign = plans.order(stranger, Plan.objects.get())
+        with unguarded(*TABLES):
+            Subscription.objects.filter(pk=foreign.pk).update(number=f"sub_{number}", status="active")
+    pass_time(stripe, 30)
+    stripe.billing.renew(at_stripe)
+    tasks.settle_open_payments()
+    assert has(owner) == (1100, 1000, 0)
+
+
+def test_the_command_finds_months_that_nobody_told_us(stripe, at_stripe, owner, capsys):
+    stripe.billing.renew(at_stripe)
+    call_command("reconcile_stripe", "--since", "2026-01-01")
+    assert "1 changed here" in capsys.readouterr().out
     assert has(owner) == (1100, 1000, 0)
 
 
@@ -232,7 +330,7 @@ def test_nobody_subscribes_twice_or_to_what_is_not_sold(stripe, at_stripe, owner
         assert signed_in(stranger).post("/credits/subscribe/", {"plan": wrong}).status_code == 422
     assert signed_in(stranger).get(f"/credits/subscribed/{owner.subscriptions.get().pk}/").status_code == 404
     stripe.is_down = True
-    assert signed_in(owner).post("/credits/plan/").status_code == 503
+    assert signed_in(owner).post("/credits/plan/", {"plan": subscription_of(owner)}).status_code == 503
     Plan.objects.update(is_sold=True)
     assert signed_in(stranger).post("/credits/subscribe/", {"plan": plan.pk}).status_code == 503
 
@@ -274,8 +372,6 @@ def test_a_changed_plan_changes_no_subscription(stripe, at_stripe, owner, client
 
 
 def test_the_books_agree_with_stripe_to_the_cent(stripe, at_stripe, owner, client, capsys):
-    from django.core.management import call_command
-
     tell(stripe, client, "invoice.paid", stripe.billing.renew(at_stripe))
     call_command("reconcile_stripe", "--since", "2026-01-01")
     said = capsys.readouterr().out

@@ -49,8 +49,15 @@ class Billing:
 
     def change(self, name: str, asked: dict[str, str]) -> dict[str, Any]:
         subscription = self.subscriptions[name]
-        subscription["cancel_at_period_end"] = asked["cancel_at_period_end"] == "true"
+        if "cancel_at" in asked:
+            subscription["cancel_at"] = None
+        else:
+            subscription["cancel_at_period_end"] = asked["cancel_at_period_end"] == "true"
         return subscription
+
+    def cancel_in_portal(self, subscription: dict[str, Any]) -> None:
+        """The customer cancels in the portal, which sets a time in place of the flag."""
+        subscription["cancel_at"] = subscription["items"]["data"][0]["current_period_end"]
 
     # --- What happens there
 
@@ -72,6 +79,7 @@ class Billing:
             "status": "active",
             "customer": session["customer"],
             "cancel_at_period_end": False,
+            "cancel_at": None,
             "metadata": session["_subscription_metadata"],
             "items": {"object": "list", "data": [item]},
             "_price": (session["amount_subtotal"], session["currency"]),
@@ -82,9 +90,18 @@ class Billing:
         return made
 
     def renew(
-        self, subscription: dict[str, Any], *, is_paid: bool = True, tax: int = 0, amount: int | None = None
+        self,
+        subscription: dict[str, Any],
+        *,
+        is_paid: bool = True,
+        is_draft: bool = False,
+        tax: int = 0,
+        amount: int | None = None,
     ) -> dict[str, Any]:
-        """A month is over, and the next is paid (`amount` instead of the price), or the card is declined. The invoice."""
+        """A month is over, and the next is paid (`amount` instead of the price), or the card is declined. The invoice.
+
+        As `is_draft` it waits an hour before anything is charged.
+        """
         [item] = subscription["items"]["data"]
         item["current_period_start"] = item["current_period_end"]
         item["current_period_end"] += MONTH
@@ -112,6 +129,9 @@ class Billing:
             "parent": {"type": "subscription_details", "subscription_details": about},
         }
         self.invoices[number] = invoice
+        if is_draft:
+            invoice["status"] = "draft"
+            return invoice
         subscription["status"] = "past_due"
         if is_paid:
             self.pay(invoice)

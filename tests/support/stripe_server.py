@@ -75,6 +75,8 @@ class FakeStripe(LocalServer):
             "/v1/billing_portal/sessions": self._new_portal,
             "/v1/refunds": self._new_refund,
         }
+        if path.endswith("/expire"):
+            makers[path] = lambda _asked: self._expire(path.split("/")[-2])
         kind, _, name = path.removeprefix("/v1/").partition("/")
         if kind == "subscriptions" and name in self.billing.subscriptions:
             makers[path] = lambda asked: self.billing.change(name, asked)
@@ -86,12 +88,19 @@ class FakeStripe(LocalServer):
             if first != body:
                 return 400, problem("Keys for idempotent requests can only be used with the same parameters")
             return 200, json.loads(answer)
-        made = makers[path](dict(parse_qsl(body)))
+        made = makers[path](dict(parse_qsl(body, keep_blank_values=True)))
         if "error" in made:
             return 400, made
         if key:
             self.answers[key] = (body, json.dumps(made))
         return 200, made
+
+    def _expire(self, name: str) -> dict[str, Any]:
+        session = self.sessions[name]
+        if session["status"] != "open":
+            return problem('Only Checkout Sessions with a status in ["open"] can be expired')
+        session["status"] = "expired"
+        return session
 
     def _new_portal(self, asked: dict[str, str]) -> dict[str, Any]:
         if asked["customer"] not in self.customers:

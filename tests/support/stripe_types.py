@@ -12,6 +12,7 @@ import stripe
 from stripe.params import RefundCreateParams, SubscriptionUpdateParams, billing_portal, checkout
 
 REQUESTS: dict[str, type] = {
+    "/expire": checkout.SessionExpireParams,
     "/v1/subscriptions/": SubscriptionUpdateParams,
     "/v1/checkout/sessions": checkout.SessionCreateParams,
     "/v1/billing_portal/sessions": billing_portal.SessionCreateParams,
@@ -35,6 +36,8 @@ def check_request(path: str, body: str) -> None:
     """Raise ValueError for a request that the SDK's types do not allow."""
     if path.startswith("/v1/subscriptions/"):
         path = "/v1/subscriptions/"
+    if path.endswith("/expire"):
+        path = "/expire"
     _check(_nested(body), REQUESTS[path], path)
 
 

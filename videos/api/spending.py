@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from accounts import utc_days
 from accounts.models import ApiKey, User
 from videos.api.errors import ApiError
-from videos.generation import day_limit
+from videos.models import Status, Video
 from videos.order import NotNow
 
 
@@ -44,7 +44,7 @@ def check(key: ApiKey, price: int) -> None:
         return
     # Lock the row of the key, so that other requests with it wait.
     ApiKey.objects.select_for_update().get(pk=key.pk)
-    if key.max_credits is not None and (spent := day_limit.spent(key.videos.all())) + price > key.max_credits:
+    if key.max_credits is not None and (spent := _spent(key.videos.all())) + price > key.max_credits:
         # Without Retry-After: unlike the daily limit, it does not end by waiting.
         raise ApiError(
             429,
@@ -55,7 +55,7 @@ def check(key: ApiKey, price: int) -> None:
     if key.credits_a_day is None:
         return
     midnight = utc_days.start_of(utc_days.today())
-    spent = day_limit.spent(key.videos.filter(created_at__gte=midnight))
+    spent = _spent(key.videos.filter(created_at__gte=midnight))
     if spent + price > key.credits_a_day:
         raise ApiError(
             429,
@@ -63,3 +63,9 @@ def check(key: ApiKey, price: int) -> None:
             code="daily_limit_reached",
             after=(midnight + timedelta(days=1) - timezone.now()).total_seconds(),
         )
+
+
+def _spent(videos: QuerySet[Video]) -> int:
+    """Credits that these videos were charged and that were not refunded."""
+    kept = videos.exclude(status__in=[Status.FAILED, Status.CANCELED]).exclude(is_free=True)
+    return kept.aggregate(n=Sum("credits"))["n"] or 0

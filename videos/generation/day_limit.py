@@ -5,13 +5,11 @@ Keys have limits of their own besides: see `videos/api/spending.py`.
 
 from datetime import timedelta
 
-from django.db.models import QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import utc_days
 from accounts.models import User
-from videos.models import Status, Video
 from videos.order import NotNow
 
 
@@ -38,19 +36,27 @@ def limit_of(user: User) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def check(user: User, price: int) -> None:
-    """Raise DayLimitReached if `price` more credits are too many today. Call it where the account is locked, before the order is saved."""
+def check(user: User, price: int, charged: int = 0) -> None:
+    """Raise DayLimitReached if `price` credits are too many today. Of these, so many have been charged already.
+
+    Where an order is placed, call it after the charge, which locks the account, and before the order is saved.
+    """
     limit = limit_of(user)
-    if limit is not None and price and (spent := spent_today(user)) + price > limit:
+    if limit is not None and price and (spent := spent_today(user) - charged) + price > limit:
         raise DayLimitReached(price, spent, limit)
 
 
 def spent_today(user: User) -> int:
     """The credits of today's orders (UTC). Refunded ones do not count."""
-    return spent(user.videos.filter(created_at__gte=utc_days.start_of(utc_days.today())))
-
-
-def spent(videos: QuerySet[Video]) -> int:
-    """Credits that these videos were charged and that were not refunded."""
-    kept = videos.exclude(status__in=[Status.FAILED, Status.CANCELED]).exclude(is_free=True)
-    return kept.aggregate(n=Sum("credits"))["n"] or 0
+    midnight = utc_days.start_of(utc_days.today())
+    entries = user.credit_entries.filter(kind__in=["charge", "refund"]).order_by("-pk")
+    refunded, spent = set[str](), 0
+    # Newest first, so that only those of today are read: a refund is met before its charge.
+    for entry in entries.iterator(chunk_size=100):
+        if entry.created_at < midnight:
+            break
+        if entry.kind == "refund":
+            refunded.add(entry.reference)
+        elif entry.reference not in refunded:
+            spent -= entry.amount
+    return spent

@@ -69,7 +69,7 @@ def place(
     try:
         with transaction.atomic():
             credits.charge(user, video.credits, reference=video.reference)
-            day_limit.check(user, video.credits)
+            day_limit.check(user, video.credits, charged=video.credits)
             insert_video()
             insert_event()
             wake_worker()
