@@ -172,7 +172,11 @@ def subscription_in(event: "stripe.Event") -> Subscription | None:
         pk = UUID((about or {}).get("subscription", ""))
     except ValueError:
         return None  # of another product that sells by the same account
-    if found := Subscription.objects.filter(pk=pk).first():
+    found = Subscription.objects.filter(pk=pk).first()
+    if found:
+        if isinstance(number, str):
+            # We may have died after Stripe made the page, and before we saved which. `state_of` checks that it is of this row.
+            Subscription.objects.filter(pk=pk, number=None).update(number=number)
         return found
     if event.type in PAID:
         raise NoRecord(

@@ -335,6 +335,23 @@ def test_nobody_subscribes_twice_or_to_what_is_not_sold(stripe, at_stripe, owner
     assert signed_in(stranger).post("/credits/subscribe/", {"plan": plan.pk}).status_code == 503
 
 
+@without(
+    "the number that an event tells",
+    "accounts.stripe_plans.subscription_in",
+    becomes("isinstance(number, str)", "False"),
+)
+@pytest.mark.parametrize("kind", ["checkout.session.completed", "invoice.paid"])
+def test_a_plan_whose_page_we_did_not_save_before_we_died_brings_its_credits(
+    stripe, subscription, owner, client, kind
+):
+    stripe.billing.subscribe(subscription)
+    [session], [invoice] = stripe.sessions.values(), stripe.billing.invoices.values()
+    with unguarded(*TABLES):
+        Subscription.objects.update(session=None)
+    tell(stripe, client, kind, session if kind.startswith("checkout") else invoice)
+    assert has(owner) == (600, 500, 0)
+
+
 def test_a_second_click_leads_to_the_same_page(stripe, subscription, owner, plan):
     again = signed_in(owner).post("/credits/subscribe/", {"plan": plan.pk})
     assert again.url == stripe.session_of(subscription)["url"]
