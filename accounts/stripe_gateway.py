@@ -3,7 +3,7 @@
 Its SDK is imported where it is used: that takes up to half a second, and most processes never need it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -63,21 +63,42 @@ def try_key() -> None:
 
 def checkout_url(payment: Payment) -> str:
     """The URL of Stripe's checkout page for this payment, the same for a day. Raises Unreachable."""
+    session = new_session(payment.user, f"checkout:{payment.pk}", lambda customer: _page(payment, customer))
+    Payment.objects.filter(pk=payment.pk).update(session=session.id)
+    return str(session.url)
+
+
+def new_session(
+    user: User, key: str, page: Callable[[str | None], "SessionCreateParams"]
+) -> "stripe.checkout.Session":
+    """Make the checkout page that `page` describes for this customer (None: new to Stripe); once for each `key`. Raises Unreachable."""
     import stripe
 
-    customer, key = payments.customer_of(payment.user), f"checkout:{payment.pk}"
+    customer = payments.customer_of(user)
     with asking() as client:
         try:
-            session = client.v1.checkout.sessions.create(_page(payment, customer), {"idempotency_key": key})
+            return client.v1.checkout.sessions.create(page(customer), {"idempotency_key": key})
         except stripe.InvalidRequestError as error:
             if customer is None or error.param != "customer":
                 raise
             # Somebody has deleted that customer at Stripe, or it is of the other mode.
-            session = client.v1.checkout.sessions.create(
-                _page(payment, None), {"idempotency_key": f"{key}:new"}
-            )
-    Payment.objects.filter(pk=payment.pk).update(session=session.id)
-    return str(session.url)
+            return client.v1.checkout.sessions.create(page(None), {"idempotency_key": f"{key}:new"})
+
+
+def options(customer: str | None, email: str) -> "SessionCreateParams":
+    """What all checkout pages offer, as the settings say, and who the buyer is."""
+    page: SessionCreateParams = {
+        "automatic_tax": {"enabled": settings.STRIPE_TAX},
+        "tax_id_collection": {"enabled": settings.STRIPE_TAX_IDS},
+        "allow_promotion_codes": settings.STRIPE_PROMOTION_CODES,
+    }
+    if customer:
+        page["customer"] = customer
+        if settings.STRIPE_TAX or settings.STRIPE_TAX_IDS:
+            page["customer_update"] = {"address": "auto", "name": "auto"}
+    elif email:
+        page["customer_email"] = email
+    return page
 
 
 def _page(payment: Payment, customer: str | None) -> "SessionCreateParams":
@@ -86,6 +107,7 @@ def _page(payment: Payment, customer: str | None) -> "SessionCreateParams":
     email = payment.user.email
     about = {"payment": str(payment.pk), "credits": str(payment.credits)}
     page: SessionCreateParams = {
+        **options(customer, email),
         "mode": "payment",
         "client_reference_id": str(payment.pk),
         "metadata": about,
@@ -101,23 +123,14 @@ def _page(payment: Payment, customer: str | None) -> "SessionCreateParams":
         ],
         "payment_intent_data": {"metadata": about},
         "saved_payment_method_options": {"payment_method_save": "enabled"},
-        "automatic_tax": {"enabled": settings.STRIPE_TAX},
-        "tax_id_collection": {"enabled": settings.STRIPE_TAX_IDS},
-        "allow_promotion_codes": settings.STRIPE_PROMOTION_CODES,
         "invoice_creation": {"enabled": settings.STRIPE_INVOICES},
         "success_url": back,
         "cancel_url": back,
     }
     if email:
         page["payment_intent_data"]["receipt_email"] = email
-    if customer:
-        page["customer"] = customer
-        if settings.STRIPE_TAX or settings.STRIPE_TAX_IDS:
-            page["customer_update"] = {"address": "auto", "name": "auto"}
-    else:
+    if not customer:
         page["customer_creation"] = "always"
-        if email:
-            page["customer_email"] = email
     return page
 
 

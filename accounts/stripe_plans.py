@@ -8,10 +8,9 @@ from uuid import UUID
 from django.conf import settings
 from django.urls import reverse
 
-from accounts import payments
 from accounts.models import Subscription
 from accounts.plans import Invoice, State
-from accounts.stripe_gateway import NoRecord, NotOurs, asking, is_live
+from accounts.stripe_gateway import NoRecord, NotOurs, asking, is_live, new_session, options
 
 if TYPE_CHECKING:
     import stripe
@@ -34,20 +33,9 @@ STATUS = {
 
 def checkout_url(subscription: Subscription) -> str:
     """The URL of Stripe's checkout page for a plan, the same for a day. Raises Unreachable."""
-    import stripe
-
-    customer, key = payments.customer_of(subscription.user), f"subscribe:{subscription.pk}"
-    with asking() as client:
-        try:
-            session = client.v1.checkout.sessions.create(
-                _page(subscription, customer), {"idempotency_key": key}
-            )
-        except stripe.InvalidRequestError as error:
-            if customer is None or error.param != "customer":
-                raise
-            session = client.v1.checkout.sessions.create(
-                _page(subscription, None), {"idempotency_key": f"{key}:new"}
-            )
+    session = new_session(
+        subscription.user, f"subscribe:{subscription.pk}", lambda customer: _page(subscription, customer)
+    )
     Subscription.objects.filter(pk=subscription.pk).update(session=session.id)
     return str(session.url)
 
@@ -55,7 +43,8 @@ def checkout_url(subscription: Subscription) -> str:
 def _page(subscription: Subscription, customer: str | None) -> "SessionCreateParams":
     back = settings.SITE_URL + reverse("accounts:subscribed", args=[subscription.pk])
     about = {"subscription": str(subscription.pk)}
-    page: SessionCreateParams = {
+    return {
+        **options(customer, subscription.user.email),
         "mode": "subscription",
         "client_reference_id": str(subscription.pk),
         "metadata": about,
@@ -71,19 +60,9 @@ def _page(subscription: Subscription, customer: str | None) -> "SessionCreatePar
             }
         ],
         "subscription_data": {"metadata": about},
-        "automatic_tax": {"enabled": settings.STRIPE_TAX},
-        "tax_id_collection": {"enabled": settings.STRIPE_TAX_IDS},
-        "allow_promotion_codes": settings.STRIPE_PROMOTION_CODES,
         "success_url": back,
         "cancel_url": back,
     }
-    if customer:
-        page["customer"] = customer
-        if settings.STRIPE_TAX or settings.STRIPE_TAX_IDS:
-            page["customer_update"] = {"address": "auto", "name": "auto"}
-    elif subscription.user.email:
-        page["customer_email"] = subscription.user.email
-    return page
 
 
 def open_page(subscription: Subscription) -> str | None:

@@ -100,7 +100,7 @@ def test_who_comes_back_is_the_customer_they_were_and_need_not_type_their_card_a
 
 @without(
     "the page without a customer who is gone",
-    "accounts.stripe_gateway.checkout_url",
+    "accounts.stripe_gateway.new_session",
     becomes('error.param != "customer"', "True"),
 )
 def test_a_customer_who_was_deleted_at_stripe_can_buy_again(stripe, payment, pack):
