@@ -110,6 +110,12 @@ MONEY = (
         keys=(("payment_id",), ("invoice",)),
     ),
     Guard(
+        "accounts_topup",
+        ("payment_id", "user_id", "card"),
+        ("invoice",),
+        (("payment_id",), ("invoice",)),
+    ),
+    Guard(
         "accounts_staffgrant",
         ("id", "reference", "user_id", "amount", "giver_id", "expires_at"),
         ("second_id", "decided_at"),

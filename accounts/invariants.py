@@ -215,6 +215,15 @@ def _payments() -> list[Check]:
             """,
         ),
         Check(
+            "payment {} was made automatically for user {}, and they do not go together",
+            """
+            SELECT payment_id, top_up.user_id FROM accounts_topup top_up
+            LEFT JOIN accounts_payment payment ON payment.id = top_up.payment_id
+            WHERE payment.id IS NULL OR payment.user_id <> top_up.user_id
+               OR (payment.paid_at IS NOT NULL AND top_up.invoice IS NULL)
+            """,
+        ),
+        Check(
             "payment {} is {}, which does not go with the time of its payment: {}",
             """
             SELECT id, status, paid_at FROM accounts_payment

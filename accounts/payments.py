@@ -21,7 +21,16 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from accounts import credits
-from accounts.models import BalanceTransaction, CreditEntry, CreditPack, PaidMonth, Payment, User, money
+from accounts.models import (
+    BalanceTransaction,
+    CreditEntry,
+    CreditPack,
+    LowBalance,
+    PaidMonth,
+    Payment,
+    User,
+    money,
+)
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +61,10 @@ class Truth:
     unclear: str = ""  # why we cannot tell where the money is, in a sentence for staff
 
 
-def order(user: User, pack: CreditPack, processor: Payment.Processor) -> Payment:
-    """Create an unpaid payment for this pack on its current terms."""
+def order(
+    user: User, pack: CreditPack, processor: Payment.Processor, customer: str | None = None
+) -> Payment:
+    """Create an unpaid payment for this pack on its current terms. `customer` is the user's id at the processor, if that is settled."""
     return Payment.objects.create(
         user=user,
         pack=pack,
@@ -61,6 +72,7 @@ def order(user: User, pack: CreditPack, processor: Payment.Processor) -> Payment
         price=pack.price,
         currency=pack.currency,
         processor=processor,
+        customer=customer,
     )
 
 
@@ -211,6 +223,10 @@ def _move(payment: Payment, truth: Truth) -> bool:
         reference, more = f"{payment.reference}:{payment.version + 1}", clawed_back - payment.clawed_back
         if more > 0:
             credits.claw_back(payment.user, more, reference=reference, note=status, source=payment.reference)
+            # Whose money goes back does not want that the same is bought again.
+            LowBalance.objects.filter(user=payment.user_id, status=LowBalance.Status.BUY).update(
+                status=LowBalance.Status.PAUSED, problem=LowBalance.Problem.RETURNED
+            )
         elif more < 0:
             credits.purchase(
                 payment.user, -more, reference=reference, note=status, expires_at=_expiry(payment)

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from accounts import payments
-from accounts.models import BalanceTransaction, PaidMonth, Payment, User, money
+from accounts.models import BalanceTransaction, PaidMonth, Payment, TopUp, User, money
 from accounts.payments import Truth
 
 if TYPE_CHECKING:
@@ -159,9 +159,9 @@ def open_page(payment: Payment) -> str | None:
 def truth_of(payment: Payment) -> Truth:
     """The state of this payment at Stripe, fetched with our own key. Raises Unreachable and NotOurs."""
     if payment.session is None:
-        month = PaidMonth.objects.filter(payment=payment).first()
-        # Without a checkout page it cannot have been paid.
-        return _truth_of_invoice(month.invoice) if month else Truth(is_paid=False)
+        invoice = _invoice_of(payment)
+        # With neither a checkout page nor an invoice it cannot have been paid.
+        return _truth_of_invoice(invoice) if invoice else Truth(is_paid=False)
     import stripe
 
     with asking() as client:
@@ -193,8 +193,14 @@ def truth_of(payment: Payment) -> Truth:
     )
 
 
+def _invoice_of(payment: Payment) -> str | None:
+    """The invoice by which a month of a plan or an automatic top-up is paid."""
+    found = (kind.objects.filter(payment=payment).first() for kind in (PaidMonth, TopUp))
+    return next((one.invoice for one in found if one), None)
+
+
 def _truth_of_invoice(number: str) -> Truth:
-    """The same for a payment by the invoice of a subscription."""
+    """The same for a payment by an invoice."""
     import stripe
 
     with asking() as client:
@@ -213,6 +219,7 @@ def _truth_of_invoice(number: str) -> Truth:
     customer = invoice.customer
     return Truth(
         is_paid=invoice.status == "paid",
+        is_over=invoice.status in ("void", "uncollectible"),
         amount=invoice.amount_paid,
         subtotal=invoice.subtotal,
         tax=max(0, sum(tax.amount for tax in invoice.total_taxes or ())),

@@ -1,4 +1,4 @@
-"""`/webhooks/stripe/`: Stripe notifies us that a payment or a subscription may have changed, and we settle it."""
+"""`/webhooks/stripe/`: Stripe notifies us that a payment, a subscription or a saved card may have changed, and we settle it."""
 
 import logging
 
@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from accounts import payments, plans, stripe_gateway, stripe_plans
+from accounts import low_balance, payments, plans, stripe_gateway, stripe_plans, stripe_top_ups
 from accounts.models import StripeEvent
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,11 @@ def stripe(request: HttpRequest) -> HttpResponse:
             payments.settle(payment, stripe_gateway.truth_of)
         elif subscription := stripe_plans.subscription_in(event):
             plans.settle(subscription, stripe_plans.state_of, stripe_gateway.truth_of)
+        elif low := stripe_top_ups.owner_in(event):
+            low_balance.take_card(low, stripe_top_ups.card_of)
+        elif top_up := stripe_top_ups.top_up_in(event):
+            StripeEvent.objects.filter(pk=note.pk).update(payment=top_up.payment)
+            low_balance.complete(top_up)
         StripeEvent.objects.filter(pk=note.pk).update(settled_at=timezone.now(), problem="")
     except stripe_gateway.NoRecord as problem:
         # To send it again would not help: it stays in the money console.

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts import demo, stripe_webhook, views
+from accounts import demo, low_balance_pages, stripe_webhook, views
 
 app_name = "accounts"
 urlpatterns = [
@@ -11,6 +11,8 @@ urlpatterns = [
     path("credits/welcome/", views.claim, name="claim"),
     path("credits/buy/", views.buy, name="buy"),
     path("credits/limit/", views.limit, name="limit"),
+    path("credits/low/", low_balance_pages.low, name="low"),
+    path("credits/card/", low_balance_pages.card_saved, name="card_saved"),
     path("credits/portal/", views.portal, name="portal"),
     path("credits/subscribe/", views.subscribe, name="subscribe"),
     path("credits/subscribed/<uuid:pk>/", views.subscribed, name="subscribed"),

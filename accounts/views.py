@@ -32,7 +32,7 @@ from accounts import (
     stripe_plans,
 )
 from accounts.credits import read_balance
-from accounts.models import CreditEntry, CreditPack, Payment, Plan, Subscription, User
+from accounts.models import CreditEntry, CreditPack, LowBalance, Payment, Plan, Subscription, User
 from accounts.redeem_codes import CodeRefused
 from accounts.requests import UserRequest
 from accounts.sign_in import no_free_credits_message
@@ -324,6 +324,7 @@ def _credits(
         "problem": problem,
         "code": code,
         "refusal": refusal,
+        "watch": LowBalance.objects.filter(user=request.user).exclude(status=LowBalance.Status.OFF).first(),
         "limit": request.user.credits_a_day if limit is None else limit,
         "limit_problem": limit_problem,
     }

@@ -2,7 +2,7 @@
 
 import logging
 
-from accounts import plans, stripe_gateway, stripe_plans, stripe_reconciliation
+from accounts import low_balance, plans, stripe_gateway, stripe_plans, stripe_reconciliation
 from aivideo import ledger_seals
 from aivideo.ledger_check import violations
 from aivideo.models import LedgerCheck, PurchaseCheck
@@ -16,8 +16,9 @@ MAX_CHECKS = 60  # kept in the database
 
 
 def settle_open_payments() -> None:
-    """Hourly: ask Stripe about payments and subscriptions that nobody has told us about."""
+    """Hourly: ask Stripe about payments and subscriptions that nobody has told us about, and complete automatic top-ups."""
     if stripe_gateway.is_configured():
+        low_balance.complete_open()
         stripe_reconciliation.ask_about_open()
         plans.ask_about_due(stripe_plans.state_of, stripe_gateway.truth_of)
 

@@ -41,6 +41,11 @@ def deliver_later() -> None:
     async_task("videos.tasks.deliver", cluster=CHORES)
 
 
+def attend_to_low_balances_later() -> None:
+    """Enqueue what is due for accounts whose balance is low, or is not any more."""
+    async_task("videos.tasks.attend_to_low_balances", cluster=CHORES)
+
+
 def cancel_later(video: Video) -> None:
     """Enqueue, on commit, the cancellation of a video's job at its provider, which only workers talk to."""
     if video.ref is not None:

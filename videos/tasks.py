@@ -5,7 +5,7 @@ Task names are a wire format: queued messages and schedules refer to them.
 
 from django_q.conf import Conf
 
-from accounts import credits, expiry_mail, signup_credits
+from accounts import credits, expiry_mail, low_balance, signup_credits
 from videos import queue
 from videos.api import idempotency
 from videos.generation import cancellation
@@ -44,6 +44,11 @@ def cancel(video_id: str) -> None:
 def deliver() -> None:
     """Send due webhooks: enqueued when one is written, and by the supervisor when a retry is due."""
     outbox.deliver()
+
+
+def attend_to_low_balances() -> None:
+    """Tell people that their balance is low, or buy them a pack: enqueued by the supervisor when somebody is due."""
+    low_balance.attend()
 
 
 def lapse() -> None:

@@ -2,6 +2,7 @@
 
 from accounts.models.api_keys import ApiKey, IdempotentAnswer
 from accounts.models.ledger import CreditEntry, Draw, Lot
+from accounts.models.low_balance import LowBalance, TopUp
 from accounts.models.payments import (
     DECIMALS,
     NO_DECIMALS,
@@ -40,6 +41,7 @@ __all__ = [
     "FreeCredits",
     "IdempotentAnswer",
     "Lot",
+    "LowBalance",
     "PaidMonth",
     "Payment",
     "Plan",
@@ -47,6 +49,7 @@ __all__ = [
     "StaffGrant",
     "StripeEvent",
     "Subscription",
+    "TopUp",
     "User",
     "Welcome",
     "currency_code",

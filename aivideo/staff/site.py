@@ -182,6 +182,7 @@ MENU = (
             (_("Credit packs"), "sell", "accounts", "creditpack"),
             (_("Plans"), "event_repeat", "accounts", "plan"),
             (_("Subscriptions"), "autorenew", "accounts", "subscription"),
+            (_("Low balances"), "notifications", "accounts", "lowbalance"),
             (_("Redeem codes"), "redeem", "accounts", "codebatch"),
             (_("Free credits"), "volunteer_activism", "accounts", "freecredits"),
         ],

@@ -25,6 +25,7 @@ from accounts.models import (
     RedeemCode,
     StaffGrant,
     Subscription,
+    TopUp,
     User,
 )
 from accounts.payments import Truth
@@ -90,6 +91,10 @@ def world():
     the.unpaid = payments.order(owner, pack, Payment.Processor.STRIPE)
     plan = Plan.objects.create(name="Maker", credits=500, price=900)
     the.subscription, the.other = subscribed(stranger, plan), plans.order(owner, plan)
+    the.topped_up = payments.order(owner, pack, Payment.Processor.STRIPE, "cus_1")
+    TopUp.objects.create(payment=the.topped_up, user=owner, card="pm_1", invoice="in_2", is_open=False)
+    truth = Truth(is_paid=True, amount=2500, currency="usd")
+    payments.settle(the.topped_up, lambda _payment: truth)
     the.code, the.lasting = redeemed(owner), redeemed(owner, days=30)
     actions.grant(actions.ActionRequest(boss, "they asked nicely", uuid4()), owner, 70)
     the.grant = StaffGrant.objects.get()
@@ -172,6 +177,8 @@ TAMPERINGS = {
     "a refund to somebody else": lambda the: entry_of("refund", the.failed.reference).update(
         user=the.stranger
     ),
+    "an automatic top-up of somebody else": lambda the: TopUp.objects.update(user=the.stranger),
+    "an automatic top-up that was paid by no invoice": lambda the: TopUp.objects.update(invoice=None),
     "a month of a plan moved to another subscription": lambda the: PaidMonth.objects.update(
         subscription=the.other
     ),

@@ -34,7 +34,8 @@ class Billing:
         found = [
             invoice
             for invoice in reversed(self.invoices.values())
-            if invoice["parent"]["subscription_details"]["subscription"] == query["subscription"]
+            if invoice["parent"]
+            and invoice["parent"]["subscription_details"]["subscription"] == query["subscription"]
             and invoice["status"] == query["status"]
         ]
         if last := query.get("starting_after"):
@@ -145,7 +146,8 @@ class Billing:
         invoice["payments"]["data"].append(
             paid | {"payment": {"type": "payment_intent", "payment_intent": intent}}
         )
-        self.subscriptions[invoice["parent"]["subscription_details"]["subscription"]]["status"] = "active"
+        if invoice["parent"]:
+            self.subscriptions[invoice["parent"]["subscription_details"]["subscription"]]["status"] = "active"
 
     def end(self, subscription: dict[str, Any]) -> None:
         """It was canceled, and its month is over; or nobody paid for too long."""

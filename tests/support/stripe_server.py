@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.support.http_server import Handler, LocalServer
 from tests.support.stripe_billing import Billing
+from tests.support.stripe_cards import Cards
 from tests.support.stripe_types import check_answer, check_request
 
 KEY, SECRET = "sk_test_of_the_tests", "whsec_of_the_tests"
@@ -53,9 +54,10 @@ class FakeStripe(LocalServer):
         self.refunds: dict[str, dict[str, Any]] = {}
         self.transactions: dict[str, dict[str, Any]] = {}
         self.answers: dict[
-            str, tuple[str, str]
+            str, tuple[str, int, str]
         ] = {}  # by Idempotency-Key: the body it came with, and the answer
         self.billing = Billing(self)
+        self.cards = Cards(self)
         self.asked: list[str] = []
         self.customers: dict[str, str | None] = {}  # their addresses
         self.is_down = False
@@ -80,20 +82,21 @@ class FakeStripe(LocalServer):
         kind, _, name = path.removeprefix("/v1/").partition("/")
         if kind == "subscriptions" and name in self.billing.subscriptions:
             makers[path] = lambda asked: self.billing.change(name, asked)
+        if kind in ("invoices", "invoiceitems", "customers"):
+            makers[path] = lambda asked: self.cards.post(path, asked) or problem(f"Unknown: {path}")
         if path not in makers:
             return 404, problem(f"Unrecognized request URL (POST: {path})")
         check_request(path, body)
         if key in self.answers:
-            first, answer = self.answers[key]
+            first, status, answer = self.answers[key]
             if first != body:
                 return 400, problem("Keys for idempotent requests can only be used with the same parameters")
-            return 200, json.loads(answer)
+            return status, json.loads(answer)
         made = makers[path](dict(parse_qsl(body, keep_blank_values=True)))
-        if "error" in made:
-            return 400, made
-        if key:
-            self.answers[key] = (body, json.dumps(made))
-        return 200, made
+        status = made.get("_status", 400) if "error" in made else 200
+        if key and status != 400:
+            self.answers[key] = (body, status, json.dumps(made))
+        return status, made
 
     def _expire(self, name: str) -> dict[str, Any]:
         session = self.sessions[name]
@@ -130,6 +133,8 @@ class FakeStripe(LocalServer):
         if kind == "checkout/sessions" and name in self.sessions:
             session = dict(self.sessions[name])
             expanded = query.get("expand[0]", "")
+            if expanded.startswith("setup_intent"):
+                return 200, self.cards.expanded(session)
             if "balance_transaction" in expanded and self.is_restricted:
                 return 403, NOT_PERMITTED
             if "invoice" in query.values() and session["invoice"]:
@@ -205,8 +210,10 @@ class FakeStripe(LocalServer):
         if asked.get("customer", "") not in {"", *self.customers}:
             return problem(f"No such customer: '{asked['customer']}'", param="customer")
         name = f"cs_test_{secrets.token_hex(12)}"
-        price = "line_items[0][price_data]"
-        total = int(asked[f"{price}[unit_amount]"]) * int(asked["line_items[0][quantity]"])
+        price, is_card = "line_items[0][price_data]", asked["mode"] == "setup"
+        total = (
+            0 if is_card else int(asked[f"{price}[unit_amount]"]) * int(asked["line_items[0][quantity]"])
+        )
         session = {
             "id": name,
             "object": "checkout.session",
@@ -219,12 +226,12 @@ class FakeStripe(LocalServer):
             "customer": asked.get("customer"),
             "customer_details": None,
             "_receipt_email": asked.get("payment_intent_data[receipt_email]"),
-            "currency": asked[f"{price}[currency]"],
+            "currency": asked.get(f"{price}[currency]"),
             "amount_subtotal": total,
             "amount_total": total,
             "total_details": {"amount_tax": 0, "amount_discount": 0, "amount_shipping": 0},
-            "automatic_tax": {"enabled": asked["automatic_tax[enabled]"] == "true"},
-            "allow_promotion_codes": asked["allow_promotion_codes"] == "true",
+            "automatic_tax": {"enabled": asked.get("automatic_tax[enabled]") == "true"},
+            "allow_promotion_codes": asked.get("allow_promotion_codes") == "true",
             "invoice_creation": {"enabled": asked.get("invoice_creation[enabled]") == "true"},
             "invoice": None,
             "metadata": _metadata(asked, "metadata"),
@@ -235,6 +242,8 @@ class FakeStripe(LocalServer):
             "cancel_url": asked["cancel_url"],
             "url": f"https://checkout.stripe.com/c/pay/{name}",
         }
+        if is_card:
+            session = self.cards.new_page(session, asked)
         self.sessions[name] = session
         session["_metadata"] = _metadata(asked, "payment_intent_data[metadata]")
         session["_subscription_metadata"] = _metadata(asked, "subscription_data[metadata]")

@@ -16,6 +16,7 @@ from django_q.cluster import Cluster
 from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule
 
+from accounts import low_balance
 from videos import child_processes, queue
 from videos.models import Video, Worker
 from videos.webhooks import outbox
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 LOOK = 2
 REPORT = 6
 REMIND = 10  # minimum interval between messages for due deliveries (retries, or their sender crashed)
+ACCOUNTS = 15  # how often to look whether a balance has become low
 HUNG = 10  # how long videos may wait without a live dispatcher after a wake-up message
 # How long a cluster may take from its start to its first dispatcher; doubled after each restart, up to the maximum.
 START, MAX_PATIENCE = 15, 240
@@ -55,6 +57,7 @@ class Supervisor:
         self.waiting_since: float | None = None
         self.reported = 0.0
         self.reminded = 0.0
+        self.looked_at_accounts = 0.0
         self.patience: float = START
         self.clusters: dict[str, BaseProcess] = {}
 
@@ -89,6 +92,7 @@ class Supervisor:
             close_old_connections()
             self.report()
             self.remind()
+            self.look_at_accounts()
             self.mend()
         except Exception:
             # The database, Redis or memory may be unavailable for a while. The supervisor must survive that.
@@ -105,6 +109,12 @@ class Supervisor:
         if time.monotonic() - self.reminded > REMIND and outbox.is_due_within(0):
             self.reminded = time.monotonic()
             queue.deliver_later()
+
+    def look_at_accounts(self) -> None:
+        if time.monotonic() - self.looked_at_accounts > ACCOUNTS:
+            self.looked_at_accounts = time.monotonic()
+            if low_balance.due().exists():
+                queue.attend_to_low_balances_later()
 
     def mend(self) -> None:
         if not Video.objects.live().exists():

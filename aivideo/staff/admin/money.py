@@ -19,6 +19,7 @@ from accounts.models import (
     Draw,
     FreeCredits,
     Lot,
+    LowBalance,
     PaidMonth,
     Payment,
     Plan,
@@ -26,6 +27,7 @@ from accounts.models import (
     StaffGrant,
     StripeEvent,
     Subscription,
+    TopUp,
     money,
 )
 from aivideo.staff import actions
@@ -110,10 +112,34 @@ class PlanAdmin(Audited, ModelAdmin):
         return Plan.objects.filter(pk=row.pk).values(*names).first() or {}
 
 
+class TopUpInline(ReadOnly, TabularInline):
+    model = TopUp
+    fields = ["invoice", "card", "is_open"]
+    tab = False
+
+
 class PaidMonthInline(ReadOnly, TabularInline):
     model = PaidMonth
     fields = ["starts_at", "ends_at", "payment", "invoice"]
     tab = False
+
+
+@admin.register(LowBalance)
+class LowBalanceAdmin(ReadOnly, ModelAdmin):
+    """What people want to happen when their balance is low. They change it themselves, on their Credits page."""
+
+    list_display = ["user", "state", "below", "pack", "shown_price", "a_month", "noticed_at"]
+    list_filter = ["status", "problem"]
+    list_select_related = ["user", "pack"]
+    search_fields = ["=customer", "user__email", "user__username"]
+
+    @display(
+        description=_("status"),
+        ordering="status",
+        label={"off": "", "email": "info", "waiting": "", "buy": "success", "paused": "danger"},
+    )
+    def state(self, low: LowBalance) -> tuple[str, str]:
+        return low.status, low.get_status_display()
 
 
 @admin.register(Subscription)
@@ -162,7 +188,7 @@ class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
         *("created_at", "user", "shown_price", "credits", "state", "shown_paid", "shown_back"),
         *("shown_net", "clawed_back", "reason"),
     ]
-    inlines = [BalanceTransactionInline]
+    inlines = [BalanceTransactionInline, TopUpInline]
     list_filter = ["status", "processor", "created_at"]
     list_select_related = ["user"]
     search_fields = ["=id", "=session", "=intent", "user__email", "user__username"]

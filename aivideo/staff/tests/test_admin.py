@@ -19,7 +19,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import api_keys, payments, plans, redeem_codes, stripe_gateway
+from accounts import api_keys, low_balance, payments, plans, redeem_codes, stripe_gateway
 from accounts.models import (
     BalanceTransaction,
     CodeBatch,
@@ -133,7 +133,7 @@ def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
     AuditEntry.objects.create(form=uuid4(), staff=owner, action="grant", target="user:1", reason="test")
     ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
     shown = [model for model in ours if admin.site.is_registered(model)]
-    assert len(shown) == 27
+    assert len(shown) == 28
     for model in shown:
         assert as_staff.get(page(model)).status_code == 200, model
         assert as_staff.get(f"{page(model)}?q=x").status_code == 200, model
@@ -160,6 +160,7 @@ def test_every_model_is_in_the_admin():
     ours = [m for app in ("accounts", "videos", "aivideo") for m in apps.get_app_config(app).get_models()]
     shown = {model for model in ours if admin.site.is_registered(model)}
     within_others = {"VideoEvent", "RedeemCode", "Draw", "Offer", "Price", "BalanceTransaction", "PaidMonth"}
+    within_others |= {"TopUp"}
     of_no_use_to_read = {"FreeCreditTally", "Welcome", "LedgerDay", "VideoDay", "IdempotentAnswer"}
     assert {model.__name__ for model in set(ours) - shown} == within_others | of_no_use_to_read
 

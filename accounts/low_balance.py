@@ -1,0 +1,226 @@
+"""Low balances: tell their owners, or buy a pack with their saved card, as each has asked for.
+
+The supervisor looks whether somebody is due. One purchase is made at a time for a user: its payment and its TopUp are written
+first, under a lock, and then the card is charged with keys that make each step at Stripe happen once. What was begun and not
+completed is completed within the hour, or given up: see `stripe_top_ups.charge`.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import payments, stripe_gateway, stripe_top_ups, utc_days
+from accounts.models import CreditPack, LowBalance, Payment, TopUp, User
+from accounts.payments import Truth
+from accounts.stripe_gateway import NotOurs, Unreachable
+from accounts.stripe_top_ups import Card, Declined
+
+log = logging.getLogger(__name__)
+
+Status, Problem = LowBalance.Status, LowBalance.Problem
+OF_THE_CARD = (Problem.DECLINED, Problem.CONFIRM, Problem.FAILED)  # another one may do
+
+YOUNGEST = timedelta(minutes=10)  # until then, whoever began it is still at it
+PATIENCE = 60  # seconds
+AT_ONCE = 200
+
+
+# --- What its owner asks for
+
+
+def email(user: User, below: int) -> None:
+    """Tell this user by email when their balance falls below so many credits."""
+    _set(user, status=Status.EMAIL, below=below, noticed_at=None, problem="")
+
+
+def buy(user: User, below: int, pack: CreditPack, a_month: int) -> LowBalance:
+    """Buy this pack on its current terms when the balance falls below so many credits, at most `a_month` times a month.
+
+    Waits for a card if none is saved, or if the last one was declined.
+    """
+    before = LowBalance.objects.filter(user=user).first()
+    has_card = before is not None and before.card and before.problem not in OF_THE_CARD
+    return _set(
+        user,
+        status=Status.BUY if has_card else Status.WAITING,
+        below=below,
+        noticed_at=None,
+        problem="",
+        pack=pack,
+        credits=pack.credits,
+        price=pack.price,
+        currency=pack.currency,
+        a_month=a_month,
+    )
+
+
+def switch_off(user: User) -> None:
+    """Neither tell nor buy any more, and forget the card. A purchase that has begun is completed."""
+    LowBalance.objects.filter(user=user).update(
+        status=Status.OFF, session=None, card="", card_name="", customer="", problem=""
+    )
+
+
+def take_card(low: LowBalance, fetch: Callable[[LowBalance], Card | None]) -> bool:
+    """Begin to watch the balance if its owner has saved a card. False if there is none yet. Raises what `fetch` raises."""
+    if low.status != Status.WAITING or low.session is None:
+        return low.status == Status.BUY
+    card = fetch(low)
+    if card is None:
+        return False
+    asked = LowBalance.objects.filter(pk=low.pk, session=low.session, status=Status.WAITING)
+    return bool(
+        asked.update(status=Status.BUY, customer=card.customer, card=card.number, card_name=card.name)
+    )
+
+
+def _set(user: User, **values: object) -> LowBalance:
+    low, _is_new = LowBalance.objects.update_or_create(user=user, defaults=values)
+    return low
+
+
+# --- Who is due
+
+
+def due() -> QuerySet[LowBalance]:
+    """Who has to be told, or to be bought a pack; and who was told and has enough again."""
+    is_low = Q(user__balance__lt=F("below"), user__debt=0, user__is_active=True)
+    was_told = Q(noticed_at__isnull=False)
+    buying = Exists(TopUp.objects.filter(user=OuterRef("pk"), is_open=True))
+    can_buy = Q(status=Status.BUY) & ~buying & (~was_told | Q(noticed_at__lt=_this_month()))
+    return LowBalance.objects.filter(
+        is_low & (Q(status=Status.EMAIL, noticed_at=None) | can_buy)
+        | Q(user__balance__gte=F("below")) & was_told,
+        status__in=[Status.EMAIL, Status.BUY],
+    )
+
+
+def attend() -> int:
+    """Do what is due. Returns for how many. Two at the same time do nothing twice."""
+    began, count = time.monotonic(), 0
+    for low in due().select_related("user", "pack").order_by("?")[:AT_ONCE]:
+        if time.monotonic() - began > PATIENCE or not _attend_to(low):
+            break  # the others when they are looked for again
+        count += 1
+    return count
+
+
+def complete_open() -> None:
+    """Complete what was begun, and not completed because we or Stripe were gone. Called hourly."""
+    for top_up in TopUp.objects.filter(is_open=True, payment__created_at__lt=timezone.now() - YOUNGEST):
+        _try_to_complete(top_up)
+
+
+def _attend_to(low: LowBalance) -> bool:
+    """False if there is no point in going on: mail or Stripe do not answer."""
+    if low.user.balance >= low.below:
+        LowBalance.objects.filter(pk=low.pk).update(noticed_at=None)
+        return True
+    if low.status == Status.EMAIL:
+        return _tell_once(low, _("You have %(n)d credits left.") % {"n": low.user.balance})
+    if not low.is_as_agreed:
+        _pause(low, Problem.CHANGED)
+        return True
+    if _bought_this_month(low.user) >= low.a_month:
+        text = _("You have %(n)d credits left. No more are bought this month: you set that limit.")
+        return _tell_once(low, text % {"n": low.user.balance})
+    top_up = _begin(low)
+    return top_up is None or _try_to_complete(top_up)
+
+
+# --- Buying
+
+
+def _begin(low: LowBalance) -> TopUp | None:
+    """Write down a purchase that is made now; None if somebody else is at it, or it is not wanted any more."""
+    with transaction.atomic():
+        low = LowBalance.objects.select_for_update().get(pk=low.pk)
+        is_wanted = low.status == Status.BUY and due().filter(pk=low.pk).exists() and low.is_as_agreed
+        if not is_wanted or low.pack is None or _bought_this_month(low.user) >= low.a_month:
+            return None
+        payment = payments.order(low.user, low.pack, Payment.Processor.STRIPE, low.customer)
+        return TopUp.objects.create(payment=payment, user=low.user, card=low.card)
+
+
+def _bought_this_month(user: User) -> int:
+    made = user.top_ups.filter(payment__created_at__gte=_this_month())
+    return made.exclude(payment__status=Payment.Status.EXPIRED).count()
+
+
+def _this_month() -> datetime:
+    return utc_days.start_of(utc_days.today().replace(day=1))
+
+
+def _try_to_complete(top_up: TopUp) -> bool:
+    try:
+        complete(top_up)
+    except (Unreachable, NotOurs) as error:
+        log.warning("top-up %s could not be completed: %s", top_up.pk, error)
+        return False
+    return True
+
+
+def complete(top_up: TopUp) -> Payment:
+    """Charge the card and give the credits; a repeat continues where it stopped. Raises Unreachable and NotOurs."""
+    top_up = TopUp.objects.select_related("payment").get(pk=top_up.pk)
+    payment, problem = top_up.payment, ""
+    try:
+        if payment.status == Payment.Status.CREATED:
+            stripe_top_ups.charge(top_up)
+        payment = payments.settle(payment, stripe_gateway.truth_of)
+    except Declined as refusal:
+        log.info("top-up %s was declined: %s", top_up.pk, refusal)
+        payment = payments.settle(payment, lambda _payment: Truth(is_paid=False, is_over=True))
+        problem = refusal.problem
+    if payment.status == Payment.Status.CREATED:
+        return payment
+    is_news = TopUp.objects.filter(pk=top_up.pk, is_open=True).update(is_open=False)
+    low = LowBalance.objects.select_related("user").filter(pk=payment.user_id).first()
+    if is_news and low and payment.status == Payment.Status.EXPIRED:
+        _pause(low, problem or Problem.FAILED)
+    elif is_news and low and payment.status == Payment.Status.PAID:
+        text = _("You had fewer than %(below)d credits, so %(n)d were bought for %(price)s with your card.")
+        values = {"below": low.below, "n": payment.credits, "price": payment.shown_price}
+        _send(low.user, _("Credits were bought for you"), text % values)
+    return payment
+
+
+def _pause(low: LowBalance, problem: str) -> None:
+    """Buy nothing more until the user asks for it again, and tell them why."""
+    if LowBalance.objects.filter(pk=low.pk, status=Status.BUY).update(status=Status.PAUSED, problem=problem):
+        text = _("%(why)s No credits are bought automatically until you switch that on again.")
+        _send(low.user, _("No more credits are bought for you"), text % {"why": Problem(problem).label})
+
+
+# --- Mail
+
+
+def _tell_once(low: LowBalance, text: str) -> bool:
+    """False if the mail server did not take it; it is tried again then."""
+    marked = LowBalance.objects.filter(pk=low.pk, noticed_at=low.noticed_at)
+    if not marked.update(noticed_at=timezone.now()) or _send(low.user, _("Your credits run low"), text):
+        return True
+    LowBalance.objects.filter(pk=low.pk).update(noticed_at=low.noticed_at)
+    return False
+
+
+def _send(user: User, subject: str, text: str) -> bool:
+    if not user.email:
+        return True
+    link = settings.SITE_URL + reverse("accounts:credits")
+    try:
+        send_mail(subject, f"{text}\n\n{_('Your credits')}: {link}\n", None, [user.email])
+    except (OSError, SMTPException):
+        log.exception("A mail about the low balance of user %s was not sent.", user.pk)
+        return False
+    return True
