@@ -9,7 +9,8 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from smtplib import SMTPException
+from smtplib import SMTPException, SMTPRecipientsRefused
+from typing import Any
 
 from django.conf import settings
 from django.core.mail import send_mail
@@ -17,10 +18,12 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import payments, stripe_gateway, stripe_top_ups, utc_days
-from accounts.models import CreditPack, LowBalance, Payment, TopUp, User
+from accounts.models import CreditPack, LowBalance, Payment, TopUp, User, money
 from accounts.payments import Truth
 from accounts.stripe_gateway import NotOurs, Unreachable
 from accounts.stripe_top_ups import Card, Declined
@@ -28,11 +31,13 @@ from accounts.stripe_top_ups import Card, Declined
 log = logging.getLogger(__name__)
 
 Status, Problem = LowBalance.Status, LowBalance.Problem
-OF_THE_CARD = (Problem.DECLINED, Problem.CONFIRM, Problem.FAILED)  # another one may do
+OF_THE_CARD = (Problem.DECLINED, Problem.CONFIRM, Problem.FAILED)  # it takes another one
 
+NO_CARD: dict[str, Any] = {"session": None, "card": "", "card_name": ""}
 YOUNGEST = timedelta(minutes=10)  # until then, whoever began it is still at it
-PATIENCE = 60  # seconds
+PATIENCE = 45  # seconds
 AT_ONCE = 200
+MAX_FAILURES = 3  # after so many in a row, the others are completed an hour later
 
 
 # --- What its owner asks for
@@ -48,11 +53,10 @@ def buy(user: User, below: int, pack: CreditPack, a_month: int) -> LowBalance:
 
     Waits for a card if none is saved, or if the last one was declined.
     """
-    before = LowBalance.objects.filter(user=user).first()
-    has_card = before is not None and before.card and before.problem not in OF_THE_CARD
+    has_card = LowBalance.objects.filter(user=user).exclude(card="").exists()
     return _set(
         user,
-        status=Status.BUY if has_card else Status.WAITING,
+        **({"status": Status.BUY} if has_card else {"status": Status.WAITING, "session": None}),
         below=below,
         noticed_at=None,
         problem="",
@@ -65,10 +69,8 @@ def buy(user: User, below: int, pack: CreditPack, a_month: int) -> LowBalance:
 
 
 def switch_off(user: User) -> None:
-    """Neither tell nor buy any more, and forget the card. A purchase that has begun is completed."""
-    LowBalance.objects.filter(user=user).update(
-        status=Status.OFF, session=None, card="", card_name="", customer="", problem=""
-    )
+    """Neither tell nor buy any more, and forget the card."""
+    LowBalance.objects.filter(user=user).update(status=Status.OFF, problem="", **NO_CARD)
 
 
 def take_card(low: LowBalance, fetch: Callable[[LowBalance], Card | None]) -> bool:
@@ -79,9 +81,9 @@ def take_card(low: LowBalance, fetch: Callable[[LowBalance], Card | None]) -> bo
     if card is None:
         return False
     asked = LowBalance.objects.filter(pk=low.pk, session=low.session, status=Status.WAITING)
-    return bool(
-        asked.update(status=Status.BUY, customer=card.customer, card=card.number, card_name=card.name)
-    )
+    asked.update(status=Status.BUY, customer=card.customer, card=card.number, card_name=card.name)
+    low.refresh_from_db()  # a webhook may have been faster
+    return low.status == Status.BUY
 
 
 def _set(user: User, **values: object) -> LowBalance:
@@ -95,14 +97,15 @@ def _set(user: User, **values: object) -> LowBalance:
 def due() -> QuerySet[LowBalance]:
     """Who has to be told, or to be bought a pack; and who was told and has enough again."""
     is_low = Q(user__balance__lt=F("below"), user__debt=0, user__is_active=True)
-    was_told = Q(noticed_at__isnull=False)
+    is_told = Q(noticed_at__isnull=False)
     buying = Exists(TopUp.objects.filter(user=OuterRef("pk"), is_open=True))
-    can_buy = Q(status=Status.BUY) & ~buying & (~was_told | Q(noticed_at__lt=_this_month()))
-    return LowBalance.objects.filter(
-        is_low & (Q(status=Status.EMAIL, noticed_at=None) | can_buy)
-        | Q(user__balance__gte=F("below")) & was_told,
-        status__in=[Status.EMAIL, Status.BUY],
-    )
+    to_tell = Q(status=Status.EMAIL) & is_low & ~is_told
+    to_buy = Q(status=Status.BUY) & is_low & ~buying & (~is_told | Q(noticed_at__lt=_this_month()))
+    if not stripe_gateway.is_configured():
+        to_buy = Q(pk=None)
+    was_paused = Q(status=Status.PAUSED, problem=Problem.RETURNED) & ~is_told
+    has_enough = Q(status__in=[Status.EMAIL, Status.BUY], user__balance__gte=F("below")) & is_told
+    return LowBalance.objects.filter(to_tell | to_buy | was_paused | has_enough)
 
 
 def attend() -> int:
@@ -117,23 +120,29 @@ def attend() -> int:
 
 def complete_open() -> None:
     """Complete what was begun, and not completed because we or Stripe were gone. Called hourly."""
-    for top_up in TopUp.objects.filter(is_open=True, payment__created_at__lt=timezone.now() - YOUNGEST):
-        _try_to_complete(top_up)
+    began, failures = time.monotonic(), 0
+    begun = TopUp.objects.filter(is_open=True, payment__created_at__lt=timezone.now() - YOUNGEST)
+    for top_up in begun.order_by("?")[:AT_ONCE]:
+        if failures == MAX_FAILURES or time.monotonic() - began > PATIENCE:
+            break
+        failures = 0 if _try_to_complete(top_up) else failures + 1
 
 
 def _attend_to(low: LowBalance) -> bool:
     """False if there is no point in going on: mail or Stripe do not answer."""
+    if low.status == Status.PAUSED:
+        return _tell_once(low, _STOPPED, _why(low.problem))
     if low.user.balance >= low.below:
         LowBalance.objects.filter(pk=low.pk).update(noticed_at=None)
         return True
     if low.status == Status.EMAIL:
-        return _tell_once(low, _("You have %(n)d credits left.") % {"n": low.user.balance})
+        return _tell_once(low, _LOW, _("You have %(n)d credits left.") % {"n": low.user.balance})
     if not low.is_as_agreed:
         _pause(low, Problem.CHANGED)
         return True
     if _bought_this_month(low.user) >= low.a_month:
         text = _("You have %(n)d credits left. No more are bought this month: you set that limit.")
-        return _tell_once(low, text % {"n": low.user.balance})
+        return _tell_once(low, _LOW, text % {"n": low.user.balance})
     top_up = _begin(low)
     return top_up is None or _try_to_complete(top_up)
 
@@ -171,55 +180,76 @@ def _try_to_complete(top_up: TopUp) -> bool:
 
 
 def complete(top_up: TopUp) -> Payment:
-    """Charge the card and give the credits; a repeat continues where it stopped. Raises Unreachable and NotOurs."""
+    """Charge the card if that is still wanted, and give the credits; a repeat continues where it stopped. Raises Unreachable and NotOurs."""
     top_up = TopUp.objects.select_related("payment").get(pk=top_up.pk)
+    low = LowBalance.objects.select_related("user").get(pk=top_up.user_id)
     payment, problem = top_up.payment, ""
     try:
         if payment.status == Payment.Status.CREATED:
-            stripe_top_ups.charge(top_up)
+            stripe_top_ups.charge(top_up, is_wanted=_is_wanted(low))
         payment = payments.settle(payment, stripe_gateway.truth_of)
     except Declined as refusal:
-        log.info("top-up %s was declined: %s", top_up.pk, refusal)
+        log.info("top-up %s was not charged: %s", top_up.pk, refusal)
         payment = payments.settle(payment, lambda _payment: Truth(is_paid=False, is_over=True))
         problem = refusal.problem
-    if payment.status == Payment.Status.CREATED:
+    # As long as staff have to decide, nothing else is bought.
+    if payment.status in (Payment.Status.CREATED, Payment.Status.HELD):
         return payment
-    is_news = TopUp.objects.filter(pk=top_up.pk, is_open=True).update(is_open=False)
-    low = LowBalance.objects.select_related("user").filter(pk=payment.user_id).first()
-    if is_news and low and payment.status == Payment.Status.EXPIRED:
-        _pause(low, problem or Problem.FAILED)
-    elif is_news and low and payment.status == Payment.Status.PAID:
+    if not TopUp.objects.filter(pk=top_up.pk, is_open=True).update(is_open=False):
+        return payment
+    if payment.status == Payment.Status.PAID:
         text = _("You had fewer than %(below)d credits, so %(n)d were bought for %(price)s with your card.")
-        values = {"below": low.below, "n": payment.credits, "price": payment.shown_price}
+        price = money(payment.paid, payment.paid_currency)
+        values = {"below": low.below, "n": payment.credits, "price": price}
         _send(low.user, _("Credits were bought for you"), text % values)
+    elif problem or payment.status != Payment.Status.EXPIRED:
+        _pause(low, problem or Problem.RETURNED)
     return payment
+
+
+def _is_wanted(low: LowBalance) -> bool:
+    """Whether a purchase that was begun for this user should go on."""
+    user = low.user
+    return low.status == Status.BUY and user.is_active and not user.debt and user.balance < low.below
 
 
 def _pause(low: LowBalance, problem: str) -> None:
     """Buy nothing more until the user asks for it again, and tell them why."""
-    if LowBalance.objects.filter(pk=low.pk, status=Status.BUY).update(status=Status.PAUSED, problem=problem):
-        text = _("%(why)s No credits are bought automatically until you switch that on again.")
-        _send(low.user, _("No more credits are bought for you"), text % {"why": Problem(problem).label})
+    values = {"status": Status.PAUSED, "problem": problem, "noticed_at": timezone.now()}
+    if problem in OF_THE_CARD:
+        values |= NO_CARD
+    if LowBalance.objects.filter(pk=low.pk, status=Status.BUY).update(**values):
+        _send(low.user, _STOPPED, _why(problem))
 
 
 # --- Mail
 
+_LOW, _STOPPED = gettext_lazy("Your credits run low"), gettext_lazy("No more credits are bought for you")
 
-def _tell_once(low: LowBalance, text: str) -> bool:
+
+def _why(problem: str) -> str:
+    text = _("%(why)s No credits are bought automatically until you switch that on again.")
+    return text % {"why": Problem(problem).label}
+
+
+def _tell_once(low: LowBalance, subject: str | Promise, text: str) -> bool:
     """False if the mail server did not take it; it is tried again then."""
     marked = LowBalance.objects.filter(pk=low.pk, noticed_at=low.noticed_at)
-    if not marked.update(noticed_at=timezone.now()) or _send(low.user, _("Your credits run low"), text):
+    if not marked.update(noticed_at=timezone.now()) or _send(low.user, subject, text):
         return True
     LowBalance.objects.filter(pk=low.pk).update(noticed_at=low.noticed_at)
     return False
 
 
-def _send(user: User, subject: str, text: str) -> bool:
+def _send(user: User, subject: str | Promise, text: str) -> bool:
+    """False if the mail server is away. One that refuses an address will do so again."""
     if not user.email:
         return True
     link = settings.SITE_URL + reverse("accounts:credits")
     try:
-        send_mail(subject, f"{text}\n\n{_('Your credits')}: {link}\n", None, [user.email])
+        send_mail(str(subject), f"{text}\n\n{_('Your credits')}: {link}\n", None, [user.email])
+    except SMTPRecipientsRefused:
+        log.warning("The address of user %s is refused.", user.pk)
     except (OSError, SMTPException):
         log.exception("A mail about the low balance of user %s was not sent.", user.pk)
         return False

@@ -1,7 +1,7 @@
 """`/credits/low/`: the form in which one says what is to happen when one's credits run low, and the way back from Stripe."""
 
 import logging
-from uuid import uuid4
+from contextlib import suppress
 
 from django import forms
 from django.conf import settings
@@ -51,9 +51,7 @@ class LowBalanceForm(forms.Form):
             self.add_error("pack", _("Choose a pack."))
         elif values["below"] > pack.credits:
             # Otherwise one purchase would not be enough, and the next would follow at once.
-            self.add_error(
-                "below", _("Not more than the pack has: %(n)d credits.") % {"n": pack.credits}
-            )
+            self.add_error("below", _("Not more than the pack has: %(n)d credits.") % {"n": pack.credits})
         if not values.get("a_month"):
             self.add_error("a_month", _("How many times a month, at most?"))
 
@@ -66,6 +64,9 @@ def low(request: UserRequest) -> HttpResponse:
         return _page(request, LowBalanceForm(initial=_initial(before)), before)
     if request.POST.get("do") == Status.OFF:
         low_balance.switch_off(request.user)
+        if before and before.card:
+            with suppress(stripe_gateway.Unreachable):  # we do not know it any more
+                stripe_top_ups.forget_card(before.card)
         messages.success(request, _("Nothing happens any more when your credits run low."))
         return redirect("accounts:credits")
     form = LowBalanceForm(request.POST)
@@ -80,7 +81,7 @@ def low(request: UserRequest) -> HttpResponse:
     if after.status == Status.BUY:
         return _is_on(request)
     try:
-        return redirect(stripe_top_ups.card_url(after, uuid4()))
+        return redirect(stripe_top_ups.card_url(after, before.session if before else None))
     except stripe_gateway.Unreachable:
         log.exception("No page to save a card for user %s", request.user.pk)
         form.add_error(
@@ -123,5 +124,5 @@ def _page(
     request: UserRequest, form: LowBalanceForm, before: LowBalance | None, status: int = 200
 ) -> HttpResponse:
     packs = CreditPack.objects.filter(is_sold=True) if can_buy() else ()
-    context = {"form": form, "watch": before, "packs": packs, "has_address": bool(request.user.email)}
+    context = {"form": form, "watch": before, "packs": packs, "has_taxes": settings.STRIPE_TAX}
     return render(request, "accounts/low_balance.html", context, status=status)

@@ -61,9 +61,7 @@ class Truth:
     unclear: str = ""  # why we cannot tell where the money is, in a sentence for staff
 
 
-def order(
-    user: User, pack: CreditPack, processor: Payment.Processor, customer: str | None = None
-) -> Payment:
+def order(user: User, pack: CreditPack, processor: Payment.Processor, customer: str | None = None) -> Payment:
     """Create an unpaid payment for this pack on its current terms. `customer` is the user's id at the processor, if that is settled."""
     return Payment.objects.create(
         user=user,
@@ -77,11 +75,12 @@ def order(
 
 
 def customer_of(user: User) -> str | None:
-    """The id under which the processor knows this user from their latest payment."""
+    """The id under which the processor knows this user from their latest payment, or from a card that they have saved."""
     known = user.payments.filter(processor=Payment.Processor.STRIPE, customer__isnull=False)
-    # Whose a recovered payment is, staff have to decide first.
-    known = known.exclude(is_recovered=True, paid_at=None)
-    return known.order_by("-created_at").values_list("customer", flat=True).first()
+    # Whose a recovered payment is, staff have to decide first; and an automatic one may have failed because its customer is gone.
+    known = known.exclude(is_recovered=True, paid_at=None).exclude(top_up__isnull=False, paid_at=None)
+    with_card = LowBalance.objects.filter(user=user).exclude(customer="").values_list("customer", flat=True)
+    return known.order_by("-created_at").values_list("customer", flat=True).first() or with_card.first()
 
 
 def recover(pk: UUID, user: User, session: str, price: int, currency: str, bought: int) -> Payment:
@@ -224,8 +223,9 @@ def _move(payment: Payment, truth: Truth) -> bool:
         if more > 0:
             credits.claw_back(payment.user, more, reference=reference, note=status, source=payment.reference)
             # Whose money goes back does not want that the same is bought again.
-            LowBalance.objects.filter(user=payment.user_id, status=LowBalance.Status.BUY).update(
-                status=LowBalance.Status.PAUSED, problem=LowBalance.Problem.RETURNED
+            to_buy = LowBalance.objects.filter(user=payment.user_id, status__in=LowBalance.TO_BUY)
+            to_buy.update(
+                status=LowBalance.Status.PAUSED, problem=LowBalance.Problem.RETURNED, noticed_at=None
             )
         elif more < 0:
             credits.purchase(

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts import payments, plans, stripe_gateway, stripe_plans
+from accounts import low_balance, payments, plans, stripe_gateway, stripe_plans, stripe_top_ups
 from accounts.models import BalanceTransaction, Payment, Subscription
 from accounts.stripe_gateway import NoRecord, NotOurs, Unreachable
 
@@ -129,7 +129,7 @@ def _facts(move: BalanceTransaction) -> tuple[object, ...]:
 
 
 def reconcile(since: datetime) -> Iterator[tuple[Payment, str] | NoRecord]:
-    """Settle all payments whose checkout page was made since then and completed, known here or not, and all subscriptions.
+    """Settle all payments whose checkout page or invoice was made since then and completed, known here or not, and all subscriptions.
 
     Yields each with its status before ("" if there was no record of it), or what is wrong. Raises Unreachable.
     """
@@ -139,6 +139,11 @@ def reconcile(since: datetime) -> Iterator[tuple[Payment, str] | NoRecord]:
         else:
             is_new = found.is_recovered and found.version == 0
             yield payments.settle(found, stripe_gateway.truth_of), "" if is_new else found.status
+    for top_up in stripe_top_ups.paid_since(since):
+        if isinstance(top_up, NoRecord):
+            yield top_up
+        else:
+            yield low_balance.complete(top_up), top_up.payment.status
     for subscription in Subscription.objects.exclude(number=None):
         known = set(subscription.months.values_list("pk", flat=True))
         with suppress(NotOurs):

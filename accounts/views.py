@@ -25,6 +25,7 @@ from accounts import (
     packs,
     payments,
     plans,
+    prices,
     redeem_codes,
     signup_credits,
     statement,
@@ -302,6 +303,10 @@ def _credits(
     )
     is_filtered = kind in CreditEntry.Kind.values
     running = request.user.videos.live().filter(is_free=False)
+    currencies = _currencies()
+    if request.GET.get("currency") in currencies:
+        request.session["currency"] = request.GET["currency"]
+    currency = prices.currency_for(request.user, request, currencies)
     context = {
         "page": page,
         "lines": statement.lines(request.user, list(page), has_gaps=is_filtered),
@@ -315,20 +320,32 @@ def _credits(
         "video_credits": settings.VIDEO_CREDITS,
         "lots": request.user.lots.filter(left__gt=0, expires_at__gt=timezone.now()).order_by("expires_at"),
         "test_checkout": settings.TEST_CHECKOUT,
-        "plans": Plan.objects.filter(is_sold=True) if stripe_gateway.is_configured() else (),
+        "currency": currency,
+        "currencies": currencies,
+        "plans": Plan.objects.filter(is_sold=True, currency=currency)
+        if stripe_gateway.is_configured()
+        else (),
         "subscriptions": plans.of_user(request.user),
         "has_portal": stripe_gateway.is_configured() and _customer(request.user) is not None,
-        "packs": packs.offers(_missing(request)) if settings.TOP_UPS else (),
+        "packs": packs.offers(currency, _missing(request)) if settings.TOP_UPS else (),
         "missing": _missing(request),
         "is_making": _is_making(request),
         "problem": problem,
         "code": code,
         "refusal": refusal,
         "watch": LowBalance.objects.filter(user=request.user).exclude(status=LowBalance.Status.OFF).first(),
+        "has_taxes": settings.STRIPE_TAX,
         "limit": request.user.credits_a_day if limit is None else limit,
         "limit_problem": limit_problem,
     }
     return render(request, "accounts/credits.html", context, status=status)
+
+
+def _currencies() -> list[str]:
+    """In which something is sold, in the order of staff."""
+    kinds = [CreditPack] * settings.TOP_UPS + [Plan] * stripe_gateway.is_configured()
+    sold = [one.currency for kind in kinds for one in kind.objects.filter(is_sold=True)]
+    return list(dict.fromkeys(sold))
 
 
 def _customer(user: User) -> str | None:

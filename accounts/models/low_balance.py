@@ -18,6 +18,8 @@ class LowBalance(models.Model):
         BUY = "buy", _("Buy automatically")
         PAUSED = "paused", _("Paused")
 
+    TO_BUY = (Status.WAITING, Status.BUY)
+
     class Problem(models.TextChoices):
         """Why nothing is bought any more, until the user asks for it again."""
 
@@ -25,6 +27,7 @@ class LowBalance(models.Model):
         CONFIRM = "confirm", _("The bank wants its customer to confirm each payment.")
         CHANGED = "changed", _("The pack is not sold any more, or its terms have changed.")
         RETURNED = "returned", _("A payment was refunded or disputed.")
+        LATE = "late", _("The payment could not be made in time.")
         FAILED = "failed", _("The payment could not be made.")
 
     user = models.OneToOneField(
@@ -63,9 +66,6 @@ class LowBalance(models.Model):
                 name="who_buys_has_agreed_to_a_price_and_has_a_card",
             )
         ]
-        indexes = [
-            models.Index(fields=["user"], condition=Q(status__in=["email", "buy"]), name="watched_balances")
-        ]
 
     def __str__(self) -> str:
         return f"{self.get_status_display()}: below {self.below} credits"
@@ -75,9 +75,9 @@ class LowBalance(models.Model):
         return money(self.price or 0, self.currency)
 
     @property
-    def most_a_month(self) -> str:
-        """What is bought in a month at most, without taxes."""
-        return money((self.price or 0) * self.a_month, self.currency)
+    def most_a_month(self) -> int:
+        """What is paid in a month at most, without taxes, in the smallest unit of the currency."""
+        return (self.price or 0) * self.a_month
 
     @property
     def is_as_agreed(self) -> bool:

@@ -22,16 +22,54 @@ def pack(credits, price, currency="usd", **more):
 
 def test_a_pack_says_for_how_many_videos_it_is_and_what_it_saves(settings):
     pack(200, 500), pack(1000, 2000), pack(25, 63, "eur"), pack(300, 1, is_sold=False)
-    told = {offer.pack.credits: (offer.videos, offer.each, offer.saving) for offer in packs.offers()}
-    assert told == {200: (20, "0.25 USD", 0), 1000: (100, "0.20 USD", 20), 25: (2, "0.32 EUR", 0)}
+    told = {offer.pack.credits: (offer.videos, offer.each, offer.saving) for offer in packs.offers("usd")}
+    assert told == {200: (20, 25, 0), 1000: (100, 20, 20)}
     settings.VIDEO_CREDITS = 0
-    assert [(offer.videos, offer.each) for offer in packs.offers()] == [(0, "")] * 3
+    assert [(offer.videos, offer.each) for offer in packs.offers("eur")] == [(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("language", "price"),
+    [
+        ("", "$25.00"),
+        ("en-US,en;q=0.9", "$25.00"),
+        ("de-DE,de;q=0.9,en;q=0.8", "22,00 €"),
+        ("de", "22,00 €"),
+        ("en-IE", "€22.00"),
+        ("en-GB", "US$25.00"),
+        ("ja", "$25.00"),
+        ("tlh, xx-YY, ;;;q=x", "$25.00"),
+    ],
+)
+def test_prices_are_in_the_visitors_currency_where_there_is_one_and_as_the_locale_writes_them(
+    owner, language, price
+):
+    pack(1000, 2500), pack(1000, 2200, "eur", position=1)
+    page = signed_in(owner).get("/credits/", headers={"accept-language": language}).text
+    assert f"Buy for {price}" in page.replace("\xa0", " ")
+    assert page.count("Buy for") == 1
+
+
+def test_another_currency_can_be_chosen_and_is_remembered(owner):
+    pack(1000, 2500), pack(1000, 2200, "eur", position=1)
+    client = signed_in(owner)
+    assert "Buy for €22.00" in client.get("/credits/?currency=eur").text
+    assert "Buy for €22.00" in client.get("/credits/").text
+    assert "Buy for €22.00" in client.get("/credits/?currency=xxx").text
+
+
+def test_who_has_paid_before_is_shown_the_same_currency(owner):
+    pack(1000, 2500), pack(1000, 2200, "eur", position=1)
+    client = signed_in(owner)
+    checkout = client.post("/credits/buy/", {"pack": CreditPack.objects.get(currency="eur").pk}).url
+    client.post(checkout)
+    assert "Buy for €22.00" in signed_in(owner).get("/credits/").text
 
 
 def test_a_pack_that_is_smaller_than_a_video_promises_none():
     pack(9, 100)
-    (offer,) = packs.offers(missing=20)
-    assert (offer.videos, offer.each, offer.is_enough) == (0, "", False)
+    (offer,) = packs.offers("usd", missing=20)
+    assert (offer.videos, offer.each, offer.is_enough) == (0, 0, False)
 
 
 def top_up(client, price=30):
@@ -49,7 +87,7 @@ def test_who_comes_for_a_video_is_told_what_is_missing_and_comes_back_to_it(owne
     page = client.get("/credits/").text
     assert "You need 15 more credits for your video." in page
     assert page.count("Enough for your video") == page.count("Recommended") == 1
-    assert [offer.is_enough for offer in packs.offers(15)] == [False, True]
+    assert [offer.is_enough for offer in packs.offers("usd", 15)] == [False, True]
 
     def buy(one):
         checkout = client.post("/credits/buy/", {"pack": one.pk}).url

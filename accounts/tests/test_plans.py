@@ -143,7 +143,7 @@ def test_a_plan_is_canceled_at_the_end_of_its_month_and_that_can_be_taken_back(
     tell(stripe, client, "customer.subscription.deleted", at_stripe)
     assert owner.subscriptions.get().status == "ended"
     assert page.post("/credits/plan/", {"plan": subscription_of(owner)}).status_code == 409
-    assert "Subscribe for 9.00 USD a month" in page.get("/credits/").text
+    assert "Subscribe for $9.00 a month" in page.get("/credits/").text
 
 
 def test_money_of_a_month_that_goes_back_takes_the_credits_of_that_month(stripe, at_stripe, owner, client):

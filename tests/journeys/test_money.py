@@ -42,7 +42,7 @@ def test_a_plan_is_bought_renewed_disputed_and_canceled_and_staff_explain_and_re
     page = sign_in(visit(), site)
     page.goto(f"{site.url}/credits/")
     with page.expect_event("requestfailed", lambda asked: "checkout.stripe.com" in asked.url):
-        page.get_by_role("button", name="Subscribe for 9.00 USD a month").click(no_wait_after=True)
+        page.get_by_role("button", name="Subscribe for $9.00 a month").click(no_wait_after=True)
     [session] = stripe.sessions.values()
     made = stripe.billing.subscribe(SimpleNamespace(pk=session["client_reference_id"]))
     page = page.context.new_page()  # the first may still be busy showing that it could not reach Stripe

@@ -398,7 +398,7 @@ def test_out_of_credits_a_person_tops_up_and_generates_what_was_typed(site, visi
     page.get_by_role("button", name="You need 7 more credits").click()
     page.wait_for_url(f"{site.url}/credits/")
     expect(page.get_by_text("You need 7 more credits for your video.")).to_be_visible()
-    expect(page.get_by_text("About 20 videos, 0.25 USD each")).to_be_visible()
+    expect(page.get_by_text("About 20 videos, $0.25 each")).to_be_visible()
     page.get_by_role("button", name="Buy for").first.click()
     expect(page.get_by_text("TEST MODE · no real money")).to_be_visible()
     page.get_by_role("button", name="Complete test payment").click()

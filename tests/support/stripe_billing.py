@@ -21,7 +21,7 @@ class Billing:
     # --- Its API
 
     def get(self, kind: str, name: str, query: dict[str, str]) -> dict[str, Any] | None:
-        """A subscription, an invoice, or the invoices of a subscription, newest first."""
+        """A subscription, an invoice, or the invoices of a subscription, a customer or all, newest first."""
         if kind == "subscriptions":
             return self.subscriptions.get(name)
         if kind == "invoices":
@@ -34,8 +34,8 @@ class Billing:
         found = [
             invoice
             for invoice in reversed(self.invoices.values())
-            if invoice["parent"]
-            and invoice["parent"]["subscription_details"]["subscription"] == query["subscription"]
+            if _is_of(invoice, query.get("subscription"))
+            and query.get("customer") in (None, invoice["customer"])
             and invoice["status"] == query["status"]
         ]
         if last := query.get("starting_after"):
@@ -119,6 +119,7 @@ class Billing:
             "status": "open",
             "customer": subscription["customer"],
             "currency": currency,
+            "metadata": {},
             "subtotal": price,
             "total": price + tax,
             "total_taxes": [{"amount": tax, "tax_behavior": "exclusive", "type": "tax_rate_details"}],
@@ -152,3 +153,11 @@ class Billing:
     def end(self, subscription: dict[str, Any]) -> None:
         """It was canceled, and its month is over; or nobody paid for too long."""
         subscription["status"] = "canceled"
+
+
+def _is_of(invoice: dict[str, Any], subscription: str | None) -> bool:
+    if subscription is None:
+        return True
+    return bool(
+        invoice["parent"] and invoice["parent"]["subscription_details"]["subscription"] == subscription
+    )

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.support.stripe_server import FakeStripe
 
-ADDRESS = {"country": "DE", "postal_code": "10115", "city": "Berlin", "line1": "", "line2": None, "state": None}
+ADDRESS = {
+    "country": "DE",
+    "postal_code": "10115",
+    "city": "Berlin",
+    "line1": "",
+    "line2": None,
+    "state": None,
+}
 
 
 class Cards:
@@ -44,6 +51,8 @@ class Cards:
                     key[8:-1]: value for key, value in asked.items() if key.startswith("address[")
                 }
                 return {"id": name, "object": "customer", "livemode": self.stripe.livemode}
+            case ["payment_methods", name, "detach"]:
+                return self._detach(name)
             case ["invoices", name, "finalize"]:
                 return self._finalize(self.stripe.billing.invoices[name])
             case ["invoices", name, "pay"]:
@@ -51,6 +60,11 @@ class Cards:
             case ["invoices", name, "void"]:
                 return self._void(self.stripe.billing.invoices[name])
         return None
+
+    def _detach(self, name: str) -> dict[str, Any]:
+        [intent] = [one for one in self.intents.values() if one["payment_method"]["id"] == name]
+        intent["_customer"] = None
+        return dict(intent["payment_method"])
 
     def _new_invoice(self, asked: dict[str, str]) -> dict[str, Any]:
         if asked["customer"] not in self.stripe.customers:

@@ -82,7 +82,7 @@ class FakeStripe(LocalServer):
         kind, _, name = path.removeprefix("/v1/").partition("/")
         if kind == "subscriptions" and name in self.billing.subscriptions:
             makers[path] = lambda asked: self.billing.change(name, asked)
-        if kind in ("invoices", "invoiceitems", "customers"):
+        if kind in ("invoices", "invoiceitems", "customers", "payment_methods"):
             makers[path] = lambda asked: self.cards.post(path, asked) or problem(f"Unknown: {path}")
         if path not in makers:
             return 404, problem(f"Unrecognized request URL (POST: {path})")
@@ -211,9 +211,7 @@ class FakeStripe(LocalServer):
             return problem(f"No such customer: '{asked['customer']}'", param="customer")
         name = f"cs_test_{secrets.token_hex(12)}"
         price, is_card = "line_items[0][price_data]", asked["mode"] == "setup"
-        total = (
-            0 if is_card else int(asked[f"{price}[unit_amount]"]) * int(asked["line_items[0][quantity]"])
-        )
+        total = 0 if is_card else int(asked[f"{price}[unit_amount]"]) * int(asked["line_items[0][quantity]"])
         session = {
             "id": name,
             "object": "checkout.session",

@@ -16,6 +16,7 @@ from stripe.params import (
     InvoiceItemCreateParams,
     InvoicePayParams,
     InvoiceVoidInvoiceParams,
+    PaymentMethodDetachParams,
     RefundCreateParams,
     SubscriptionUpdateParams,
     billing_portal,
@@ -24,6 +25,7 @@ from stripe.params import (
 
 REQUESTS: dict[str, type] = {
     "/expire": checkout.SessionExpireParams,
+    "/detach": PaymentMethodDetachParams,
     "/finalize": InvoiceFinalizeInvoiceParams,
     "/pay": InvoicePayParams,
     "/void": InvoiceVoidInvoiceParams,
@@ -46,6 +48,7 @@ OBJECTS: dict[str, type] = {
     "invoice": stripe.Invoice,
     "invoiceitem": stripe.InvoiceItem,
     "payment_intent": stripe.PaymentIntent,
+    "payment_method": stripe.PaymentMethod,
     "subscription": stripe.Subscription,
     "refund": stripe.Refund,
 }

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 LOOK = 2
 REPORT = 6
 REMIND = 10  # minimum interval between messages for due deliveries (retries, or their sender crashed)
-ACCOUNTS = 15  # how often to look whether a balance has become low
+# How often to look whether a balance has become low; and how long what was then asked for may take.
+ACCOUNTS, ATTENDING = 15, 60
 HUNG = 10  # how long videos may wait without a live dispatcher after a wake-up message
 # How long a cluster may take from its start to its first dispatcher; doubled after each restart, up to the maximum.
 START, MAX_PATIENCE = 15, 240
@@ -115,6 +116,7 @@ class Supervisor:
             self.looked_at_accounts = time.monotonic()
             if low_balance.due().exists():
                 queue.attend_to_low_balances_later()
+                self.looked_at_accounts += ATTENDING - ACCOUNTS
 
     def mend(self) -> None:
         if not Video.objects.live().exists():

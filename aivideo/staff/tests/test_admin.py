@@ -120,6 +120,7 @@ def test_every_list_and_every_row_of_ours_opens(as_staff, owner, video, held):
     WebhookReceipt.objects.create(id="wh_1", event="video.completed", ref="job-1")
     StripeEvent.objects.create(id="evt_1", kind="charge.refunded", payment=held)
     redeem_codes.create(CodeBatch.objects.create(name="Fair", credits=5), 2)
+    low_balance.email(owner, 50)
     plans.order(owner, Plan.objects.create(name="Maker", credits=500, price=900))
     FreeCredits.objects.create()
     outbox.ping(api_keys.create(owner, "tests", webhook_url="https://example.com/")[0])
