@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts import low_balance, stripe_gateway, stripe_top_ups
+from accounts import low_balance, prices, stripe_gateway, stripe_top_ups
 from accounts.models import CreditPack, LowBalance
 from accounts.requests import UserRequest
 
@@ -123,6 +123,8 @@ def _initial(before: LowBalance | None) -> dict[str, object]:
 def _page(
     request: UserRequest, form: LowBalanceForm, before: LowBalance | None, status: int = 200
 ) -> HttpResponse:
-    packs = CreditPack.objects.filter(is_sold=True) if can_buy() else ()
+    packs = list(CreditPack.objects.filter(is_sold=True)) if can_buy() else []
+    currency = prices.currency_for(request.user, request, [pack.currency for pack in packs])
+    packs.sort(key=lambda pack: pack.currency != currency)
     context = {"form": form, "watch": before, "packs": packs, "has_taxes": settings.STRIPE_TAX}
     return render(request, "accounts/low_balance.html", context, status=status)

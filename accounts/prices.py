@@ -47,7 +47,7 @@ def _with_region(locale: "Locale") -> "Locale":
 
 
 def currency_for(user: User, request: HttpRequest, sold: Iterable[str]) -> str:
-    """In which of the currencies in which something is sold a user is shown prices; the first one by default.
+    """In which of the currencies in which something is sold a user is shown prices; the first one by default, and "" if none is.
 
     What they have chosen comes first, then what they paid with last, since Stripe holds a customer to one currency while a plan
     runs, and then the money of the region that their browser names.
