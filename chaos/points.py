@@ -70,6 +70,7 @@ UNMET = {
     "openai.Adapter.cancel": "nothing depends on its outcome; videos/tests/generation/test_cancellation.py",
     "openai.Adapter.capabilities": "only used by staff to compare catalogs",
     "ordering.place_all": "repeats `place` in one transaction; videos/tests/catalogue/test_capabilities.py",
+    "queue.attend_to_low_balances_later": "no story has one; accounts/tests/test_low_balance.py",
     "queue.cancel_later": "it enqueues what openai.Adapter.cancel does; videos/tests/generation/test_cancellation.py",
     "queue.deliver_later": "no story has a webhook; videos/tests/webhooks/test_outbox.py",
     "leases.forget_old_slots": "daily, and involves no video; videos/tests/worker/test_polling.py",
