@@ -114,7 +114,7 @@ def owner_in(event: "stripe.Event") -> LowBalance | None:
     """Who has saved a card, if an event tells that."""
     if event.type != "checkout.session.completed":
         return None
-    return LowBalance.objects.filter(session=event.data.object.to_dict().get("id")).first()
+    return LowBalance.objects.filter(session=str(event.data.object.to_dict().get("id"))).first()
 
 
 def top_up_in(event: "stripe.Event") -> TopUp | None:
