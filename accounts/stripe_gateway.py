@@ -5,7 +5,7 @@ Its SDK is imported where it is used: that takes up to half a second, and most p
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
@@ -16,6 +16,7 @@ from django.urls import reverse
 from accounts import payments
 from accounts.models import BalanceTransaction, PaidMonth, Payment, TopUp, User, money
 from accounts.payments import Truth
+from accounts.stripe_money import as_row, what_happened
 
 if TYPE_CHECKING:
     import stripe
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 TIMEOUT, RETRIES = 15, 2
 TOLERANCE = 300  # maximum age of a webhook in seconds
 PAID = ("paid", "no_payment_required")
-# What the money did stands in a dispute's balance transactions. Its status counts while there are none, and tells whether we
-# know what Stripe is talking about.
-# Dispute statuses in which no money is withdrawn, or it has been returned; a warning is only an inquiry.
-NOT_TAKEN = ("won", "warning_needs_response", "warning_under_review", "warning_closed")
-# Dispute statuses in which the money is withdrawn, for good or not. Only a lost dispute can be appealed; a prevented one was refunded.
-LOST = ("lost", "prevented")
-TAKEN = (*LOST, "needs_response", "under_review", "appeal_needs_response", "appeal_under_review")
 
 
 class Unreachable(Exception):
@@ -182,7 +176,7 @@ def truth_of(payment: Payment) -> Truth:
                 **_sums(session),
                 is_over=session.status == "expired",
             )
-        after = _what_happened(client, intent)
+        after = what_happened(client, intent)
     return Truth(
         is_paid=is_paid,
         # A payment that takes days may fail after the page was completed, which cannot be paid again.
@@ -215,7 +209,7 @@ def _truth_of_invoice(number: str) -> Truth:
         after: dict[str, Any] = {"receipt_url": ""}
         if intents and intents[0]:
             intent = intents[0] if isinstance(intents[0], str) else intents[0].id
-            after = _what_happened(client, _whole_intent(client, intent))
+            after = what_happened(client, _whole_intent(client, intent))
     customer = invoice.customer
     return Truth(
         is_paid=invoice.status == "paid",
@@ -239,26 +233,6 @@ def _whole_intent(client: "stripe.StripeClient", intent: str) -> "stripe.Payment
         return client.v1.payment_intents.retrieve(intent, {"expand": [f"{charge}.balance_transaction"]})
     except stripe.PermissionError:
         return client.v1.payment_intents.retrieve(intent, {"expand": [charge]})
-
-
-def _what_happened(client: "stripe.StripeClient", intent: "stripe.PaymentIntent") -> dict[str, Any]:
-    """The fields of Truth about a payment intent whose charge is expanded: what it did to our balance, refunds and disputes."""
-    import stripe
-
-    disputes = client.v1.disputes.list({"payment_intent": intent.id, "limit": 100})
-    charge = intent.latest_charge if isinstance(intent.latest_charge, stripe.Charge) else None
-    refunds = _refunds(client, charge) if charge else []
-    disputed, is_contested, unclear = _disputed(charge, disputes.data)
-    return {
-        "intent": intent.id,
-        "receipt_url": (charge and charge.receipt_url) or "",
-        # One that failed brought the money back to us.
-        "refunded": sum(refund.amount for refund in refunds if refund.status not in ("failed", "canceled")),
-        "disputed": disputed,
-        "is_contested": is_contested,
-        "transactions": tuple(_transactions(charge, refunds, disputes.data)),
-        "unclear": unclear,
-    }
 
 
 class Sums(TypedDict):
@@ -421,46 +395,6 @@ def _session_and_metadata(session_id: str) -> tuple["stripe.checkout.Session", d
     return session, {name: value for note in notes for name, value in note.items()}
 
 
-def _disputed(charge: "stripe.Charge | None", disputes: list["stripe.Dispute"]) -> tuple[int, bool, str]:
-    """How much of a charge disputes have withdrawn, in its currency's smallest unit; whether that may still change; and a
-    sentence for staff if it is unclear.
-    """
-    unknown = sorted({dispute.status for dispute in disputes} - {*TAKEN, *NOT_TAKEN})
-    if unknown:
-        return 0, True, f"Stripe reports an unknown dispute status: “{'”, “'.join(unknown)[:100]}”"
-    amounts = [_withdrawn(charge, dispute) for dispute in disputes]
-    known = [amount for amount in amounts if amount is not None]
-    if len(known) < len(amounts):
-        return 0, True, "Stripe states a dispute in another currency, and not how much of the payment it is"
-    is_contested = any(
-        amount and dispute.status not in LOST for dispute, amount in zip(disputes, known, strict=True)
-    )
-    return sum(known), is_contested, ""
-
-
-def _withdrawn(charge: "stripe.Charge | None", dispute: "stripe.Dispute") -> int | None:
-    """How much of a charge a dispute has withdrawn, in the charge's currency; None if that cannot be told.
-
-    A dispute may be stated in another currency, and a withdrawal is stated in the currency of our account with Stripe, as the
-    charge's balance transaction is.
-    """
-    moves = [move.amount for move in dispute.balance_transactions]
-    withdrawals = [-amount for amount in moves if amount < 0]
-    returned = len(moves) - len(withdrawals)
-    if returned >= len(withdrawals) and (moves or dispute.status in NOT_TAKEN):
-        return 0
-    if charge is None or dispute.currency == charge.currency:
-        return dispute.amount
-    arrived = _arrived(charge)
-    return charge.amount * max(withdrawals) // arrived if withdrawals and arrived else None
-
-
-def _arrived(charge: "stripe.Charge") -> int | None:
-    """What a charge brought us, in the currency of our account with Stripe; None if our key may not read that."""
-    moved = charge.balance_transaction
-    return None if moved is None or isinstance(moved, str) else moved.amount
-
-
 def _whole(client: "stripe.StripeClient", session: str) -> "stripe.checkout.Session":
     """A session with its charge and, if our key may read it, what the charge did to our balance."""
     import stripe
@@ -473,45 +407,6 @@ def _whole(client: "stripe.StripeClient", session: str) -> "stripe.checkout.Sess
             with suppress(stripe.PermissionError):
                 return client.v1.checkout.sessions.retrieve(session, {"expand": expand})
     return client.v1.checkout.sessions.retrieve(session, {"expand": [charge]})
-
-
-def _refunds(client: "stripe.StripeClient", charge: "stripe.Charge") -> list["stripe.Refund"]:
-    """The refunds of a charge; with what they did to our balance if our key may read it."""
-    moves = ["data.balance_transaction", "data.failure_balance_transaction"]
-    may_read = not isinstance(charge.balance_transaction, str)
-    return client.v1.refunds.list(
-        {
-            "payment_intent": str(charge.payment_intent),
-            "limit": 100,
-            **({"expand": moves} if may_read else {}),
-        }
-    ).data
-
-
-def _transactions(
-    charge: "stripe.Charge | None", refunds: list["stripe.Refund"], disputes: list["stripe.Dispute"]
-) -> Iterator[BalanceTransaction]:
-    """All that a charge, its refunds and its disputes did to our balance, as far as we may read it."""
-    moves = [
-        *([charge.balance_transaction] if charge else []),
-        *(one.balance_transaction for one in refunds),
-        *(getattr(one, "failure_balance_transaction", None) for one in refunds),
-        *(move for dispute in disputes for move in dispute.balance_transactions),
-    ]
-    readable = {move.id: move for move in moves if move is not None and not isinstance(move, str)}
-    return map(_as_row, readable.values())
-
-
-def _as_row(move: "stripe.BalanceTransaction") -> BalanceTransaction:
-    return BalanceTransaction(
-        id=move.id,
-        category=move.reporting_category,
-        amount=move.amount,
-        fee=move.fee,
-        net=move.net,
-        currency=move.currency,
-        created_at=datetime.fromtimestamp(move.created, UTC),
-    )
 
 
 def balance_transactions(since: datetime) -> Iterator[tuple[BalanceTransaction, str | None]]:
@@ -530,7 +425,7 @@ def balance_transactions(since: datetime) -> Iterator[tuple[BalanceTransaction, 
             intent = (
                 None if about is None or isinstance(about, str) else getattr(about, "payment_intent", None)
             )
-            yield _as_row(move), intent.id if isinstance(intent, stripe.PaymentIntent) else intent
+            yield as_row(move), intent.id if isinstance(intent, stripe.PaymentIntent) else intent
 
 
 @contextmanager

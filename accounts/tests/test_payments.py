@@ -8,7 +8,7 @@ import pytest
 from django.db.models import F
 from stripe import Dispute
 
-from accounts import payments, stripe_gateway
+from accounts import payments, stripe_gateway, stripe_money
 from accounts.models import CreditPack, Payment, StripeEvent
 from aivideo.management.commands import doctor
 from aivideo.models import AuditEntry
@@ -236,13 +236,13 @@ def test_A76_each_word_of_stripe_about_a_dispute_is_known():
     """A new release of the SDK that knows another word fails here: say what the money does then."""
     words, _any_other = get_args(Dispute.__annotations__["status"])
     assert set(get_args(words)) == set(TAKES_MONEY)
-    assert set(stripe_gateway.TAKEN) == {word for word, takes in TAKES_MONEY.items() if takes}
-    assert set(stripe_gateway.NOT_TAKEN) == {word for word, takes in TAKES_MONEY.items() if not takes}
+    assert set(stripe_money.TAKEN) == {word for word, takes in TAKES_MONEY.items() if takes}
+    assert set(stripe_money.NOT_TAKEN) == {word for word, takes in TAKES_MONEY.items() if not takes}
 
 
 @without(
     "the appeals of a lost dispute",
-    "accounts.stripe_gateway.TAKEN",
+    "accounts.stripe_money.TAKEN",
     omit("'appeal_needs_response'"),
     omit("'appeal_under_review'"),
 )
@@ -667,7 +667,7 @@ def money_of(payment):
 
 @without(
     "what a failed refund brings back",
-    "accounts.stripe_gateway._transactions",
+    "accounts.stripe_money._transactions",
     becomes("getattr(one, 'failure_balance_transaction', None)", "None"),
 )
 def test_what_a_payment_really_brought_is_known_to_the_cent(stripe, payment, client):
