@@ -12,6 +12,7 @@ import requests
 from playwright.sync_api import expect
 
 from tests.support.browser import balance, sign_in, staff_sign_in
+from tests.support.fixtures import wait_until
 from tests.support.installation import Site
 from tests.support.stripe_server import KEY, SECRET, FakeStripe, sign
 
@@ -98,4 +99,34 @@ def test_a_plan_is_bought_renewed_disputed_and_canceled_and_staff_explain_and_re
     net = sum(move["net"] for move in stripe.transactions.values())
     assert Decimal(found["stripe", "net"]["amount"]) == Decimal(net) / 100
     assert found["credits", "owed after"]["credits"] == "600"
+    assert re.search("consistent", site.manage("check_ledger"))
+
+
+def test_credits_that_run_low_are_bought_with_the_card_that_was_saved_once(site, stripe, visit):
+    page = sign_in(visit(), site)
+    page.goto(f"{site.url}/credits/")
+    had = balance(page)
+    page.get_by_role("link", name="Change what happens when credits run low").click()
+    page.get_by_label("When I have fewer credits than").fill(str(had + 1))
+    page.get_by_text("Buy a pack with my saved card").click()
+    page.get_by_label("Pack", exact=True).select_option("1,000 credits for $20.00")
+    page.get_by_label("Times a month, at most").fill("1")
+    with page.expect_event("requestfailed", lambda asked: "checkout.stripe.com" in asked.url):
+        page.get_by_role("button", name="Save").click(no_wait_after=True)
+    session = stripe.cards.save(list(stripe.sessions.values())[-1])
+    page = page.context.new_page()
+    page.goto(session["success_url"])
+    expect(page.get_by_text("Credits are bought with your saved card when they run low.")).to_be_visible()
+    expect(page.get_by_text("1,000 are bought for $20.00 with Visa •••• 4242")).to_be_visible()
+
+    def has_more():
+        page.reload()
+        return balance(page) == had + 1000
+
+    wait_until(has_more)
+    assert len(stripe.cards.drafts_and_open) == 0
+    page.get_by_role("link", name="Change what happens when credits run low").click()
+    page.get_by_text("Do nothing", exact=True).click()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Nothing happens any more when your credits run low.")).to_be_visible()
     assert re.search("consistent", site.manage("check_ledger"))
