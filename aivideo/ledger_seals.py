@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.guards import Guard
@@ -64,19 +64,38 @@ def seal() -> list[LedgerSeal]:
     """Seal what was added since the last seals and is SETTLED."""
     new = []
     for one in TABLES:
-        with transaction.atomic():
-            last = LedgerSeal.objects.select_for_update().filter(table=one.table).order_by("-last_id").first()
-            after, digest = (last.last_id, last.digest) if last else (0, "")
-            until = _newest_settled(one)
-            if until <= after:
-                continue
-            rows, digest = _digest(one, after, until, digest)
-            new.append(LedgerSeal.objects.create(table=one.table, last_id=until, rows=rows, digest=digest))
+        last = _last(one.table)
+        after, digest = (last.last_id, last.digest) if last else (0, "")
+        until = _newest_settled(one)
+        if until <= after:
+            continue
+        # Outside a transaction, which on SQLite would keep everybody from writing: the first time these are all rows.
+        rows, digest = _digest(one, after, until, digest)
+        made = LedgerSeal(table=one.table, last_id=until, rows=rows, digest=digest)
+        if _add(made, last):
+            new.append(made)
     for made in new:
         log.info(
             "Sealed %s up to row %s, %s rows. Head: %s", made.table, made.last_id, made.rows, made.digest
         )
     return new
+
+
+def _last(table: str) -> LedgerSeal | None:
+    return LedgerSeal.objects.filter(table=table).order_by("-last_id").first()
+
+
+def _add(made: LedgerSeal, last: LedgerSeal | None) -> bool:
+    """Save a seal that builds on `last`. False if another process has sealed the table meanwhile."""
+    try:
+        with transaction.atomic():
+            LedgerSeal.objects.select_for_update().filter(pk=last.pk if last else 0).first()
+            if _last(made.table) != last:
+                return False
+            made.save()
+    except IntegrityError:
+        return False  # both were the first
+    return True
 
 
 def broken() -> Iterator[str]:

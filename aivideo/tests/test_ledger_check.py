@@ -415,6 +415,28 @@ def test_a_seal_builds_on_the_one_before_and_what_is_new_breaks_nothing(world):
     assert len(wrong()) == 1
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_two_checks_at_the_same_time_seal_once(world, monkeypatch, is_first):
+    if not is_first:
+        ledger_seals.seal()
+        order(world.owner)
+        with unguarded("accounts_creditentry"):
+            newest = CreditEntry.objects.latest("pk").pk
+            CreditEntry.objects.filter(pk=newest).update(created_at=timezone.now() - timedelta(hours=2))
+    real, of_the_other = ledger_seals._digest, []
+
+    def digest_while_the_other_seals(*args):
+        if not of_the_other:
+            of_the_other.append(None)
+            of_the_other.extend(ledger_seals.seal())
+        return real(*args)
+
+    monkeypatch.setattr(ledger_seals, "_digest", digest_while_the_other_seals)
+    assert ledger_seals.seal() == []
+    assert len(of_the_other) > 1
+    assert not any("sealed" in sentence for sentence in wrong())
+
+
 def test_the_digest_of_many_blocks_is_that_of_one(world, monkeypatch):
     for one in ledger_seals.TABLES:
         whole = ledger_seals._digest(one, 0, 10**9, "")
