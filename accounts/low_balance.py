@@ -20,7 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts import payments, stripe_gateway, stripe_top_ups, utc_days
 from accounts.models import CreditPack, LowBalance, Payment, TopUp, User, money
@@ -136,13 +136,13 @@ def _attend_to(low: LowBalance) -> bool:
         LowBalance.objects.filter(pk=low.pk).update(noticed_at=None)
         return True
     if low.status == Status.EMAIL:
-        return _tell_once(low, _LOW, _("You have %(n)d credits left.") % {"n": low.user.balance})
+        return _tell_once(low, _LOW, _left(low.user.balance))
     if not low.is_as_agreed:
         _pause(low, Problem.CHANGED)
         return True
     if _bought_this_month(low.user) >= low.a_month:
-        text = _("You have %(n)d credits left. No more are bought this month: you set that limit.")
-        return _tell_once(low, _LOW, text % {"n": low.user.balance})
+        text = _("No more are bought this month, because your limit is reached.")
+        return _tell_once(low, _LOW, f"{_left(low.user.balance)} {text}")
     top_up = _begin(low)
     return top_up is None or _try_to_complete(top_up)
 
@@ -225,6 +225,10 @@ def _pause(low: LowBalance, problem: str) -> None:
 # --- Mail
 
 _LOW, _STOPPED = gettext_lazy("Your credits run low"), gettext_lazy("No more credits are bought for you")
+
+
+def _left(credits: int) -> str:
+    return ngettext("You have %(n)d credit left.", "You have %(n)d credits left.", credits) % {"n": credits}
 
 
 def _why(problem: str) -> str:

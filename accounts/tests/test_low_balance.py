@@ -433,12 +433,7 @@ def test_a_crash_at_any_step_charges_once_and_gives_once(stripe, saved, step, is
 )
 @pytest.mark.parametrize("step", ["/v1/invoices", "/v1/invoiceitems", "/pay"])
 def test_what_could_not_be_completed_for_half_a_day_is_never_charged(stripe, saved, step, monkeypatch):
-    real = stripe.post
-    down = 503, {"error": {"message": "gone", "type": "api_error"}}
-    spend(saved, 100)
-    with monkeypatch.context() as patch:
-        patch.setattr(stripe, "post", lambda path, *more: down if path.endswith(step) else real(path, *more))
-        low_balance.attend()
+    while_stripe_is_down(stripe, saved, monkeypatch, step)
     with unguarded(*TABLES):
         Payment.objects.update(created_at=timezone.now() - stripe_top_ups.GIVE_UP - timedelta(minutes=1))
     tasks.settle_open_payments()

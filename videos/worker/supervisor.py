@@ -93,8 +93,8 @@ class Supervisor:
             close_old_connections()
             self.report()
             self.remind()
-            self.look_at_accounts()
             self.mend()
+            self.look_at_accounts()
         except Exception:
             # The database, Redis or memory may be unavailable for a while. The supervisor must survive that.
             log.exception("The supervisor's check failed; it will try again.")
