@@ -432,7 +432,7 @@ def test_a_player_that_outlives_its_link_fetches_a_new_one(completed, settings, 
         page.goto(f"{live_server.url}/videos/{video.pk}/")
         player = page.locator("video")
         player.evaluate("video => video.pause()")
-        page.wait_for_function("document.querySelector('video').readyState > 2")
+        wait_until(lambda: player.evaluate("video => video.readyState > 2"))
         asked = len(store.asked)
 
         store.refused.update(store.asked)
