@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from tests.support.database import database_env
@@ -93,7 +94,8 @@ def test_A79_a_stopped_dispatcher_that_goes_on_buys_nothing_again(settings, monk
         stopped = subprocess.Popen([*MANAGE, "shell", "--no-imports", "-c", STOPPABLE_PUMP], env=env)
         try:
             wait_until(lambda: len(shop.jobs) == 2)
-            os.kill(stopped.pid, signal.SIGSTOP)
+            with transaction.atomic():  # not while it holds the lock of a whole SQLite database
+                os.kill(stopped.pid, signal.SIGSTOP)
             # Time goes by: its leases end.
             long_ago = timezone.now() - timedelta(seconds=1)
             Video.objects.filter(status=Status.SUBMITTING).update(next_attempt_at=long_ago)
