@@ -2,17 +2,21 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from tests.support.database import POSTGRES
 from tests.support.fixtures import TEST_TIMEOUT, wait_until
 from tests.support.installation import ROOT, Site
 from tests.support.webhook_receiver import SECRET, Receiver
@@ -198,6 +202,27 @@ def test_an_upgrade_beside_the_old_worker_loses_nothing(tmp_path):
             # On a slow machine SQLite may stay locked for longer than a process waits; then it tries again.
             errors = re.findall(r"Traceback .*\n(?:\s.*\n)*(.*)", log)
             assert all(error.endswith("OperationalError: database is locked") for error in errors), log
+
+
+@pytest.mark.skipif(bool(POSTGRES), reason="PostgreSQL does not lock the whole database")
+def test_the_old_version_gets_its_turn_between_two_migrations(tmp_path):
+    site = Site(tmp_path / "site")
+    site.folder.mkdir()
+    with site.database_of_its_own(is_migrated=False):
+        site.manage("migrate", "auth", "--verbosity", "0")
+        counts = set()  # of migrations, each time that it could write
+        with (
+            closing(sqlite3.connect(site.folder / "db.sqlite3", timeout=20, isolation_level=None)) as old,
+            ThreadPoolExecutor() as thread,
+        ):
+            upgrade = thread.submit(site.manage, "migrate", "django_q", "--verbosity", "0")
+            while not upgrade.done():
+                old.execute("BEGIN IMMEDIATE")
+                counts.update(old.execute("SELECT COUNT(*) FROM django_migrations").fetchone())
+                old.execute("COMMIT")
+                time.sleep(0.01)
+            upgrade.result()
+    assert len(counts) > 0.7 * (max(counts) - min(counts))
 
 
 def check_videos(videos: dict[str, Any], seeded: dict[str, Any]) -> None:
