@@ -7,6 +7,7 @@ changes all of this in one transaction and starts by locking the user's row, so 
 account run one after another.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
@@ -17,6 +18,8 @@ from django.utils import timezone
 
 from accounts import fast_sql
 from accounts.models import CreditEntry, Draw, Lot, User
+
+log = logging.getLogger(__name__)
 
 Kind = CreditEntry.Kind
 
@@ -145,8 +148,13 @@ def read_balance(user: User) -> None:
 
 def expire_all() -> int:
     """The same for all users. Called periodically."""
-    due = Lot.objects.filter(left__gt=0, expires_at__lte=timezone.now())
-    return sum(expire(User(pk=pk)) for pk in set(due.values_list("user", flat=True)))
+    due, count = Lot.objects.filter(left__gt=0, expires_at__lte=timezone.now()), 0
+    for pk in set(due.values_list("user", flat=True)):
+        try:
+            count += expire(User(pk=pk))
+        except IntegrityError:  # their ledger is wrong, which `check_ledger` tells; that of others is not
+            log.exception("The credits of user %s could not be expired.", pk)
+    return count
 
 
 # --- Helpers --------------------------------------------------------------------------------------
@@ -234,8 +242,7 @@ def _add_lot(account: User, entry: CreditEntry, amount: int, expires_at: datetim
 def _expire(account: User) -> None:
     due = list(_lots(account).filter(expires_at__lte=timezone.now()))
     CreditEntry.objects.bulk_create(
-        CreditEntry(user=account, amount=-lot.left, kind=Kind.EXPIRE, reference=f"lot:{lot.pk}")
-        for lot in due
+        CreditEntry(user=account, amount=-lot.left, kind=Kind.EXPIRE, reference=lot.expiry) for lot in due
     )
     total = sum(lot.left for lot in due)
     account.balance -= total
@@ -265,14 +272,18 @@ def _spend(account: User, lots: Iterable[Lot], wanted: int) -> list[tuple[Lot, i
 def _put_back(account: User, refund: CreditEntry, is_canceled: bool) -> None:
     """Put back into the lots what a charge drew from them, as far as the balance is enough. See `refund` for expired ones."""
     now = timezone.now()
-    draws = Draw.objects.filter(charge__kind=Kind.CHARGE, charge__reference=refund.reference)
+    of_charge = Draw.objects.filter(charge__kind=Kind.CHARGE, charge__reference=refund.reference)
+    draws = list(of_charge.select_related("lot__entry").order_by("lot__expires_at", "lot"))
+    # By the clock of another machine, a lot may have expired before it does by ours.
+    expiries = CreditEntry.objects.filter(kind=Kind.EXPIRE, reference__in=[draw.lot.expiry for draw in draws])
+    expired = set(expiries.values_list("reference", flat=True))
     filled, late, gone = [], 0, 0  # draws; credits
-    for draw in draws.select_related("lot__entry").order_by("lot__expires_at", "lot"):
+    for draw in draws:
         lot, amount = draw.lot, min(draw.amount, account.balance - account.expiring - late)
         # A grace comes once.
         if is_canceled and lot.expires_at < now + GRACE and lot.entry.kind != Kind.REFUND:
             late += amount
-        elif lot.expires_at > now:
+        elif lot.expires_at > now and lot.expiry not in expired:
             lot.left += amount
             account.expiring += amount
             draw.returned = amount

@@ -72,6 +72,11 @@ class Lot(models.Model):
     def __str__(self) -> str:
         return f"{self.left} of {self.amount} until {self.expires_at:%Y-%m-%d}"
 
+    @property
+    def expiry(self) -> str:
+        """The reference of the entry by which it expires."""
+        return f"lot:{self.pk}"
+
 
 class Draw(models.Model):
     """How much a charge or a claw-back took from a lot, and how much of it a refund has put back."""

@@ -483,3 +483,30 @@ def test_a_verb_that_ends_at_any_of_its_statements_has_moved_nothing(owner, verb
             break
     assert deaths >= 3
     assert standing(owner) != before
+
+
+@without(
+    "the look whether a lot has expired",
+    "accounts.credits._put_back",
+    becomes("lot.expiry not in expired", "True"),
+)
+def test_a_refund_by_a_slower_clock_does_not_fill_a_lot_that_has_expired(owner):
+    lot = give(owner, 50, SOON)
+    credits.charge(owner, 30, reference="order:a")
+    let_expire(lot)
+    assert credits.expire(owner) == 20
+    with unguarded("accounts_lot"):  # as it is for a machine whose clock is behind
+        Lot.objects.update(expires_at=timezone.now() + SOON)
+    credits.refund(owner, 30, reference="order:a")
+    let_expire(lot)
+    assert credits.expire(owner) == 0
+    assert standing(owner) == (130, 0, 0, [0])
+
+
+def test_an_account_that_cannot_be_expired_keeps_no_other_from_it(owner, stranger, caplog):
+    for user in (owner, stranger):
+        let_expire(give(user, 50, SOON))
+    name = owner.lots.get().expiry
+    CreditEntry.objects.create(user=owner, amount=-1, kind="expire", reference=name)
+    assert credits.expire_all() == 50
+    assert f"The credits of user {owner.pk} could not be expired." in caplog.text
