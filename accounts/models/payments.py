@@ -59,6 +59,10 @@ class CreditPack(models.Model):
             raise ValidationError(
                 {"price": _("In this currency, the last digit of the smallest unit has to be 0.")}
             )
+        if self.currency in WHOLE_UNITS and self.price % 100:
+            raise ValidationError(
+                {"price": _("In this currency, the last two digits of the smallest unit have to be 00.")}
+            )
 
 
 SMALLEST = _("In the smallest unit of the currency.")
@@ -253,7 +257,6 @@ NO_DECIMALS = (
     "mga",
     "pyg",
     "rwf",
-    "ugx",
     "vnd",
     "vuv",
     "xaf",
@@ -263,6 +266,10 @@ NO_DECIMALS = (
 
 
 THREE_DECIMALS = ("bhd", "jod", "kwd", "omr", "tnd")
+
+
+# Stripe wants two decimals of these, and both have to be 0: https://docs.stripe.com/currencies#special-cases
+WHOLE_UNITS = ("isk", "ugx")
 
 
 # The least that can be charged, in the smallest unit, https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts

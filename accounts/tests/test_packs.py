@@ -1,9 +1,11 @@
 """The packs on the Credits page help to choose, and lead back to what was to be made."""
 
 import pytest
+from babel import Locale
 
 from accounts import packs
-from accounts.models import CodeBatch, CreditPack
+from accounts.models import CodeBatch, CreditPack, in_main_unit, money
+from accounts.prices import shown
 from accounts.redeem_codes import create
 from tests.support.fixtures import signed_in, spend
 
@@ -48,6 +50,12 @@ def test_prices_are_in_the_visitors_currency_where_there_is_one_and_as_the_local
     page = signed_in(owner).get("/credits/", headers={"accept-language": language}).text
     assert f"Buy for {price}" in page.replace("\xa0", " ")
     assert page.count("Buy for") == 1
+
+
+def test_what_stripe_counts_in_hundredths_is_shown_so():
+    """Though it has no smaller unit: https://docs.stripe.com/currencies#special-cases"""
+    assert (money(380000, "ugx"), in_main_unit(380000, "ugx")) == ("3,800.00 UGX", 3800)
+    assert shown(380000, "ugx", Locale("en", "US")) == "UGX3,800"
 
 
 def test_another_currency_can_be_chosen_and_is_remembered(owner):

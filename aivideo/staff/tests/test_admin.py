@@ -676,6 +676,8 @@ def test_staff_see_of_a_key_how_it_begins_and_may_revoke_it(as_staff, owner):
         (49, "usd", "Stripe takes at least 0.50 USD."),
         (49, "jpy", "Stripe takes at least 50 JPY."),
         (1234, "kwd", "the last digit of the smallest unit has to be 0"),
+        (380050, "ugx", "the last two digits of the smallest unit have to be 00"),
+        (380000, "ugx", ""),
         (50, "usd", ""),
         (1230, "kwd", ""),
         (50, "jpy", ""),
