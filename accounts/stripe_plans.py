@@ -1,5 +1,6 @@
 """Stripe Billing: subscribe to a plan, cancel and resume, and fetch the state of subscriptions."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Status = Subscription.Status
 PAID = ("checkout.session.completed", "invoice.paid")  # events
+NEVER_PAID = ("incomplete", "incomplete_expired")
 # What Stripe calls the states of a subscription.
 STATUS = {
     "incomplete": Status.CREATED,
@@ -151,17 +153,41 @@ def subscription_in(event: "stripe.Event") -> Subscription | None:
         pk = UUID((about or {}).get("subscription", ""))
     except ValueError:
         return None  # of another product that sells by the same account
-    found = Subscription.objects.filter(pk=pk).first()
-    if found:
-        if isinstance(number, str):
-            # We may have died after Stripe made the page, and before we saved which. `state_of` checks that it is of this row.
-            Subscription.objects.filter(pk=pk, number=None).update(number=number)
-        return found
-    if event.type in PAID:
-        raise NoRecord(
-            f"subscription {number} was paid at Stripe, but there is no record of it; was a backup restored? Look it up at Stripe."
-        )
-    return None
+    found = _with_number(pk, number)
+    if found is None and event.type in PAID:
+        raise NoRecord(_no_record(number))
+    return found
+
+
+def made_since(at: datetime) -> Iterator[Subscription | NoRecord]:
+    """The subscriptions that were made at Stripe since then, known here or not. Raises Unreachable."""
+    import stripe
+
+    with asking() as client:
+        try:
+            made = client.v1.subscriptions.list(
+                {"created": {"gte": int(at.timestamp())}, "status": "all", "limit": 100}
+            )
+        except stripe.PermissionError:
+            return  # a key that may not read subscriptions has made none
+        for one in made.auto_paging_iter():
+            if pk := _named(one):
+                if found := _with_number(pk, one.id):
+                    yield found
+                elif one.status not in NEVER_PAID:
+                    yield NoRecord(_no_record(one.id))
+
+
+def _with_number(pk: UUID, number: object) -> Subscription | None:
+    """The row of a subscription at Stripe, if there is one."""
+    if isinstance(number, str):
+        # We may have died after Stripe made the page, and before we saved which. `state_of` checks that it is of this row.
+        Subscription.objects.filter(pk=pk, number=None).update(number=number)
+    return Subscription.objects.filter(pk=pk).first()
+
+
+def _no_record(number: object) -> str:
+    return f"subscription {number} was paid at Stripe, but there is no record of it; was a backup restored? Look it up at Stripe."
 
 
 def _number(client: "stripe.StripeClient", subscription: Subscription) -> str | None:

@@ -129,7 +129,7 @@ def _facts(move: BalanceTransaction) -> tuple[object, ...]:
 
 
 def reconcile(since: datetime) -> Iterator[tuple[Payment, str] | NoRecord]:
-    """Settle all payments whose checkout page or invoice was made since then and completed, known here or not, and all subscriptions.
+    """Settle all payments and subscriptions that were made at Stripe since then, known here or not, and all plans that people have.
 
     Yields each with its status before ("" if there was no record of it), or what is wrong. Raises Unreachable.
     """
@@ -144,7 +144,13 @@ def reconcile(since: datetime) -> Iterator[tuple[Payment, str] | NoRecord]:
             yield top_up
         else:
             yield low_balance.complete(top_up), top_up.payment.status
-    for subscription in Subscription.objects.exclude(number=None):
+    made = []
+    for found_plan in stripe_plans.made_since(since):
+        if isinstance(found_plan, NoRecord):
+            yield found_plan
+        else:
+            made.append(found_plan.pk)
+    for subscription in Subscription.objects.filter(Q(status__in=Subscription.LIVE) | Q(pk__in=made)):
         known = set(subscription.months.values_list("pk", flat=True))
         with suppress(NotOurs):
             plans.settle(subscription, stripe_plans.state_of, stripe_gateway.truth_of)

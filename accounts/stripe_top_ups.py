@@ -123,10 +123,10 @@ def top_up_in(event: "stripe.Event") -> TopUp | None:
         return None
     invoice = event.data.object.to_dict()
     pk = _named(invoice.get("metadata") or {})
-    found = TopUp.objects.select_related("payment").filter(pk=pk).first()
-    if found is None and pk and event.type == "invoice.paid":
+    found = pk and _with_invoice(pk, str(invoice.get("id")))
+    if pk and not found and event.type == "invoice.paid":
         raise NoRecord(_no_record(str(invoice.get("id"))))
-    return found
+    return found or None
 
 
 def paid_since(at: datetime) -> Iterator[TopUp | NoRecord]:
@@ -142,8 +142,13 @@ def paid_since(at: datetime) -> Iterator[TopUp | NoRecord]:
             return  # a key that may not read invoices has made none
         for invoice in paid.auto_paging_iter():
             if pk := _named(invoice.metadata or {}):
-                found = TopUp.objects.select_related("payment").filter(pk=pk).first()
-                yield found or NoRecord(_no_record(str(invoice.id)))
+                yield _with_invoice(pk, str(invoice.id)) or NoRecord(_no_record(str(invoice.id)))
+
+
+def _with_invoice(pk: UUID, invoice: str) -> TopUp | None:
+    """The top-up for which an invoice was made. A restored backup may know it without."""
+    TopUp.objects.filter(pk=pk, invoice=None).update(invoice=invoice)
+    return TopUp.objects.select_related("payment").filter(pk=pk).first()
 
 
 def _named(metadata: Any) -> UUID | None:

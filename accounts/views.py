@@ -203,18 +203,21 @@ def subscribe(request: UserRequest) -> HttpResponse:
         )
     try:
         before = plans.open_order(request.user, plan)
+        url = stripe_plans.open_page(before) if before else None
         for other in plans.unpaid(request.user):
-            # A page that is left open in another tab could be paid, too.
-            if other != before:
-                stripe_plans.close_page(other)
-                plans.settle(other, stripe_plans.state_of, stripe_gateway.truth_of)
+            if other == before and url:
+                continue
+            # It may have been paid; and a page that is left open in another tab could still be.
+            stripe_plans.close_page(other)
+            plans.settle(other, stripe_plans.state_of, stripe_gateway.truth_of)
+        if plans.unpaid(request.user).exclude(number=None):
+            problem = _("The first payment of your plan is still being processed. Please come back later.")
+            return _credits(request, problem=problem, status=409)
         if plans.of_user(request.user):
             return _credits(
                 request, problem=_("You have a plan. Cancel it before you choose another one."), status=409
             )
-        if before and (url := stripe_plans.open_page(before)):
-            return redirect(url)
-        return redirect(stripe_plans.checkout_url(plans.order(request.user, plan)))
+        return redirect(url or stripe_plans.checkout_url(plans.order(request.user, plan)))
     except (stripe_gateway.Unreachable, stripe_gateway.NotOurs):
         log.exception("No checkout page for user %s", request.user.pk)
         problem = _("The payment page is unavailable. Nothing was charged. Please try again in a minute.")
@@ -258,6 +261,10 @@ def change_plan(request: UserRequest) -> HttpResponse:
         stripe_plans.cancel(subscription, is_ending=not keeps)
     except stripe_gateway.Unreachable:
         log.exception("The plan of user %s was not changed", request.user.pk)
+        with suppress(stripe_gateway.Unreachable, stripe_gateway.NotOurs):
+            plans.settle(subscription, stripe_plans.state_of, stripe_gateway.truth_of)
+        if subscription not in plans.of_user(request.user):
+            return _credits(request, problem=_("You do not have this plan any more."), status=409)
         problem = _("Your plan could not be changed at the moment. Please try again in a minute.")
         return _credits(request, problem=problem, status=503)
     with suppress(stripe_gateway.Unreachable, stripe_gateway.NotOurs):  # a webhook tells it, too

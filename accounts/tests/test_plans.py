@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db.models import F
 from django.utils import timezone
 
@@ -14,7 +14,7 @@ from aivideo.ledger_check import violations
 from tests.support.database import unguarded
 from tests.support.fixtures import give, signed_in, spend
 from tests.support.payments import deliver
-from tests.support.sabotage import becomes, without
+from tests.support.sabotage import becomes, never, without
 from tests.support.stripe_server import FEE
 
 pytestmark = pytest.mark.django_db
@@ -337,7 +337,7 @@ def test_nobody_subscribes_twice_or_to_what_is_not_sold(stripe, at_stripe, owner
 
 @without(
     "the number that an event tells",
-    "accounts.stripe_plans.subscription_in",
+    "accounts.stripe_plans._with_number",
     becomes("isinstance(number, str)", "False"),
 )
 @pytest.mark.parametrize("kind", ["checkout.session.completed", "invoice.paid"])
@@ -359,6 +359,67 @@ def test_a_second_click_leads_to_the_same_page(stripe, subscription, owner, plan
     stripe.expire(subscription)
     signed_in(owner).post("/credits/subscribe/", {"plan": plan.pk})
     assert owner.subscriptions.count() == 2
+
+
+@without(
+    "the question whether the first page was paid",
+    "accounts.views.subscribe",
+    becomes("other == before and url", "other == before"),
+)
+def test_a_second_click_after_a_payment_that_nobody_told_us_buys_no_second_plan(
+    stripe, subscription, owner, plan
+):
+    stripe.billing.subscribe(subscription)
+    assert signed_in(owner).post("/credits/subscribe/", {"plan": plan.pk}).status_code == 409
+    assert owner.subscriptions.count() == 1
+    assert has(owner) == (600, 500, 0)
+
+
+@without(
+    "the wait for a first payment",
+    "accounts.views.subscribe",
+    never("plans.unpaid(request.user).exclude(number=None)"),
+)
+def test_while_the_first_payment_of_a_plan_is_processed_no_other_can_be_bought(
+    stripe, subscription, owner, plan
+):
+    made = stripe.billing.subscribe(subscription)
+    made["status"] = "incomplete"
+    stripe.billing.invoices.clear()
+    answer = signed_in(owner).post("/credits/subscribe/", {"plan": plan.pk})
+    assert (answer.status_code, owner.subscriptions.count()) == (409, 1)
+    assert "still being processed" in answer.text
+    made["status"] = "incomplete_expired"
+    assert signed_in(owner).post("/credits/subscribe/", {"plan": plan.pk}).status_code == 302
+
+
+def test_a_plan_that_has_ended_at_stripe_is_left_although_nobody_told_us(stripe, at_stripe, owner, plan):
+    at_stripe["status"] = "canceled"
+    answer = signed_in(owner).post("/credits/plan/", {"plan": subscription_of(owner)})
+    assert answer.status_code == 409
+    assert "You do not have this plan any more." in answer.text
+    assert signed_in(owner).post("/credits/subscribe/", {"plan": plan.pk}).status_code == 302
+
+
+def test_the_command_finds_plans_that_a_restored_backup_has_forgotten_or_knows_as_unpaid(
+    stripe, subscription, owner, stranger, plan, capsys
+):
+    stripe.billing.subscribe(subscription)
+    forgotten = plans.order(stranger, plan)
+    stripe_plans.checkout_url(forgotten)
+    made = stripe.billing.subscribe(forgotten)
+    of_others = stripe.billing.subscribe(subscription)
+    of_others["metadata"] = {}
+    stripe.session_of(subscription)["subscription"] = None
+    with unguarded(*TABLES):
+        forgotten.delete()
+    with pytest.raises(CommandError, match="Payments without a record here: 1"):
+        call_command("reconcile_stripe", "--since", "2026-01-01")
+    assert f"subscription {made['id']} was paid at Stripe" in capsys.readouterr().out
+    assert has(owner) == (600, 500, 0)
+    # One that was never paid is nothing to look for.
+    made["status"] = "incomplete_expired"
+    call_command("reconcile_stripe", "--since", "2026-01-01")
 
 
 def test_what_was_paid_for_a_plan_that_a_restored_backup_has_forgotten_waits_for_staff(

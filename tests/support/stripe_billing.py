@@ -24,6 +24,12 @@ class Billing:
         """A subscription, an invoice, or the invoices of a subscription, a customer or all, newest first."""
         if kind == "subscriptions":
             return self.subscriptions.get(name)
+        if name == "subscriptions":
+            made = [
+                one for one in self.subscriptions.values() if one["created"] >= int(query["created[gte]"])
+            ]
+            assert query["status"] == "all"
+            return {"object": "list", "data": made, "has_more": False, "url": "/v1/subscriptions"}
         if kind == "invoices":
             return self.invoices.get(name)
         if name == "invoices":
@@ -50,6 +56,8 @@ class Billing:
 
     def change(self, name: str, asked: dict[str, str]) -> dict[str, Any]:
         subscription = self.subscriptions[name]
+        if subscription["status"] == "canceled":
+            return wrong("A canceled subscription can only update its cancellation_details and metadata.")
         if "cancel_at" in asked:
             subscription["cancel_at"] = None
         else:
@@ -76,6 +84,7 @@ class Billing:
         made = {
             "id": f"sub_{secrets.token_hex(12)}",
             "object": "subscription",
+            "created": int(time.time()),
             "livemode": self.stripe.livemode,
             "status": "active",
             "customer": session["customer"],
@@ -161,3 +170,7 @@ def _is_of(invoice: dict[str, Any], subscription: str | None) -> bool:
     return bool(
         invoice["parent"] and invoice["parent"]["subscription_details"]["subscription"] == subscription
     )
+
+
+def wrong(message: str, **more: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error", **more}}

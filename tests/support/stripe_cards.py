@@ -4,6 +4,8 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
+from tests.support.stripe_billing import wrong
+
 if TYPE_CHECKING:
     from tests.support.stripe_server import FakeStripe
 
@@ -164,7 +166,3 @@ class Cards:
     def drafts_and_open(self) -> list[dict[str, Any]]:
         """Invoices that somebody could still pay."""
         return [one for one in self.stripe.billing.invoices.values() if one["status"] in ("draft", "open")]
-
-
-def wrong(message: str, **more: str) -> dict[str, Any]:
-    return {"error": {"message": message, "type": "invalid_request_error", **more}}
