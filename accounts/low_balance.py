@@ -111,7 +111,11 @@ def due() -> QuerySet[LowBalance]:
 def attend() -> int:
     """Do what is due. Returns for how many. Two at the same time do nothing twice."""
     began, count = time.monotonic(), 0
-    for low in due().select_related("user", "pack").order_by("?")[:AT_ONCE]:
+    for pk in due().order_by("?").values_list("pk", flat=True)[:AT_ONCE]:
+        # While others had their turn, its owner may have asked for something else.
+        low = due().select_related("user", "pack").filter(pk=pk).first()
+        if low is None:
+            continue
         if time.monotonic() - began > PATIENCE or not _attend_to(low):
             break  # the others when they are looked for again
         count += 1
@@ -186,7 +190,7 @@ def complete(top_up: TopUp) -> Payment:
     payment, problem = top_up.payment, ""
     try:
         if payment.status == Payment.Status.CREATED:
-            stripe_top_ups.charge(top_up, is_wanted=_is_wanted(low))
+            stripe_top_ups.charge(top_up, is_wanted=_is_wanted(low, top_up))
         payment = payments.settle(payment, stripe_gateway.truth_of)
     except Declined as refusal:
         log.info("top-up %s was not charged: %s", top_up.pk, refusal)
@@ -207,10 +211,11 @@ def complete(top_up: TopUp) -> Payment:
     return payment
 
 
-def _is_wanted(low: LowBalance) -> bool:
-    """Whether a purchase that was begun for this user should go on."""
+def _is_wanted(low: LowBalance, top_up: TopUp) -> bool:
+    """Whether a purchase that was begun for this user should go on: they still want it, on these terms and with this card."""
     user = low.user
-    return low.status == Status.BUY and user.is_active and not user.debt and user.balance < low.below
+    is_due = low.status == Status.BUY and user.is_active and not user.debt and user.balance < low.below
+    return is_due and low.terms == top_up.payment.terms and low.card == top_up.card
 
 
 def _pause(low: LowBalance, problem: str) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from typing import Any
 
 from django import forms
 from django.conf import settings
@@ -12,8 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
-from accounts import low_balance, prices, stripe_gateway, stripe_top_ups
-from accounts.models import CreditPack, LowBalance
+from accounts import low_balance, plans, prices, stripe_gateway, stripe_top_ups
+from accounts.models import CreditPack, LowBalance, User
 from accounts.requests import UserRequest
 
 log = logging.getLogger(__name__)
@@ -31,21 +32,30 @@ class LowBalanceForm(forms.Form):
         max_value=MOST,
         error_messages={"required": gettext_lazy("Below how many credits?")},
     )
-    pack = forms.ModelChoiceField(
-        CreditPack.objects.filter(is_sold=True),
-        required=False,
-        error_messages={
-            "invalid_choice": gettext_lazy("This pack is no longer available. Choose another one.")
-        },
-    )
+    pack = forms.CharField(required=False)
     a_month = forms.IntegerField(min_value=1, max_value=30, required=False)
+
+    def __init__(self, packs: list[CreditPack], *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.packs = packs  # that may be chosen
+
+    def clean_pack(self) -> CreditPack | None:
+        shown = self.cleaned_data["pack"]
+        if not shown or not self.packs or self.cleaned_data.get("do") != Status.BUY:
+            return None
+        for pack in self.packs:
+            if pack.as_shown == shown:
+                return pack
+        raise forms.ValidationError(
+            _("This pack is no longer available, or has changed. Choose another one.")
+        )
 
     def clean(self) -> None:
         values = self.cleaned_data
         pack = values.get("pack")
         if values.get("do") != Status.BUY or self.errors:
             return
-        if not can_buy():
+        if not self.packs:
             self.add_error("do", _("Credits cannot be bought automatically here."))
         elif pack is None:
             self.add_error("pack", _("Choose a pack."))
@@ -59,9 +69,10 @@ class LowBalanceForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def low(request: UserRequest) -> HttpResponse:
     """`/credits/low/`: what is to happen when one's balance is low."""
-    before = LowBalance.objects.filter(user=request.user).first()
+    before = LowBalance.objects.select_related("pack").filter(user=request.user).first()
+    packs = _packs(request.user) if can_buy() else []
     if request.method != "POST":
-        return _page(request, LowBalanceForm(initial=_initial(before)), before)
+        return _page(request, LowBalanceForm(packs, initial=_initial(before)), before)
     if request.POST.get("do") == Status.OFF:
         low_balance.switch_off(request.user)
         if before and before.card:
@@ -69,7 +80,7 @@ def low(request: UserRequest) -> HttpResponse:
                 stripe_top_ups.forget_card(before.card)
         messages.success(request, _("Nothing happens any more when your credits run low."))
         return redirect("accounts:credits")
-    form = LowBalanceForm(request.POST)
+    form = LowBalanceForm(packs, request.POST)
     if not form.is_valid():
         return _page(request, form, before, status=422)
     wanted = form.cleaned_data
@@ -108,6 +119,14 @@ def can_buy() -> bool:
     return settings.TOP_UPS and stripe_gateway.is_configured()
 
 
+def _packs(user: User) -> list[CreditPack]:
+    """The packs that can be bought automatically. Stripe takes no other currency from a customer than that of their plan."""
+    packs = CreditPack.objects.filter(is_sold=True)
+    for subscription in plans.of_user(user):
+        packs = packs.filter(currency=subscription.currency)
+    return list(packs)
+
+
 def _is_on(request: UserRequest) -> HttpResponse:
     messages.success(request, _("Credits are bought with your saved card when they run low."))
     return redirect("accounts:credits")
@@ -117,14 +136,14 @@ def _initial(before: LowBalance | None) -> dict[str, object]:
     if before is None:
         return {"do": Status.EMAIL, "below": 5 * settings.VIDEO_CREDITS or 50, "a_month": 3}
     do = before.status if before.status in (Status.OFF, Status.EMAIL) else Status.BUY
-    return {"do": do, "below": before.below, "pack": before.pack_id, "a_month": before.a_month}
+    pack = before.pack and before.pack.as_shown
+    return {"do": do, "below": before.below, "pack": pack, "a_month": before.a_month}
 
 
 def _page(
     request: UserRequest, form: LowBalanceForm, before: LowBalance | None, status: int = 200
 ) -> HttpResponse:
-    packs = list(CreditPack.objects.filter(is_sold=True)) if can_buy() else []
-    currency = prices.currency_for(request.user, request, [pack.currency for pack in packs])
-    packs.sort(key=lambda pack: pack.currency != currency)
+    currency = prices.currency_for(request.user, request, [pack.currency for pack in form.packs])
+    packs = sorted(form.packs, key=lambda pack: pack.currency != currency)
     context = {"form": form, "watch": before, "packs": packs, "has_taxes": settings.STRIPE_TAX}
     return render(request, "accounts/low_balance.html", context, status=status)

@@ -18,9 +18,10 @@ MAX_CHECKS = 60  # kept in the database
 def settle_open_payments() -> None:
     """Hourly: ask Stripe about payments and subscriptions that nobody has told us about, and complete automatic top-ups."""
     if stripe_gateway.is_configured():
+        # First what cannot wait for long: of this task, a slow Stripe may leave the rest for the next hour.
+        low_balance.complete_open()
         stripe_reconciliation.ask_about_open()
         plans.ask_about_due(stripe_plans.state_of, stripe_gateway.truth_of)
-        low_balance.complete_open()
 
 
 def close_days() -> None:

@@ -80,14 +80,14 @@ class LowBalance(models.Model):
         return (self.price or 0) * self.a_month
 
     @property
+    def terms(self) -> tuple[int | None, int | None, str]:
+        """What its owner has agreed to: credits, price and currency."""
+        return (self.credits, self.price, self.currency)
+
+    @property
     def is_as_agreed(self) -> bool:
         """Whether the pack is still sold as its buyer agreed to."""
-        pack = self.pack
-        return (
-            pack is not None
-            and pack.is_sold
-            and (pack.credits, pack.price, pack.currency) == (self.credits, self.price, self.currency)
-        )
+        return self.pack is not None and self.pack.is_sold and self.pack.terms == self.terms
 
 
 class TopUp(models.Model):

@@ -47,6 +47,16 @@ class CreditPack(models.Model):
     def shown_price(self) -> str:
         return money(self.price, self.currency)
 
+    @property
+    def terms(self) -> tuple[int, int, str]:
+        """What its buyer agrees to: credits, price and currency."""
+        return (self.credits, self.price, self.currency)
+
+    @property
+    def as_shown(self) -> str:
+        """The pack on these terms, in a form: nobody agrees to others than they have seen."""
+        return f"{self.pk}-{self.credits}-{self.price}-{self.currency}"
+
     def clean(self) -> None:
         """Raise ValidationError for a price that Stripe would refuse."""
         if not self.price or not self.currency:
@@ -168,6 +178,11 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.shown_price} for {self.credits} credits"
+
+    @property
+    def terms(self) -> tuple[int, int, str]:
+        """What its buyer ordered: credits, price and currency."""
+        return (self.credits, self.price, self.currency)
 
     @property
     def reference(self) -> str:

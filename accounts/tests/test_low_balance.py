@@ -15,7 +15,9 @@ from accounts import (
     guards,
     low_balance,
     payments,
+    plans,
     stripe_gateway,
+    stripe_plans,
     stripe_reconciliation,
     stripe_top_ups,
 )
@@ -25,6 +27,7 @@ from accounts.models import (
     CreditPack,
     LowBalance,
     Payment,
+    Plan,
     StripeEvent,
     TopUp,
 )
@@ -70,7 +73,7 @@ def bought(user):
 @pytest.fixture
 def saved(stripe, owner, pack):
     """Its owner has 100 credits, and wants 1,000 for 25 USD when they are fewer than 50, twice a month; the card is saved."""
-    answer = ask(owner, do="buy", below="50", pack=pack.pk, a_month="2")
+    answer = ask(owner, do="buy", below="50", pack=pack.as_shown, a_month="2")
     assert (answer.status_code, answer.url[:28]) == (302, "https://checkout.stripe.com/")
     [session] = stripe.sessions.values()
     stripe.cards.save(session)
@@ -156,7 +159,7 @@ def test_an_address_that_is_refused_is_not_tried_again_and_keeps_nobody_else_wai
 def test_what_cannot_be_meant_is_refused_in_a_sentence_and_changes_nothing(
     stripe, owner, pack, form, sentence
 ):
-    answer = ask(owner, **{"pack": pack.pk, "a_month": "1", **form})
+    answer = ask(owner, **{"pack": pack.as_shown, "a_month": "1", **form})
     assert answer.status_code == 422
     assert sentence in answer.content.decode()
     assert not LowBalance.objects.exists()
@@ -167,7 +170,7 @@ def test_without_stripe_only_an_email_is_offered(owner, pack):
     page = signed_in(owner).get("/credits/low/").content.decode()
     assert "Send me an email" in page
     assert "saved card" not in page
-    answer = ask(owner, do="buy", below="50", pack=pack.pk, a_month="1")
+    answer = ask(owner, do="buy", below="50", pack=pack.as_shown, a_month="1")
     assert answer.status_code == 422
     assert "Credits cannot be bought automatically here." in answer.content.decode()
 
@@ -176,7 +179,7 @@ def test_without_stripe_only_an_email_is_offered(owner, pack):
 
 
 def test_nothing_is_bought_before_a_card_is_saved(stripe, owner, pack):
-    ask(owner, do="buy", below="200", pack=pack.pk, a_month="1")
+    ask(owner, do="buy", below="200", pack=pack.as_shown, a_month="1")
     page = signed_in(owner).get("/credits/card/", follow=True).content.decode()
     assert "No card was saved yet" in page
     assert low_balance.attend() == 0
@@ -184,7 +187,7 @@ def test_nothing_is_bought_before_a_card_is_saved(stripe, owner, pack):
 
 
 def test_a_webhook_tells_of_the_card_of_somebody_who_did_not_come_back(stripe, owner, pack, client):
-    ask(owner, do="buy", below="50", pack=pack.pk, a_month="1")
+    ask(owner, do="buy", below="50", pack=pack.as_shown, a_month="1")
     [session] = stripe.sessions.values()
     for _ in range(2):
         assert deliver(client, stripe.event("checkout.session.completed", stripe.cards.save(session))) == 200
@@ -200,7 +203,7 @@ def test_a_webhook_tells_of_the_card_of_somebody_who_did_not_come_back(stripe, o
 )
 def test_the_card_of_somebody_elses_page_is_not_taken(stripe, owner, stranger, pack):
     for user in (owner, stranger):
-        ask(user, do="buy", below="50", pack=pack.pk, a_month="1")
+        ask(user, do="buy", below="50", pack=pack.as_shown, a_month="1")
     mine, others = (LowBalance.objects.get(user=user) for user in (owner, stranger))
     stripe.cards.save(stripe.sessions[others.session])
     LowBalance.objects.filter(pk=others.pk).update(session=None)
@@ -211,7 +214,7 @@ def test_the_card_of_somebody_elses_page_is_not_taken(stripe, owner, stranger, p
 
 
 def test_whoever_is_told_by_the_webhook_first_is_told_so_on_the_page(stripe, owner, pack):
-    ask(owner, do="buy", below="50", pack=pack.pk, a_month="1")
+    ask(owner, do="buy", below="50", pack=pack.as_shown, a_month="1")
     [session] = stripe.sessions.values()
     stripe.cards.save(session)
     low = LowBalance.objects.get()
@@ -228,23 +231,23 @@ def test_whoever_is_told_by_the_webhook_first_is_told_so_on_the_page(stripe, own
 
 def test_of_two_pages_for_a_card_the_later_one_counts_and_the_other_is_closed(stripe, owner, pack):
     for _ in range(2):
-        ask(owner, do="buy", below="50", pack=pack.pk, a_month="1")
+        ask(owner, do="buy", below="50", pack=pack.as_shown, a_month="1")
     first, second = stripe.sessions.values()
     assert (first["status"], second["status"]) == ("expired", "open")
 
 
 def test_a_stripe_that_is_down_is_said_and_can_be_tried_again(stripe, owner, pack):
     stripe.is_down = True
-    answer = ask(owner, do="buy", below="50", pack=pack.pk, a_month="1")
+    answer = ask(owner, do="buy", below="50", pack=pack.as_shown, a_month="1")
     assert answer.status_code == 503
     assert "unavailable at the moment" in answer.content.decode()
     stripe.is_down = False
-    assert ask(owner, do="buy", below="50", pack=pack.pk, a_month="1").status_code == 302
+    assert ask(owner, do="buy", below="50", pack=pack.as_shown, a_month="1").status_code == 302
 
 
 def test_taxes_of_later_purchases_are_those_of_the_cards_address(stripe, owner, pack, settings):
     settings.STRIPE_TAX = True
-    ask(owner, do="buy", below="200", pack=pack.pk, a_month="1")
+    ask(owner, do="buy", below="200", pack=pack.as_shown, a_month="1")
     [session] = stripe.sessions.values()
     stripe.cards.save(session)
     signed_in(owner).get("/credits/card/")
@@ -329,7 +332,7 @@ def test_a_declined_card_stops_it_and_the_invoice_cannot_be_paid_later(
     # With another card it goes on, and what failed does not count for the month.
     stripe.cards.refusal = None
     for _ in range(2):  # the first page is left
-        answer = ask(saved, do="buy", below="50", pack=pack.pk, a_month="1")
+        answer = ask(saved, do="buy", below="50", pack=pack.as_shown, a_month="1")
         assert answer.url[:28] == "https://checkout.stripe.com/"
     stripe.cards.save(list(stripe.sessions.values())[-1])
     signed_in(saved).get("/credits/card/")
@@ -338,7 +341,7 @@ def test_a_declined_card_stops_it_and_the_invoice_cannot_be_paid_later(
 
 
 def test_other_terms_with_the_saved_card_need_no_other_page(stripe, saved, pack):
-    assert ask(saved, do="buy", below="70", pack=pack.pk, a_month="5").url == "/credits/"
+    assert ask(saved, do="buy", below="70", pack=pack.as_shown, a_month="5").url == "/credits/"
     low = LowBalance.objects.get()
     assert (low.status, low.below, low.a_month) == ("buy", 70, 5)
 
@@ -351,6 +354,36 @@ def test_a_pack_that_has_changed_is_not_bought_before_its_buyer_agrees_again(str
     assert [low_balance.attend() for _ in range(2)] == [1, 0]
     assert (state(saved), has(saved), stripe.billing.invoices) == (("paused", "changed"), (0, 0), {})
     assert subjects() == ["No more credits are bought for you"]
+
+
+@without(
+    "the terms that were shown",
+    "accounts.low_balance_pages.LowBalanceForm.clean_pack",
+    becomes("pack.as_shown == shown", "pack.as_shown.split('-')[0] == shown.split('-')[0]"),
+)
+@pytest.mark.parametrize("change", [{"price": 2600}, {"credits": 900}, {"currency": "eur"}])
+def test_nobody_agrees_to_other_terms_than_those_that_were_shown(stripe, saved, pack, change):
+    shown = pack.as_shown
+    assert f'value="{shown}" selected' in signed_in(saved).get("/credits/low/").text
+    CreditPack.objects.filter(pk=pack.pk).update(**change)
+    answer = ask(saved, do="buy", below="40", pack=shown, a_month="1")
+    assert answer.status_code == 422
+    assert "is no longer available, or has changed" in answer.text
+    assert LowBalance.objects.get().below == 50
+
+
+def test_beside_a_plan_only_packs_in_its_currency_are_offered(stripe, saved, pack):
+    """Stripe makes no invoices in another currency for who has a subscription."""
+    plan = Plan.objects.create(name="Maker", credits=500, price=900, currency="eur")
+    subscription = plans.order(saved, plan)
+    stripe_plans.checkout_url(subscription)
+    stripe.billing.subscribe(subscription)
+    plans.settle(subscription, stripe_plans.state_of, stripe_gateway.truth_of)
+    other = CreditPack.objects.create(name="Some", credits=1000, price=2200, currency="eur")
+    page = signed_in(saved).get("/credits/low/").text
+    assert (pack.as_shown in page, other.as_shown in page) == (False, True)
+    assert ask(saved, do="buy", below="40", pack=pack.as_shown, a_month="1").status_code == 422
+    assert ask(saved, do="buy", below="40", pack=other.as_shown, a_month="1").status_code == 302
 
 
 @without("the pause when money goes back", "accounts.payments._move", drop("update"))
@@ -372,7 +405,7 @@ def test_nothing_is_bought_again_after_money_went_back(stripe, saved, client, ho
     assert state(saved) == ("paused", "returned")
     assert len(stripe.billing.invoices) == 1
     # Whoever wants it all the same says so; the card is good.
-    assert ask(saved, do="buy", below="50", pack=payment.pack_id, a_month="2").url == "/credits/"
+    assert ask(saved, do="buy", below="50", pack=payment.pack.as_shown, a_month="2").url == "/credits/"
 
 
 def test_who_switches_it_off_is_not_charged_and_the_card_is_forgotten(stripe, saved):
@@ -460,7 +493,9 @@ def while_stripe_is_down(stripe, saved, monkeypatch, step="/v1/invoices"):
 
 
 @without(
-    "asking again before the charge", "accounts.low_balance.complete", becomes("_is_wanted(low)", "True")
+    "asking again before the charge",
+    "accounts.low_balance.complete",
+    becomes("_is_wanted(low, top_up)", "True"),
 )
 @pytest.mark.parametrize("step", ["/v1/invoices", "/pay"])
 @pytest.mark.parametrize("change", ["off", "email", "suspended", "bought", "debt"])
@@ -481,6 +516,59 @@ def test_what_is_not_wanted_any_more_is_not_charged_later(stripe, saved, monkeyp
     assert stripe.transactions == {}
     assert state(saved) == before
     assert "open" not in {one["status"] for one in stripe.billing.invoices.values()}
+
+
+@without(
+    "the terms of what was begun",
+    "accounts.low_balance._is_wanted",
+    becomes("low.terms == top_up.payment.terms", "True"),
+)
+@pytest.mark.parametrize("step", ["/v1/invoices", "/pay"])
+def test_what_was_begun_on_other_terms_than_its_owner_wants_now_is_not_charged(
+    stripe, saved, monkeypatch, step
+):
+    while_stripe_is_down(stripe, saved, monkeypatch, step)
+    small = CreditPack.objects.create(name="Some", credits=200, price=600)
+    ask(saved, do="buy", below="50", pack=small.as_shown, a_month="1")
+    tasks.settle_open_payments()
+    assert (bought(saved), state(saved)) == ([("expired", False)], ("buy", ""))
+    low_balance.attend()
+    assert (has(saved), [move["amount"] for move in stripe.transactions.values()]) == ((200, 0), [600])
+
+
+@without("the card of now", "accounts.low_balance._is_wanted", becomes("low.card == top_up.card", "True"))
+def test_a_card_that_was_changed_meanwhile_is_kept(stripe, saved, pack, monkeypatch):
+    while_stripe_is_down(stripe, saved, monkeypatch, "/pay")
+    ask(saved, do="off")
+    ask(saved, do="buy", below="50", pack=pack.as_shown, a_month="1")
+    stripe.cards.save(list(stripe.sessions.values())[-1])
+    signed_in(saved).get("/credits/card/")
+    tasks.settle_open_payments()
+    assert (bought(saved), state(saved)) == ([("expired", False)], ("buy", ""))
+    low_balance.attend()
+    assert has(saved) == (1000, 0)
+
+
+def test_who_has_just_allowed_more_is_not_told_that_the_limit_is_reached(stripe, saved, pack, monkeypatch):
+    """They did so while others had their turn."""
+    for _ in range(2):
+        spend(saved, has(saved)[0])
+        low_balance.attend()
+    spend(saved, 1000)
+    for _ in range(9):
+        low_balance.email(new_user(), 200)
+    subjects()
+    real = low_balance.send_mail
+
+    def slow(*letter):
+        if LowBalance.objects.get(user=saved).a_month == 2:
+            ask(saved, do="buy", below="50", pack=pack.as_shown, a_month="9")
+        return real(*letter)
+
+    monkeypatch.setattr(low_balance, "send_mail", slow)
+    for _ in range(2):
+        low_balance.attend()
+    assert has(saved) == (1000, 0)
 
 
 def test_money_that_came_before_it_was_switched_off_brings_its_credits(stripe, saved, monkeypatch):
@@ -560,6 +648,22 @@ def test_after_a_backup_was_restored_the_same_is_not_bought_again_and_staff_find
     assert "there is no record of it" in caplog.text
     found = list(stripe_reconciliation.reconcile(timezone.now() - timedelta(days=1)))
     assert [type(one) for one in found] == [stripe_gateway.NoRecord]
+
+
+def test_reconciliation_completes_a_purchase_whose_invoice_a_restored_backup_does_not_know(stripe, saved):
+    spend(saved, 100)
+    low_balance.attend()
+    with unguarded(*TABLES):
+        BalanceTransaction.objects.all().delete()
+        CreditEntry.objects.filter(kind="purchase").delete()
+        Payment.objects.update(
+            created_at=F("created_at") - timedelta(hours=13),
+            **{"status": "created", "paid": 0, "intent": None, "paid_at": None, "charged_at": None},
+        )
+        TopUp.objects.update(invoice=None, is_open=True)
+    type(saved).objects.filter(pk=saved.pk).update(balance=0)
+    [(payment, before)] = stripe_reconciliation.reconcile(timezone.now() - timedelta(days=1))
+    assert (payment.status, before, has(saved)) == ("paid", "created", (1000, 0))
 
 
 def test_reconciliation_completes_a_paid_purchase(stripe, saved, monkeypatch):
