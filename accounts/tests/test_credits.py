@@ -152,6 +152,26 @@ def test_what_expires_is_gone_on_its_day_and_only_once(owner):
     assert ledger(owner)[-1] == ("expire", -20, f"lot:{lot.pk}")
 
 
+def test_what_is_shown_leaves_out_what_has_expired_and_is_not_swept_yet(owner, stranger):
+    give(owner, 20, LATER)
+    let_expire(give(owner, 30, SOON))
+    give(stranger, 20, SOON)
+    for user in (owner, stranger):
+        user.refresh_from_db()
+        credits.leave_out_expired(user)
+        assert (user.balance, user.expiring) == (120, 20)
+        credits.read_balance(user)
+        assert (user.balance, user.expiring) == (120, 20)
+
+
+def test_only_accounts_of_which_something_is_due_are_looked_at(owner, django_assert_num_queries):
+    give(owner, 20, LATER)
+    let_expire(give(owner, 10, SOON))
+    credits.expire(owner)
+    with django_assert_num_queries(1):
+        assert credits.expire_all() == 0
+
+
 def test_expired_credits_cannot_be_spent_before_they_are_swept(owner):
     let_expire(give(owner, 20, SOON))
     with pytest.raises(credits.InsufficientCredits) as refusal:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.fixtures import signed_in
+from tests.support.low_balances import ask, state
 from tests.support.payments import buy
 from tests.support.stripe_server import KEY, SECRET, FakeStripe
 
@@ -38,3 +40,16 @@ def pack(db: None) -> Any:
 def payment(stripe: FakeStripe, owner: Any, pack: Any) -> Any:
     """An order whose buyer is on Stripe's page."""
     return buy(owner, pack)
+
+
+@pytest.fixture
+def saved(stripe: FakeStripe, owner: Any, pack: Any) -> Any:
+    """Its owner has 100 credits, and wants 1,000 for 25 USD when they are fewer than 50, twice a month; the card is saved."""
+    answer = ask(owner, do="buy", below="50", pack=pack.as_shown, a_month="2")
+    assert (answer.status_code, answer.url[:28]) == (302, "https://checkout.stripe.com/")
+    [session] = stripe.sessions.values()
+    stripe.cards.save(session)
+    page = signed_in(owner).get("/credits/card/", follow=True).content.decode()
+    assert "Credits are bought with your saved card when they run low." in page
+    assert state(owner) == ("buy", "")
+    return owner
