@@ -3,6 +3,7 @@
 What is kept and what staff see is `models.money`. Babel's data, from Unicode's CLDR, is read when the first price is shown.
 """
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,9 @@ def shown(amount: int, currency: str, locale: "Locale") -> str:
     """1250, "usd" → "$12.50" for en-US and "12,50 $" for de-DE."""
     from babel.numbers import format_currency
 
-    return format_currency(in_main_unit(amount, currency), currency.upper(), locale=locale)
+    text = format_currency(in_main_unit(amount, currency), currency.upper(), locale=locale)
+    # CHF 12.50. Babel leaves out the rule of https://www.unicode.org/reports/tr35/tr35-numbers.html#Currencies
+    return re.sub(r"(?<=[^\W\d])(?=\d)|(?<=\d)(?=[^\W\d])", "\xa0", text)
 
 
 def locale_of(request: HttpRequest) -> "Locale":

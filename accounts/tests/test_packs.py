@@ -55,7 +55,24 @@ def test_prices_are_in_the_visitors_currency_where_there_is_one_and_as_the_local
 def test_what_stripe_counts_in_hundredths_is_shown_so():
     """Though it has no smaller unit: https://docs.stripe.com/currencies#special-cases"""
     assert (money(380000, "ugx"), in_main_unit(380000, "ugx")) == ("3,800.00 UGX", 3800)
-    assert shown(380000, "ugx", Locale("en", "US")) == "UGX3,800"
+    assert shown(380000, "ugx", Locale("en", "US")) == "UGX\xa03,800"
+
+
+@pytest.mark.parametrize(
+    ("currency", "language", "price"),
+    [
+        ("usd", "en_US", "$1,250.00"),
+        ("usd", "en_GB", "US$1,250.00"),
+        ("chf", "en_US", "CHF 1,250.00"),
+        ("chf", "de_CH", "CHF 1'250.00"),
+        ("sek", "sv_SE", "1 250,00 kr"),
+        ("eur", "de_DE", "1.250,00 €"),
+        ("inr", "hi_IN", "₹1,250.00"),
+        ("jpy", "ja_JP", "￥125,000"),
+    ],
+)
+def test_a_price_is_written_as_its_locale_does(currency, language, price):
+    assert shown(125000, currency, Locale.parse(language)).replace("\xa0", " ") == price
 
 
 def test_another_currency_can_be_chosen_and_is_remembered(owner):
