@@ -53,7 +53,27 @@ def test_a_charge_beyond_the_balance_is_refused_and_says_what_is_missing(owner):
     with pytest.raises(credits.InsufficientCredits) as refusal:
         credits.charge(owner, 130, reference="video:1")
     assert (refusal.value.needed, refusal.value.available, refusal.value.missing) == (130, 100, 30)
+    assert str(refusal.value) == "130 credits are needed, 100 are available."
     assert (balance(owner), len(ledger(owner))) == (100, 1)
+
+
+@pytest.mark.parametrize(
+    ("move", "kind"),
+    [(credits.grant, "grant"), (credits.purchase, "purchase"), (credits.claw_back, "claw-back")],
+)
+def test_less_than_nothing_is_never_moved(owner, move, kind):
+    with pytest.raises(ValueError, match=f"^The amount of a {kind} must be positive, not -5.$"):
+        move(owner, -5, reference="x:1")
+    assert (balance(owner), len(ledger(owner))) == (100, 1)
+
+
+def test_a_grant_that_the_database_refuses_is_not_taken_for_one_that_was_made_before(owner, monkeypatch):
+    def refuse(account):
+        raise IntegrityError
+
+    monkeypatch.setattr(credits, "_keep", refuse)
+    with pytest.raises(IntegrityError):
+        credits.grant(owner, 5, reference="x:1")
 
 
 def test_the_same_reference_is_never_charged_twice(owner):
@@ -243,6 +263,42 @@ def test_A77_a_grace_comes_once(owner):
     let_expire(grace)
     credits.refund(owner, 10, reference="order:b", is_canceled=True)
     assert standing(owner)[:3] == (100, 0, 0)
+    refund = owner.credit_entries.get(kind="refund", reference="order:b")
+    assert ledger(owner)[-1] == ("expire", -10, f"canceled:{refund.pk}")
+
+
+def test_A77_a_debt_is_paid_before_anything_has_its_grace(owner):
+    credits.charge(owner, 100, reference="order:all")
+    for hours in (2, 3):
+        give(owner, 10, timedelta(hours=hours))
+    credits.charge(owner, 20, reference="order:a")
+    credits.claw_back(owner, 12, reference="payment:1")
+    credits.refund(owner, 20, reference="order:a", is_canceled=True)
+    assert standing(owner) == (8, 8, 0, [0, 0, 8])
+
+
+def test_what_expires_at_this_very_moment_has_expired(owner, monkeypatch):
+    lot = give(owner, 10, SOON)
+    credits.charge(owner, 10, reference="order:a")
+    monkeypatch.setattr(credits.timezone, "now", lambda: lot.expires_at)
+    credits.refund(owner, 10, reference="order:a")
+    assert standing(owner) == (110, 0, 0, [0])
+
+
+def test_what_lasts_a_day_longer_needs_no_grace(owner, monkeypatch):
+    lot = give(owner, 10, SOON)
+    credits.charge(owner, 10, reference="order:a")
+    monkeypatch.setattr(credits.timezone, "now", lambda: lot.expires_at - credits.GRACE)
+    credits.refund(owner, 10, reference="order:a", is_canceled=True)
+    assert standing(owner) == (110, 10, 0, [10])
+
+
+def test_a_refund_puts_back_nothing_that_a_claw_back_of_the_same_name_took(owner):
+    give(owner, 30, LATER)
+    credits.charge(owner, 10, reference="order:a")
+    credits.claw_back(owner, 105, reference="order:a")
+    credits.refund(owner, 10, reference="order:a")
+    assert standing(owner) == (25, 25, 0, [25])
 
 
 def test_A77_what_has_had_its_grace_gets_no_other_one_beside_what_has_not(owner):

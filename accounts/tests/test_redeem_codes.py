@@ -79,6 +79,13 @@ def test_the_credits_of_a_code_may_expire(owner):
     assert (lot.left, round((lot.expires_at - timezone.now()) / timedelta(days=1))) == (50, 30)
 
 
+def test_a_used_code_is_called_used_also_when_its_time_is_over(owner):
+    code = new_code()
+    redeem_codes.redeem(owner, code)
+    CodeBatch.objects.update(redeem_until=timezone.now() - timedelta(days=1))
+    assert refusal(owner, code) == "used"
+
+
 def test_after_too_many_wrong_codes_even_a_right_one_has_to_wait(owner):
     other = new_user()
     assert [refusal(owner, f"{n}") for n in range(redeem_codes.MAX_WRONG)] == [
