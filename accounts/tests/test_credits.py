@@ -174,7 +174,8 @@ def test_what_expires_is_gone_on_its_day_and_only_once(owner):
 
 def test_what_is_shown_leaves_out_what_has_expired_and_is_not_swept_yet(owner, stranger):
     give(owner, 20, LATER)
-    let_expire(give(owner, 30, SOON))
+    for amount in (30, 1):
+        let_expire(give(owner, amount, SOON))
     give(stranger, 20, SOON)
     for user in (owner, stranger):
         user.refresh_from_db()
@@ -338,6 +339,14 @@ def test_the_signup_credits_of_another_are_untouched_when_mine_expire(owner):
 
 
 # --- Purchases, and payments that go back ---------------------------------------------------------
+
+
+def test_a_claw_back_takes_what_its_payment_has_brought_before_anything_else(owner):
+    gift = give(owner, 50, SOON)
+    credits.purchase(owner, 30, reference="payment:1", expires_at=timezone.now() + LATER)
+    credits.claw_back(owner, 30, reference="payment:1:2", source="payment:1")
+    assert standing(owner) == (150, 50, 0, [50, 0])
+    assert Draw.objects.get().lot != gift
 
 
 def test_a_purchase_is_given_once(owner):
