@@ -51,8 +51,6 @@ def grant(
 
 def grant_signup(user: User) -> bool:
     """Grant a new user SIGNUP_CREDITS, once per user."""
-    if not settings.SIGNUP_CREDITS:
-        return False
     return grant(user, settings.SIGNUP_CREDITS, reference=f"signup:{user.pk}")
 
 

@@ -295,11 +295,11 @@ def test_what_lasts_a_day_longer_needs_no_grace(owner, monkeypatch):
 
 
 def test_a_refund_puts_back_nothing_that_a_claw_back_of_the_same_name_took(owner):
-    give(owner, 30, LATER)
+    lot = give(owner, 30, LATER)
     credits.charge(owner, 10, reference="order:a")
-    credits.claw_back(owner, 105, reference="order:a")
+    credits.claw_back(owner, 5, reference="order:a", source=lot.entry.reference)
     credits.refund(owner, 10, reference="order:a")
-    assert standing(owner) == (25, 25, 0, [25])
+    assert standing(owner) == (125, 25, 0, [25])
 
 
 def test_A77_what_has_had_its_grace_gets_no_other_one_beside_what_has_not(owner):
@@ -539,6 +539,17 @@ VERBS = {
     "claw_back": lambda user: credits.claw_back(user, 500, reference="x:1"),
     "expire": credits.expire,
 }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_charge_that_dies_before_its_entry_has_taken_nothing(owner, monkeypatch):
+    def die(entry):
+        raise DIED
+
+    monkeypatch.setattr(credits.fast_sql, "insert", die)
+    with pytest.raises(OperationalError):
+        credits.charge(owner, 10, reference="video:1")
+    assert (balance(owner), len(ledger(owner))) == (100, 1)
 
 
 @pytest.mark.parametrize("verb", VERBS)
