@@ -1,9 +1,10 @@
 """What Stripe's checkout page does besides: taxes, promotion codes, invoices, and buyers who come back."""
 
 import pytest
+from django.utils import timezone
 
 from accounts import payments
-from accounts.models import Payment
+from accounts.models import Payment, TopUp
 from tests.support.database import unguarded
 from tests.support.fixtures import signed_in
 from tests.support.payments import BOUGHT, buy, completed, deliver, settled
@@ -146,3 +147,16 @@ def test_a_forgotten_payment_of_a_customer_finds_its_buyer_whatever_their_addres
     found = Payment.objects.get(pk=second.pk)
     assert (found.status, found.user, found.price, found.paid) == ("held", owner, 2500, 2975)
     assert found.balance_transactions.get().net == 2975 - FEE
+
+
+@pytest.mark.parametrize("is_paid", [False, True])
+@pytest.mark.parametrize("kind", ["recovered", "top-up", "pack"])
+def test_a_payment_of_which_nobody_knows_whose_it_is_or_why_it_failed_tells_no_customer(
+    owner, pack, kind, is_paid
+):
+    payment = payments.order(owner, pack, Payment.Processor.STRIPE, "cus_1")
+    if kind == "top-up":
+        TopUp.objects.create(payment=payment, user=owner, card="pm_1")
+    with unguarded("accounts_payment"):
+        Payment.objects.update(is_recovered=kind == "recovered", paid_at=timezone.now() if is_paid else None)
+    assert payments.customer_of(owner) == ("cus_1" if is_paid or kind == "pack" else None)
