@@ -134,7 +134,7 @@ def settle(payment: Payment, fetch: Callable[[Payment], Truth]) -> Payment:
 def credits_by_day(since: datetime) -> dict[date, int]:
     """The credits that payments have brought since then, without those that were taken back, by day (UTC)."""
     entries = CreditEntry.objects.filter(kind__in=["purchase", "claw_back"], created_at__gte=since)
-    by_day = entries.order_by().annotate(day=TruncDate("created_at", tzinfo=UTC)).values_list("day")
+    by_day = entries.annotate(day=TruncDate("created_at", tzinfo=UTC)).values_list("day")
     return defaultdict(int, by_day.annotate(n=Sum("amount")))
 
 

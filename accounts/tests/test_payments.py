@@ -498,6 +498,21 @@ def test_a_second_click_on_buy_leads_to_the_same_page_until_that_is_paid(stripe,
     assert click_on_buy(owner, pack) != third
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"credits": 900}, {"price": 2600}, {"currency": "eur"}, {"processor": "test"}, {"session": None}],
+)
+def test_a_page_for_other_terms_is_not_shown_again(payment, pack, change):
+    assert payments.open_order(payment.user, pack) == payment
+    other = CreditPack.objects.create(
+        name="Other", credits=pack.credits, price=pack.price, currency=pack.currency
+    )
+    assert payments.open_order(payment.user, other) is None
+    with unguarded("accounts_payment"):
+        Payment.objects.update(**change)
+    assert payments.open_order(payment.user, pack) is None
+
+
 def test_thirty_visits_of_the_return_page_ask_stripe_once(stripe, payment):
     client, path = signed_in(payment.user), f"/credits/paid/{payment.pk}/"
     stripe.asked.clear()

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from accounts import payments, stripe_gateway, stripe_reconciliation
+from accounts import credits, payments, stripe_gateway, stripe_reconciliation
 from accounts.models import BalanceTransaction, CreditPack, Payment, StripeEvent, money
 from aivideo import tasks
 from tests.support.database import unguarded
@@ -98,9 +98,12 @@ def forgotten(stripe, payment):
     "accounts.payments._what_is_wrong",
     never("payment.is_recovered"),
 )
-def test_a_paid_session_without_a_payment_is_held_for_staff(stripe, payment, forgotten, client, as_staff):
+def test_a_paid_session_without_a_payment_is_held_for_staff(
+    stripe, payment, forgotten, client, as_staff, caplog
+):
     event = stripe.event("checkout.session.completed", forgotten)
     assert [deliver(client, event), deliver(client, event)] == [200, 200]
+    assert caplog.text.count(f"payment {payment.pk} was paid, but there was no record of it") == 1
     assert settled(Payment.objects.get()) == ("held", 100, 0, [])
     assert "was a backup restored?" in as_staff.get("/admin/money/").text
     form = {"reason": "seen at Stripe", "_form_submitted": "True", "form": payment.pk}
@@ -234,6 +237,14 @@ def test_the_command_compares_the_books_by_day(stripe, owner, pack, capsys):
     ) in said
     assert "1 transactions of something else" in said
     assert (problem, "WRONG" in said) == ("", False)
+
+
+def test_credits_by_day_are_those_that_payments_brought_without_what_went_back(payment):
+    credits.purchase(payment.user, 70, reference="payment:1")
+    credits.claw_back(payment.user, 20, reference="payment:1:2")
+    hour = timedelta(hours=1)
+    assert sum(payments.credits_by_day(timezone.now() - hour).values()) == 50
+    assert payments.credits_by_day(timezone.now() + hour) == {}
 
 
 @without(
