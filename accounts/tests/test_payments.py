@@ -159,6 +159,14 @@ def test_staff_may_accept_a_held_payment_once(stripe, payment, client):
     assert settled(payment) == BOUGHT
 
 
+def test_of_two_held_payments_the_one_that_is_meant_is_accepted(stripe, payment, pack):
+    other = payments.order(payment.user, pack, Payment.Processor.STRIPE)
+    for one in (payment, other):
+        payments.settle(one, truth(amount=2400))
+    assert payments.accept(payment)
+    assert (settled(payment)[0], settled(other)[0]) == ("paid", "held")
+
+
 def test_a_held_payment_that_staff_refund_gives_and_takes_nothing(stripe, payment, client):
     stripe.pay(payment, 2400)
     deliver(client, completed(stripe, payment))
@@ -669,8 +677,18 @@ def test_of_a_held_payment_that_was_refunded_in_part_only_the_rest_is_granted(st
     assert settled(payment)[0] == "held"
     assert payments.accept(payment)
     assert settled(payment)[:2] == ("paid", 850)
+    taken = payment.user.credit_entries.get(kind="claw_back")
+    assert (taken.reference, taken.note) == (f"{payment.reference}:{payment.version}", "refunded")
     payments.settle(payment, truth(amount=2400, refunded=600))
     assert settled(payment)[:2] == ("refunded", 850)
+
+
+def test_of_a_held_payment_that_is_disputed_in_part_only_the_rest_is_granted(stripe, payment):
+    payments.settle(payment, truth(amount=2400, disputed=600, is_contested=True))
+    payments.settle(payment, truth(amount=2400, unclear="Stripe says something new."))
+    assert settled(payment)[0] == "held"
+    assert payments.accept(payment)
+    assert settled(payment)[:2] == ("paid", 850)
 
 
 def money_of(payment):
