@@ -660,6 +660,17 @@ def test_nothing_is_known_of_a_payment_that_nobody_was_sent_to():
     assert (unknown.amount, unknown.refunded, unknown.disputed, unknown.intent) == (0, 0, 0, None)
 
 
+def test_what_the_processor_has_said_once_is_kept_when_it_says_less(stripe, payment):
+    url = "https://pay.stripe.com/receipts/1"
+    payments.settle(payment, truth(intent="pi_1", customer="cus_1", receipt_url=url))
+    payments.settle(payment, truth(refunded=500))
+    payment.refresh_from_db()
+    assert (payment.intent, payment.customer, payment.receipt_url) == ("pi_1", "cus_1", url)
+    payments.settle(payment, truth(intent="pi_1", customer="cus_2"))
+    payment.refresh_from_db()
+    assert payment.customer == "cus_1"
+
+
 def test_a_held_payment_waits_until_all_of_its_money_went_back(stripe, payment):
     for refunded, status in ((0, "held"), (1000, "held"), (2400, "refunded")):
         payments.settle(payment, truth(amount=2400, refunded=refunded))

@@ -7,13 +7,13 @@ from django.core.management import CommandError, call_command
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import credits, guards, plans, stripe_gateway, stripe_plans
+from accounts import credits, guards, payments, plans, stripe_gateway, stripe_plans
 from accounts.models import CreditEntry, Lot, PaidMonth, Plan, StripeEvent, Subscription
 from aivideo import tasks
 from aivideo.ledger_check import violations
 from tests.support.database import unguarded
 from tests.support.fixtures import give, signed_in, spend
-from tests.support.payments import deliver
+from tests.support.payments import buy, deliver
 from tests.support.sabotage import becomes, never, without
 from tests.support.stripe_server import FEE
 
@@ -109,6 +109,13 @@ def test_a_top_up_beside_a_plan_lasts(stripe, at_stripe, owner):
     assert has(owner) == (1400, 300, 0)
     pass_time(stripe, 32)
     assert has(owner) == (1100, 0, 0)
+
+
+def test_a_pack_that_is_bought_beside_a_plan_lasts(stripe, at_stripe, owner, pack):
+    bought = buy(owner, pack)
+    stripe.pay(bought)
+    payments.settle(bought, stripe_gateway.truth_of)
+    assert has(owner) == (1600, 500, 0)
 
 
 def test_a_declined_card_brings_nothing_until_it_works(stripe, at_stripe, owner, client):
