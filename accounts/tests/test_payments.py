@@ -5,10 +5,11 @@ from typing import get_args
 from uuid import uuid4
 
 import pytest
+from django.db import OperationalError
 from django.db.models import F
 from stripe import Dispute
 
-from accounts import payments, stripe_gateway, stripe_money
+from accounts import credits, payments, stripe_gateway, stripe_money
 from accounts.models import CreditPack, Payment, StripeEvent
 from aivideo.management.commands import doctor
 from aivideo.models import AuditEntry
@@ -157,6 +158,25 @@ def test_staff_may_accept_a_held_payment_once(stripe, payment, client):
     assert settled(payment) == BOUGHT
     deliver(client, completed(stripe, payment))
     assert settled(payment) == BOUGHT
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("amount", [2500, 2400])
+def test_a_payment_that_was_settled_or_accepted_half_is_so_again(stripe, payment, monkeypatch, amount):
+    def die(*_arguments, **_more):
+        raise OperationalError("the machine dies here")
+
+    def complete():
+        payments.settle(payment, truth(amount=amount, refunded=amount // 2))
+        return amount == 2500 or payments.accept(payment)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(credits, "claw_back", die)
+        with pytest.raises(OperationalError):
+            complete()
+    assert settled(payment)[3] == []
+    assert complete()
+    assert settled(payment)[1] == 600
 
 
 def test_of_two_held_payments_the_one_that_is_meant_is_accepted(stripe, payment, pack):
