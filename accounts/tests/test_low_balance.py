@@ -10,6 +10,7 @@ from django.db.models import F
 from accounts import (
     credits,
     low_balance,
+    payments,
     plans,
     stripe_gateway,
     stripe_plans,
@@ -26,7 +27,7 @@ from accounts.models import (
 from tests.support.database import unguarded
 from tests.support.fixtures import give, new_user, signed_in, spend
 from tests.support.low_balances import TABLES, ask, bought, has, state, subjects
-from tests.support.payments import deliver
+from tests.support.payments import buy, deliver
 from tests.support.sabotage import becomes, drop, never, without
 
 pytestmark = pytest.mark.django_db
@@ -355,6 +356,19 @@ def test_nothing_is_bought_again_after_money_went_back(stripe, saved, client, ho
     assert len(stripe.billing.invoices) == 1
     # Whoever wants it all the same says so; the card is good.
     assert ask(saved, do="buy", below="50", pack=payment.pack.as_shown, a_month="2").url == "/credits/"
+
+
+def test_money_that_goes_back_changes_nothing_for_others_and_for_who_wants_an_email(
+    stripe, saved, stranger, pack
+):
+    low_balance.email(stranger, 50)
+    payment = buy(stranger, pack)
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    stripe.refund(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    assert has(stranger) == (100, 0)
+    assert (state(stranger), state(saved)) == (("email", ""), ("buy", ""))
 
 
 def test_who_switches_it_off_is_not_charged_and_the_card_is_forgotten(stripe, saved):

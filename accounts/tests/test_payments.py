@@ -657,6 +657,9 @@ def test_a_dispute_about_one_credit_takes_one_and_a_won_one_brings_it_back(strip
     assert settled(payment)[:2] == ("disputed", 1099)
     payments.settle(payment, truth())
     assert settled(payment)[:2] == ("paid", 1100)
+    told = payment.user.credit_entries.order_by("id").values_list("reference", "note")
+    name = payment.reference
+    assert list(told)[-2:] == [(f"{name}:1", "disputed"), (f"{name}:2", "paid")]
 
 
 def test_refunds_piece_by_piece_take_back_each_piece(stripe, payment):
