@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from socketserver import BaseServer
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -86,6 +87,15 @@ def owner(db: None) -> Any:
 @pytest.fixture
 def stranger(db: None) -> Any:
     return new_user()
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time stands still for what is shown of a video: between two looks nothing changes, however slow the machine is."""
+    from videos.status import progress
+
+    now = progress.timezone.now()
+    monkeypatch.setattr(progress, "timezone", SimpleNamespace(now=lambda: now))
 
 
 @pytest.fixture

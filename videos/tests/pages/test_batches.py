@@ -134,7 +134,7 @@ def test_A01_A02_a_strangers_batch_is_404(as_stranger, owner):
     assert batch.videos.filter(status=Status.QUEUED).count() == 2
 
 
-def test_a_page_that_shows_all_there_is_gets_no_second_copy(as_owner, owner):
+def test_a_page_that_shows_all_there_is_gets_no_second_copy(as_owner, owner, still):
     batch = some(owner, 2)
     path = f"/videos/batches/{batch.pk}/"
     seen = {"If-None-Match": re.search(r'W/\\"\w+\\"', text_of(as_owner.get(path)))[0].replace("\\", "")}

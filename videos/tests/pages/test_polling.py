@@ -69,7 +69,7 @@ def text(answer):
 
 @pytest.mark.parametrize("what", ["", "?at=studio", "?as=tile"])
 @pytest.mark.parametrize("make", [order, running])
-def test_nothing_new_is_told_without_a_word(as_owner, owner, make, what):
+def test_nothing_new_is_told_without_a_word(as_owner, owner, still, make, what):
     video = make(owner)
     first = as_owner.get(url(video, what))
     again = poll(as_owner, video, first, what)
@@ -78,7 +78,7 @@ def test_nothing_new_is_told_without_a_word(as_owner, owner, make, what):
 
 
 def test_nothing_new_costs_one_query_beside_the_sign_in(
-    as_owner, owner, django_assert_num_queries, monkeypatch
+    as_owner, owner, still, django_assert_num_queries, monkeypatch
 ):
     video = running(owner)
     first = as_owner.get(url(video))
@@ -100,7 +100,7 @@ def test_something_new_costs_no_further_query(as_owner, owner, django_assert_num
 
 
 @pytest.mark.parametrize("page", ["/", "/videos/", "/videos/{pk}/"])
-def test_a_page_knows_what_it_shows_from_the_start(as_owner, owner, page):
+def test_a_page_knows_what_it_shows_from_the_start(as_owner, owner, still, page):
     video = running(owner)
     html = as_owner.get(page.format(pk=video.pk)).content.decode()
     (tag,) = set(re.findall(r'hx-headers=\'{"If-None-Match": "W/\\"(\w+)\\""}\'', html))
