@@ -1,4 +1,4 @@
-"""HTTP requests to untrusted URLs: linked pictures and webhooks. Protects against SSRF.
+"""HTTP requests to untrusted URLs: linked pictures, webhooks and the files of providers. Protects against SSRF.
 
 Such a URL may lead into our own network. So the IP address of every connection is checked at the moment
 it is opened, and only https on port 443 is allowed, without credentials, redirects or proxies. Operators
@@ -20,7 +20,7 @@ from yarl import URL
 
 log = logging.getLogger(__name__)
 
-SECONDS = 15  # timeout of a whole request
+SECONDS = 15  # timeout of a whole request, unless told otherwise
 PORT = 443
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -84,7 +84,7 @@ def check_url(url: str) -> None:
 
 
 def check_server(url: str) -> None:
-    """Raise AddressRefused for a server that must not get a provider key. Resolves the host name."""
+    """Raise AddressRefused for a server that must not get a provider key, or from which no file is fetched. Resolves the host name."""
     parts, host = _parts_of(url)
     addresses = _addresses_of(host)
     if not all(map(is_allowed, addresses)):
@@ -114,11 +114,11 @@ def fetch(url: str, max_bytes: int, seconds: float = SECONDS) -> bytes:
         loop.close()
 
 
-def session() -> aiohttp.ClientSession:
+def session(timeout: aiohttp.ClientTimeout | None = None) -> aiohttp.ClientSession:
     """A client that connects to allowed addresses only. aiohttp follows redirects: pass allow_redirects=False."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(socket_factory=_socket_to, use_dns_cache=False, force_close=True),
-        timeout=aiohttp.ClientTimeout(total=SECONDS),
+        timeout=timeout or aiohttp.ClientTimeout(total=SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         headers={"Accept-Encoding": "identity", "User-Agent": "aivideo"},

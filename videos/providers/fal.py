@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import aiohttp
 
-from videos.providers import ADDRESSES, bodies, downloads, normalise
+from videos.providers import ADDRESSES, bodies, downloads, normalise, redirects
 from videos.providers.base import (
     JobRequest,
     JobState,
@@ -90,7 +90,7 @@ class Adapter(Provider):
         url = normalise.url(result)
         if not url:
             raise NoFile(f"no url in the result: {str(result)[:200]}")
-        async for piece in downloads.stream(url):
+        async for piece in downloads.stream(url, self.base_url):
             yield piece
 
     async def capabilities(self) -> NoReturn:
@@ -139,7 +139,7 @@ class Adapter(Provider):
         """The HTTP status, the headers, and the body as JSON or, if it is not JSON, as text."""
         if self.session is None:
             headers = {"Authorization": f"Key {self.key}"}
-            self.session = aiohttp.ClientSession(headers=headers, timeout=TIMEOUT)
+            self.session = redirects.session(headers, TIMEOUT)
         async with self.session.request(method, f"{self.base_url}/{path}", json=body) as response:
             text = await bodies.read(response)
             try:

@@ -24,7 +24,7 @@ import openai
 from openai.types import Video as Job
 from yarl import URL
 
-from videos.providers import ADDRESSES, bodies, downloads, normalise
+from videos.providers import ADDRESSES, bodies, downloads, normalise, redirects
 from videos.providers.base import (
     Capability,
     Found,
@@ -87,7 +87,7 @@ class Adapter(Provider):
             timeout=downloads.TIMEOUT,
             default_headers={"Accept-Encoding": "identity"},
             http_client=openai.DefaultAioHttpClient(
-                verify=downloads.tls(), event_hooks={"response": [bodies.limit]}
+                verify=downloads.tls(), event_hooks={"response": [redirects.hook, bodies.limit]}
             ),
         )
         self.polls: aiohttp.ClientSession | None = None
@@ -258,6 +258,7 @@ class Adapter(Provider):
         return recent[::-1] + others
 
     async def download(self, ref: str) -> AsyncIterator[bytes]:
+        url = ""
         try:
             if self.has_content:
                 async with self.client.videos.with_streaming_response.download_content(ref) as response:
@@ -269,13 +270,15 @@ class Adapter(Provider):
             if error.status_code >= 500 or error.status_code in (401, 408, 429):
                 raise Unavailable(f"content: HTTP {error.status_code}") from error
         except (openai.APIError, httpx2.HTTPError) as error:
-            raise Unavailable(f"content: {error!r}") from error
+            if not isinstance(reason := _reason(error), redirects.Elsewhere):
+                raise Unavailable(f"content: {error!r}") from error
+            url = str(reason.url)
 
-        # Servers with cloud storage do not serve the content but return a URL.
-        url = normalise.url(await self._retrieve(ref))
+        # Servers with cloud storage do not serve the content but redirect to a URL or return one.
+        url = url or normalise.url(await self._retrieve(ref))
         if not url:
             raise NoFile("no content, and no url in the video object")
-        async for piece in downloads.stream(url):
+        async for piece in downloads.stream(url, str(self.client.base_url)):
             yield piece
 
     async def capabilities(self) -> list[Capability]:
@@ -313,7 +316,7 @@ class Adapter(Provider):
     async def _ask(self, method: str, path: str) -> tuple[int, str]:
         if self.polls is None:
             headers = {"Authorization": f"Bearer {self.client.api_key}"}
-            self.polls = aiohttp.ClientSession(headers=headers, timeout=POLL_TIMEOUT)
+            self.polls = redirects.session(headers, POLL_TIMEOUT)
         url = f"{str(self.client.base_url).rstrip('/')}/{path}"
         try:
             async with self.polls.request(method, URL(url, encoded=True)) as response:
