@@ -6,13 +6,12 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
 from accounts.models import ApiKey
 from aivideo.staff import actions
-from aivideo.staff.admin.base import LargeTable, ReadOnly, StaffActions, staff_action
+from aivideo.staff.admin.base import LargeTable, ModelAdmin, ReadOnly, StaffActions, staff_action
 from videos.models import Batch, Delivery
 
 

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
@@ -31,7 +31,15 @@ from accounts.models import (
     money,
 )
 from aivideo.staff import actions
-from aivideo.staff.admin.base import Audited, LargeTable, ReadOnly, RefundForm, StaffActions, staff_action
+from aivideo.staff.admin.base import (
+    Audited,
+    LargeTable,
+    ModelAdmin,
+    ReadOnly,
+    RefundForm,
+    StaffActions,
+    staff_action,
+)
 
 WAITING = StaffGrant.objects.filter(status=StaffGrant.Status.WAITING)
 
@@ -42,6 +50,7 @@ class CreditEntryAdmin(ReadOnly, LargeTable, ModelAdmin):
 
     list_display = ["created_at", "user", "amount", "shown_kind", "reference", "note"]
     list_filter = ["kind"]
+    filtered_by_links = ("user__id__exact",)
     list_select_related = ["user"]
     search_fields = ["=user__email", "=user__username", "=reference"]
     search_help_text = _("Exact email address, user name or reference, such as video:<id>.")
@@ -282,6 +291,7 @@ class PaymentAdmin(StaffActions, ReadOnly, ModelAdmin):
 class StripeEventAdmin(StaffActions, ReadOnly, ModelAdmin):
     list_display = ["received_at", "kind", "payment", "problem", "times", "settled_at"]
     list_filter = ["kind", "received_at"]
+    filtered_by_links = ("settled_at__isnull",)
     list_select_related = ["payment"]
     search_fields = ["=id", "=payment__id"]
     actions_detail = ["close"]

@@ -2,11 +2,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from aivideo.models import AuditEntry, LedgerCheck, LedgerSeal, PurchaseCheck
-from aivideo.staff.admin.base import ReadOnly
+from aivideo.staff.admin.base import ModelAdmin, ReadOnly
 
 
 @admin.register(AuditEntry)
