@@ -8,14 +8,15 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
 from csp.decorators import csp_update
 from django.conf import settings
-from django.contrib import messages
-from django.contrib.admin import ModelAdmin
+from django.contrib import admin, messages
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
+from django.core.paginator import InvalidPage
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.functional import Promise
@@ -23,7 +24,6 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from unfold.admin import ModelAdmin as UnfoldModelAdmin
 from unfold.sites import UnfoldAdminSite
 
 from aivideo.errors import error_page
@@ -59,6 +59,13 @@ class StaffSite(UnfoldAdminSite):
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
         return csp_update(POLICY)(super().admin_view(view, cacheable))
 
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """Unfold's search takes any text for a number of a page."""
+        try:
+            return super().search(request, extra_context)
+        except InvalidPage as error:
+            raise Http404 from error
+
     def extra_urls(self) -> list[URLPattern]:
         from aivideo.staff import (
             money_console,  # imports models, which are not loaded yet when this site is created
@@ -72,14 +79,14 @@ class StaffSite(UnfoldAdminSite):
     def register(
         self,
         model_or_iterable: type[Model] | Iterable[type[Model]],
-        admin_class: "type[ModelAdmin[Any]] | None" = None,
+        admin_class: "type[admin.ModelAdmin[Any]] | None" = None,
         **options: Any,
     ) -> None:
         """Prefer our own admin classes, in whichever order apps register theirs, and give all of them Unfold's look.
 
         Models of other packages are read-only: a django-q schedule, for example, can run any function.
         """
-        from aivideo.staff.admin.base import NobodyChanges  # imports models, too
+        from aivideo.staff.admin.base import ModelAdmin, NobodyChanges  # imports models, too
 
         models = [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable
         for model in models:
@@ -88,12 +95,12 @@ class StaffSite(UnfoldAdminSite):
                 continue
             if self.is_registered(model):
                 self.unregister(model)
-            if admin_class is None or admin_class is ModelAdmin:
-                registered: Any = type("ThirdParty", (NobodyChanges, UnfoldModelAdmin), {})
+            if admin_class is None or admin_class is admin.ModelAdmin:
+                registered: Any = type("ThirdParty", (NobodyChanges, ModelAdmin), {})
             elif is_ours:
                 registered = admin_class
             else:
-                registered = type(admin_class.__name__, (NobodyChanges, admin_class, UnfoldModelAdmin), {})
+                registered = type(admin_class.__name__, (NobodyChanges, admin_class, ModelAdmin), {})
             super().register(model, registered, **options)
 
 

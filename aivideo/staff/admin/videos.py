@@ -3,11 +3,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import JSONField
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextareaWidget
@@ -18,6 +17,7 @@ from aivideo.staff.admin import catalogue_sync
 from aivideo.staff.admin.base import (
     Audited,
     LargeTable,
+    ModelAdmin,
     NoteForm,
     ReadOnly,
     StaffActions,
@@ -97,7 +97,10 @@ class ChannelAdmin(Audited, CanPause, ModelAdmin):
         permissions=["compare"],
     )
     def compare(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return catalogue_sync.page(request, get_object_or_404(Channel, pk=object_id))
+        channel = self.get_object(request, object_id)
+        if channel is None:
+            raise Http404
+        return catalogue_sync.page(request, channel)
 
     @display(description=_("state"), label=ON_OFF)
     def state(self, channel: Channel) -> tuple[str, Any]:
@@ -160,6 +163,7 @@ class VideoAdmin(StaffActions, ReadOnly, LargeTable, ModelAdmin):
 
     list_display = ["created_at", "user", "model", "state", "progress", "credits", "error_code"]
     list_filter = ["status", "model", "channel", "is_free"]
+    filtered_by_links = ("ended_at__isnull",)
     list_select_related = ["user", "model"]
     search_fields = ["=id", "=user__email", "=ref", "prompt"]
     search_help_text = _("An id, a provider's id, an exact email address, or words from a prompt.")

@@ -652,10 +652,18 @@ def test_a_deed_to_what_is_not_there_is_a_4xx(as_staff, pk):
         f"videos/video/{pk}/refund/",
         f"accounts/user/{pk}/suspend/",
         f"accounts/payment/{pk}/accept/",
+        f"videos/channel/{pk}/compare/",
     ):
         assert as_staff.get(f"/admin/{url}").status_code in (403, 404)
         form = {"reason": "because of a test", "form": str(uuid4()), "_form_submitted": "True"}
         assert as_staff.post(f"/admin/{url}", form).status_code in (403, 404)
+
+
+@pytest.mark.parametrize("number", ["x", "0", "-1", "999", "9" * 40, ""])
+def test_a_page_of_the_search_that_is_not_there_is_a_404(as_staff, owner, number):
+    address = f"/admin/search/?s={owner.username}&page="
+    assert as_staff.get(address + "1").status_code == 200
+    assert as_staff.get(address + number).status_code == 404
 
 
 def test_staff_see_of_a_key_how_it_begins_and_may_revoke_it(as_staff, owner):
