@@ -71,7 +71,7 @@ def grant(request: ActionRequest, user: User, amount: int) -> bool:
         )
         return True
 
-    return _do(request, Action.GRANT, f"user:{user.pk}", give, f"{amount} credits to {user}")
+    return _do(request, Action.GRANT, _account(user), give, f"{amount} credits")
 
 
 def complete_grants() -> None:
@@ -131,13 +131,14 @@ def _decide(
     request: ActionRequest, action: Action, grant: StaffGrant, verb: Callable[[StaffGrant, User], bool]
 ) -> bool:
     staff = _person(request)
-    return _do(request, action, f"user:{grant.user_id}", lambda: verb(grant, staff), str(grant))
+    detail = f"{grant.amount} credits"
+    return _do(request, action, _account(grant.user), lambda: verb(grant, staff), detail)
 
 
 def refund(request: ActionRequest, video: Video) -> bool:
     """Refund a completed video; its owner keeps it. False if it was refunded before."""
     _not_to_oneself(request, video.user)
-    detail = f"{video.credits} credits to {video.user}"
+    detail = f"{video.credits} credits to {_account(video.user)}"
     return _do(
         request,
         Action.REFUND,
@@ -173,7 +174,7 @@ def suspend(request: ActionRequest, user: User) -> bool:
             lifecycle.cancel(video, by_owner=False)
         return True
 
-    return _do(request, Action.SUSPEND, f"user:{user.pk}", deactivate, str(user))
+    return _do(request, Action.SUSPEND, _account(user), deactivate)
 
 
 def readmit(request: ActionRequest, user: User) -> bool:
@@ -182,12 +183,13 @@ def readmit(request: ActionRequest, user: User) -> bool:
     def reactivate() -> bool:
         return bool(User.objects.filter(pk=user.pk, is_active=False).update(is_active=True))
 
-    return _do(request, Action.READMIT, f"user:{user.pk}", reactivate, str(user))
+    return _do(request, Action.READMIT, _account(user), reactivate)
 
 
 def revoke(request: ActionRequest, key: ApiKey) -> bool:
     """Revoke an API key. False if it was revoked before."""
-    return _do(request, Action.REVOKE, f"key:{key.pk}", lambda: api_keys.revoke(key), f"{key} of {key.user}")
+    detail = f"{key} of {_account(key.user)}"
+    return _do(request, Action.REVOKE, f"key:{key.pk}", lambda: api_keys.revoke(key), detail)
 
 
 def pause(request: ActionRequest, thing: Channel | VideoModel) -> bool:
@@ -215,7 +217,7 @@ def accept(request: ActionRequest, payment: Payment) -> bool:
     Raises ActionFailed for one's own payment, and if Stripe gives no usable answer.
     """
     _not_to_oneself(request, payment.user)
-    detail = f"{payment.credits} credits to {payment.user}"
+    detail = f"{payment.credits} credits to {_account(payment.user)}"
     # Before the transaction, so that none stays open while we wait for Stripe.
     payments.settle(payment, _ask_stripe)
     return _do(request, Action.ACCEPT, payment.reference, lambda: payments.accept(payment), detail)
@@ -328,13 +330,13 @@ def create_key(request: ActionRequest, user: User, name: str) -> str:
         texts.append(api_keys.create(user, name)[1])
         return True
 
-    _do(request, Action.NEW_KEY, f"user:{user.pk}", create, f"{name} of {user}")
+    _do(request, Action.NEW_KEY, _account(user), create, name)
     return texts[0]
 
 
 def overrule(request: ActionRequest, verdict: Verdict) -> bool:
     """Allow a refused input: from now on it passes for this user. False if it was overruled before."""
-    detail = f"{', '.join(verdict.inputs)} of {verdict.user}"
+    detail = f"{', '.join(verdict.inputs)} of {_account(verdict.user)}"
     target = f"verdict:{verdict.pk}"
     return _do(request, Action.OVERRULE, target, lambda: gate.overrule(verdict, _person(request)), detail)
 
@@ -400,6 +402,11 @@ def _not_to_oneself(request: ActionRequest, user: User) -> None:
 def _person(request: ActionRequest) -> User:
     assert request.staff is not None, "the command line does not do this"
     return request.staff
+
+
+def _account(user: User) -> str:
+    """How the log refers to a person: no name or address, since it is never changed and people may leave."""
+    return f"user:{user.pk}"
 
 
 def _name(thing: Channel | VideoModel) -> str:

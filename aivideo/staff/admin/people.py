@@ -10,16 +10,17 @@ from django.db import transaction
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.models import User
 from aivideo.staff import account_page, actions
-from aivideo.staff.admin.base import Audited, GrantForm, ReadOnly, StaffActions, staff_action
+from aivideo.staff.admin.base import Audited, GrantForm, ModelAdmin, ReadOnly, StaffActions, staff_action
 
 CREDITS: list[Any] = ["balance", "expiring", "debt", "staff_credits_a_day", "credits_a_day"]
+# An account that was prepared for an address belongs to whoever signs in with it: see accounts/sign_in.py.
+IDENTITY = ("username", "email")
 RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 
@@ -69,9 +70,9 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
         return super().get_form(request, obj, change=change, **options)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Only superusers change permissions. `change_user` covers names and addresses; suspending is an action."""
+        """Only superusers change permissions and how somebody signs in. `change_user` covers names; suspending is an action."""
         fields = super().get_readonly_fields(request, obj)
-        return fields if _is_superuser(request) else [*fields, *RIGHTS, "password"]
+        return fields if _is_superuser(request) else [*fields, *RIGHTS, *IDENTITY, "password"]
 
     def facts_of(self, row: Any) -> Mapping[str, object]:
         user = User.objects.filter(pk=row.pk).first()
@@ -81,6 +82,12 @@ class PersonAdmin(Audited, StaffActions, UserAdmin, ModelAdmin):
         groups = set(user.groups.values_list("name", flat=True))
         rights = {"groups": groups, "user_permissions": _names(user.user_permissions)}
         return flags | rights | {"staff_credits_a_day": user.staff_credits_a_day}
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Logs that somebody signs in differently, without the address: the log is kept for ever."""
+        super().save_model(request, obj, form, change)
+        for name in set(IDENTITY) & set(form.changed_data) if change else ():
+            self._note(request, obj, {name: "old"}, {name: "new"})
 
     @transaction.atomic
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
