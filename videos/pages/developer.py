@@ -127,8 +127,12 @@ def ping(request: UserRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(request.user.api_keys, pk=pk)
     if not row.webhook_url:
         messages.error(request, _("Save a webhook URL first."))
-    else:
+        return redirect("videos:key", pk)
+    try:
         outbox.ping(row)
+    except outbox.NotNow as refusal:
+        messages.error(request, str(refusal))
+    else:
         messages.success(request, _("Test event queued. Reload the page to see the result."))
     return redirect("videos:key", pk)
 
@@ -138,8 +142,10 @@ def replay(request: UserRequest, pk: UUID) -> HttpResponse:
     """Resend an event."""
     mine = ApiKey.objects.filter(user=request.user)
     delivery = get_object_or_404(outbox.Delivery, pk=pk, api_key__in=mine)
-    if outbox.replay(delivery):
-        messages.success(request, _("Event queued for redelivery."))
+    try:
+        outbox.replay(delivery)
+    except outbox.NotNow as refusal:
+        messages.error(request, str(refusal))
     else:
-        messages.info(request, _("This event is already queued."))
+        messages.success(request, _("Event queued for redelivery."))
     return redirect("videos:key", delivery.api_key_id)

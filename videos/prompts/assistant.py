@@ -13,11 +13,11 @@ from functools import cache as once
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.core.cache import cache
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
+from videos import hourly
 from videos.models import MAX_PROMPT_CHARACTERS
 from videos.thread_budget import Busy, SlowCalls
 
@@ -30,7 +30,7 @@ OPENAI = "https://api.openai.com/v1"
 SECONDS = 20.0  # until the response is complete
 MAX_BYTES = 256 * 1024  # of the response: a prompt in any script, with its JSON
 MAX_TOKENS = 4000  # of the response, including reasoning
-HOUR, MAX_PER_HOUR = 3600, 20  # seconds; requests per user
+MAX_PER_HOUR = 20  # requests per user
 
 _requests = SlowCalls(at_once=2)
 
@@ -111,19 +111,9 @@ def improve(user: User, prompt: str) -> str:
 
 
 def _count(user: User) -> None:
-    """Count a request of this user in this hour. Raises TooOften.
-
-    Counted in the cache. It is Redis if configured, else each web process has its own.
-    """
-    hour, passed = divmod(int(time.time()), HOUR)
-    name = f"prompt-help:{user.pk}:{hour}"
-    try:
-        asked = cache.incr(name)
-    except ValueError:  # the first in this hour; two concurrent ones count as one
-        asked = 1
-        cache.set(name, asked, HOUR)
-    if asked > MAX_PER_HOUR:
-        raise TooOften(HOUR - passed)
+    """Count a request of this user in this hour. Raises TooOften."""
+    if after := hourly.count(f"prompt-help:{user.pk}", MAX_PER_HOUR):
+        raise TooOften(after)
 
 
 def _ask(prompt: str) -> bytes:

@@ -20,10 +20,12 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from yarl import URL
 
 from accounts.models import ApiKey, IdempotentAnswer
-from videos import queue, safe_http, serializers, timing
+from videos import hourly, queue, safe_http, serializers, timing
 from videos.models import Batch, Delivery, Status, Video
 from videos.webhooks import events, formats
 
@@ -37,6 +39,9 @@ MAX_CONCURRENT, MAX_PER_USER, MAX_PER_SERVER = 40, 8, 4  # deliveries in flight
 LEASE = 30  # seconds until a delivery whose sender crashed comes due again; longer than any attempt takes
 LATER = 5  # seconds by which a delivery to a busy server is postponed
 KEPT = timedelta(days=30)
+MAX_BY_HAND = (
+    30  # events of a key that its owner may send in an hour; the address need not be the owner's server
+)
 
 ANNOUNCED = {
     Status.IN_PROGRESS: "video.started",
@@ -44,6 +49,10 @@ ANNOUNCED = {
     Status.FAILED: "video.failed",
     Status.CANCELED: "video.failed",
 }
+
+
+class NotNow(Exception):
+    """An event is not sent. The message is a sentence for the owner of the key."""
 
 
 def announce(video: Video) -> None:
@@ -70,19 +79,36 @@ def announce_batch(batch: Batch) -> None:
 
 
 def ping(key: ApiKey) -> Delivery:
-    """Queue a test event for the webhook of a key."""
+    """Queue a test event for the webhook of a key. Raises NotNow while another one is queued, and for too many in an hour."""
+    if Delivery.objects.filter(api_key=key, event="ping", next_attempt_at__isnull=False).exists():
+        raise NotNow(_("A test event is still queued. Its attempts are listed below."))
+    _count_by_hand(key.pk)
     with transaction.atomic():
         return _write(key.pk, key.webhook_url, "ping", {"message": "This is a test."})
 
 
-def replay(delivery: Delivery) -> bool:
-    """Queue the same event for redelivery under its old id. False if it is still queued."""
+def replay(delivery: Delivery) -> None:
+    """Queue the same event for redelivery under its old id. Raises NotNow if it is still queued, and for too many in an hour."""
+    settled = Delivery.objects.filter(pk=delivery.pk, next_attempt_at=None)
+    if settled.exists():
+        _count_by_hand(delivery.api_key_id)
     with transaction.atomic():
-        settled = Delivery.objects.filter(pk=delivery.pk, next_attempt_at=None)
         if not settled.update(next_attempt_at=Now(), attempts=0, delivered_at=None):
-            return False
+            raise NotNow(_("This event is already queued."))
         transaction.on_commit(queue.deliver_later, robust=True)
-    return True
+
+
+def _count_by_hand(key_id: int) -> None:
+    if after := hourly.count(f"sent-by-hand:{key_id}", MAX_BY_HAND):
+        minutes = -(-after // 60)
+        raise NotNow(
+            ngettext(
+                "You can send %(max)d events of a key per hour. Try again in %(minutes)d minute.",
+                "You can send %(max)d events of a key per hour. Try again in %(minutes)d minutes.",
+                minutes,
+            )
+            % {"max": MAX_BY_HAND, "minutes": minutes}
+        )
 
 
 def deliver(seconds: float = SLICE) -> None:
