@@ -3,6 +3,7 @@
 Its SDK is imported where it is used: that takes up to half a second, and most processes never need it.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 # Seconds, and retries: a page is waiting. The SDK retries with the same Idempotency-Key.
 TIMEOUT, RETRIES = 15, 2
-TOLERANCE = 300  # maximum age of a webhook in seconds
+TOLERANCE = 300  # seconds between the signing of a webhook and now
 PAID = ("paid", "no_payment_required")
 
 
@@ -288,6 +289,10 @@ def read_webhook(body: bytes, signature: str) -> "stripe.Event":
         event = _client().construct_event(body, signature, settings.STRIPE_WEBHOOK_SECRET, TOLERANCE)
     except (ValueError, stripe.SignatureVerificationError) as error:
         raise NotOurs(str(error)) from error
+    # The SDK has read this time, and only compares it with the past.
+    sent_at = next(part.removeprefix("t=") for part in signature.split(",") if part.startswith("t="))
+    if int(sent_at) > time.time() + TOLERANCE:
+        raise NotOurs("it is from the future")
     if event.livemode is not is_live():
         raise NotOurs("it is from the other mode, live or test")
     if getattr(event, "account", None):
