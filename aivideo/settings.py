@@ -53,6 +53,8 @@ SIMULATOR_URL = env.url(
     SIMULATOR_URL_FILE.read_text().strip() if SIMULATOR_URL_FILE.exists() else "http://127.0.0.1:8790/v1",
 )
 SIMULATOR_SECONDS = env.integer("SIMULATOR_SECONDS", 10, minimum=0, maximum=3600)
+# Whether customers may ask the simulator for faults by tags such as [sim:stuck] in a prompt, as staff always may.
+SIMULATOR_TAGS = DEBUG
 # How many videos of one person may run at once at each channel; the rest wait in the queue.
 USER_RUNNING_VIDEOS = env.integer("USER_RUNNING_VIDEOS", 10, minimum=1, maximum=1_000_000)
 # From the provider's acceptance on; and how long an order waits for its turn before that.

@@ -24,7 +24,7 @@ def items(key: ApiKey, orders: Sequence[VideoOrder]) -> list[VideoOrder]:
 def _cleared(key: ApiKey, orders: Sequence[VideoOrder], prefix: str = "") -> list[VideoOrder]:
     for number, order in enumerate(orders):
         try:  # no need to moderate an invalid order
-            capabilities.check_order(order)
+            capabilities.check_order(key.user, order)
         except ValidationError as error:
             wrong = of_order(error)
             wrong.param = f"{prefix.format(number)}{wrong.param}"

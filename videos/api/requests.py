@@ -279,7 +279,7 @@ def of_model(model: VideoModel, key: ApiKey, asked: VideoRequest, file: Any = No
     )
     wanted = {"image": file or asked.input_reference, "last_frame": asked.last_frame}
     try:
-        capabilities.check_order(order, [name for name, picture in wanted.items() if picture])
+        capabilities.check_order(key.user, order, [name for name, picture in wanted.items() if picture])
     except ValidationError as error:
         raise of_order(error) from error
     return order

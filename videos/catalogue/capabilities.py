@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from math import log as logarithm
 from typing import Any, cast
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
@@ -49,8 +50,8 @@ def nearest_size(sizes: list[str], across: int, down: int) -> str:
     return min(sizes, key=distance)
 
 
-def check_order(order: VideoOrder, pictures: Collection[str] = ()) -> None:
-    """Raise ValidationError, by field, for anything that the order's model cannot make.
+def check_order(user: User | None, order: VideoOrder, pictures: Collection[str] = ()) -> None:
+    """Raise ValidationError, by field, for anything that the order's model cannot make for this user.
 
     `pictures` names (as in CAN_TAKE) the pictures that the order will have once they have been fetched.
     """
@@ -65,6 +66,8 @@ def check_order(order: VideoOrder, pictures: Collection[str] = ()) -> None:
         }
     elif "\x00" in prompt:
         problems["prompt"] = _("The prompt contains a character that cannot be stored.")
+    elif "[sim:" in prompt and settings.USE_MOCK_SORA and not _may_ask_for_faults(user):
+        problems["prompt"] = _("Remove “[sim:”: only staff can ask the simulator for a fault.")
     if size not in model.sizes:
         problems["size"] = _("%(model)s does not support this size. Choose one of: %(sizes)s.") % {
             "model": model.name,
@@ -79,6 +82,10 @@ def check_order(order: VideoOrder, pictures: Collection[str] = ()) -> None:
         }
     if problems:
         raise ValidationError(problems)
+
+
+def _may_ask_for_faults(user: User | None) -> bool:
+    return settings.SIMULATOR_TAGS or bool(user and user.is_staff)
 
 
 def in_words(numbers: list[int]) -> str:

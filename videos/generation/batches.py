@@ -85,7 +85,7 @@ def place(
         return existing
     for number, order in enumerate(orders):
         try:
-            capabilities.check_order(order)
+            capabilities.check_order(user, order)
         except ValidationError as error:
             raise ItemRefused(number, error) from error
     total = price(orders)

@@ -29,7 +29,7 @@ def place(
     (by field) for what the model cannot make, InsufficientCredits, NotNow if it has to wait, PriceRose, and
     NotCleared for an order that did not come from `moderation.gate.clear`.
     """
-    capabilities.check_order(order)
+    capabilities.check_order(user, order)
     gate.require_clearance(user, order)
     try:
         order.check_price()

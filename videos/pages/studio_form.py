@@ -199,7 +199,7 @@ class StudioForm(SizedForm):
             return data
         if all(field in data for field in ("model", "size", "seconds")):
             try:
-                capabilities.check_order(self._asked())
+                capabilities.check_order(self.user, self._asked())
             except ValidationError as problems:
                 # A last frame has two form fields; show its error at `last`.
                 by_field = {
