@@ -259,8 +259,13 @@ DATABASE_IDLE_SECONDS = env.integer("DATABASE_IDLE_SECONDS", 60, minimum=10, max
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.url("REDIS_URL", schemes=("redis", "rediss", "unix"))
-if REDIS_URL:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+# The default one counts what all processes have to count together, such as requests a minute. Nothing of `local` matters to others.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    if REDIS_URL
+    else {"BACKEND": "aivideo.file_cache.FileCache", "LOCATION": str(DATA_DIR / "cache.sqlite3")},
+    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
 
 # Two clusters, both started by `manage.py videoworker`: `dispatch` makes videos, the default one does everything else.
 # Tested with kill -9 at every step. Messages only wake a worker, so losing one is harmless (max_attempts=1),
@@ -270,6 +275,7 @@ Q_CLUSTER: dict[str, Any] = {
     "workers": 2,
     # Each guard cycle writes to the cache. Running half as often halves what an idle worker costs.
     "guard_cycle": 1,
+    "cache": "default" if REDIS_URL else "local",
     "queue_limit": 4,
     "bulk": 20,
     "save_limit": -1,

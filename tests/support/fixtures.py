@@ -165,7 +165,8 @@ def simulator(simulator_url: str, settings: Any) -> str:
 def _empty_cache(settings: Any) -> None:
     """Rate limits and failed sign-ins of earlier tests, or of another process on the same Redis, do not count."""
     prefix = f"{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}-{time.time_ns()}"
-    settings.CACHES = {"default": {**settings.CACHES["default"], "KEY_PREFIX": prefix}}
+    caches = settings.CACHES
+    settings.CACHES = {**caches, "default": {**caches["default"], "KEY_PREFIX": prefix}}
 
 
 @pytest.fixture(autouse=True)

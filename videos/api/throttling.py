@@ -2,7 +2,7 @@
 
 The bucket is stored as one number, the time at which it will be full again. Each request moves it
 forward by the refill time of one token. `incr` is atomic in every cache, so concurrent requests do not
-share a token. The cache is Redis if configured, else each web process has its own.
+share a token. All web processes share the cache.
 """
 
 import time

@@ -34,7 +34,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["providers"]:
             return self.ask_providers()
-        self.stdout.write(f"aivideo {__version__}")
+        self.stdout.write(f"aivideo {__version__}, which counts limits in {_counts_in()}")
         wrong = 0
         for name, (check, fix) in CHECKS.items():
             problem = health.problem(check)
@@ -74,12 +74,16 @@ def disk() -> str | None:
     return f"only {free // 1024**2} MiB are free in DATA_DIR" if free < MIN_FREE_BYTES else None
 
 
-def redis() -> str | None:
-    if settings.REDIS_URL:
-        from django.core.cache import cache
+def limits() -> str | None:
+    """Whether the processes can count together: in Redis, or without it in a file that those of one machine share."""
+    from django.core.cache import cache
 
-        cache.set("doctor", "ok", 10)
-    return None
+    cache.set("doctor", 1, 10)
+    return None if cache.incr("doctor") == 2 else f"{_counts_in()} does not count"
+
+
+def _counts_in() -> str:
+    return "Redis" if settings.REDIS_URL else str(settings.CACHES["default"]["LOCATION"])
 
 
 def sign_in() -> str | None:
@@ -166,7 +170,10 @@ def payments() -> str | None:
 CHECKS: dict[str, tuple[Callable[[], str | None], str]] = {
     "database": (health.database, "Check DATABASE_URL, and that the server is running."),
     "migrations": (migrations, "Run: manage.py migrate"),
-    "redis": (redis, "Check REDIS_URL, and that the server is running."),
+    "limits": (
+        limits,
+        "Check REDIS_URL, and that the server is running. The file that takes its place may be deleted while the site is stopped.",
+    ),
     "storage": (health.storage, "Check that DATA_DIR (or the bucket) exists and is writable."),
     "disk": (disk, "Free up space, or move DATA_DIR to a larger disk."),
     "sign-in": (
