@@ -88,6 +88,9 @@ for name in (
     "MODERATION_BASE_URL",
     "MODERATION_FAIL_CLOSED",
     "SUPPORT_EMAIL",
+    "SECRET_KEY_FALLBACKS",
+    "HSTS_INCLUDE_SUBDOMAINS",
+    "HSTS_PRELOAD",
 ):
     os.environ.pop(name, None)
 

@@ -38,7 +38,7 @@ def give(user: User, request: HttpRequest) -> Outcome:
     identities = {_hash(text) for text in _identities(user)}
     try:
         with transaction.atomic():
-            if not settings.SIGNUP_CREDITS or is_welcomed(user):
+            if not settings.SIGNUP_CREDITS or is_welcomed(user) or _was_welcomed_under_a_former_key(user):
                 return Outcome.HAD
             # The unique constraint stops concurrent requests.
             Welcome.objects.bulk_create([Welcome(identity=identity) for identity in sorted(identities)])
@@ -92,6 +92,11 @@ def _mailbox(address: str) -> str:
     return f"{name.replace('.', '')}@gmail.com" if domain in DOTLESS else f"{name}@{domain}"
 
 
+def _was_welcomed_under_a_former_key(user: User) -> bool:
+    known = [_hash(text, secret) for secret in settings.SECRET_KEY_FALLBACKS for text in _identities(user)]
+    return Welcome.objects.filter(identity__in=known).exists() if known else False
+
+
 def _block_of(request: HttpRequest) -> str:
     """The network that a request comes from; "" if its address is not public, such as a proxy's."""
     try:
@@ -104,5 +109,5 @@ def _block_of(request: HttpRequest) -> str:
     return str(ipaddress.ip_network((mapped, BLOCK[mapped.version]), strict=False))
 
 
-def _hash(text: str) -> str:
-    return salted_hmac("accounts.welcome", text, algorithm="sha256").hexdigest()
+def _hash(text: str, secret: str | None = None) -> str:
+    return salted_hmac("accounts.welcome", text, secret, algorithm="sha256").hexdigest()

@@ -51,6 +51,19 @@ def test_A39_who_deletes_the_account_and_comes_back_ten_times_had_them():
 
 
 @without(
+    "the memory of who had them under a former key",
+    "accounts.signup_credits.give",
+    becomes("_was_welcomed_under_a_former_key(user)", "False"),
+)
+def test_A39_a_change_of_the_secret_key_forgets_nobody(settings):
+    assert knock(newcomer("1")) == Outcome.GIVEN
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another", [settings.SECRET_KEY]
+    assert knock(newcomer("1", "other@example.com")) == Outcome.HAD
+    assert knock(newcomer("2", "1@example.com")) == Outcome.HAD
+    assert knock(newcomer("2", "2@example.com")) == Outcome.GIVEN
+
+
+@without(
     "the rule that aliases are one mailbox",
     "accounts.signup_credits._identities",
     becomes("_mailbox(user.email)", "user.email"),

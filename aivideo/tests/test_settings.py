@@ -27,7 +27,7 @@ def check(tmp_path, *arguments, **env):
 
 def test_production_settings_start_and_pass_the_deployment_check(tmp_path):
     done = check(tmp_path, "--deploy", "--fail-level", "WARNING", **PRODUCTION)
-    assert (done.returncode, done.stdout) == (0, "System check identified no issues (0 silenced).\n")
+    assert (done.returncode, done.stdout) == (0, "System check identified no issues (2 silenced).\n")
 
 
 def test_every_missing_setting_is_named_at_once(tmp_path):
@@ -36,6 +36,47 @@ def test_every_missing_setting_is_named_at_once(tmp_path):
     for name in ("SECRET_KEY", "ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "SITE_URL"):
         assert f"{name} is not set" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "key", ["secret", "x" * 60, "ab" * 30, "django-insecure-" + secrets.token_urlsafe(50)]
+)
+def test_a_secret_key_that_can_be_guessed_is_refused_outside_debug(tmp_path, key):
+    done = check(tmp_path, **{**PRODUCTION, "SECRET_KEY": key})
+    assert (done.returncode, "SECRET_KEY can be guessed" in done.stderr) == (1, True)
+    assert key not in done.stderr
+    assert check(tmp_path, DEBUG="true", SECRET_KEY=key).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "header"),
+    [
+        ({}, "max-age=31536000"),
+        ({"HSTS_INCLUDE_SUBDOMAINS": "true"}, "max-age=31536000; includeSubDomains"),
+        (
+            {"HSTS_INCLUDE_SUBDOMAINS": "true", "HSTS_PRELOAD": "true"},
+            "max-age=31536000; includeSubDomains; preload",
+        ),
+    ],
+)
+def test_other_names_below_the_host_need_https_only_if_the_operator_says_so(tmp_path, given, header):
+    code = (
+        "import django; django.setup(); from django.test import Client;"
+        " answer = Client().get('/healthz', secure=True, headers={'host': 'video.example.com'});"
+        " print(answer['Strict-Transport-Security'])"
+    )
+    env = {
+        "PATH": os.environ["PATH"],
+        "ENV_FILE": os.devnull,
+        "DATA_DIR": str(tmp_path),
+        **PRODUCTION,
+        **given,
+    }
+    env["DJANGO_SETTINGS_MODULE"] = "aivideo.settings"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == header, done.stderr
 
 
 @pytest.mark.parametrize(
