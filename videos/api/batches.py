@@ -115,7 +115,7 @@ def create_batch(request: KeyedRequest) -> HttpResponse:
         names = _aliases(body.fields)
         found = [_order(key, number, item, names[number]) for number, item in enumerate(items)]
         requests.check_max_credits(asked.max_credits, batches.price(found))
-        spending.afford(key, batches.price(found))
+        requests.check_now(key, items, batches.price(found), *(order.model for order in found))
         pictures = Pictures(key.user)
         for number, (item, order) in enumerate(zip(items, found, strict=True)):
             with _of_item(number):
@@ -155,7 +155,7 @@ def create_campaign(request: KeyedRequest) -> HttpResponse:
             for name, order in zip(asked.platforms, planned, strict=True)
         ]
         requests.check_max_credits(asked.max_credits, batches.price(found))
-        spending.afford(key, batches.price(found))
+        requests.check_now(key, [asked], batches.price(found), common.model)
         framed = requests.with_pictures(common, asked, Pictures(key.user))
         found = [replace(order, upload=framed.upload, last_frame=framed.last_frame) for order in found]
         cleared = moderation.items(key, found)

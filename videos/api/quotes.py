@@ -2,7 +2,6 @@
 
 from typing import Any, Literal
 
-from django.db import transaction
 from django.http import HttpResponse, JsonResponse
 from ninja import Router, Schema
 
@@ -11,9 +10,7 @@ from videos.api import bodies, openapi_extra, requests, spending
 from videos.api.auth import ApiKeyAuth, KeyedRequest
 from videos.api.errors import ApiError, renamed_params
 from videos.catalogue import routing, track_record
-from videos.generation import day_limit, ordering
 from videos.models import Audience, VideoModel
-from videos.order import NotNow
 
 router = Router(auth=ApiKeyAuth(), tags=["Videos"])
 
@@ -60,7 +57,7 @@ def quote(key: ApiKey, body: bodies.Body) -> dict[str, Any]:
         model, refusal = _model(key, asked.model)
         order = requests.of_model(model, key, asked, body.file)
     price = order.price * asked.n
-    refusal = refusal or _refusal(key, asked, price) or _wait(key, model)
+    refusal = refusal or _refusal(key, asked, price, model)
     return {
         "object": "video_quote",
         "model": model.slug,
@@ -102,25 +99,11 @@ def _model(key: ApiKey, slug: str | None) -> tuple[VideoModel, ApiError | None]:
         return model, refusal
 
 
-def _wait(key: ApiKey, model: VideoModel) -> ApiError | None:
-    """Why an order would have to wait before it is placed; None if it would not."""
-    try:
-        ordering.offer_for(key.user, model)
-    except NotNow as error:
-        return spending.not_now(error)
-    return None
-
-
-def _refusal(key: ApiKey, asked: requests.VideoRequest, price: int) -> ApiError | None:
+def _refusal(key: ApiKey, asked: requests.VideoRequest, price: int, model: VideoModel) -> ApiError | None:
     """Why the request, its credits or the limits of the key do not allow this price in credits; None if they do."""
     try:
         requests.check_max_credits(asked.max_credits, price)
-        spending.afford(key, price)
-        with transaction.atomic():
-            spending.check(key, price)
-        day_limit.check(key.user, price)
-    except NotNow as refusal:
-        return spending.not_now(refusal)
+        spending.check_now(key, price, model)
     except ApiError as refusal:
         return refusal
     return None

@@ -1,7 +1,7 @@
 """What a request orders: its fields, validated strictly, and turned into a VideoOrder."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Self, TypeVar, cast
 
@@ -236,8 +236,17 @@ def order_of(key: ApiKey, asked: VideoRequest, file: Any = None) -> VideoOrder:
     """The order of a request. Fetches and stores its pictures after all quick checks."""
     order = without_pictures(key, asked, file)
     check_max_credits(asked.max_credits, order.price * asked.n)
-    spending.afford(key, order.price * asked.n)
+    check_now(key, [asked], order.price * asked.n, order.model)
     return with_pictures(order, asked, Pictures(key.user), file)
+
+
+def check_now(key: ApiKey, requests: Iterable[VideoRequest], price: int, *models: VideoModel) -> None:
+    """Raise ApiError if the account cannot pay, and for any other refusal that comes before a picture is fetched."""
+    named = (getattr(asked, name) for asked in requests for name in ("input_reference", "last_frame"))
+    if any(picture and picture.image_url is not None for picture in named):
+        spending.check_now(key, price, *models)
+    else:
+        spending.afford(key, price)
 
 
 def check_max_credits(max_credits: int | None, price: int) -> None:

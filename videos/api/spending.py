@@ -2,13 +2,16 @@
 
 from datetime import timedelta
 
+from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
 from accounts import utc_days
 from accounts.models import ApiKey, User
-from videos.api.errors import ApiError
-from videos.models import Status, Video
+from videos.api.errors import ApiError, of_order
+from videos.generation import day_limit, ordering
+from videos.models import Status, Video, VideoModel
 from videos.order import NotNow
 
 
@@ -21,6 +24,24 @@ def afford(key: ApiKey, price: int) -> None:
     """Raise ApiError 402 if the account does not have this many credits. An early check before slow work."""
     if price > key.user.balance:
         raise insufficient(key, price, key.user.balance)
+
+
+def check_now(key: ApiKey, price: int, *models: VideoModel) -> None:
+    """Raise ApiError for whatever would refuse an order of these models now, at this price in credits.
+
+    For what takes long and for quotes; when the order is placed, all of it is checked again.
+    """
+    afford(key, price)
+    with transaction.atomic():
+        check(key, price)
+    try:
+        day_limit.check(key.user, price)
+        for model in set(models):
+            ordering.offer_for(key.user, model)
+    except NotNow as error:
+        raise not_now(error) from error
+    except ValidationError as error:
+        raise of_order(error) from error
 
 
 def insufficient(key: ApiKey, needed: int, available: int) -> ApiError:

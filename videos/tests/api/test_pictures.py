@@ -8,13 +8,17 @@ from ipaddress import ip_network
 import pytest
 from django.db import connections
 
-from accounts.models import User
+from accounts.models import ApiKey, User
+from tests.support import fixtures
 from tests.support.api_client import Program, error_of
 from tests.support.fixtures import TEST_TIMEOUT, give, new_user, wait_until
 from tests.support.sabotage import becomes, never, without
 from tests.support.silent_server import SilentServer
 from videos.api import pictures
-from videos.models import Video
+from videos.generation import lifecycle
+from videos.models import Channel, Video
+from videos.moderation.costly_blocks import TOLERATED
+from videos.providers.base import JobState
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,6 +68,46 @@ def test_A65_without_credits_nothing_is_fetched(silent):
     for _ in range(48):
         assert error_of(program.send("/v1/videos", order(silent.url))) == (402, None, "insufficient_credits")
     assert time.monotonic() - began < pictures.SECONDS * 3  # each alone would take SECONDS
+    assert silent.taken == []
+
+
+def too_many_blocked(key):
+    """The model's provider charged for what it blocked, several times."""
+    Channel.objects.update(charges_for_blocked=True)
+    for _ in range(TOLERATED + 1):
+        video = fixtures.order(key.user)
+        lifecycle.mark_submitting(video)
+        lifecycle.accept(video, JobState(ref=f"job-{video.pk}", status="in_progress"))
+        lifecycle.fail(video, "moderation_blocked")
+
+
+LIMITS = {
+    "daily_limit_reached": lambda key: ApiKey.objects.update(credits_a_day=9),
+    "key_limit_reached": lambda key: ApiKey.objects.update(max_credits=9),
+    "daily_limit_reached of the account": lambda key: User.objects.update(credits_a_day=9),
+    "too_many_blocked": too_many_blocked,
+}
+
+
+@without(
+    "the check of limits before a fetch",
+    "videos.api.requests.check_now",
+    becomes("spending.check_now(key, price, *models)", "spending.afford(key, price)"),
+    attack="A65",
+)
+@pytest.mark.parametrize("limit", LIMITS)
+def test_A65_beyond_a_limit_nothing_is_fetched(silent, limit):
+    program = Program(new_user())
+    LIMITS[limit](program.key)
+    picture = order(silent.url)
+    bodies = {
+        "/v1/videos": picture,
+        "/v1/batches/videos": {"items": [picture]},
+        "/v1/campaigns": {**picture, "platforms": ["youtube"]},
+    }
+    for path, body in bodies.items():
+        answer = program.send(path, body)
+        assert (answer.status_code, error_of(answer)[2]) == (429, limit.partition(" ")[0]), path
     assert silent.taken == []
 
 
