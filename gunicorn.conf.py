@@ -3,6 +3,9 @@
 import gc
 from typing import Any
 
+# Its threads are for visitors who do not keep them waiting.
+worker_class = "aivideo.web_worker.WebWorker"
+worker_connections = 800  # with its other files, a process stays below the usual limit of 1,024
 # Used with --access-logfile: gunicorn's own format, and the id by which the site's log knows the request.
 access_log_format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %({x-request-id}o)s'
 

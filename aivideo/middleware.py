@@ -6,7 +6,7 @@ from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.db import OperationalError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.http import urlencode
@@ -20,7 +20,7 @@ MAX_BYTES = 50 * 1024 * 1024
 
 
 class BodyLimit:
-    """Reject a request body of more than MAX_BYTES before anything parses it."""
+    """Reject a request body of more than MAX_BYTES before anything parses it, and one that ends too early."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -30,6 +30,10 @@ class BodyLimit:
         if length.isdigit() and int(length) > MAX_BYTES:
             return too_large(request)
         return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """A visitor who hung up, or was too slow, is no fault of ours. Nobody may be there to read this."""
+        return HttpResponse(status=408) if isinstance(exception, UnreadablePostError) else None
 
 
 class ContentSecurityPolicy(CSPMiddleware):

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db import OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.urls import URLPattern, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI, Router
@@ -108,6 +108,12 @@ def _locked(request: HttpRequest, error: OperationalError) -> HttpResponse:
         raise error
     message = "Another change to your account is still under way. Nothing was changed. Try again in a moment."
     return ApiError(503, message, code="account_busy", after=LOCKED_PAUSE).answer()
+
+
+@api.exception_handler(UnreadablePostError)
+def _cut_off(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
+    message = "The request body ends too early. Nothing was changed. Send the request again."
+    return ApiError(408, message, code="incomplete_body").answer()
 
 
 @api.exception_handler(Exception)

@@ -35,6 +35,7 @@ CODES = [
     ),
     ErrorCode(404, "not_offered", "Use the call that the message names."),
     ErrorCode(404, "video_not_completed", "Wait until the video is completed."),
+    ErrorCode(408, "incomplete_body", "Send the request again. Nothing was changed."),
     ErrorCode(
         409, "request_in_progress", "Wait as long as `Retry-After` says, and send the same request again."
     ),
