@@ -11,6 +11,7 @@ from stripe import Dispute
 
 from accounts import credits, payments, stripe_gateway, stripe_money
 from accounts.models import CreditPack, Payment, StripeEvent
+from accounts.payments import Truth
 from aivideo.management.commands import doctor
 from aivideo.models import AuditEntry
 from tests.support.database import unguarded
@@ -154,10 +155,45 @@ def test_A33_another_amount_or_currency_is_held_for_staff(stripe, payment, clien
 def test_staff_may_accept_a_held_payment_once(stripe, payment, client):
     stripe.pay(payment, 2400)
     deliver(client, completed(stripe, payment))
+    assert Payment.objects.get().reason
     assert [payments.accept(payment), payments.accept(payment)] == [True, False]
-    assert settled(payment) == BOUGHT
+    assert (settled(payment), Payment.objects.get().reason) == (BOUGHT, "")
     deliver(client, completed(stripe, payment))
-    assert settled(payment) == BOUGHT
+    assert (settled(payment), Payment.objects.get().reason) == (BOUGHT, "")
+
+
+def test_what_was_not_paid_yet_says_nothing_of_money(stripe, payment):
+    before = Payment.objects.values().get()
+    for _ in range(2):
+        payments.settle(payment, stripe_gateway.truth_of)
+        assert Payment.objects.values().get() == before
+    stripe.expire(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    ended = Payment.objects.get()
+    assert (ended.status, ended.reason, ended.charged_at, ended.paid) == ("expired", "", None, 0)
+
+
+def test_an_order_that_was_paid_is_not_led_to_its_page_again(stripe, payment):
+    def open_order():
+        return payments.open_order(payment.user, payment.pack)
+
+    assert open_order() == payment
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    assert open_order() is None
+
+
+def test_staff_are_told_all_that_is_wrong_with_a_payment_and_nothing_of_one_that_is_settled(payment):
+    def reason(**truth):
+        payments.settle(payment, lambda _: Truth(is_paid=True, currency="usd", **truth))
+        return Payment.objects.get().reason
+
+    wrong = "paid 1.00 USD, which is not what was ordered"
+    assert reason(amount=100, unclear="Unclear") == f"Unclear; {wrong}"
+    assert reason(amount=100) == wrong
+    assert reason(amount=100, disputed=100, is_contested=True) == ""
+    assert reason(amount=100, refunded=100) == ""
+    assert reason(amount=2500) == ""
 
 
 @pytest.mark.django_db(transaction=True)

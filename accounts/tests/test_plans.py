@@ -298,6 +298,27 @@ def test_a_month_of_which_we_hear_when_it_is_over_lasts_a_month_all_the_same(str
     assert 30.9 < days < 31.1
 
 
+def test_a_month_of_which_we_hear_in_its_middle_ends_when_it_ends(stripe, at_stripe, owner):
+    pass_time(stripe, 30)
+    stripe.billing.renew(at_stripe)
+    pass_time(stripe, 10)
+    tasks.settle_open_payments()
+    assert has(owner) == (600, 500, 0)
+    days = (owner.lots.get(left__gt=0).expires_at - timezone.now()).total_seconds() / DAY
+    assert 20.9 < days < 21.1
+
+
+def test_an_accepted_month_gives_less_of_its_own_credits_for_what_went_back(stripe, at_stripe, owner, client):
+    give(owner, 1000)
+    tell(stripe, client, "invoice.paid", stripe.billing.renew(at_stripe, amount=100))
+    payment = owner.payments.get(status="held")
+    stripe.refund(payment, 50)
+    payments.settle(payment, stripe_gateway.truth_of)
+    assert payments.accept(payment)
+    assert has(owner) == (1850, 750, 0)
+    assert [lot.left for lot in owner.lots.order_by("entry_id")] == [500, 250]
+
+
 def test_the_buyer_who_returns_has_the_credits_and_sees_the_plan(stripe, subscription, owner):
     page = signed_in(owner)
     assert (

@@ -274,8 +274,9 @@ def test_without_a_key_nothing_is_begun(stripe, saved, settings):
     assert bought(saved) == []
 
 
-def test_a_failed_purchase_does_not_become_the_customer_of_the_next_page(stripe, saved, pack):
+def test_a_failed_purchase_does_not_become_the_customer_of_the_next_page(stripe, saved, stranger):
     assert payments.customer_of(saved) == LowBalance.objects.get().customer
+    assert payments.customer_of(stranger) is None
     stripe.customers.clear()
     spend(saved, 100)
     low_balance.attend()
