@@ -173,6 +173,14 @@ def test_what_was_not_paid_yet_says_nothing_of_money(stripe, payment):
     assert (ended.status, ended.reason, ended.charged_at, ended.paid) == ("expired", "", None, 0)
 
 
+def test_what_was_paid_once_stays_paid_whatever_the_session_says_later(stripe, payment):
+    stripe.pay(payment)
+    payments.settle(payment, stripe_gateway.truth_of)
+    for is_over in (False, True):
+        payments.settle(payment, lambda _, over=is_over: Truth(is_paid=False, is_over=over))
+        assert settled(payment) == BOUGHT
+
+
 def test_an_order_that_was_paid_is_not_led_to_its_page_again(stripe, payment):
     def open_order():
         return payments.open_order(payment.user, payment.pack)
