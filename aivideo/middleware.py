@@ -36,6 +36,30 @@ class BodyLimit:
         return HttpResponse(status=408) if isinstance(exception, UnreadablePostError) else None
 
 
+# What no page of ours asks a browser for. A page that is embedded elsewhere cannot ask for it in our name either.
+UNUSED_FEATURES = (
+    *("accelerometer", "camera", "display-capture", "encrypted-media", "geolocation", "gyroscope"),
+    *("magnetometer", "microphone", "midi", "payment", "serial", "usb", "xr-spatial-tracking"),
+)
+
+
+class PageHeaders:
+    """Headers of pages and of what they load that Django has no setting for. Answers of the API are for pages of others, too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.headers = {
+            "Permissions-Policy": ", ".join(f"{feature}=()" for feature in UNUSED_FEATURES),
+            "Cross-Origin-Resource-Policy": "same-origin",
+        }
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        for name, value in self.headers.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
 class ContentSecurityPolicy(CSPMiddleware):
     """Does not compose the policy for answers that are sent without it, such as those to polls of programs."""
 

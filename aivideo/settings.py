@@ -172,6 +172,7 @@ MIDDLEWARE = [
     "aivideo.request_id.RequestIdMiddleware",
     "videos.api.middleware.ApiMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "aivideo.middleware.PageHeaders",
     "aivideo.middleware.ContentSecurityPolicy",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -446,6 +447,9 @@ if not DEBUG:
     SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
     SECURE_HSTS_SECONDS = 365 * 24 * 3600
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
+    if SESSION_COOKIE_SECURE:
+        # Browsers take a cookie with this prefix from this host only, and only by https: no neighboring name can set one.
+        SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 
 CONTENT_SECURITY_POLICY = {
     # What these answer is no page.

@@ -30,6 +30,23 @@ def test_production_settings_start_and_pass_the_deployment_check(tmp_path):
     assert (done.returncode, done.stdout) == (0, "System check identified no issues (2 silenced).\n")
 
 
+def run(tmp_path, code, **env):
+    """What Python code prints in production."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "ENV_FILE": os.devnull,
+        "DATA_DIR": str(tmp_path),
+        "DJANGO_SETTINGS_MODULE": "aivideo.settings",
+        **PRODUCTION,
+        **env,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def test_every_missing_setting_is_named_at_once(tmp_path):
     done = check(tmp_path)
     assert done.returncode == 1
@@ -65,18 +82,7 @@ def test_other_names_below_the_host_need_https_only_if_the_operator_says_so(tmp_
         " answer = Client().get('/healthz', secure=True, headers={'host': 'video.example.com'});"
         " print(answer['Strict-Transport-Security'])"
     )
-    env = {
-        "PATH": os.environ["PATH"],
-        "ENV_FILE": os.devnull,
-        "DATA_DIR": str(tmp_path),
-        **PRODUCTION,
-        **given,
-    }
-    env["DJANGO_SETTINGS_MODULE"] = "aivideo.settings"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True
-    )
-    assert done.stdout.strip() == header, done.stderr
+    assert run(tmp_path, code, **given) == header
 
 
 @pytest.mark.parametrize(
@@ -184,17 +190,7 @@ OWN, THEIRS = "https://video.example.com/v1", "https://judge.example.com/v1"
 )
 def test_moderation_has_its_own_key_or_one_that_is_surely_openais(tmp_path, given, key):
     code = "from aivideo import settings; print(settings.MODERATION_API_KEY)"
-    env = {
-        "PATH": os.environ["PATH"],
-        "ENV_FILE": os.devnull,
-        "DATA_DIR": str(tmp_path),
-        **PRODUCTION,
-        **given,
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=env, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, key)
+    assert run(tmp_path, code, **given) == key
 
 
 def test_the_demo_sign_in_exists_only_under_debug(settings):
@@ -210,7 +206,16 @@ def test_production_has_no_demo_sign_in_and_asks_staff_for_a_second_factor(tmp_p
         " print(settings.DEMO_SIGN_IN, [a for a in settings.INSTALLED_APPS if 'dummy' in a],"
         " settings.STAFF_SECOND_FACTOR)"
     )
-    env = {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull, "DATA_DIR": str(tmp_path), **PRODUCTION}
-    env["DJANGO_SETTINGS_MODULE"] = "aivideo.settings"
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
-    assert done.stdout.strip() == "False [] True"
+    assert run(tmp_path, code) == "False [] True"
+
+
+@pytest.mark.parametrize(
+    ("address", "names"),
+    [
+        ("https://video.example.com", "__Host-sessionid __Host-csrftoken"),
+        ("http://video.example.com", "sessionid csrftoken"),
+    ],
+)
+def test_A44_no_neighboring_name_can_set_the_cookies_of_a_site_with_https(tmp_path, address, names):
+    code = "from django.conf import settings as s; print(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME)"
+    assert run(tmp_path, code, SITE_URL=address) == names

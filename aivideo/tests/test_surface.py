@@ -73,6 +73,13 @@ def test_A48_every_answer_carries_the_policy(settings, path, headers, status):
     assert answer.status_code == status
     assert "default-src 'none'" in answer["Content-Security-Policy"]
     assert answer["X-Frame-Options"] == "DENY"
+    assert answer["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "camera=()" in answer["Permissions-Policy"]
+
+
+def test_A48_files_of_people_are_for_pages_of_this_site_and_those_of_the_api_for_all(as_owner, program):
+    assert as_owner.get("/videos/")["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "Cross-Origin-Resource-Policy" not in program.get("/v1/videos").headers
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,8 @@ def test_the_headers_are_those_of_the_site(nginx, video, settings):
         "Content-Security-Policy",
         "X-Frame-Options",
         "Referrer-Policy",
+        "Permissions-Policy",
+        "Cross-Origin-Resource-Policy",
         "X-Request-Id",
     )
     for query, headers in (("", {}), ("?download=1", {}), ("", {"range": "bytes=2-3"})):
@@ -190,6 +192,8 @@ def test_static_files_are_kept_as_long_as_their_names_allow(nginx, tmp_path):
         name: requests.get(f"{nginx}/static/{name}").headers.get("Cache-Control")
         for name in ("page.css", "page.0123456789ab.css")
     }
+    served = requests.get(f"{nginx}/static/page.0123456789ab.css").headers
+    assert served["Cross-Origin-Resource-Policy"] == "same-origin"
     assert kept == {
         "page.css": "public, max-age=60",
         "page.0123456789ab.css": "public, max-age=31536000, immutable",
@@ -219,13 +223,13 @@ def test_A52_what_visitors_say_of_themselves_does_not_reach_the_site(tmp_path):
 
 
 @pytest.mark.parametrize("host", ["video.example.com", "www.example.com"])
-def test_without_tls_each_name_of_the_site_leads_to_itself(tmp_path, host):
+def test_without_tls_each_name_of_the_site_leads_to_its_first(tmp_path, host):
     plain = free_port()
     with nginx_before("http://127.0.0.1:9", tmp_path, plain):
         answer = requests.get(
             f"http://127.0.0.1:{plain}/videos/?a=b", headers={"Host": host}, allow_redirects=False
         )
-    assert (answer.status_code, answer.headers["Location"]) == (301, f"https://{host}/videos/?a=b")
+    assert (answer.status_code, answer.headers["Location"]) == (301, "https://video.example.com/videos/?a=b")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.video.example.com", "video.example.com.evil.example"])
