@@ -471,6 +471,7 @@ CONTENT_SECURITY_POLICY = {
         ],
         "frame-ancestors": ["'none'"],
         "base-uri": ["'none'"],
+        "report-uri": ["/csp-report/"],
     },
 }
 

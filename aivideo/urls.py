@@ -9,6 +9,7 @@ from django.urls import include, path, re_path
 
 from accounts.views import sign_in
 from aivideo import errors, health
+from aivideo.csp_reports import csp_report
 
 # Paths of the API. No page begins like this, so that neither looks through the other's patterns.
 API = r"^(?=v1|api|mcp|openapi\.json|llms\.txt)"
@@ -28,6 +29,7 @@ urlpatterns = [
     path("accounts/reauthenticate/", account.reauthenticate, name="account_reauthenticate"),
     path("accounts/2fa/", include("allauth.mfa.urls")),
     path("admin/", admin.site.urls),
+    path("csp-report/", csp_report, name="csp_report"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
 ]
