@@ -66,8 +66,9 @@ def test_what_is_no_code_gives_nothing(owner, text):
     assert balance(owner) == 100
 
 
-def test_a_code_can_be_redeemed_until_its_day(owner):
+def test_a_code_can_be_redeemed_until_its_day(owner, monkeypatch):
     now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)
     assert redeem_codes.redeem(owner, new_code(redeem_until=now + timedelta(hours=1))) == 50
     assert refusal(owner, new_code(redeem_until=now)) == "expired"
     assert balance(owner) == 150
