@@ -11,11 +11,13 @@ VENV := .venv
 PEERS ?= $(VENV)
 # So are the packages that build the documentation.
 DOCS ?= $(VENV)/docs
+# And those that look for known vulnerabilities.
+AUDIT ?= $(VENV)/audit
 BIN := $(VENV)/bin
 MANAGE := $(BIN)/python manage.py
 MKDOCS = NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --clean
 
-.PHONY: run test quick test-peers check docs bench chaos sabotage requirements chromium
+.PHONY: run test quick test-peers check docs bench chaos sabotage requirements sbom audit chromium
 
 run: $(VENV)/installed .env
 	@$(MANAGE) migrate --verbosity 0
@@ -69,7 +71,7 @@ chaos: $(VENV)/installed-dev
 sabotage: $(VENV)/installed-dev chromium
 	@$(BIN)/python -m tests.sabotage $(CASES)
 
-# Compiles requirements.txt, requirements-dev.txt and requirements-docs.txt, for all platforms. Run it after a change to a .in file.
+# Compiles requirements.txt and those of development, documentation and audit, for all platforms. Run it after a change to a .in file.
 # It keeps versions that still satisfy them; ARGS=--upgrade or ARGS="--upgrade-package NAME" takes newer ones.
 COMPILE = $(VENV)/uv/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
   --custom-compile-command 'make requirements' $(ARGS)
@@ -78,6 +80,16 @@ requirements: $(VENV)/uv/installed
 	$(COMPILE) --output-file requirements.txt requirements.in
 	$(COMPILE) --output-file requirements-dev.txt requirements-dev.in
 	$(COMPILE) --output-file requirements-docs.txt requirements-docs.in
+	$(COMPILE) --output-file requirements-audit.txt requirements-audit.in
+
+# What the product is made of, as CycloneDX: the Python packages of an installation.
+sbom: $(AUDIT)/installed
+	@$(AUDIT)/bin/cyclonedx-py requirements --sv 1.6 --of JSON --output-reproducible --output-file sbom.json requirements.txt
+	@echo "Written: sbom.json"
+
+# Looks for known vulnerabilities in the packages that are installed, by their versions and hashes. Needs the internet.
+audit: $(AUDIT)/installed
+	$(AUDIT)/bin/pip-audit --require-hashes --disable-pip -r requirements.txt
 
 $(VENV)/uv/installed: Makefile | $(BIN)/python
 	$(PYTHON) -m venv $(VENV)/uv
@@ -103,6 +115,11 @@ $(VENV)/other-clients: Makefile | $(BIN)/python
 	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix $(VENV)/node \
 	    openai@7.57.0 openai-6@npm:openai@6.2.0 @modelcontextprotocol/client@2.4.0 @modelcontextprotocol/sdk@1.32.2; \
 	  else echo "npm is not installed: skipping the tests of the API from JavaScript."; fi
+	@touch $@
+
+$(AUDIT)/installed: requirements-audit.txt
+	@$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.txt
 	@touch $@
 
 $(DOCS)/installed: requirements-docs.txt

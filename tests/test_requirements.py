@@ -12,6 +12,7 @@ SOURCES = {
     "requirements.txt": "requirements.in",
     "requirements-dev.txt": "requirements-dev.in",
     "requirements-docs.txt": "requirements-docs.in",
+    "requirements-audit.txt": "requirements-audit.in",
 }
 
 
