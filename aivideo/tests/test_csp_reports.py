@@ -60,7 +60,7 @@ def test_what_is_no_report_is_a_4xx(body, status):
     "aivideo.csp_reports.csp_report",
     becomes("not hourly.count('csp-reports', MAX_PER_HOUR)", "True"),
 )
-def test_A57_nobody_fills_the_log_or_writes_lines_of_their_own(caplog):
+def test_nobody_fills_the_log_or_writes_lines_of_their_own(caplog):
     report = {"csp-report": {**REPORT["csp-report"], "blocked-uri": "x\nERROR forged\x1b[31m"}}
     with caplog.at_level(logging.WARNING):
         for _ in range(csp_reports.MAX_PER_HOUR + 20):

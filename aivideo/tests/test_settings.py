@@ -216,6 +216,6 @@ def test_production_has_no_demo_sign_in_and_asks_staff_for_a_second_factor(tmp_p
         ("http://video.example.com", "sessionid csrftoken"),
     ],
 )
-def test_A44_no_neighboring_name_can_set_the_cookies_of_a_site_with_https(tmp_path, address, names):
+def test_no_neighboring_name_can_set_the_cookies_of_a_site_with_https(tmp_path, address, names):
     code = "from django.conf import settings as s; print(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME)"
     assert run(tmp_path, code, SITE_URL=address) == names

@@ -109,7 +109,7 @@ def test_a_missing_video_gets_our_page_in_demo_mode_too(as_owner, settings):
     assert "Not found" in as_owner.get(f"/videos/{uuid.UUID(int=1)}/").content.decode()
 
 
-def test_a_prompt_of_a_megabyte_gets_its_sentence_from_the_form(as_owner):
+def test_A53_a_prompt_of_a_megabyte_gets_its_sentence_from_the_form(as_owner):
     sent = {
         "prompt": "x" * 1_200_000,
         "model": "sora-2",

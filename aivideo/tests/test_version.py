@@ -22,7 +22,7 @@ def test_healthz_says_ok_and_the_version():
 def test_doctor_begins_with_the_version(capsys):
     with suppress(SystemExit):  # there is no worker here, and doctor says so
         call_command("doctor")
-    assert capsys.readouterr().out.startswith(f"aivideo {__version__}\n")
+    assert capsys.readouterr().out.startswith(f"aivideo {__version__}, ")
 
 
 @pytest.mark.parametrize("path", ["/", "/videos/", "/credits/", "/account/", "/api/docs", "/nothing/"])

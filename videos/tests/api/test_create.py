@@ -142,7 +142,7 @@ def test_a_body_that_cannot_be_read_is_400(program, owner, body, kind):
     assert not owner.videos.exists()
 
 
-def test_a_body_that_is_too_large_is_413(program):
+def test_A53_a_body_that_is_too_large_is_413(program):
     answer = program.post("/v1/videos", b" " * (bodies.MAX_BYTES + 1), content_type="application/json")
     assert error_of(answer) == (413, None, "body_too_large")
     answer = program.post(
