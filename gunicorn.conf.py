@@ -1,8 +1,13 @@
 """gunicorn's configuration: read from the working directory, or as named by `manage.py serve`."""
 
 import gc
+import sys
 from typing import Any
 
+# A reload reads this file again. gunicorn itself loads the worker's class, and would hand its old modules on to new workers.
+if "django" not in sys.modules:  # preloaded, it never reloads
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("aivideo", "videos")]:
+        del sys.modules[name]
 # Its threads are for visitors who do not keep them waiting.
 worker_class = "aivideo.web_worker.WebWorker"
 worker_connections = 800  # with its other files, a process stays below the usual limit of 1,024

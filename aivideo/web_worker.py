@@ -2,9 +2,9 @@
 
 Nginx reads a request before it passes it on, and takes an answer at once. Without it a few visitors who send or read slowly,
 or nothing at all, would hold all threads. So a thread gets a connection when a request is there: its head, and its body unless
-that is large. A thread that then has to wait for the visitor takes one of the places of slow calls (see videos/thread_budget.py)
-as soon as another visitor needs a thread, and after GRACE seconds in any case. The connection is closed if no place is free,
-if nothing moves for STALL seconds, or if too little moves. Whoever asked for a file can ask for its rest.
+that is large. A thread that then has to wait for a visitor who does not keep up takes one of the places of slow calls (see
+videos/thread_budget.py) until the answer begins, or until its end. The connection is closed if no place is free, if nothing
+moves for STALL seconds, or if too little moves. Whoever asked for a file can ask for its rest.
 """
 
 import errno
@@ -29,15 +29,19 @@ log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10  # until a request is there
 REQUEST_BYTES = 16 * 1024  # what is there of a longer one is read by a thread
-GRACE = 0.5  # seconds that a thread waits for a visitor without a place for slow calls
+# Seconds that a thread waits for a visitor without a place for slow calls; less where others wait for a thread. Whoever moves
+# FAST bytes a second keeps up, and needs none.
+GRACE, BRIEF = 0.5, 0.1
+FAST = 512 * 1024
 STALL = 20.0  # seconds without a byte
 RATE = 4096  # bytes a second, on average, of a visitor who has a place for slow calls
 LINGER = 2.0  # seconds in which a visitor may take the rest of an answer before the connection is closed
 
+HEAD_END = re.compile(rb"\n\r?\n")
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 EXPECTS = re.compile(rb"\r\nexpect:", re.IGNORECASE)
 
-slow_visitors = SlowCalls(at_once=5)
+slow_visitors = SlowCalls(at_once=3)
 
 
 class VisitorSocket(socket.socket):
@@ -55,8 +59,8 @@ class VisitorSocket(socket.socket):
         self.begin()
 
     def begin(self) -> None:
-        """Count what a new request waits and moves."""
-        self.waited, self.moved = 0.0, 0
+        """Count what a new request waits and moves; then its answer."""
+        self.waited, self.moved, self.answers = 0.0, 0, False
         self.place: ExitStack | None = None
 
     def end(self) -> None:
@@ -90,6 +94,7 @@ class VisitorSocket(socket.socket):
                 return data
 
     def send(self, data: Any, flags: int = 0) -> int:
+        self._begin_answer()
         while True:
             try:
                 sent = super().send(data, flags)
@@ -105,6 +110,7 @@ class VisitorSocket(socket.socket):
             left = left[self.send(left, flags) :]
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        self._begin_answer()
         left = os.fstat(file.fileno()).st_size - offset if count is None else count
         total = 0
         while total < left:
@@ -113,10 +119,23 @@ class VisitorSocket(socket.socket):
             except BlockingIOError:
                 self._wait(select.POLLOUT)
                 continue
+            except OSError as error:
+                if total or error.errno not in (errno.EINVAL, errno.ENOSYS):
+                    raise
+                return self._send_copied(file, offset, left)
             if not sent:
                 break
             total += sent
             self.moved += sent
+        return total
+
+    def _send_copied(self, file: Any, offset: int, left: int) -> int:
+        """For file systems that the kernel does not send from."""
+        file.seek(offset)
+        total = 0
+        while total < left and (piece := file.read(min(left - total, 64 * 1024))):
+            self.sendall(piece)
+            total += len(piece)
         return total
 
     def setblocking(self, flag: bool) -> None:
@@ -131,14 +150,21 @@ class VisitorSocket(socket.socket):
     def _wait(self, event: int) -> None:
         """Wait until the visitor sends something (POLLIN) or takes something (POLLOUT)."""
         if not self.place:
-            grace = 0 if self.others_wait() else GRACE - self.waited
-            if self._is_ready(event, max(0, grace)):
+            grace = BRIEF if self.others_wait() else GRACE
+            keeps_up = self._is_ready(event, grace)
+            if keeps_up and (self.waited <= grace or self.moved >= FAST * self.waited):
                 return
             self._take_place()
         if not self._is_ready(event, STALL):
             raise _hung_up("nothing moved for too long")
         if self.waited > STALL + self.moved / RATE:
             raise _hung_up("too little moved")
+
+    def _begin_answer(self) -> None:
+        if not self.answers:
+            self.end()
+            self.begin()
+            self.answers = True
 
     def _is_ready(self, event: int, seconds: float) -> bool:
         began = time.monotonic()
@@ -161,10 +187,10 @@ def _is_whole(seen: bytes) -> bool:
     """Whether this is a request, as far as the thread would have to wait for it: a large body comes while it is read."""
     if len(seen) >= REQUEST_BYTES:
         return True
-    end = seen.find(b"\r\n\r\n")
-    if end < 0:
+    end = HEAD_END.search(seen)
+    if end is None:
         return False
-    head = seen[: end + 4]
+    head = seen[: end.end()]
     length = LENGTH.search(head)
     size = len(head) + (int(length[1]) if length else 0)
     # Who expects to be told to go on sends no body before.
@@ -194,6 +220,12 @@ class WebWorker(ThreadWorker):
         self.queued = 0  # connections that wait for a thread
         self.lingering: deque[Connection] = deque()
 
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        super().check_config(cfg, log)
+        if cfg.is_ssl:
+            raise RuntimeError("TLS is the business of a server in front of gunicorn: see deploy/nginx.conf.")
+
     def accept(self, listener: socket.socket) -> None:
         try:
             accepted, address = listener.accept()
@@ -211,12 +243,15 @@ class WebWorker(ThreadWorker):
 
     def on_client_socket_readable(self, conn: Connection, client: VisitorSocket) -> None:
         """The next request on a connection has begun."""
+        if client.fileno() < 0:
+            return
         self.poller.unregister(client)
         self.keepalived_conns.remove(conn)
         self._await_request(conn)
 
     def on_pending_socket_readable(self, conn: Connection, client: VisitorSocket) -> None:
-        if client.has_request():
+        # Events come in batches: an earlier one may have made room by closing this connection.
+        if client.fileno() >= 0 and client.has_request():
             super().on_pending_socket_readable(conn, client)
 
     def enqueue_req(self, conn: Connection) -> None:
@@ -246,7 +281,10 @@ class WebWorker(ThreadWorker):
         """Make room for whoever comes next: who has had an answer, or has sent no request for the longest time, goes first."""
         if self.lingering:
             self._end(self.lingering[0])
-        elif self.pending_conns:
+        elif self.keepalived_conns:
+            self.keepalived_conns[0].timeout = 0
+            self.murder_keepalived()
+        elif len(self.pending_conns) > 1:
             self.pending_conns[0].timeout = 0
             self.murder_pending()
 
@@ -269,7 +307,9 @@ class WebWorker(ThreadWorker):
         self.nr_conns += 1  # gunicorn counts it as closed
 
     def _drain(self, conn: Connection, client: VisitorSocket) -> None:
-        with suppress(BlockingIOError, OSError):
+        if client.fileno() < 0:
+            return
+        with suppress(OSError):
             if socket.socket.recv(client, 64 * 1024):
                 return
         self._end(conn)

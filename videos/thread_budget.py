@@ -8,7 +8,8 @@ occupy a thread as well.
 - No kind of slow call gets all places, no matter whether its calls run or wait for their turn.
 - The last place is reserved for what any order may need: moderation, and the decoding of an uploaded picture.
 
-A call holds its place during one step and releases it before the next step, so no request ever holds two.
+A call holds its place during one step and releases it before the next step, so no request ever holds two, but for one of a
+visitor who sends slowly (aivideo/web_worker.py).
 """
 
 import threading

@@ -3,6 +3,8 @@
 import json
 import resource
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ import requests
 
 from aivideo import web_worker
 from tests.support.fixtures import scaled_timeout, wait_until
-from tests.support.installation import Site
+from tests.support.installation import ROOT, Site
 from tests.support.sabotage import becomes, drop, never, without
 
 THREADS = 16  # of the two web processes together
@@ -64,6 +66,18 @@ def connect(site: Site) -> socket.socket:
     return visitor
 
 
+def is_closed(visitor: socket.socket) -> bool:
+    """Whether the site has closed the connection; what it has answered before is read on the way."""
+    try:
+        while piece := visitor.recv(65_536, socket.MSG_DONTWAIT):
+            assert piece
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def head(method: str, path: str, key: str, **headers: object) -> bytes:
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {key}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -95,28 +109,33 @@ WAYS = ["silent", "half a head", "half a body", "drops of a body", "reads nothin
 @pytest.mark.parametrize("way", WAYS)
 def test_A53_pages_are_answered_beside_slow_visitors(site, key, video, way):
     done = threading.Event()
+    body = json.dumps({"prompt": "A kite"}).encode()
+    sent = {
+        "silent": b"",
+        "half a head": head("GET", "/", key)[:-3],
+        "half a body": head("POST", "/v1/videos", key, Content_Length=5_000_000) + body,
+        "drops of a body": head("POST", "/v1/videos", key, Content_Length=5_000_000),
+        "reads nothing": head("GET", video, key),
+        "second request": head("GET", "/healthz", key) + head("GET", "/", key)[:-3],
+    }
     with ExitStack() as stack:
-        visitors = [stack.enter_context(connect(site)) for _ in range(3 * THREADS)]
+
+        def come() -> socket.socket:
+            visitor = stack.enter_context(connect(site))
+            with suppress(OSError):
+                visitor.sendall(sent[way])
+            return visitor
 
         def misbehave() -> None:
-            """Again and again, each on a new connection once the site has closed the one before."""
-            body = json.dumps({"prompt": "A kite"}).encode()
-            for visitor in visitors:
-                with suppress(OSError):
-                    if way == "half a head":
-                        visitor.sendall(head("GET", "/", key)[:-3])
-                    elif way == "half a body":
-                        visitor.sendall(head("POST", "/v1/videos", key, Content_Length=5_000_000) + body)
-                    elif way == "drops of a body":
-                        visitor.sendall(head("POST", "/v1/videos", key, Content_Length=5_000_000))
-                    elif way == "reads nothing":
-                        visitor.sendall(head("GET", video, key))
-                    elif way == "second request":
-                        visitor.sendall(head("GET", "/healthz", key) + head("GET", "/", key)[:-3])
+            """Come again whenever the site has closed the connection."""
+            visitors = [come() for _ in range(3 * THREADS)]
             while not done.wait(0.2):
-                for visitor in visitors if way == "drops of a body" else ():
-                    with suppress(OSError):
-                        visitor.send(b" ")
+                for place, visitor in enumerate(visitors):
+                    if way != "reads nothing" and is_closed(visitor):
+                        visitors[place] = come()
+                    elif way == "drops of a body":
+                        with suppress(OSError):
+                            visitor.send(b" ")
 
         thread = threading.Thread(target=misbehave)
         thread.start()
@@ -138,8 +157,9 @@ def test_A53_pages_are_answered_beside_slow_visitors(site, key, video, way):
 )
 def test_A53_who_comes_after_two_thousand_silent_visitors_is_answered(site):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     with ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         for _ in range(2_000):
             stack.enter_context(connect(site))
         assert max(seconds_of_pages(site)) < scaled_timeout(PAGE) + web_worker.GRACE
@@ -187,6 +207,19 @@ BODIES = {
 }
 
 
+@pytest.mark.parametrize("rest", [b"", b"5\r\n", b"x\r\n", b'4\r\n{"pr'])
+def test_chunks_that_are_cut_off_order_nothing_and_are_no_error_of_the_site(site, buyer, rest):
+    began = len(site.log.read_text())
+    json_in_chunks = {"Transfer_Encoding": "chunked", "Content_Type": "application/json"}
+    with connect(site) as visitor:
+        visitor.sendall(head("POST", "/v1/videos", buyer, **json_in_chunks))
+        visitor.sendall(b'14\r\n{"prompt": "A kite"}\r\n' + rest)
+        visitor.shutdown(socket.SHUT_WR)
+        assert visitor.recv(4096).startswith(b"HTTP/1.1 408 ")
+    assert site.orders_of("buyer@example.com")[0] == []
+    assert "Traceback" not in site.log.read_text()[began:]
+
+
 @without(
     "the check that a body is whole",
     "aivideo.wsgi.application",
@@ -203,3 +236,14 @@ def test_a_body_that_is_cut_off_orders_nothing_and_is_no_error_of_the_site(site,
         assert visitor.recv(4096).startswith(b"HTTP/1.1 408 ")
     assert site.orders_of("buyer@example.com")[0] == []
     assert "Traceback" not in site.log.read_text()[began:]
+
+
+def test_a_reload_loads_all_code_anew():
+    """gunicorn's first process loads the worker's class, and those that it starts inherit what it has loaded."""
+    code = (
+        "import sys, aivideo.web_worker;"
+        " exec(open('gunicorn.conf.py').read());"
+        " print(sorted({'aivideo', 'aivideo.web_worker', 'videos', 'videos.thread_budget'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

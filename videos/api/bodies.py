@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
 from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest, QueryDict, UnreadablePostError
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from gunicorn.http.errors import ParseException
 
 from videos.api.errors import ApiError, bad_value
 
@@ -53,8 +54,11 @@ def read(request: HttpRequest, files: tuple[str, ...] = ()) -> Body:
 
 
 def raw_body(request: HttpRequest) -> bytes:
-    """The body, unparsed. Raises ApiError 413 if it is too large."""
-    raw = _stream_of(request).read(MAX_BYTES + 1)
+    """The body, unparsed. Raises ApiError 413 if it is too large, and UnreadablePostError if it is cut off."""
+    try:
+        raw = _stream_of(request).read(MAX_BYTES + 1)
+    except (OSError, ParseException) as error:  # of gunicorn, for a body in chunks
+        raise UnreadablePostError(*error.args) from error
     if len(raw) > MAX_BYTES:
         raise ApiError(
             413, f"The request body can be at most {MAX_BYTES // 1024**2} MB.", code="body_too_large"
