@@ -79,11 +79,13 @@ def announce_batch(batch: Batch) -> None:
 
 
 def ping(key: ApiKey) -> Delivery:
-    """Queue a test event for the webhook of a key. Raises NotNow while another one is queued, and for too many in an hour."""
-    if Delivery.objects.filter(api_key=key, event="ping", next_attempt_at__isnull=False).exists():
-        raise NotNow(_("A test event is still queued. Its attempts are listed below."))
-    _count_by_hand(key.pk)
+    """Queue a test event for the webhook of a key. Raises NotNow before another one was sent, and for too many in an hour."""
     with transaction.atomic():
+        ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk)
+        untried = Delivery.objects.filter(api_key=key, event="ping", attempts=0)
+        if untried.filter(next_attempt_at__isnull=False).exists():
+            raise NotNow(_("A test event is already queued. Reload the page to see the result."))
+        _count_by_hand(key.pk)
         return _write(key.pk, key.webhook_url, "ping", {"message": "This is a test."})
 
 

@@ -1,5 +1,7 @@
 """Events that the owner of a key sends by hand: to any address that they like, so not without end."""
 
+import time
+
 import pytest
 from django.urls import reverse
 
@@ -9,6 +11,11 @@ from videos.models import Delivery
 from videos.webhooks import outbox
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _within_an_hour(monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
 
 
 @pytest.fixture
@@ -26,15 +33,16 @@ def end_all():
 @without(
     "the limit of one test event at a time",
     "videos.webhooks.outbox.ping",
-    never('Delivery.objects.filter(api_key=key, event="ping", next_attempt_at__isnull=False).exists()'),
+    never("untried.filter(next_attempt_at__isnull=False).exists()"),
 )
 def test_A74_one_test_event_of_a_key_is_queued_at_a_time(as_owner, key):
     page = reverse("videos:ping", args=[key.pk])
     for _ in range(40):
         said = as_owner.post(page, follow=True).content.decode()
-    assert "A test event is still queued." in said
+    assert "A test event is already queued." in said
     assert Delivery.objects.count() == 1
-    end_all()
+    # That it failed, and will be tried again for hours, does not keep its owner from trying what they have corrected.
+    Delivery.objects.update(attempts=1)
     assert "Test event queued." in as_owner.post(page, follow=True).content.decode()
     assert Delivery.objects.count() == 2
 
