@@ -24,6 +24,7 @@ TABLE = """
 # Integers are kept as such, so that SQLite can add to them; whatever else is pickled, as in all of Django's caches.
 SET = "INSERT INTO entries VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at"
 ADD = f"{SET} WHERE expires_at <= ?"
+PATIENCE = 5.0  # seconds for which a statement waits for those of others
 NEVER = 1e12  # Unix seconds
 SWEEP = 1000  # writes of a process between two removals of what has expired
 
@@ -85,18 +86,30 @@ class FileCache(BaseCache):
         return done
 
     def _file(self) -> sqlite3.Connection:
-        """This thread's connection. A process that was forked opens its own: SQLite's cannot be shared."""
+        """This thread's connection. A process that was forked opens its own; better, nobody opens one before a fork."""
         if getattr(self.local, "pid", None) != os.getpid():
             self.local.pid, self.local.file = os.getpid(), self._connect()
         return self.local.file  # type: ignore[no-any-return]
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
-        file.execute("PRAGMA journal_mode = WAL")
+        file = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        self._use_wal(file)
         file.execute("PRAGMA synchronous = NORMAL")  # a crash of the whole machine may lose the last counts
         file.executescript(TABLE)
         return file
+
+    def _use_wal(self, file: sqlite3.Connection) -> None:
+        """SQLite does not wait by itself for others that open a new file at the same moment."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                file.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
 
 
 def _kept(value: Any) -> int | bytes:

@@ -45,6 +45,7 @@ def test_A73_requests_of_a_key_are_counted_by_all_processes_together(site):
 def test_A73_wrong_passwords_are_counted_by_all_processes_together(site):
     visitor = site.visitor()
     visitor.page("/accounts/login/")
+    began = time.monotonic()
     answers = Counter(
         visitor.submit(
             "/accounts/login/",
@@ -53,4 +54,6 @@ def test_A73_wrong_passwords_are_counted_by_all_processes_together(site):
         ).status_code
         for number in range(3 * FAILURES)
     )
-    assert answers == {200: FAILURES, 429: 2 * FAILURES}
+    minutes = 1 + (time.monotonic() - began) // 60
+    assert set(answers) == {200, 429}
+    assert FAILURES <= answers[200] <= FAILURES * minutes
