@@ -99,6 +99,11 @@ def webhook_secret(name: str) -> str:
     return value if is_valid else ""
 
 
+def can_be_guessed(key: str) -> bool:
+    """Whether a secret key is shorter, or made of fewer characters, than Django's deployment check allows, or is an example of its."""
+    return len(key) < 50 or len(set(key)) < 10 or key.startswith("django-insecure-")
+
+
 def require(name: str, description: str) -> None:
     """Record a problem if `name` is unset. `description` says what the value is for."""
     if not text(name):

@@ -31,12 +31,11 @@ env.require(
     "SECRET_KEY", "a long random string that signs sessions. `make run` writes one into .env for you."
 )
 if not DEBUG:
-    if SECRET_KEY and (
-        len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 10 or SECRET_KEY.startswith("django-insecure-")
-    ):
-        env.problems.append(
-            "SECRET_KEY can be guessed: it needs at least 50 random characters, such as those of `openssl rand -base64 48`."
-        )
+    for name, keys in (("SECRET_KEY", [SECRET_KEY]), ("SECRET_KEY_FALLBACKS", SECRET_KEY_FALLBACKS)):
+        if any(env.can_be_guessed(key) for key in keys if key):
+            env.problems.append(
+                f"{name} can be guessed: a key needs at least 50 random characters, such as those of `openssl rand -base64 48`."
+            )
     env.require("ALLOWED_HOSTS", "the host names that this site serves, separated by commas.")
     env.require(
         "CSRF_TRUSTED_ORIGINS", "the origins that may submit forms, such as https://video.example.com."

@@ -62,6 +62,8 @@ def test_a_secret_key_that_can_be_guessed_is_refused_outside_debug(tmp_path, key
     done = check(tmp_path, **{**PRODUCTION, "SECRET_KEY": key})
     assert (done.returncode, "SECRET_KEY can be guessed" in done.stderr) == (1, True)
     assert key not in done.stderr
+    done = check(tmp_path, **PRODUCTION, SECRET_KEY_FALLBACKS=f"{PRODUCTION['SECRET_KEY']},{key}")
+    assert (done.returncode, "SECRET_KEY_FALLBACKS can be guessed" in done.stderr) == (1, True)
     assert check(tmp_path, DEBUG="true", SECRET_KEY=key).returncode == 0
 
 
