@@ -50,6 +50,8 @@ async def stream(url: str, server: str) -> AsyncIterator[bytes]:
                 if response.status != 200:
                     raise NoFile(f"url: HTTP {response.status}")
                 expect_a_file(response.headers)
+                if response.headers.get("Content-Encoding", "identity") != "identity":
+                    raise Unavailable("url: compressed, although nobody asked for that")
                 async for piece in response.content.iter_chunked(PIECE):
                     yield piece
                 return
@@ -61,7 +63,7 @@ async def stream(url: str, server: str) -> AsyncIterator[bytes]:
 async def _client(url: URL, server: URL) -> aiohttp.ClientSession:
     """A client for one request to this URL. Raises AddressRefused."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT.connect, sock_read=TIMEOUT.read)
-    if url.origin() == server.origin():
+    if redirects.is_same_server(url, server):
         return aiohttp.ClientSession(timeout=timeout, headers={"Accept-Encoding": "identity"})
     # Resolves the name, which may take a while. The client checks the address to which it connects once more.
     await asyncio.to_thread(safe_http.check_server, str(url))

@@ -55,6 +55,15 @@ def target(url: URL, location: str) -> URL:
     raise aiohttp.InvalidURL(location[:200])
 
 
+def is_same_server(one: URL, other: URL) -> bool:
+    return _server(one) == _server(other)
+
+
+def _server(url: URL) -> tuple[str, str, int | None]:
+    return url.scheme, (url.host or "").lower(), url.port
+
+
 def _check(url: URL, location: str) -> None:
-    if (to := target(url, location)).origin() != url.origin():
+    to = target(url, location)
+    if not is_same_server(to, url):
         raise Elsewhere(to)
